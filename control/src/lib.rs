@@ -1,0 +1,2 @@
+//! Control core: TCP stack, modules, policy, management.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The `quadrille` binary.
+
+fn main() {}

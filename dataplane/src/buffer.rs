@@ -1,0 +1,44 @@
+//! The packet buffer seam: one owned frame, and the pool that it comes from and goes back to.
+//!
+//! A buffer has exactly one owner at any time (DESIGN invariant 3). Dropping it returns it to its pool, whichever
+//! thread does so; nothing else frees it.
+
+/// What the device says about the transport checksum of a received frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChecksumHint {
+    /// Nobody has looked; verify in software.
+    Unknown,
+    /// The device has verified the transport checksum.
+    Good,
+    /// The device has found the transport checksum wrong.
+    Bad,
+}
+
+/// One owned Ethernet frame (no FCS), contiguous in memory.
+pub trait Buffer: Sized + Send + 'static {
+    /// The frame, from the destination MAC on.
+    fn bytes(&self) -> &[u8];
+
+    /// The frame, mutable.
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// Shortens the frame to `len` bytes; no effect when it is not longer.
+    fn truncate(&mut self, len: usize);
+
+    /// Appends `n` bytes of unspecified content and returns them; `None` (and no change) without tailroom.
+    fn extend(&mut self, n: usize) -> Option<&mut [u8]>;
+
+    /// What the device knows about the transport checksum.
+    fn checksum_hint(&self) -> ChecksumHint {
+        ChecksumHint::Unknown
+    }
+}
+
+/// A source of empty buffers. Buffers find the way back by themselves when dropped.
+pub trait Pool {
+    /// What the pool hands out.
+    type Buffer: Buffer;
+
+    /// An empty buffer (length 0), or `None` when the pool is exhausted.
+    fn take(&mut self) -> Option<Self::Buffer>;
+}
