@@ -6,6 +6,13 @@
 //! nothing else. A `Repr` is the same header as a value and knows how to write itself.
 
 pub mod checksum;
+pub mod ethernet;
+pub mod icmp;
+pub mod ip;
+pub mod ipv4;
+pub mod ipv6;
 pub mod seq;
+pub mod tcp;
 pub mod tcp_flags;
 pub mod tcp_options;
+pub mod vlan;
