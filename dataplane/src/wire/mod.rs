@@ -5,12 +5,14 @@
 //! Headers are structs over the bytes themselves (zerocopy), fields in network order; `view` checks the length and
 //! nothing else. A `Repr` is the same header as a value and knows how to write itself.
 
+pub mod build;
 pub mod checksum;
 pub mod ethernet;
 pub mod icmp;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+pub mod reset;
 pub mod seq;
 pub mod tcp;
 pub mod tcp_flags;
