@@ -50,8 +50,10 @@ counters! {
     DropTtlZero = "drop_ttl_zero",
     /// Source equal to destination.
     DropLand = "drop_land",
-    /// A combination of TCP flags that no stack sends (SYN+FIN, SYN+RST, none).
+    /// A combination of TCP flags that no stack sends: SYN+FIN, SYN+RST, or none of SYN, RST and ACK.
     DropTcpFlags = "drop_tcp_flags",
+    /// TCP source or destination port of zero.
+    DropTcpPortZero = "drop_tcp_port_zero",
     /// A fragment too small to hold the TCP header, or one that would overwrite it (RFC 1858, RFC 3128).
     DropTinyFragment = "drop_tiny_fragment",
 }
