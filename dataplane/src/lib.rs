@@ -9,5 +9,6 @@ pub mod clock;
 pub mod counters;
 pub mod flow;
 pub mod packet;
+pub mod policy;
 pub mod port;
 pub mod wire;
