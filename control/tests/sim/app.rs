@@ -1,7 +1,7 @@
 //! The program at one end of one connection: follows its part of the plan and judges every byte that it reads.
 
 use dataplane::clock::Instant;
-use smoltcp::socket::tcp::{RecvError, Socket, State};
+use smoltcp::socket::tcp::{RecvError, Socket};
 
 use crate::content::Content;
 use crate::invariant::{Invariant, Violation, violation};
@@ -60,9 +60,19 @@ impl App {
     }
 
     /// When it wants to be stepped though nothing has arrived.
-    pub fn wake_at(&self, socket: &Socket) -> Option<Instant> {
-        let reads = (self.opened && !self.aborted && socket.can_recv()).then_some(self.read_at);
-        reads.into_iter().chain(self.ready_at).min()
+    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let reads = self.is_reading().then_some(self.read_at);
+        reads.into_iter().chain(self.ready_at).filter(|at| *at > now).min()
+    }
+
+    /// There may be more to come, or to read from a socket that has closed meanwhile.
+    pub fn is_reading(&self) -> bool {
+        self.opened && !self.aborted && !self.peer_finished
+    }
+
+    /// Reads no more before then.
+    pub fn read_at(&self) -> Instant {
+        self.read_at
     }
 
     fn read(&mut self, socket: &mut Socket, now: Instant) -> Result<(), Violation> {
@@ -146,10 +156,5 @@ impl App {
             }
             _ => {}
         }
-    }
-
-    /// The socket has nothing left to do.
-    pub fn is_closed(&self, socket: &Socket) -> bool {
-        matches!(socket.state(), State::Closed | State::TimeWait)
     }
 }

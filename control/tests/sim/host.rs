@@ -105,12 +105,8 @@ impl Host {
         self.sockets.get_mut::<Socket>(self.handles[index]).abort();
     }
 
-    pub fn socket(&self, index: usize) -> &Socket<'static> {
-        self.sockets.get(self.handles[index])
-    }
-
     pub fn state(&self, index: usize) -> State {
-        self.socket(index).state()
+        self.sockets.get::<Socket>(self.handles[index]).state()
     }
 
     /// A frame from the cable, without tags.
@@ -153,10 +149,8 @@ impl Host {
         let stack = self.interface.poll_at(smol(now), &self.sockets);
         let stack = stack.map(|at| Instant::from_nanos(at.total_micros().max(0) as u64 * 1000));
         let stack = stack.map(|at| if at <= now { earliest } else { at });
-        let sockets = &self.sockets;
-        let wakes = self.apps.iter().zip(&self.handles);
-        let apps = wakes.filter_map(|(app, handle)| app.wake_at(sockets.get(*handle)));
-        stack.into_iter().chain(apps.filter(|at| *at > now)).min()
+        let apps = self.apps.iter().filter_map(|app| app.wake_at(now));
+        stack.into_iter().chain(apps).min()
     }
 }
 
