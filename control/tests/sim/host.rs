@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
+use dataplane::wire::tcp_flags::TcpFlags;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -12,8 +13,9 @@ use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint};
 
 use crate::app::App;
+use crate::frame;
 use crate::invariant::Violation;
-use crate::plan::{Part, Plan};
+use crate::plan::{FIRST_SERVER_PORT, Part, Plan};
 use crate::rng::Rng;
 
 thread_local! {
@@ -61,6 +63,8 @@ pub struct Host {
     interface: Interface,
     sockets: SocketSet<'static>,
     handles: Vec<SocketHandle>,
+    /// The last pure acknowledgment that each connection got.
+    last_ack: Vec<Option<u32>>,
     /// One for each connection, in the order of the plans.
     pub apps: Vec<App>,
 }
@@ -79,7 +83,7 @@ impl Host {
             }
         });
         let sockets = SocketSet::new(Vec::new());
-        Host { side, device, interface, sockets, handles: Vec::new(), apps: Vec::new() }
+        Host { side, device, interface, sockets, handles: Vec::new(), last_ack: Vec::new(), apps: Vec::new() }
     }
 
     /// Takes one end of a connection; a server listens from now on when `listens`.
@@ -89,6 +93,7 @@ impl Host {
             socket.listen(plan.server_port).expect("a fresh socket can listen");
         }
         self.handles.push(self.sockets.add(socket));
+        self.last_ack.push(None);
         self.apps.push(app);
     }
 
@@ -111,7 +116,28 @@ impl Host {
 
     /// A frame from the cable, without tags.
     pub fn deliver(&mut self, frame: Vec<u8>) {
-        self.device.rx.push_back(frame);
+        if !self.would_strand_a_fin(&frame) {
+            self.device.rx.push_back(frame);
+        }
+    }
+
+    /// smoltcp 0.14 stops its retransmission timer at the third duplicate ACK; when nothing but a FIN is outstanding it
+    /// has nothing to retransmit fast either, and the FIN is never sent again. Such duplicates say nothing new (there
+    /// is no data left that a window could let out), so this host does not get to see them.
+    fn would_strand_a_fin(&mut self, frame: &[u8]) -> bool {
+        let Some(segment) = frame::parse(frame) else { return false };
+        let server_port = match self.side {
+            Side::Client => segment.quad.client_port,
+            Side::Server => segment.quad.server_port,
+        };
+        let index = usize::from(server_port.wrapping_sub(FIRST_SERVER_PORT));
+        if segment.flags != TcpFlags::ACK || !segment.payload.is_empty() || index >= self.handles.len() {
+            return false;
+        }
+        let socket = self.sockets.get::<Socket>(self.handles[index]);
+        let only_fin = matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck);
+        let repeated = self.last_ack[index].replace(segment.ack) == Some(segment.ack);
+        only_fin && socket.send_queue() == 0 && repeated
     }
 
     /// Runs stack and apps until neither has anything to do at `now`. Calls `progressed` with each connection that

@@ -7,6 +7,9 @@ use dataplane::clock::Instant;
 use crate::profile::Profile;
 use crate::rng::Rng;
 
+/// Server port of connection 0; the others follow.
+pub const FIRST_SERVER_PORT: u16 = 1_000;
+
 /// The shapes that connections come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -102,7 +105,7 @@ impl Plan {
             ipv6: rng.chance(400_000),
             start: Instant::from_millis(rng.below(2_000)),
             client_port: 40_000 + index as u16,
-            server_port: 1_000 + index as u16,
+            server_port: FIRST_SERVER_PORT + index as u16,
             parts,
         }
     }
