@@ -1,5 +1,7 @@
 //! The port seam: where frames come from and go to, in bursts.
 
+pub mod sim;
+
 use arrayvec::ArrayVec;
 
 use crate::buffer::Buffer;
