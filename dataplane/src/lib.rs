@@ -11,4 +11,7 @@ pub mod flow;
 pub mod packet;
 pub mod policy;
 pub mod port;
+pub mod rewrite;
+pub mod suspend;
 pub mod wire;
+pub mod worker;
