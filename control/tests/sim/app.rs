@@ -1,7 +1,7 @@
 //! The program at one end of one connection: follows its part of the plan and judges every byte that it reads.
 
 use dataplane::clock::Instant;
-use smoltcp::socket::tcp::{RecvError, Socket};
+use smoltcp::socket::tcp::{RecvError, Socket, State};
 
 use crate::content::Content;
 use crate::invariant::{Invariant, Violation, violation};
@@ -61,23 +61,16 @@ impl App {
 
     /// When it wants to be stepped though nothing has arrived.
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let reads = self.is_reading().then_some(self.read_at);
+        let reading = self.opened && !self.aborted && !self.peer_finished;
+        let reads = reading.then_some(self.read_at);
         reads.into_iter().chain(self.ready_at).filter(|at| *at > now).min()
     }
 
-    /// There may be more to come, or to read from a socket that has closed meanwhile.
-    pub fn is_reading(&self) -> bool {
-        self.opened && !self.aborted && !self.peer_finished
-    }
-
-    /// Reads no more before then.
-    pub fn read_at(&self) -> Instant {
-        self.read_at
-    }
-
     fn read(&mut self, socket: &mut Socket, now: Instant) -> Result<(), Violation> {
-        while now >= self.read_at {
-            let chunk = self.part.read_chunk;
+        // smoltcp 0.14 forgets what was not read when TIME-WAIT is over: once the peer has finished, read it all.
+        let live = matches!(socket.state(), State::Established | State::FinWait1 | State::FinWait2);
+        let chunk = if live { self.part.read_chunk } else { usize::MAX };
+        while now >= self.read_at || !live {
             let take = |data: &mut [u8]| {
                 let n = data.len().min(chunk);
                 (n, data[..n].to_vec())

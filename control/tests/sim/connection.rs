@@ -47,7 +47,7 @@ impl Connection {
         } else if let Some(aborter) = self.aborter() {
             Ok(self.judge_abort(hosts, aborter, now, loses))
         } else {
-            self.judge_normal(hosts, now)
+            self.judge_normal(hosts)
         };
         let verdict = verdict.map_err(|v| v.at(self.describe(hosts)))?;
         if verdict == Judgement::Goes && now - self.last_progress > STALL {
@@ -84,7 +84,7 @@ impl Connection {
         }
     }
 
-    fn judge_normal(&self, hosts: &[Host; 2], now: Instant) -> Result<Judgement, Violation> {
+    fn judge_normal(&self, hosts: &[Host; 2]) -> Result<Judgement, Violation> {
         let mut closed = true;
         for side in Side::BOTH {
             let app = &hosts[side as usize].apps[self.index];
@@ -96,9 +96,7 @@ impl Connection {
                 return violation(Invariant::Bytes, detail);
             }
             let state = hosts[side as usize].state(self.index);
-            // What a closed socket has received before can still be read.
-            let reads_later = app.is_reading() && app.read_at() > now;
-            if state == State::Closed && !complete && !reads_later {
+            if state == State::Closed && !complete {
                 let detail = format!("{place}: closed after {} of {expected} bytes", app.received);
                 return violation(Invariant::Ending, detail);
             }

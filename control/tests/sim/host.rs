@@ -9,7 +9,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
-use smoltcp::time::Instant as SmolInstant;
+use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint};
 
 use crate::app::App;
@@ -17,6 +17,9 @@ use crate::frame;
 use crate::invariant::Violation;
 use crate::plan::{FIRST_SERVER_PORT, Part, Plan};
 use crate::rng::Rng;
+
+/// Before a probe is sent on an idle connection, where one is.
+const KEEP_ALIVE: SmolDuration = SmolDuration::from_secs(45);
 
 thread_local! {
     /// smoltcp asks a plain function for TSval; this is where that finds the virtual time.
@@ -190,6 +193,11 @@ fn socket_for(part: &Part, side: Side) -> Socket<'static> {
     socket.set_nagle_enabled(part.nagle);
     if !part.delayed_ack {
         socket.set_ack_delay(None);
+    }
+    if part.keep_alive {
+        // smoltcp 0.14 takes the window of an older ACK that comes late (no SND.WL1, RFC 9293 section 3.10.7.4); a
+        // timeout behind a window closed like that leaves it without any timer. A keep-alive gets it a new ACK.
+        socket.set_keep_alive(Some(KEEP_ALIVE));
     }
     if part.timestamps {
         // Two clocks that have nothing to do with each other, one of them about to wrap.

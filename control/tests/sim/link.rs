@@ -72,7 +72,8 @@ impl Link {
     }
 
     fn flip(&mut self, bytes: &mut [u8]) {
-        if let Some(segment) = frame::parse(bytes) {
+        // Not twice on the same segment: the checksum misses two flips that cancel out.
+        if let Some(segment) = frame::parse(bytes).filter(|segment| segment.checksum_ok) {
             let at = self.rng.between(segment.header.start as u64, segment.payload.end as u64 - 1);
             bytes[at as usize] ^= 1 << self.rng.below(8);
         }

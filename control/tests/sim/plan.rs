@@ -72,6 +72,7 @@ pub struct Part {
     pub timestamps: bool,
     pub delayed_ack: bool,
     pub nagle: bool,
+    pub keep_alive: bool,
 }
 
 impl Part {
@@ -123,6 +124,7 @@ impl Plan {
             timestamps: rng.chance(600_000),
             delayed_ack: rng.chance(500_000),
             nagle: rng.chance(500_000),
+            keep_alive: profile.loses() || profile.jitter_us > 0,
         }
     }
 
