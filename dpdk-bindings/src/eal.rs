@@ -184,8 +184,10 @@ fn probe(vdev: &str) -> Result<(), Error> {
     let (name, arguments) = (text(name)?, text(arguments)?);
     // SAFETY: the EAL runs; all three are terminated strings that DPDK copies.
     let ret = unsafe { ffi::rte_eal_hotplug_add(c"vdev".as_ptr(), name.as_ptr(), arguments.as_ptr()) };
-    if ret != 0 {
-        return Err(Error::DeviceProbe { device: vdev.into(), errno: Errno::from_return(ret) });
+    match Errno::from_return(ret) {
+        _ if ret == 0 => Ok(()),
+        // What parsing the name ends with when no driver wants it.
+        errno if errno.code() == ffi::QDR_EFAULT => Err(Error::NoDriver { device: vdev.into() }),
+        errno => Err(Error::DeviceProbe { device: vdev.into(), errno }),
     }
-    Ok(())
 }

@@ -77,6 +77,16 @@ pub enum Error {
         errno: Errno,
     },
 
+    /// No driver makes a virtual device of this name.
+    #[error(
+        "device {device}: DPDK has no driver of this name; a virtual device is named as its driver with a number, \
+         as net_af_packet0, and drivers are plugins in the folder `dpdk/pmds-*` beside DPDK's libraries"
+    )]
+    NoDriver {
+        /// The vdev string.
+        device: String,
+    },
+
     /// A virtual device could not be made.
     #[error(
         "device {device}: cannot be created: {errno}; check the driver's name, its arguments, that the interface \

@@ -42,12 +42,14 @@ impl Mbuf {
         Mbuf(raw)
     }
 
+    #[inline]
     fn read<T: Copy>(&self, offset: usize) -> T {
         // SAFETY: private, and called with the offset and the type of a field only (shim.c asserts the widths); the
         // mbuf is valid and ours.
         unsafe { self.0.as_ptr().byte_add(offset).cast::<T>().read() }
     }
 
+    #[inline]
     fn set_len(&mut self, len: u16) {
         // SAFETY: both fields are within the mbuf, with these widths (shim.c), and the mbuf is ours alone. Callers
         // stay within the buffer.
@@ -57,6 +59,7 @@ impl Mbuf {
         }
     }
 
+    #[inline]
     fn data(&self) -> *mut u8 {
         let start: *mut u8 = self.read(ffi::QDR_MBUF_BUF_ADDR);
         let offset: u16 = self.read(ffi::QDR_MBUF_DATA_OFF);
@@ -66,11 +69,13 @@ impl Mbuf {
 
     /// Bytes of the frame.
     #[expect(clippy::len_without_is_empty, reason = "an empty frame is not a case of its own")]
+    #[inline]
     pub fn len(&self) -> usize {
         usize::from(self.read::<u16>(ffi::QDR_MBUF_DATA_LEN))
     }
 
     /// The frame.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: data_len bytes from data() are within the buffer, which the kernel gave us zeroed (so they are
         // initialized), and nobody writes them while self is borrowed.
@@ -78,12 +83,14 @@ impl Mbuf {
     }
 
     /// The frame, mutable.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in bytes(); with a reference count of 1, the exclusive borrow of self is one of the memory.
         unsafe { std::slice::from_raw_parts_mut(self.data(), self.len()) }
     }
 
     /// Shortens the frame to `len` bytes; no effect when it is not longer.
+    #[inline]
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {
             self.set_len(len as u16);
@@ -91,12 +98,14 @@ impl Mbuf {
     }
 
     /// Bytes that [`Mbuf::extend`] can still append.
+    #[inline]
     pub fn tailroom(&self) -> usize {
         let end = usize::from(self.read::<u16>(ffi::QDR_MBUF_DATA_OFF)) + self.len();
         usize::from(self.read::<u16>(ffi::QDR_MBUF_BUF_LEN)).saturating_sub(end)
     }
 
     /// Appends `n` bytes of unspecified content and returns them; `None` (and no change) without tailroom.
+    #[inline]
     pub fn extend(&mut self, n: usize) -> Option<&mut [u8]> {
         if n > self.tailroom() {
             return None;
@@ -108,6 +117,7 @@ impl Mbuf {
     }
 
     /// What the device has found about the transport checksum on reception. Later changes do not show here.
+    #[inline]
     pub fn rx_checksum(&self) -> RxChecksum {
         match self.read::<u64>(ffi::QDR_MBUF_OL_FLAGS) & ffi::QDR_RX_L4_CKSUM_MASK {
             ffi::QDR_RX_L4_CKSUM_GOOD => RxChecksum::Good,
@@ -123,6 +133,7 @@ impl Mbuf {
 }
 
 impl Drop for Mbuf {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: we own it and use it no more. Its pool is alive: the EAL is not cleaned up while a buffer is out.
         unsafe { ffi::qdr_mbuf_free(self.0.as_ptr()) }

@@ -27,7 +27,10 @@ impl RxQueue {
 
     /// Appends what has arrived to `burst`, as far as there is room, and returns how many frames.
     ///
-    /// A frame in several segments is copied into one where it fits, and dropped otherwise; both are counted.
+    /// A frame in several segments is copied into one where it fits, and dropped otherwise; both are counted. A VLAN
+    /// tag that the device takes out of frames although it was told not to (the kernel does, under some virtual
+    /// devices) is put back.
+    #[inline]
     pub fn receive<const N: usize>(&mut self, burst: &mut ArrayVec<Mbuf, N>) -> usize {
         let (port, queue) = (self.port, self.queue);
         let (linearized, dropped) = (&mut self.linearized, &mut self.dropped);
@@ -45,7 +48,8 @@ impl RxQueue {
         self.linearized
     }
 
-    /// Frames dropped because they came in several segments too large for one, or had another owner.
+    /// Frames dropped because they came in several segments too large for one, or had another owner, or no room for
+    /// their VLAN tag.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -79,6 +83,7 @@ impl TxQueue {
     ///
     /// What the device refuses stays in `burst`, in order, and stays the caller's. What it took returns to the pool
     /// when it has been sent, which a device may notice only at a later transmission, or when the port closes.
+    #[inline]
     pub fn transmit<const N: usize>(&mut self, burst: &mut ArrayVec<Mbuf, N>) -> usize {
         let len = burst.len();
         let frames = burst.as_mut_ptr();

@@ -4,6 +4,7 @@
 #include "shim.h"
 
 #include <pthread.h>
+#include <rte_ether.h>
 #include <sched.h>
 
 /* mbuf.rs reads these fields through the offsets in shim.h, with these widths. */
@@ -39,15 +40,24 @@ uint32_t qdr_lcore_id(void)
 	return rte_lcore_id();
 }
 
-/* Whether `m` may be handed out as one contiguous frame with one owner, if need be by copying it together. */
-static int make_single(struct rte_mbuf *m, uint64_t *linearized)
+/* Copies the segments together and puts the VLAN tag back; 0 when `m` cannot be handed out as one frame of one owner. */
+static __rte_noinline int mend(struct rte_mbuf **m, uint64_t *linearized)
 {
-	if (likely(m->nb_segs == 1 && rte_mbuf_refcnt_read(m) == 1))
-		return 1;
-	if (rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m) || rte_pktmbuf_linearize(m) != 0)
+	if (rte_mbuf_refcnt_read(*m) != 1 || !RTE_MBUF_DIRECT(*m))
 		return 0;
-	*linearized += 1;
+	if ((*m)->nb_segs != 1) {
+		if (rte_pktmbuf_linearize(*m) != 0)
+			return 0;
+		*linearized += 1;
+	}
+	if ((*m)->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
+		return rte_vlan_insert(m) == 0;
 	return 1;
+}
+
+static inline int is_plain(const struct rte_mbuf *m)
+{
+	return m->nb_segs == 1 && rte_mbuf_refcnt_read(m) == 1 && !(m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED);
 }
 
 uint16_t qdr_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n, uint64_t *linearized,
@@ -59,7 +69,7 @@ uint16_t qdr_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uin
 	for (uint16_t i = 0; i < received; i++) {
 		struct rte_mbuf *m = pkts[i];
 
-		if (likely(make_single(m, linearized))) {
+		if (likely(is_plain(m)) || mend(&m, linearized)) {
 			pkts[kept++] = m;
 		} else {
 			*dropped += 1;

@@ -40,6 +40,7 @@ static const uint64_t QDR_RSS_IPV6 = RTE_ETH_RSS_IPV6;
 static const uint64_t QDR_RSS_IPV6_TCP = RTE_ETH_RSS_NONFRAG_IPV6_TCP;
 
 static const uint32_t QDR_LCORE_ANY = LCORE_ID_ANY;
+static const int QDR_EFAULT = EFAULT;
 static const int QDR_ENOTSUP = ENOTSUP;
 static const int QDR_SOCKET_ANY = SOCKET_ID_ANY;
 
@@ -49,8 +50,9 @@ int qdr_errno(void);
 uint32_t qdr_lcore_id(void);
 
 /*
- * rte_eth_rx_burst, but every mbuf that it returns is one segment with one owner. What came in several segments and
- * fits into the first is linearized (*linearized counts), the rest is freed (*dropped counts).
+ * rte_eth_rx_burst, but every mbuf that it returns is one segment with one owner, and has its VLAN tag in the frame.
+ * What came in several segments and fits into the first is linearized (*linearized counts); a tag that the device has
+ * taken out although stripping is off is put back; what cannot be so mended is freed (*dropped counts).
  */
 uint16_t qdr_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n, uint64_t *linearized,
 		      uint64_t *dropped);
