@@ -6,6 +6,9 @@ use arrayvec::ArrayVec;
 
 use crate::buffer::Buffer;
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
+
 /// Frames handled at once; DPDK's customary burst.
 pub const BURST: usize = 32;
 
