@@ -1,2 +1,5 @@
 //! Control core: TCP stack, modules, policy, management.
 #![forbid(unsafe_code)]
+
+pub mod config;
+pub mod policy;
