@@ -1,8 +1,8 @@
 //! The environment abstraction layer: DPDK's process-wide state, started once and guarded.
 //!
-//! The start of the guard's thread makes it lcore `main_core`. `rte_eal_init` also pins that thread, and every thread
-//! that it spawns later would inherit the pinning; [`Eal::start`] therefore restores the affinity that it found.
-//! Whoever wants a thread on a core pins it himself. (DPDK's own helper threads keep off `main_core`.)
+//! The thread that starts it becomes lcore `main_core`. `rte_eal_init` also pins that thread, and every thread that it
+//! spawns later would inherit the pinning; [`Eal::start`] therefore restores the affinity that it found. Who wants a
+//! thread on a core pins it.
 
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -17,7 +17,6 @@ pub use config::{EalConfig, LogLevel, Memory, device_name};
 use crate::error::{Errno, Error};
 use crate::ffi;
 
-#[path = "eal_config.rs"]
 mod config;
 
 /// Set by the first start of this process, successful or not: `rte_eal_init` cannot be repeated.
@@ -119,6 +118,9 @@ impl Eal {
     /// # Errors
     /// [`Error::EalInUse`] when handles or frames are still out; then nothing is touched and the EAL runs (and what is
     /// out stays valid) until the process ends. So drop frames, queues, ports, pools and lcores first, in any order.
+    ///
+    /// `net_af_xdp` never gives back what is in its fill rings (2048 buffers a queue); with it this error, with a
+    /// multiple of that, is the ordinary end.
     pub fn shutdown(mut self) -> Result<(), Error> {
         self.clean_up()
     }

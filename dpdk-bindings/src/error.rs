@@ -89,8 +89,9 @@ pub enum Error {
 
     /// A virtual device could not be made.
     #[error(
-        "device {device}: cannot be created: {errno}; check the driver's name, its arguments, that the interface \
-         exists, and that this process may open it (af_packet: CAP_NET_RAW; af_xdp: root)"
+        "device {device}: cannot be created: {errno} (many drivers say no more than 1, which reads so; the line printed \
+         above is more exact); check its arguments, that the interface exists, and that this process may open it \
+         (af_packet: CAP_NET_RAW; af_xdp: root)"
     )]
     DeviceProbe {
         /// The vdev string.

@@ -123,7 +123,8 @@ impl Port {
         &self.inner.device
     }
 
-    /// How the device spreads frames over its queues by our symmetric hash; `None` with one queue, or without RSS.
+    /// How the device spreads frames over its queues by our symmetric hash. `None` with one queue, and with a device
+    /// that cannot hash or whose table we could not set: then the directions of a connection may land on any queue.
     pub fn rss(&self) -> Option<&Rss> {
         self.inner.rss.as_ref()
     }

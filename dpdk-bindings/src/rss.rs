@@ -3,12 +3,18 @@
 //! The key is 0x6d5a repeated (S. Woo, K. Park: Scalable TCP Session Monitoring with Symmetric Receive-side Scaling,
 //! 2012): a Toeplitz hash whose key has a period of 16 bits does not change when the two addresses and the two ports
 //! swap places. So both directions of a connection land on the same queue, of whichever port.
+//!
+//! Of whichever port also means: whatever the size of its table. Entry i of a table gets queue (i mod 128) mod n, so
+//! that tables of 128, 512 or 2048 entries agree even where n is not a power of two.
 
 /// The two bytes that make a key symmetric.
 const PAIR: [u8; 2] = [0x6d, 0x5a];
 
 /// The bytes of key that a hash over an IPv6 quad needs; the customary size.
 pub const KEY_LEN: usize = 40;
+
+/// Table entries after which the queues repeat: the table size of the humbler NICs.
+const SPAN: u32 = 128;
 
 /// The symmetric key, of `len` bytes.
 pub fn symmetric_key(len: usize) -> Vec<u8> {
@@ -34,11 +40,11 @@ pub fn toeplitz(key: &[u8], input: &[u8]) -> u32 {
     hash
 }
 
-/// How a port spreads frames over its queues.
+/// How a port spreads frames over its queues, all of it set by us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rss {
     pub(crate) key: Vec<u8>,
-    pub(crate) table: Option<u16>,
+    pub(crate) table: u16,
     pub(crate) queues: u16,
     pub(crate) ipv4_tcp: bool,
     pub(crate) ipv6_tcp: bool,
@@ -60,11 +66,27 @@ impl Rss {
         self.ipv6_tcp
     }
 
-    /// The queue of a frame with this hash input (source address, destination address, source port, destination port),
-    /// or `None` when the device does not say how it maps hashes to queues; it is symmetric all the same.
-    pub fn queue_of(&self, input: &[u8]) -> Option<u16> {
-        let entry = toeplitz(&self.key, input) % u32::from(self.table?);
-        Some((entry % u32::from(self.queues)) as u16)
+    /// The queue of a frame with this hash input: source address, destination address, source port, destination port.
+    pub fn queue_of(&self, input: &[u8]) -> u16 {
+        self.queue_of_entry(toeplitz(&self.key, input) % u32::from(self.table))
+    }
+
+    /// The queue in an entry of the device's table.
+    pub(crate) fn queue_of_entry(&self, entry: u32) -> u16 {
+        (entry % SPAN % u32::from(self.queues)) as u16
+    }
+
+    /// Whether every connection lands on the same queue number of both ports, so that one worker has both directions.
+    pub fn agrees_with(&self, other: &Rss) -> bool {
+        // Hashes agree (one key, cut to size); their remainders do when the shorter cycle of queues divides both.
+        let cycle = |rss: &Rss| u32::from(rss.table).min(SPAN);
+        let (a, b, queues) = (cycle(self), cycle(other), u32::from(self.queues));
+        let kinds = (self.ipv4_tcp, self.ipv6_tcp) == (other.ipv4_tcp, other.ipv6_tcp);
+        let whole = |rss: &Rss| u32::from(rss.table) <= SPAN || u32::from(rss.table).is_multiple_of(SPAN);
+        let same = self.table == other.table
+            || (whole(self) && whole(other) && a == b)
+            || (a.is_multiple_of(queues) && b.is_multiple_of(queues) && whole(self) && whole(other));
+        kinds && self.queues == other.queues && same
     }
 }
 
@@ -149,15 +171,38 @@ mod tests {
         assert_ne!(toeplitz(&MICROSOFT, &there), toeplitz(&MICROSOFT, &back));
     }
 
+    fn rss(table: u16, queues: u16) -> Rss {
+        Rss { key: symmetric_key(40), table, queues, ipv4_tcp: true, ipv6_tcp: true }
+    }
+
     #[test]
     fn queues_are_used_evenly() {
-        let rss = Rss { key: symmetric_key(40), table: Some(128), queues: 3, ipv4_tcp: true, ipv6_tcp: true };
+        let rss = rss(128, 3);
         let mut counts = [0; 3];
         for port in 0..30_000 {
             let input = v4(("192.0.2.1", port), ("198.51.100.7", 443));
-            counts[usize::from(rss.queue_of(&input).expect("a table"))] += 1;
+            counts[usize::from(rss.queue_of(&input))] += 1;
         }
         assert!(counts.iter().all(|&n| (9_000..=11_000).contains(&n)), "{counts:?}");
-        assert_eq!(Rss { table: None, ..rss }.queue_of(&[0; 12]), None);
+    }
+
+    #[test]
+    fn ports_that_agree_spread_alike() {
+        let mut agreeing = 0;
+        for queues in 1..=17 {
+            for (a, b) in [(128, 512), (128, 2048), (64, 128), (64, 64), (192, 128), (192, 192), (4, 128)] {
+                let (a, b) = (rss(a, queues), rss(b, queues));
+                let alike = (0..5000).all(|port| {
+                    let input = v4(("192.0.2.1", port), ("198.51.100.7", 443));
+                    a.queue_of(&input) == b.queue_of(&input)
+                });
+                assert!(alike || !a.agrees_with(&b), "{a:?} {b:?}");
+                agreeing += usize::from(a.agrees_with(&b));
+                assert!(a.table < 128 || a.table == 192 || a.agrees_with(&b), "{a:?} {b:?}");
+            }
+        }
+        assert!(agreeing > 4 * 17);
+        assert!(!rss(128, 2).agrees_with(&rss(128, 3)));
+        assert!(!rss(128, 2).agrees_with(&Rss { ipv6_tcp: false, ..rss(128, 2) }));
     }
 }

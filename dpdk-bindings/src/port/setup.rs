@@ -115,7 +115,7 @@ impl Setup<'_> {
             None => info::mtu(self.id, self.device)?.clamp(info.min_mtu, info.max_mtu.max(info.min_mtu)),
         };
         check_mtu(self.device, mtu, self.pool)?;
-        let mut rss = self.plan_rss(&info);
+        let rss = self.plan_rss(&info);
         self.configure(&info, mtu, rss.is_some())?;
         if self.config.mtu.is_some() {
             // SAFETY: a configured port that is not started, and nobody else uses it.
@@ -126,9 +126,7 @@ impl Setup<'_> {
         // SAFETY: a port that is configured with all of its queues.
         self.check("start", unsafe { ffi::rte_eth_dev_start(self.id) })?;
         self.listen_to_everything()?;
-        if let Some(rss) = &mut rss {
-            self.fill_table(rss);
-        }
+        let rss = rss.filter(|rss| self.fill_table(rss));
         Ok(Inner {
             id: self.id,
             device: self.device.into(),
@@ -161,7 +159,7 @@ impl Setup<'_> {
         let key_len = if info.hash_key_size == 0 { rss::KEY_LEN } else { usize::from(info.hash_key_size) };
         (self.config.rx_queues > 1 && can(ffi::QDR_RSS_IPV4_TCP)).then(|| Rss {
             key: rss::symmetric_key(key_len),
-            table: (info.reta_size > 0).then_some(info.reta_size),
+            table: info.reta_size,
             queues: self.config.rx_queues,
             ipv4_tcp: true,
             ipv6_tcp: can(ffi::QDR_RSS_IPV6_TCP),
@@ -224,27 +222,32 @@ impl Setup<'_> {
         self.check_optional("listen to all multicast", ret)
     }
 
-    /// Queue i % n in entry i of the table. When the device refuses, it still spreads symmetrically by a table of its
-    /// own, of which we then know nothing.
-    fn fill_table(&self, rss: &mut Rss) {
-        let Some(size) = rss.table else { return };
-        let group = ffi::RTE_ETH_RETA_GROUP_SIZE as usize;
+    /// Fills the device's table with our queues. A device without one may spread frames all the same, but by rules of
+    /// its own, which need not be symmetric (net_tap claims to hash and leaves it to the kernel).
+    fn fill_table(&self, rss: &Rss) -> bool {
+        if rss.table == 0 {
+            return false;
+        }
+        let (group, size) = (ffi::RTE_ETH_RETA_GROUP_SIZE as usize, usize::from(rss.table));
         let mut table: Vec<ffi::rte_eth_rss_reta_entry64> = Vec::new();
-        for first in (0..usize::from(size)).step_by(group) {
-            let used = group.min(usize::from(size) - first);
+        for first in (0..size).step_by(group) {
+            let used = group.min(size - first);
             // SAFETY: all-zero is a value of this struct of integers.
             let mut entry: ffi::rte_eth_rss_reta_entry64 = unsafe { std::mem::zeroed() };
             entry.mask = u64::MAX >> (group - used);
             for (i, queue) in entry.reta[..used].iter_mut().enumerate() {
-                *queue = ((first + i) % usize::from(rss.queues)) as u16;
+                *queue = rss.queue_of_entry((first + i) as u32);
             }
             table.push(entry);
         }
-        // SAFETY: the table has an entry for each 64 of `size`, rounded up.
-        let ret = unsafe { ffi::rte_eth_dev_rss_reta_update(self.id, table.as_mut_ptr(), size) };
-        if let Err(error) = self.check("fill the RSS table", ret) {
-            tracing::warn!("{error}; queues cannot be predicted");
-            rss.table = None;
+        // SAFETY: the table has an entry for each 64 of its size, rounded up.
+        let ret = unsafe { ffi::rte_eth_dev_rss_reta_update(self.id, table.as_mut_ptr(), rss.table) };
+        match self.check("fill the RSS table", ret) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!("{error}; which queue a connection lands on is not known");
+                false
+            }
         }
     }
 
