@@ -156,3 +156,6 @@ pub fn is_tcp_checksum_valid(frame: &[u8], headers: &TcpHeaders) -> bool {
     !headers.first_fragment
         && segment.is_some_and(|segment| tcp::is_checksum_valid(segment, &headers.quad.addresses))
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,7 @@ impl FrameTemplate {
     /// yet), or the datagram longer than IP can say.
     pub fn emit(&self, tcp: &TcpRepr, payload_len: usize, out: &mut [u8]) -> Option<usize> {
         let l3 = self.ethernet.len();
-        let segment_len = u16::try_from(tcp.header_len() + payload_len).ok()?;
+        let segment_len = u16::try_from(payload_len.checked_add(tcp.header_len())?).ok()?;
         out.get_mut(..l3)?.copy_from_slice(&self.ethernet);
         match self.quad.addresses {
             Addresses::V4(source, destination) => {
@@ -152,3 +152,6 @@ impl FrameTemplate {
         Some(end)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,3 +51,6 @@ fn is_of_group(addresses: &Addresses) -> bool {
     };
     nobody(addresses.source()) || nobody(addresses.destination())
 }
+
+#[cfg(test)]
+mod tests;
