@@ -1,5 +1,6 @@
 //! Control core: TCP stack, modules, policy, management.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod config;
 pub mod policy;
