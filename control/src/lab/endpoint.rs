@@ -62,6 +62,34 @@ impl Net {
     }
 }
 
+/// What a client's connect() came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connected {
+    /// The handshake completed.
+    Yes,
+    /// ECONNREFUSED: a reset.
+    Refused,
+    /// EHOSTUNREACH, ENETUNREACH or EACCES: an ICMP error.
+    Unreachable,
+    /// Nothing came.
+    Silence,
+}
+
+impl Connected {
+    fn from_netcat(words: &str) -> Result<Self> {
+        let known = [
+            ("succeeded", Self::Yes),
+            ("Connection refused", Self::Refused),
+            ("No route to host", Self::Unreachable),
+            ("Network is unreachable", Self::Unreachable),
+            ("Permission denied", Self::Unreachable),
+            ("timed out", Self::Silence),
+        ];
+        let outcome = known.iter().find(|(word, _)| words.contains(word)).map(|(_, outcome)| *outcome);
+        outcome.ok_or_else(|| LabError::Unexpected { expected: "netcat's verdict".into(), got: words.into() })
+    }
+}
+
 /// A host of the lab.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -109,6 +137,25 @@ impl Endpoint {
     /// `curl` that fails on an HTTP error and says why it failed.
     pub fn curl(&self, url: &str) -> Command {
         self.command("curl").words("--silent --show-error --fail --noproxy * --max-time 15").arg(url)
+    }
+
+    /// A TCP connection to `address` that is closed at once; what became of it, and how long that took, is the result.
+    ///
+    /// # Errors
+    /// As [`Command::run`].
+    pub fn connect(&self, address: IpAddr, port: u16, within: Duration) -> Result<(Connected, Duration)> {
+        let seconds = within.as_secs().max(1).to_string();
+        let nc = self.command("nc").args([
+            "-n",
+            "-v",
+            "-z",
+            "-w",
+            &seconds,
+            &address.to_string(),
+            &port.to_string(),
+        ]);
+        let finished = nc.timeout(within + Duration::from_secs(5)).run()?;
+        Ok((Connected::from_netcat(&finished.stderr)?, finished.elapsed))
     }
 
     /// Waits until an echo request to `address` is answered.

@@ -9,11 +9,15 @@
 //!   eth0.77 10.78.0.1 fd78::1        (no addresses, promiscuous)      eth0.77 10.78.0.2 fd78::2
 //! ```
 
+pub mod capture;
 pub mod command;
 pub mod endpoint;
 pub mod error;
+pub mod files;
+pub mod firewall;
 pub mod harness;
 pub mod isolate;
+pub mod nginx;
 pub mod pmd;
 pub mod process;
 pub mod tools;
@@ -22,11 +26,15 @@ mod vlan;
 pub mod wait;
 pub mod wire;
 
+pub use capture::Capture;
 pub use command::Command;
-pub use endpoint::{Endpoint, Net};
+pub use endpoint::{Connected, Endpoint, Net};
 pub use error::{LabError, Result, expect};
+pub use files::sha256;
+pub use firewall::Hook;
 pub use harness::isolated;
 pub use isolate::{Entered, Isolated, Reexec};
+pub use nginx::{Nginx, NginxBuilder};
 pub use pmd::Pmd;
 pub use process::{Finished, Process};
 pub use topology::{Lab, LabBuilder};
