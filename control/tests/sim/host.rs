@@ -134,7 +134,8 @@ impl Host {
             Side::Server => segment.quad.server_port,
         };
         let index = usize::from(server_port.wrapping_sub(FIRST_SERVER_PORT));
-        if segment.flags != TcpFlags::ACK || !segment.payload.is_empty() || index >= self.handles.len() {
+        let pure_ack = segment.checksum_ok && segment.flags == TcpFlags::ACK && segment.payload.is_empty();
+        if !pure_ack || index >= self.handles.len() {
             return false;
         }
         let socket = self.sockets.get::<Socket>(self.handles[index]);
