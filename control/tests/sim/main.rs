@@ -9,6 +9,7 @@ mod app;
 mod broken;
 mod connection;
 mod content;
+mod crutch;
 mod flow;
 mod frame;
 mod hesitant;

@@ -17,4 +17,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("corrupt", 929),
     // A corrupt ACK taken for the first of two equal ones: the world was wrong.
     ("hostile", 12097),
+    // smoltcp: a byte sent into a window that was taken back by rounding, and never again.
+    ("bulk", 58287),
 ];
