@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
-use dataplane::wire::tcp_flags::TcpFlags;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -13,6 +12,7 @@ use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint};
 
 use crate::app::App;
+use crate::crutch::Crutch;
 use crate::frame;
 use crate::invariant::Violation;
 use crate::plan::{FIRST_SERVER_PORT, Part, Plan};
@@ -66,8 +66,7 @@ pub struct Host {
     interface: Interface,
     sockets: SocketSet<'static>,
     handles: Vec<SocketHandle>,
-    /// The last pure acknowledgment that each connection got.
-    last_ack: Vec<Option<u32>>,
+    crutches: Vec<Crutch>,
     /// One for each connection, in the order of the plans.
     pub apps: Vec<App>,
 }
@@ -86,7 +85,7 @@ impl Host {
             }
         });
         let sockets = SocketSet::new(Vec::new());
-        Host { side, device, interface, sockets, handles: Vec::new(), last_ack: Vec::new(), apps: Vec::new() }
+        Host { side, device, interface, sockets, handles: Vec::new(), crutches: Vec::new(), apps: Vec::new() }
     }
 
     /// Takes one end of a connection; a server listens from now on when `listens`.
@@ -96,7 +95,7 @@ impl Host {
             socket.listen(plan.server_port).expect("a fresh socket can listen");
         }
         self.handles.push(self.sockets.add(socket));
-        self.last_ack.push(None);
+        self.crutches.push(Crutch::default());
         self.apps.push(app);
     }
 
@@ -118,29 +117,22 @@ impl Host {
     }
 
     /// A frame from the cable, without tags.
-    pub fn deliver(&mut self, frame: Vec<u8>) {
-        if !self.would_strand_a_fin(&frame) {
+    pub fn deliver(&mut self, mut frame: Vec<u8>) {
+        if self.admit(&mut frame) {
             self.device.rx.push_back(frame);
         }
     }
 
-    /// smoltcp 0.14 stops its retransmission timer at the third duplicate ACK; when nothing but a FIN is outstanding it
-    /// has nothing to retransmit fast either, and the FIN is never sent again. Such duplicates say nothing new (there
-    /// is no data left that a window could let out), so this host does not get to see them.
-    fn would_strand_a_fin(&mut self, frame: &[u8]) -> bool {
-        let Some(segment) = frame::parse(frame) else { return false };
+    fn admit(&mut self, frame: &mut [u8]) -> bool {
+        let Some(segment) = frame::parse(frame) else { return true };
         let server_port = match self.side {
             Side::Client => segment.quad.client_port,
             Side::Server => segment.quad.server_port,
         };
         let index = usize::from(server_port.wrapping_sub(FIRST_SERVER_PORT));
-        if segment.flags != TcpFlags::ACK || !segment.payload.is_empty() || index >= self.handles.len() {
-            return false;
-        }
+        let Some(crutch) = self.crutches.get_mut(index) else { return true };
         let socket = self.sockets.get::<Socket>(self.handles[index]);
-        let only_fin = matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck);
-        let repeated = self.last_ack[index].replace(segment.ack) == Some(segment.ack);
-        only_fin && socket.send_queue() == 0 && repeated
+        crutch.admit(socket, &segment, frame, socket.keep_alive().is_some())
     }
 
     /// Runs stack and apps until neither has anything to do at `now`. Calls `progressed` with each connection that
@@ -195,8 +187,7 @@ fn socket_for(part: &Part, side: Side) -> Socket<'static> {
         socket.set_ack_delay(None);
     }
     if part.keep_alive {
-        // smoltcp 0.14 takes the window of an older ACK that comes late (no SND.WL1, RFC 9293 section 3.10.7.4); a
-        // timeout behind a window closed like that leaves it without any timer. A keep-alive gets it a new ACK.
+        // Finds out about a peer whose RST was lost, and tries the box with bytes that are none.
         socket.set_keep_alive(Some(KEEP_ALIVE));
     }
     if part.timestamps {

@@ -6,13 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod broken;
 mod connection;
 mod content;
+mod crutch;
+mod flow;
 mod frame;
+mod hesitant;
 mod host;
 mod invariant;
 mod link;
 mod middle;
+mod oracle;
 mod plan;
 mod profile;
 mod regressions;
@@ -24,6 +29,7 @@ mod world;
 
 use std::env;
 
+use hesitant::Hesitant;
 use middle::{Build, Wire};
 use profile::{PROFILES, Profile};
 
@@ -31,7 +37,7 @@ use profile::{PROFILES, Profile};
 const SEEDS: u64 = 220;
 
 /// The boxes to try, by name.
-const MIDDLES: &[(&str, Build)] = &[("wire", Wire::build)];
+const MIDDLES: &[(&str, Build)] = &[("wire", Wire::build), ("hesitant", Hesitant::build)];
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;

@@ -161,6 +161,9 @@ impl Plan {
                 let reader = if rng.chance(500_000) { client } else { server };
                 reader.read_chunk = rng.between(200, 3_000) as usize;
                 reader.read_pause = Duration::from_millis(rng.magnitude(1_500));
+                // A scaled window is rounded down: smoltcp 0.14 takes back up to a unit of what it has offered, and
+                // when that closes the window it stops retransmitting what was sent meanwhile. Unscaled is exact.
+                reader.buffers.0 = reader.buffers.0.min(65_535);
             }
             Kind::Empty => {
                 server.finish = rng.pick(&[Finish::Close, Finish::CloseAfterPeer]);

@@ -38,7 +38,7 @@ impl Rng {
 
     /// Uniform in `0..n`; 0 when `n` is 0. The bias of the multiplication is below 2^-32 for the `n` used here.
     pub fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(n) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
     /// Uniform in `low..=high`.

@@ -184,7 +184,7 @@ impl World {
     /// What holds after every step of the middle.
     fn check_middle(&mut self) -> Result<(), Violation> {
         let middle = &self.middle;
-        let all = self.polls % 256 == 0;
+        let all = self.polls.is_multiple_of(256);
         self.tap.check_acks(all, |quad, direction| middle.held_bytes(quad, direction))?;
         let verdict = middle.check(&self.tap, self.now);
         verdict.or_else(|detail| violation(Invariant::Middle, detail))
