@@ -58,10 +58,14 @@ pub struct Limits {
 pub struct Timeouts {
     /// While the handshake is not complete.
     pub opening: Duration,
-    /// Open in both directions, or half closed.
+    /// Open in both directions.
     pub established: Duration,
+    /// One side has sent its FIN.
+    pub half_closed: Duration,
     /// After both FINs are acknowledged, or a RST.
     pub linger: Duration,
+    /// Without a sign of life for this long the control core counts as stalled.
+    pub control_stall: Duration,
 }
 
 /// What a worker is made of.
@@ -130,7 +134,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             events: parts.events,
             orders: parts.orders,
             policy: parts.policy,
-            control: housekeeping::ControlWatch::new(parts.heartbeat),
+            control: housekeeping::ControlWatch::new(parts.heartbeat, parts.timeouts.control_stall),
             report: parts.report,
             counters: Counters::default(),
             rounds: 0,
@@ -205,7 +209,13 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             suspended_capacity: self.pending.capacity() as u64,
             parked: self.parked.len() as u64,
             parked_capacity: self.parked.capacity() as u64,
+            control_stalled: u64::from(self.control.is_stalled()),
         }
+    }
+
+    /// Publishes counters and table sizes; housekeeping does so all the time.
+    pub fn report(&self) {
+        self.report.publish(&self.counters, self.gauges());
     }
 
     /// The counters as they are now.

@@ -175,8 +175,9 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     pub(super) fn life_time(&self, tcp: TcpState) -> Duration {
         match tcp {
             TcpState::SynSent | TcpState::SynReceived => self.timeouts.opening,
+            TcpState::Established => self.timeouts.established,
             TcpState::Closed | TcpState::Reset => self.timeouts.linger,
-            _ => self.timeouts.established,
+            _ => self.timeouts.half_closed,
         }
     }
 

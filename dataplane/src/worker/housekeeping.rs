@@ -5,8 +5,6 @@ use crate::flow::object::Path;
 
 /// Entries looked at in one housekeeping, at most.
 const EXPIRIES: usize = 64;
-/// Without a beat for this long the control core counts as stalled.
-const STALL: Duration = Duration::from_secs(1);
 
 /// Watches the control core's heartbeat.
 pub(super) struct ControlWatch {
@@ -14,11 +12,12 @@ pub(super) struct ControlWatch {
     last: u64,
     since: Instant,
     stalled: bool,
+    patience: Duration,
 }
 
 impl ControlWatch {
-    pub(super) fn new(beat: Arc<AtomicU64>) -> Self {
-        ControlWatch { beat, last: 0, since: Instant::ZERO, stalled: false }
+    pub(super) fn new(beat: Arc<AtomicU64>, patience: Duration) -> Self {
+        ControlWatch { beat, last: 0, since: Instant::ZERO, stalled: false, patience }
     }
 
     fn look(&mut self, now: Instant) {
@@ -26,7 +25,7 @@ impl ControlWatch {
         if beat != self.last {
             (self.last, self.since) = (beat, now);
         }
-        self.stalled = now - self.since > STALL;
+        self.stalled = now - self.since > self.patience;
     }
 
     pub(super) fn is_stalled(&self) -> bool {
@@ -42,7 +41,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             let Some(slot) = self.table.expire(now) else { break };
             expired += usize::from(self.expire(now, slot));
         }
-        self.report.publish(&self.counters, self.gauges());
+        self.report();
         expired
     }
 

@@ -47,9 +47,11 @@ pub struct Gauges {
     pub parked: u64,
     /// The most parked frames.
     pub parked_capacity: u64,
+    /// 1 while the control core counts as stalled.
+    pub control_stalled: u64,
 }
 
-const GAUGES: usize = 6;
+const GAUGES: usize = 7;
 
 impl Gauges {
     fn to_array(self) -> [u64; GAUGES] {
@@ -60,12 +62,28 @@ impl Gauges {
             self.suspended_capacity,
             self.parked,
             self.parked_capacity,
+            self.control_stalled,
         ]
     }
 
     fn from_array(values: [u64; GAUGES]) -> Gauges {
-        let [flows, flows_capacity, suspended, suspended_capacity, parked, parked_capacity] = values;
-        Gauges { flows, flows_capacity, suspended, suspended_capacity, parked, parked_capacity }
+        let [flows, flows_capacity, suspended, suspended_capacity, parked, parked_capacity, control_stalled] =
+            values;
+        Gauges {
+            flows,
+            flows_capacity,
+            suspended,
+            suspended_capacity,
+            parked,
+            parked_capacity,
+            control_stalled,
+        }
+    }
+
+    /// Tables of several workers together.
+    pub fn sum(all: impl IntoIterator<Item = Gauges>) -> Gauges {
+        let add = |a: [u64; GAUGES], b: [u64; GAUGES]| std::array::from_fn(|i| a[i] + b[i]);
+        Gauges::from_array(all.into_iter().map(Gauges::to_array).fold([0; GAUGES], add))
     }
 }
 

@@ -4,6 +4,8 @@
 //! What RSS places by addresses alone (first fragments, ICMP errors that quote a flow) and everything on ports without
 //! RSS is handed over here.
 
+use std::sync::Arc;
+
 use crate::flow::hash::KeyedHash;
 use crate::flow::quad::{FlowKey, Quad};
 use crate::port::PortId;
@@ -25,9 +27,7 @@ pub enum Steering {
     /// The device's RSS has placed whole segments; `queue` computes where it places a quad.
     Rss {
         /// The device's hash and indirection table in software.
-        queue: fn(&Quad, workers: u32) -> u32,
-        /// How many there are.
-        workers: u32,
+        queue: Arc<dyn Fn(&Quad) -> usize + Send + Sync>,
     },
 }
 
@@ -46,7 +46,7 @@ impl Steering {
         match self {
             Steering::Single => here,
             Steering::Hash { hash, workers } => (((hash.of(key) >> 32) * u64::from(*workers)) >> 32) as usize,
-            Steering::Rss { queue, workers } => queue(&key.quad, *workers) as usize,
+            Steering::Rss { queue } => queue(&key.quad),
         }
     }
 }

@@ -81,7 +81,9 @@ impl Bench {
             timeouts: Timeouts {
                 opening: Duration::from_secs(75),
                 established: Duration::from_secs(600),
+                half_closed: Duration::from_secs(120),
                 linger: Duration::from_secs(10),
+                control_stall: Duration::from_secs(1),
             },
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
