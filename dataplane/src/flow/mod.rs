@@ -1,3 +1,8 @@
 //! What the worker remembers of a flow: its key, its connection object, its observed state, its timers.
 
+pub mod expiry;
+pub mod hash;
+pub mod object;
 pub mod quad;
+pub mod state;
+pub mod table;

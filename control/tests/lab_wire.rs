@@ -1,0 +1,110 @@
+//! The lab itself, with `dpdk-testpmd` as a plain wire in the appliance's place: what fails here is not the appliance.
+
+use std::time::Duration;
+
+use control::lab::{Connected, Hook, Lab, Net, Pmd, Result, expect, isolated, sha256};
+
+const EXECUTABLE: &str = env!("CARGO_BIN_EXE_quadrille");
+const SOON: Duration = Duration::from_secs(5);
+const MEGABYTE: usize = 1_000_000;
+
+#[test]
+fn echoes_cross_in_every_network() {
+    isolated("echoes_cross_in_every_network", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).vlan().build()?;
+        let _wire = lab.testpmd(Pmd::AfPacket)?;
+        let seen = lab.server().capture("vlan 77 and ip and icmp")?;
+        for net in [Net::V4, Net::V6, Net::Vlan4, Net::Vlan6] {
+            lab.client().wait_for_echo(lab.server().address(net), SOON)?;
+        }
+        let tagged = seen.text()?;
+        expect(tagged.contains("vlan 77"), "echoes with tag 77 on the wire", tagged)
+    });
+}
+
+#[test]
+fn a_large_file_crosses_unchanged() {
+    isolated("a_large_file_crosses_unchanged", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
+        let _wire = lab.testpmd(Pmd::AfPacket)?;
+        download(&lab, Net::V4, 100 * MEGABYTE)
+    });
+}
+
+#[test]
+fn tcp_crosses_in_every_network() {
+    isolated("tcp_crosses_in_every_network", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).vlan().build()?;
+        let _wire = lab.testpmd(Pmd::AfPacket)?;
+        let _nginx = lab.server().nginx().port(80).port(8080).text("hello", "over the wire\n").start()?;
+        for net in [Net::V4, Net::V6, Net::Vlan4, Net::Vlan6] {
+            for port in [80, 8080] {
+                let got = lab.client().curl(&lab.server().url(net, port, "hello")).ok()?;
+                expect(got == "over the wire\n", format!("the text over {net:?}"), got)?;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn several_queues_and_client_addresses() {
+    isolated("several_queues_and_client_addresses", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).queues(2).further_client_hosts(3).build()?;
+        let _wire = lab.testpmd(Pmd::AfPacket)?;
+        let _nginx = lab.server().nginx().text("hello", "hello").start()?;
+        let url = lab.server().url(Net::V4, 80, "hello");
+        for host in [1, 100, 101, 102] {
+            let from = Net::V4.host(host).to_string();
+            lab.client().curl(&url).args(["--interface", from.as_str()]).ok()?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn xdp_sockets_carry_the_same() {
+    isolated("xdp_sockets_carry_the_same", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).vlan().build()?;
+        if lab.is_rootless() {
+            println!("no XDP program can be loaded in an unprivileged user namespace");
+            return Ok(());
+        }
+        let _wire = lab.testpmd(Pmd::AfXdp)?;
+        lab.client().wait_for_echo(lab.server().address(Net::Vlan6), SOON)?;
+        download(&lab, Net::V6, 10 * MEGABYTE)
+    });
+}
+
+#[test]
+fn the_firewall_loses_rejects_and_keeps_silent() {
+    isolated("the_firewall_loses_rejects_and_keeps_silent", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
+        let _wire = lab.testpmd(Pmd::AfPacket)?;
+        let (client, server) = (lab.client(), lab.server());
+        server.reject(82, "host-unreachable")?;
+        server.silence(83)?;
+        let outcomes = [(81, Connected::Refused), (82, Connected::Unreachable), (83, Connected::Silence)];
+        for ((port, outcome), net) in outcomes.iter().zip([Net::V4, Net::V6, Net::V4]) {
+            let (got, after) = client.connect(server.address(net), *port, Duration::from_secs(1))?;
+            expect(
+                got == *outcome,
+                format!("{outcome:?} from port {port}"),
+                format!("{got:?} after {after:?}"),
+            )?;
+        }
+        server.clear_rules()?;
+        server.lose(Hook::Input, 10)?;
+        download(&lab, Net::V4, 5 * MEGABYTE)
+    });
+}
+
+/// Fetches pseudo-random bytes with curl and compares the digests.
+fn download(lab: &Lab, net: Net, bytes: usize) -> Result<()> {
+    let nginx = lab.server().nginx().random("random", bytes).start()?;
+    let copy = lab.client().directory().join("random");
+    let curl = lab.client().curl(&lab.server().url(net, 80, "random")).arg("-o").arg(&copy);
+    curl.run()?.ok()?;
+    let (sent, got) = (nginx.sha256("random")?, sha256(&copy)?);
+    expect(sent == got, format!("SHA-256 {sent}"), got)
+}

@@ -1,0 +1,95 @@
+//! The appliance in a simulated world: seeded, repeatable, in virtual time.
+//!
+//! `cargo test -p control --no-default-features --test sim` runs some seeds of every profile. `QUADRILLE_SEEDS=N`
+//! runs N seeds, `QUADRILLE_PROFILE=P` only one profile; `QUADRILLE_SEED=S` with `one_seed` repeats a single run and
+//! prints every frame on both sides.
+#![forbid(unsafe_code)]
+
+mod app;
+mod broken;
+mod connection;
+mod content;
+mod crutch;
+mod flow;
+mod frame;
+mod hesitant;
+mod host;
+mod invariant;
+mod link;
+mod middle;
+mod oracle;
+mod plan;
+mod profile;
+mod regressions;
+mod rng;
+mod runner;
+mod tap;
+mod trace;
+mod world;
+
+use std::env;
+
+use hesitant::Hesitant;
+use middle::{Build, Wire};
+use profile::{PROFILES, Profile};
+
+/// Seeds for all profiles together, unless `QUADRILLE_SEEDS` says otherwise.
+const SEEDS: u64 = 220;
+
+/// The boxes to try, by name.
+const MIDDLES: &[(&str, Build)] = &[("wire", Wire::build), ("hesitant", Hesitant::build)];
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
+}
+
+/// The profiles asked for.
+fn profiles() -> Vec<Profile> {
+    match env::var("QUADRILLE_PROFILE") {
+        Ok(name) => {
+            vec![Profile::named(&name).unwrap_or_else(|| panic!("QUADRILLE_PROFILE={name}: no such profile"))]
+        }
+        Err(_) => PROFILES.to_vec(),
+    }
+}
+
+fn check(seed: u64, profile: Profile, live: bool) {
+    for (name, build) in MIDDLES {
+        match runner::run(seed, profile, *build, live) {
+            Ok(report) if live => println!("{name}, seed {seed}, profile {}: {report:?}", profile.name),
+            Ok(_) => {}
+            Err(failure) => panic!("middle {name}\n{failure}"),
+        }
+    }
+}
+
+#[test]
+fn one_seed() {
+    let Some(seed) = number("QUADRILLE_SEED") else { return };
+    profiles().into_iter().for_each(|profile| check(seed, profile, true));
+}
+
+#[test]
+fn known_seeds_stay_good() {
+    for (name, seed) in regressions::SEEDS {
+        check(*seed, Profile::named(name).unwrap_or_else(|| panic!("no profile {name}")), false);
+    }
+}
+
+#[test]
+fn all_seeds() {
+    let profiles = profiles();
+    let seeds = number("QUADRILLE_SEEDS").unwrap_or(SEEDS);
+    for n in 0..seeds {
+        check(n, profiles[n as usize % profiles.len()], false);
+    }
+}
+
+#[test]
+fn a_seed_repeats_itself() {
+    for profile in PROFILES {
+        let report = || runner::run(4711, *profile, Wire::build, false);
+        assert_eq!(report().expect("runs"), report().expect("runs"), "profile {}", profile.name);
+    }
+}

@@ -1,0 +1,74 @@
+//! The keyed, symmetric hash of a flow key: both directions of a flow give the same value, and nobody who does not
+//! know the key can aim two flows at one bucket (DESIGN invariant 8).
+
+use std::hash::{BuildHasher, Hasher};
+
+use ahash::RandomState;
+
+use super::quad::{Addresses, FlowKey, Quad};
+
+/// The key, taken once per start.
+#[derive(Clone)]
+pub struct KeyedHash(RandomState);
+
+impl KeyedHash {
+    /// From 256 bits of the system's generator (or of a simulation's seed).
+    pub fn new(key: [u64; 4]) -> Self {
+        KeyedHash(RandomState::with_seeds(key[0], key[1], key[2], key[3]))
+    }
+
+    /// Hash of a flow key, the same for both directions.
+    #[inline]
+    pub fn of(&self, key: &FlowKey) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hash_ends(&key.quad, &mut hasher);
+        hasher.write_u32(key.segment.0);
+        hasher.finish()
+    }
+}
+
+/// Feeds the lower endpoint first, so that the order of the two does not matter.
+#[inline]
+fn hash_ends(quad: &Quad, hasher: &mut impl Hasher) {
+    match quad.addresses {
+        Addresses::V4(source, destination) => {
+            let a = u64::from(u32::from_be_bytes(source)) << 16 | u64::from(quad.client_port);
+            let b = u64::from(u32::from_be_bytes(destination)) << 16 | u64::from(quad.server_port);
+            hasher.write_u64(a.min(b));
+            hasher.write_u64(a.max(b));
+        }
+        Addresses::V6(source, destination) => {
+            let a = (u128::from_be_bytes(source), quad.client_port);
+            let b = (u128::from_be_bytes(destination), quad.server_port);
+            let (low, high) = if a <= b { (a, b) } else { (b, a) };
+            hasher.write_u128(low.0);
+            hasher.write_u128(high.0);
+            hasher.write_u32(u32::from(low.1) << 16 | u32::from(high.1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quad::Segment;
+    use super::*;
+
+    fn key(client: &str, server: &str, segment: u32) -> FlowKey {
+        let quad = Quad::between(client.parse().unwrap(), server.parse().unwrap()).unwrap();
+        FlowKey { quad, segment: Segment(segment) }
+    }
+
+    #[test]
+    fn symmetric_and_keyed() {
+        let (one, two) = (KeyedHash::new([1, 2, 3, 4]), KeyedHash::new([5, 6, 7, 8]));
+        for (client, server) in [("10.0.0.1:1", "10.0.0.2:80"), ("[fd00::1]:1", "[fd00::2]:80")] {
+            let there = key(client, server, 7);
+            let back = FlowKey { quad: there.quad.reversed(), ..there };
+            assert_eq!(one.of(&there), one.of(&back));
+            assert_ne!(one.of(&there), two.of(&there), "another key, another hash");
+            assert_ne!(one.of(&there), one.of(&key(client, server, 8)), "the segment counts");
+        }
+        let swapped_ports = key("10.0.0.1:80", "10.0.0.2:1", 7);
+        assert_ne!(one.of(&key("10.0.0.1:1", "10.0.0.2:80", 7)), one.of(&swapped_ports));
+    }
+}

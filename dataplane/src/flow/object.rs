@@ -1,0 +1,148 @@
+//! The connection object: all that is left of two TCBs on the non-participating path (seed 001, FIG. 9).
+//!
+//! The hot line is what a packet touches. Counters and timers' data stand on a second, colder line. An IPv6 flow keeps
+//! its addresses in a side array of the table, at the same slot.
+
+use crate::wire::seq::{Delta, Seq};
+
+use super::quad::{Direction, Segment};
+use super::state::TcpState;
+
+/// Which way a flow's packets take (DESIGN section 8: the `path` of `flows --json`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Path {
+    /// The slot is free.
+    Free,
+    /// SYN kept, nobody answered; packets go up.
+    Suspended,
+    /// Both legs end in the control core's TCP stack; packets go up.
+    Participating,
+    /// Between participating and cut-through: packets are parked on the worker, in order, until the object is in.
+    Parked,
+    /// The connection object carries the flow.
+    CutThrough,
+    /// Passed unmodified and observed.
+    Monitored,
+    /// Passed unmodified.
+    Bypassed,
+}
+
+impl Path {
+    /// Name in the API. Parking is a moment of a merge, not a path of its own to an operator.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Path::Free => "free",
+            Path::Suspended => "suspended",
+            Path::Participating | Path::Parked => "participating",
+            Path::CutThrough => "cut_through",
+            Path::Monitored => "monitored",
+            Path::Bypassed => "bypassed",
+        }
+    }
+}
+
+/// What has been seen of one direction, in its sender's own sequence space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Track {
+    /// End of the highest sequence seen.
+    pub end: Seq,
+    /// Highest acknowledgment that this direction's sender has given, in the opposite sender's space.
+    pub ack: Seq,
+}
+
+/// The hot line.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub struct Object {
+    /// IPv4 client and server address; unused for IPv6.
+    pub v4: ([u8; 4], [u8; 4]),
+    /// Client port, host order.
+    pub client_port: u16,
+    /// Server port, host order.
+    pub server_port: u16,
+    /// Port pair and VLAN stack.
+    pub segment: Segment,
+    /// Δ1: added to what the client sends, subtracted from what acknowledges it.
+    pub delta_c2s: Delta,
+    /// Δ2: added to what the server sends, subtracted from what acknowledges it.
+    pub delta_s2c: Delta,
+    /// Way of the packets.
+    pub path: Path,
+    /// Observed connection state.
+    pub tcp: TcpState,
+    /// The addresses stand in the side array.
+    pub is_v6: bool,
+    /// Port on which the client's frames come in.
+    pub client_side: u8,
+    // The patents' core ends here: quad, deltas, state in 28 bytes.
+    /// Distinguishes successive flows in one slot.
+    pub generation: u32,
+    /// Milliseconds since start when a packet was last seen.
+    pub last_seen: u32,
+    /// Per direction, indexed by [`Direction::index`].
+    pub track: [Track; 2],
+    /// Suspended: slot of the held SYN. Parked: head of the list of parked frames.
+    pub held: u32,
+}
+
+/// No held SYN, no parked frame, no neighbour: the end of every index list.
+pub const NONE: u32 = u32::MAX;
+
+const _: () = {
+    assert!(size_of::<Object>() == 64, "the object is one cache line");
+    assert!(std::mem::offset_of!(Object, generation) <= 40, "the patents' core fits 40 bytes");
+    assert!(size_of::<Record>() <= 64, "the second line is one line");
+};
+
+impl Object {
+    /// A free slot.
+    pub const FREE: Object = Object {
+        v4: ([0; 4], [0; 4]),
+        client_port: 0,
+        server_port: 0,
+        segment: Segment(0),
+        delta_c2s: Delta::ZERO,
+        delta_s2c: Delta::ZERO,
+        path: Path::Free,
+        tcp: TcpState::SynSent,
+        is_v6: false,
+        client_side: 0,
+        generation: 0,
+        last_seen: 0,
+        track: [Track { end: Seq(0), ack: Seq(0) }; 2],
+        held: NONE,
+    };
+
+    /// The delta added to sequence numbers that travel in `direction`.
+    pub const fn own_delta(&self, direction: Direction) -> Delta {
+        match direction {
+            Direction::ClientToServer => self.delta_c2s,
+            Direction::ServerToClient => self.delta_s2c,
+        }
+    }
+
+    /// The delta subtracted from acknowledgments that travel in `direction`.
+    pub const fn other_delta(&self, direction: Direction) -> Delta {
+        self.own_delta(direction.reverse())
+    }
+}
+
+/// The second line: what `flows` shows and nobody needs to move a packet.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Record {
+    /// Bytes received per direction, IP header included, as conntrack counts.
+    pub bytes: [u64; 2],
+    /// Frames received per direction.
+    pub packets: [u64; 2],
+    /// Milliseconds since start when the flow began.
+    pub born: u32,
+    /// Index of the rule that placed it.
+    pub rule: u16,
+    /// Index of the module it was offered to; meaningless unless the rule offers.
+    pub module: u16,
+    /// Times split.
+    pub splits: u16,
+    /// Times merged.
+    pub merges: u16,
+}

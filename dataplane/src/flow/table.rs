@@ -1,0 +1,318 @@
+//! A worker's flow table: connection objects in a slab, found by quad through a hashbrown table of slot numbers.
+//!
+//! All memory is taken at start; a full table refuses, it never grows (DESIGN invariant 6). One worker owns it.
+
+use hashbrown::HashTable;
+
+use crate::clock::Instant;
+
+use super::expiry::Wheel;
+use super::hash::KeyedHash;
+use super::object::{NONE, Object, Path, Record};
+use super::quad::{Addresses, Direction, FlowKey, Quad};
+
+/// Milliseconds of one wheel tick.
+const TICK_MS: u64 = 8;
+
+/// Names a flow across threads: a slot, and which of its successive tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowRef {
+    /// Slot in the worker's table.
+    pub slot: u32,
+    /// Generation of the slot.
+    pub generation: u32,
+}
+
+/// The table is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// Flows of one worker.
+pub struct FlowTable {
+    index: HashTable<u32>,
+    hash: KeyedHash,
+    objects: Box<[Object]>,
+    records: Box<[Record]>,
+    v6: Box<[([u8; 16], [u8; 16])]>,
+    free: Vec<u32>,
+    wheel: Wheel,
+}
+
+impl FlowTable {
+    /// A table of at most `capacity` flows, hashed with `hash`.
+    pub fn new(capacity: usize, hash: KeyedHash) -> Self {
+        FlowTable {
+            index: HashTable::with_capacity(capacity),
+            hash,
+            objects: vec![Object::FREE; capacity].into_boxed_slice(),
+            records: vec![Record::default(); capacity].into_boxed_slice(),
+            v6: vec![([0; 16], [0; 16]); capacity].into_boxed_slice(),
+            free: (0..capacity as u32).rev().collect(),
+            wheel: Wheel::new(capacity),
+        }
+    }
+
+    /// Flows present.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no flow.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The most flows that fit.
+    pub fn capacity(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// The flow of a packet's key, and the direction in which that packet travels.
+    #[inline]
+    pub fn find(&self, key: &FlowKey) -> Option<(u32, Direction)> {
+        let mut direction = Direction::ClientToServer;
+        let slot = *self.index.find(self.hash.of(key), |slot| match self.matches(*slot, key) {
+            Some(found) => {
+                direction = found;
+                true
+            }
+            None => false,
+        })?;
+        Some((slot, direction))
+    }
+
+    #[inline]
+    fn matches(&self, slot: u32, key: &FlowKey) -> Option<Direction> {
+        let object = &self.objects[slot as usize];
+        if object.segment != key.segment {
+            return None;
+        }
+        let addresses = self.addresses(slot);
+        let quad = &key.quad;
+        if (object.client_port, object.server_port) == (quad.client_port, quad.server_port)
+            && addresses == quad.addresses
+        {
+            return Some(Direction::ClientToServer);
+        }
+        let back = (object.server_port, object.client_port) == (quad.client_port, quad.server_port)
+            && addresses.reversed() == quad.addresses;
+        back.then_some(Direction::ServerToClient)
+    }
+
+    fn addresses(&self, slot: u32) -> Addresses {
+        let object = &self.objects[slot as usize];
+        if object.is_v6 {
+            let (client, server) = self.v6[slot as usize];
+            Addresses::V6(client, server)
+        } else {
+            Addresses::V4(object.v4.0, object.v4.1)
+        }
+    }
+
+    /// Adds a flow whose client is the key's source. The key must not be present.
+    pub fn insert(&mut self, key: &FlowKey, path: Path, client_side: u8, now: Instant) -> Result<u32, Full> {
+        let slot = self.free.pop().ok_or(Full)?;
+        let millis = now.as_millis() as u32;
+        let object = &mut self.objects[slot as usize];
+        *object = Object {
+            client_port: key.quad.client_port,
+            server_port: key.quad.server_port,
+            segment: key.segment,
+            path,
+            client_side,
+            generation: object.generation,
+            last_seen: millis,
+            ..Object::FREE
+        };
+        match key.quad.addresses {
+            Addresses::V4(client, server) => object.v4 = (client, server),
+            Addresses::V6(client, server) => {
+                object.is_v6 = true;
+                self.v6[slot as usize] = (client, server);
+            }
+        }
+        self.records[slot as usize] = Record { born: millis, ..Record::default() };
+        let (hash, objects, v6) = (&self.hash, &self.objects, &self.v6);
+        self.index.insert_unique(hash.of(key), slot, |slot| hash.of(&key_at(objects, v6, *slot)));
+        Ok(slot)
+    }
+
+    /// Removes a flow; its slot's next tenant has another generation.
+    pub fn remove(&mut self, slot: u32) {
+        let hash = self.hash.of(&self.key(slot));
+        if let Ok(entry) = self.index.find_entry(hash, |candidate| *candidate == slot) {
+            entry.remove();
+            self.wheel.cancel(slot);
+            let object = &mut self.objects[slot as usize];
+            object.path = Path::Free;
+            object.held = NONE;
+            object.generation = object.generation.wrapping_add(1);
+            self.free.push(slot);
+        }
+    }
+
+    /// The flow's key, client → server.
+    pub fn key(&self, slot: u32) -> FlowKey {
+        key_at(&self.objects, &self.v6, slot)
+    }
+
+    /// The object in `slot`.
+    #[inline]
+    pub fn object(&self, slot: u32) -> &Object {
+        &self.objects[slot as usize]
+    }
+
+    /// The object in `slot`.
+    #[inline]
+    pub fn object_mut(&mut self, slot: u32) -> &mut Object {
+        &mut self.objects[slot as usize]
+    }
+
+    /// The record in `slot`.
+    #[inline]
+    pub fn record_mut(&mut self, slot: u32) -> &mut Record {
+        &mut self.records[slot as usize]
+    }
+
+    /// The record in `slot`.
+    pub fn record(&self, slot: u32) -> &Record {
+        &self.records[slot as usize]
+    }
+
+    /// The name by which another thread knows the flow.
+    pub fn flow_ref(&self, slot: u32) -> FlowRef {
+        FlowRef { slot, generation: self.objects[slot as usize].generation }
+    }
+
+    /// The slot of a flow that still lives.
+    pub fn resolve(&self, flow: FlowRef) -> Option<u32> {
+        let object = self.objects.get(flow.slot as usize)?;
+        (object.path != Path::Free && object.generation == flow.generation).then_some(flow.slot)
+    }
+
+    /// Slots in use from `from` on, in slot order.
+    pub fn occupied_from(&self, from: u32) -> impl Iterator<Item = u32> + '_ {
+        (from..self.objects.len() as u32).filter(|slot| self.objects[*slot as usize].path != Path::Free)
+    }
+
+    /// Has [`FlowTable::expire`] give the slot at `deadline` or up to one tick later.
+    pub fn arm(&mut self, slot: u32, deadline: Instant) {
+        self.wheel.arm(slot, (deadline.as_millis() / TICK_MS + 1) as u32);
+    }
+
+    /// Never give this slot.
+    pub fn disarm(&mut self, slot: u32) {
+        self.wheel.cancel(slot);
+    }
+
+    /// One flow whose timer is due, at most one wheel tick of work a call; `None` when the wheel has caught up with
+    /// `now`.
+    pub fn expire(&mut self, now: Instant) -> Option<u32> {
+        let tick = (now.as_millis() / TICK_MS) as u32;
+        loop {
+            if let Some(slot) = self.wheel.expire_next() {
+                return Some(slot);
+            }
+            if !self.wheel.step(tick) {
+                return None;
+            }
+        }
+    }
+}
+
+fn key_at(objects: &[Object], v6: &[([u8; 16], [u8; 16])], slot: u32) -> FlowKey {
+    let object = &objects[slot as usize];
+    let addresses = if object.is_v6 {
+        let (client, server) = v6[slot as usize];
+        Addresses::V6(client, server)
+    } else {
+        Addresses::V4(object.v4.0, object.v4.1)
+    };
+    let quad = Quad { addresses, client_port: object.client_port, server_port: object.server_port };
+    FlowKey { quad, segment: object.segment }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quad::Segment;
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::net::SocketAddr;
+
+    fn key(n: u8, v6: bool, vlan: u16) -> FlowKey {
+        let end = |host: u8, port: u16| -> SocketAddr {
+            let text = if v6 { format!("[fd00::{host}]:{port}") } else { format!("10.0.0.{host}:{port}") };
+            text.parse().unwrap()
+        };
+        let quad = Quad::between(end(n % 3, 1000 + u16::from(n)), end(200, 80)).unwrap();
+        FlowKey { quad, segment: Segment::new(0, 0, vlan) }
+    }
+
+    fn table(capacity: usize) -> FlowTable {
+        FlowTable::new(capacity, KeyedHash::new([1, 2, 3, 4]))
+    }
+
+    #[test]
+    fn finds_both_directions_and_keeps_segments_apart() {
+        let mut table = table(4);
+        let there = key(1, true, 5);
+        let slot = table.insert(&there, Path::Suspended, 0, Instant::ZERO).unwrap();
+        let back = FlowKey { quad: there.quad.reversed(), ..there };
+        assert_eq!(table.find(&there), Some((slot, Direction::ClientToServer)));
+        assert_eq!(table.find(&back), Some((slot, Direction::ServerToClient)));
+        assert_eq!(table.find(&key(1, true, 6)), None);
+        assert_eq!(table.find(&key(1, false, 5)), None);
+        assert_eq!(table.key(slot), there);
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_an_old_name_does_not_resolve() {
+        let mut table = table(1);
+        let slot = table.insert(&key(1, false, 0), Path::Suspended, 0, Instant::ZERO).unwrap();
+        assert_eq!(table.insert(&key(2, false, 0), Path::Suspended, 0, Instant::ZERO), Err(Full));
+        let name = table.flow_ref(slot);
+        assert_eq!(table.resolve(name), Some(slot));
+        table.remove(slot);
+        assert_eq!(table.resolve(name), None);
+        let again = table.insert(&key(2, false, 0), Path::Suspended, 0, Instant::ZERO).unwrap();
+        assert_eq!(again, slot);
+        assert_eq!(table.resolve(name), None, "the next tenant has another name");
+    }
+
+    #[test]
+    fn expires_once_not_early_and_not_after_removal() {
+        let mut table = table(2);
+        let first = table.insert(&key(1, false, 0), Path::CutThrough, 0, Instant::ZERO).unwrap();
+        let second = table.insert(&key(2, false, 0), Path::CutThrough, 0, Instant::ZERO).unwrap();
+        table.arm(first, Instant::from_millis(100));
+        table.arm(second, Instant::from_millis(100));
+        table.remove(second);
+        assert_eq!(table.expire(Instant::from_millis(99)), None);
+        assert_eq!(table.expire(Instant::from_millis(120)), Some(first));
+        assert_eq!(table.expire(Instant::from_millis(100_000)), None);
+    }
+
+    proptest! {
+        /// Any series of insertions, removals and look-ups agrees with a `HashMap`.
+        #[test]
+        fn agrees_with_a_hash_map(ops in prop::collection::vec((0u8..40, any::<bool>(), 0u16..2, 0u8..3), 1..300)) {
+            let mut table = table(24);
+            let mut oracle: HashMap<FlowKey, u32> = HashMap::new();
+            for (n, v6, vlan, op) in ops {
+                let key = key(n, v6, vlan);
+                match op {
+                    0 if !oracle.contains_key(&key) => {
+                        let inserted = table.insert(&key, Path::CutThrough, 0, Instant::ZERO);
+                        prop_assert_eq!(inserted.is_ok(), oracle.len() < 24);
+                        if let Ok(slot) = inserted { oracle.insert(key, slot); }
+                    }
+                    1 => if let Some(slot) = oracle.remove(&key) { table.remove(slot) },
+                    _ => {}
+                }
+                prop_assert_eq!(table.find(&key).map(|f| f.0), oracle.get(&key).copied());
+                prop_assert_eq!(table.len(), oracle.len());
+            }
+        }
+    }
+}
