@@ -42,6 +42,12 @@ impl Mbuf {
         Mbuf(raw)
     }
 
+    /// For tests that bend the fields.
+    #[cfg(test)]
+    pub(crate) fn as_ptr(&self) -> *mut ffi::rte_mbuf {
+        self.0.as_ptr()
+    }
+
     #[inline]
     fn read<T: Copy>(&self, offset: usize) -> T {
         // SAFETY: private, and called with the offset and the type of a field only (shim.c asserts the widths); the

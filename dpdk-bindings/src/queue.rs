@@ -9,6 +9,9 @@ use crate::ffi;
 use crate::mbuf::{Mbuf, append_with};
 use crate::port::Inner;
 
+#[cfg(test)]
+mod tests;
+
 /// One RX queue of a started port. There is exactly one handle of it, which may move between threads.
 pub struct RxQueue {
     port: u16,

@@ -27,6 +27,11 @@ static const size_t QDR_MBUF_PKT_LEN = offsetof(struct rte_mbuf, pkt_len);
 static const size_t QDR_MBUF_DATA_LEN = offsetof(struct rte_mbuf, data_len);
 static const size_t QDR_MBUF_BUF_LEN = offsetof(struct rte_mbuf, buf_len);
 
+/* For tests, which make the frames that devices make rarely. */
+static const size_t QDR_MBUF_NEXT = offsetof(struct rte_mbuf, next);
+static const size_t QDR_MBUF_VLAN_TCI = offsetof(struct rte_mbuf, vlan_tci);
+static const uint64_t QDR_RX_VLAN_STRIPPED = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+
 static const uint64_t QDR_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK;
 static const uint64_t QDR_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
 static const uint64_t QDR_RX_L4_CKSUM_GOOD = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
