@@ -9,6 +9,7 @@
 //!   eth0.77 10.78.0.1 fd78::1        (no addresses, promiscuous)      eth0.77 10.78.0.2 fd78::2
 //! ```
 
+pub mod appliance;
 pub mod capture;
 pub mod command;
 pub mod endpoint;
@@ -20,12 +21,14 @@ pub mod isolate;
 pub mod nginx;
 pub mod pmd;
 pub mod process;
+pub mod setup;
 pub mod tools;
 pub mod topology;
 mod vlan;
 pub mod wait;
 pub mod wire;
 
+pub use appliance::Appliance;
 pub use capture::Capture;
 pub use command::Command;
 pub use endpoint::{Connected, Endpoint, Net};
@@ -37,5 +40,6 @@ pub use isolate::{Entered, Isolated, Reexec};
 pub use nginx::{Nginx, NginxBuilder};
 pub use pmd::Pmd;
 pub use process::{Finished, Process};
+pub use setup::{Action, Isn, Merge, Setup};
 pub use topology::{Lab, LabBuilder};
 pub use wait::{wait_for, wait_until};

@@ -128,7 +128,7 @@ impl LabBuilder {
 }
 
 impl Lab {
-    /// Starts describing a lab. `executable` is the `quadrille` that [`Lab::appliance`](super::Lab::appliance) runs.
+    /// Starts describing a lab. `executable` is the `quadrille` that [`Lab::appliance`] runs.
     pub fn builder(isolated: Isolated, executable: impl Into<PathBuf>) -> LabBuilder {
         LabBuilder {
             isolated,
