@@ -34,6 +34,8 @@ pub struct Flow {
     pub reset: bool,
     /// The initiator has acknowledged a SYN-ACK: its address is its own.
     pub validated: bool,
+    /// RSTs that came in on each side and have not left on the other.
+    resets: [u32; 2],
     packets: Ledger,
     recent: Recent,
 }
@@ -63,6 +65,7 @@ impl Flow {
             legs: Default::default(),
             reset: false,
             validated: false,
+            resets: [0; 2],
             packets: Ledger::default(),
             recent: Recent::default(),
         }
@@ -103,7 +106,10 @@ impl Flow {
             self.recent = Recent { poll, ..Recent::default() };
         }
         match segment.flags.rst() {
-            true => self.recent.resets[side as usize] += 1,
+            true => {
+                self.recent.resets[side as usize] += 1;
+                self.resets[side as usize] += 1;
+            }
             false => self.recent.others += 1,
         }
         let packets = &mut self.packets;
@@ -132,7 +138,16 @@ impl Flow {
             && recent.others == 0
             && recent.resets[side as usize] > 0
             && recent.resets[side.opposite() as usize] == 0;
-        if only_resets && (segment.flags.rst() || !self.validated) {
+        // What came from the other side and has waited in the box is no answer.
+        let waited = match segment.flags.rst() {
+            true => &mut self.resets[side.opposite() as usize],
+            false => &mut self.packets.from_responder,
+        };
+        let forwarded = *waited > 0;
+        if segment.flags.rst() {
+            *waited = waited.saturating_sub(1);
+        }
+        if only_resets && !forwarded && (segment.flags.rst() || !self.validated) {
             return violation(Invariant::ResetAnswered, format!("{}: {:?}", self.quad, segment.flags));
         }
         let packets = &mut self.packets;
