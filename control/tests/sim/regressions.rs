@@ -21,4 +21,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("bulk", 58287),
     // A RST that had waited in the box taken for the answer to one that crossed it: the tap was wrong.
     ("crowd", 2617),
+    // smoltcp: the zero-window timer takes the place of the retransmission timer, and probes beyond what is missing.
+    ("duplicate", 14568),
 ];
