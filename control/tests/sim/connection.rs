@@ -1,16 +1,22 @@
 //! The judge of one connection: has it ended, has it ended as planned, is it still getting anywhere.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
+use dataplane::flow::quad::Quad;
 use smoltcp::socket::tcp::State;
 
 use crate::host::{Host, Side};
 use crate::invariant::{Invariant, Violation, violation};
 use crate::plan::{Finish, Kind, Plan};
+use crate::tap::Tap;
 
 /// Longer than any planned pause, and than ten lost retransmissions in a row at smoltcp's longest timeout.
 const STALL: Duration = Duration::from_secs(900);
+
+/// A sender that has not repeated itself for so long never will: smoltcp's longest timeout is a minute.
+const HANGS: Duration = Duration::from_secs(600);
 
 /// How long an end may wait for a RST that can have been lost.
 const RESET_GRACE: Duration = Duration::from_secs(20);
@@ -33,6 +39,8 @@ pub enum Judgement {
     Ended,
     /// The RST was lost and nothing would ever tell this end: take it down.
     Orphan(Side),
+    /// The host's own stack has stopped retransmitting (smoltcp 0.14 does, see `crutch`): nobody else's fault.
+    Hung,
 }
 
 impl Connection {
@@ -41,7 +49,13 @@ impl Connection {
     }
 
     /// Judges a connection that has started and not ended.
-    pub fn judge(&self, hosts: &[Host; 2], now: Instant, loses: bool) -> Result<Judgement, Violation> {
+    pub fn judge(
+        &self,
+        hosts: &[Host; 2],
+        tap: &Tap,
+        now: Instant,
+        loses: bool,
+    ) -> Result<Judgement, Violation> {
         let verdict = if self.plan.kind == Kind::ClosedPort {
             self.judge_refusal(hosts)
         } else if let Some(aborter) = self.aborter() {
@@ -51,12 +65,21 @@ impl Connection {
         };
         let verdict = verdict.map_err(|v| v.at(self.describe(hosts)))?;
         if verdict == Judgement::Goes && now - self.last_progress > STALL {
+            let flow = self.quad().and_then(|quad| tap.flow(&quad));
+            if flow.is_some_and(|flow| Side::BOTH.iter().any(|side| flow.sender_hangs(*side, now, HANGS))) {
+                return Ok(Judgement::Hung);
+            }
             return violation(
                 Invariant::Stall,
                 format!("{}: no progress for {STALL:?}", self.describe(hosts)),
             );
         }
         Ok(verdict)
+    }
+
+    fn quad(&self) -> Option<Quad> {
+        let end = |side: Side, port| SocketAddr::new(side.address(self.plan.ipv6).into(), port);
+        Quad::between(end(Side::Client, self.plan.client_port), end(Side::Server, self.plan.server_port))
     }
 
     fn aborter(&self) -> Option<Side> {

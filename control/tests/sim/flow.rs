@@ -3,6 +3,9 @@
 //!
 //! Offsets count from the byte after the SYN; a FIN is one byte.
 
+use std::time::Duration;
+
+use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, Quad};
 
 use crate::frame::Segment;
@@ -19,6 +22,8 @@ pub struct Leg {
     pub sent: [u64; 2],
     /// Highest acknowledgment seen.
     pub acked: [u64; 2],
+    /// When the first byte that is not acknowledged was last seen.
+    pub head_seen: [Instant; 2],
 }
 
 /// What is known of a flow.
@@ -34,6 +39,8 @@ pub struct Flow {
     pub reset: bool,
     /// The initiator has acknowledged a SYN-ACK: its address is its own.
     pub validated: bool,
+    /// RSTs that came in on each side and have not left on the other.
+    resets: [u32; 2],
     packets: Ledger,
     recent: Recent,
 }
@@ -63,6 +70,7 @@ impl Flow {
             legs: Default::default(),
             reset: false,
             validated: false,
+            resets: [0; 2],
             packets: Ledger::default(),
             recent: Recent::default(),
         }
@@ -79,6 +87,14 @@ impl Flow {
     /// The highest byte that the middle has acknowledged to the sender.
     pub fn acked_to_sender(&self, direction: Direction) -> u64 {
         self.legs[self.sender(direction) as usize].acked[direction.index()]
+    }
+
+    /// Whether the host on `side` has sent what was not acknowledged, and for `patience` has not sent the first of it
+    /// again: no TCP does that.
+    pub fn sender_hangs(&self, side: Side, now: Instant, patience: Duration) -> bool {
+        let data = if side == self.initiator { Direction::ClientToServer } else { Direction::ServerToClient };
+        let (leg, data) = (&self.legs[side as usize], data.index());
+        leg.sent[data] > leg.acked[data] && now - leg.head_seen[data] > patience
     }
 
     /// The highest byte that the receiver has acknowledged to the middle.
@@ -103,7 +119,10 @@ impl Flow {
             self.recent = Recent { poll, ..Recent::default() };
         }
         match segment.flags.rst() {
-            true => self.recent.resets[side as usize] += 1,
+            true => {
+                self.recent.resets[side as usize] += 1;
+                self.resets[side as usize] += 1;
+            }
             false => self.recent.others += 1,
         }
         let packets = &mut self.packets;
@@ -132,7 +151,16 @@ impl Flow {
             && recent.others == 0
             && recent.resets[side as usize] > 0
             && recent.resets[side.opposite() as usize] == 0;
-        if only_resets && (segment.flags.rst() || !self.validated) {
+        // What came from the other side and has waited in the box is no answer.
+        let waited = match segment.flags.rst() {
+            true => &mut self.resets[side.opposite() as usize],
+            false => &mut self.packets.from_responder,
+        };
+        let forwarded = *waited > 0;
+        if segment.flags.rst() {
+            *waited = waited.saturating_sub(1);
+        }
+        if only_resets && !forwarded && (segment.flags.rst() || !self.validated) {
             return violation(Invariant::ResetAnswered, format!("{}: {:?}", self.quad, segment.flags));
         }
         let packets = &mut self.packets;
@@ -164,7 +192,7 @@ impl Flow {
     }
 
     /// Sequence and acknowledgment, where they extend what is known.
-    pub fn learn(&mut self, side: Side, direction: Direction, segment: &Segment) {
+    pub fn learn(&mut self, now: Instant, side: Side, direction: Direction, segment: &Segment) {
         if segment.flags.rst() {
             self.reset = true;
             return;
@@ -176,6 +204,12 @@ impl Flow {
         }
         let end = segment.seq.wrapping_add(segment.sequence_len());
         raise(&mut leg.sent[data], leg.isn[data], end);
+        if let Some(isn) = leg.isn[data] {
+            let head = isn.wrapping_add(1).wrapping_add(leg.acked[data] as u32);
+            if head.wrapping_sub(segment.seq) < segment.sequence_len() {
+                leg.head_seen[data] = now;
+            }
+        }
         if segment.flags.ack() {
             raise(&mut leg.acked[acks], leg.isn[acks], segment.ack);
         }

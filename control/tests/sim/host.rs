@@ -50,7 +50,7 @@ impl Side {
         }
     }
 
-    fn address(self, ipv6: bool) -> IpAddress {
+    pub fn address(self, ipv6: bool) -> IpAddress {
         let last = self as u8 + 1;
         match ipv6 {
             false => IpAddress::v4(10, 0, 0, last),

@@ -19,4 +19,8 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("hostile", 12097),
     // smoltcp: a byte sent into a window that was taken back by rounding, and never again.
     ("bulk", 58287),
+    // A RST that had waited in the box taken for the answer to one that crossed it: the tap was wrong.
+    ("crowd", 2617),
+    // smoltcp: the zero-window timer takes the place of the retransmission timer, and probes beyond what is missing.
+    ("duplicate", 14568),
 ];

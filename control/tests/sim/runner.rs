@@ -9,6 +9,7 @@ use std::time::Duration;
 use dataplane::clock::Instant;
 
 use crate::connection::Judgement;
+use crate::host::Side;
 use crate::invariant::{Invariant, Violation, violation};
 use crate::middle::Build;
 use crate::profile::Profile;
@@ -25,6 +26,8 @@ const STEPS: u64 = 50_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub connections: usize,
+    /// Connections that a host's stack has given up on (see `Judgement::Hung`).
+    pub hung: usize,
     pub frames: u64,
     pub steps: u64,
     pub virtual_time: Instant,
@@ -66,7 +69,10 @@ pub fn run(seed: u64, profile: Profile, build: Build, live: bool) -> Result<Repo
         if result.is_err() {
             state = describe(&world);
         }
-        result.and_then(|steps| shut_down(world).map(|(at, connections)| (steps, at, connections)))
+        result.and_then(|steps| {
+            let (hung, connections) = (world.hung, world.connections.len());
+            shut_down(world).map(|at| (steps, at, connections, hung))
+        })
     }));
     let outcome = guarded.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -75,8 +81,8 @@ pub fn run(seed: u64, profile: Profile, build: Build, live: bool) -> Result<Repo
     });
     let trace = trace.borrow();
     match outcome {
-        Ok((steps, virtual_time, connections)) => {
-            Ok(Report { connections, frames: trace.frames, steps, virtual_time, digest: trace.digest })
+        Ok((steps, virtual_time, connections, hung)) => {
+            Ok(Report { connections, hung, frames: trace.frames, steps, virtual_time, digest: trace.digest })
         }
         Err(violation) => Err(Box::new(Failure { seed, profile, violation, state, trace: trace.tail() })),
     }
@@ -111,9 +117,14 @@ fn judge_all(world: &mut World) -> Result<bool, Violation> {
         if !connection.started {
             continue;
         }
-        match connection.judge(&world.hosts, world.now, world.profile.loses())? {
+        match connection.judge(&world.hosts, &world.tap, world.now, world.profile.loses())? {
             Judgement::Goes => {}
             Judgement::Ended => world.connections[index].ended = true,
+            Judgement::Hung => {
+                Side::BOTH.into_iter().for_each(|side| world.abort(side, index));
+                world.connections[index].ended = true;
+                world.hung += 1;
+            }
             Judgement::Orphan(side) => {
                 world.abort(side, index);
                 world.connections[index].ended = true;
@@ -124,8 +135,8 @@ fn judge_all(world: &mut World) -> Result<bool, Violation> {
 }
 
 /// Every buffer comes back: but for what the middle says it keeps, when all is quiet; all of them, when it is gone.
-fn shut_down(world: World) -> Result<(Instant, usize), Violation> {
-    let World { middle, pool, peers, now, connections, .. } = world;
+fn shut_down(world: World) -> Result<Instant, Violation> {
+    let World { middle, pool, peers, now, .. } = world;
     let (in_use, kept) = (pool.in_use(), middle.kept_buffers());
     if in_use != kept {
         return violation(
@@ -135,7 +146,7 @@ fn shut_down(world: World) -> Result<(Instant, usize), Violation> {
     }
     drop((middle, peers));
     match pool.in_use() {
-        0 => Ok((now, connections.len())),
+        0 => Ok(now),
         n => violation(Invariant::Buffers, format!("{n} buffers have not come back")),
     }
 }

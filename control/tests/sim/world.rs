@@ -39,6 +39,8 @@ pub struct World {
     pub middle: Box<dyn Middle>,
     pub pool: SimPool,
     pub peers: [SimPeer; 2],
+    /// Connections that a host's own stack has hung.
+    pub hung: usize,
     vlan: Option<u16>,
     /// By side: towards the middle, towards the host.
     links: [[Link; 2]; 2],
@@ -84,6 +86,7 @@ impl World {
             middle,
             pool,
             peers: [client_peer, server_peer],
+            hung: 0,
             links,
             events: BinaryHeap::new(),
             sent: 0,
@@ -154,7 +157,7 @@ impl World {
     fn see(&mut self, point: Point, frame: &[u8]) -> Result<(), Violation> {
         self.trace.borrow_mut().record(self.now, point, "", frame);
         match frame::parse(frame) {
-            Some(segment) => self.tap.observe(point, &segment, frame.len()),
+            Some(segment) => self.tap.observe(self.now, point, &segment, frame.len()),
             None => Ok(()),
         }
     }
