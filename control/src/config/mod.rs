@@ -1,4 +1,4 @@
-//! The configuration in two shapes: [`external`] is what serde reads from TOML, [`validated`] is what has been
+//! The configuration in two shapes: `external` is what serde reads from TOML, [`validated`] is what has been
 //! proven possible on this machine. Only the second goes inside.
 //!
 //! Every problem names file, line, column and key, and says what to write instead. All impossible values of a file
