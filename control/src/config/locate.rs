@@ -41,6 +41,10 @@ impl<'a> Locator<'a> {
     /// The path whose key or value is the smallest that contains `span`. The span of a table is that of its header,
     /// so parents do not contain their children and the whole tree is searched.
     fn key_at(&self, span: &Range<usize>) -> String {
+        if span.is_empty() {
+            // The root, or a place between tokens.
+            return String::new();
+        }
         let mut best = Best { target: span, len: usize::MAX, path: String::new() };
         best.search_table("", self.root.get_ref());
         best.path

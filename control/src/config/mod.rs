@@ -1,4 +1,4 @@
-//! The configuration in two shapes: [`external`] is what serde reads from TOML, [`validated`] is what has been
+//! The configuration in two shapes: `external` is what serde reads from TOML, [`validated`] is what has been
 //! proven possible on this machine. Only the second goes inside.
 //!
 //! Every problem names file, line, column and key, and says what to write instead. All impossible values of a file
@@ -20,6 +20,7 @@ pub mod validated;
 pub use error::{ConfigError, Diagnostic};
 pub use machine::Machine;
 pub use memory::{BUFFER_CACHE, MemoryNeed};
+pub use scalar::show_bytes;
 pub use validated::Config;
 
 /// Where `quadrille` listens for queries unless told otherwise.
@@ -48,6 +49,7 @@ pub fn parse(file: &str, text: &str, machine: &Machine) -> Result<Config, Config
     let locator = locate::Locator::new(file, text);
     match (config, problems.into_errors()) {
         (Some((mut config, warnings)), errors) if errors.is_empty() => {
+            config.source = file.to_owned();
             config.warnings = warnings.into_iter().map(|problem| locator.place(problem)).collect();
             Ok(config)
         }

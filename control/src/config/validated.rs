@@ -1,18 +1,22 @@
 //! A configuration that has been proven possible on this machine: the only shape that goes inside.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dataplane::policy::{Fallback, Strays, VlanMatch};
-use ipnet::IpNet;
+use dataplane::policy::{Fallback, Strays};
 
 use super::{Diagnostic, MemoryNeed};
+
+mod rules;
+
+pub use rules::{Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
 /// Everything that is configured. Built by [`super::parse`] and [`super::load`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
+    /// The file that it was read from, as the user named it.
+    pub source: String,
     /// Unix socket of the management interface.
     pub socket: PathBuf,
     /// What DPDK takes at start.
@@ -184,101 +188,4 @@ pub struct Policy {
     pub flows_full: Fallback,
     /// SYNs to be offered while the control core is stalled.
     pub on_control_stall: Fallback,
-}
-
-/// One rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// As given, or `rule[N]`.
-    pub name: String,
-    /// What it speaks about.
-    pub matches: Match,
-    /// What happens then.
-    pub action: Action,
-}
-
-/// An empty list admits everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Match {
-    /// Client networks.
-    pub sources: Vec<IpNet>,
-    /// Server networks.
-    pub destinations: Vec<IpNet>,
-    /// Client ports.
-    pub source_ports: Vec<RangeInclusive<u16>>,
-    /// Server ports.
-    pub destination_ports: Vec<RangeInclusive<u16>>,
-    /// VLAN stacks.
-    pub vlans: Vec<VlanMatch>,
-}
-
-/// What happens to a SYN that a rule matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Silence.
-    Drop,
-    /// A RST to the client.
-    Reject,
-    /// Forwarded, never intercepted.
-    Bypass,
-    /// Forwarded and observed.
-    Monitor,
-    /// Suspended and offered.
-    Offer {
-        /// Index into [`Config::modules`].
-        module: u16,
-    },
-}
-
-/// A module by name, with its own settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Module {
-    /// The name that rules use.
-    pub name: String,
-    /// What it does.
-    pub kind: ModuleKind,
-    /// When its flows go to cut-through.
-    pub merge: Merge,
-    /// When the server's SYN-ACK is acknowledged.
-    pub server_ack: ServerAck,
-    /// Which initial sequence numbers the two legs use.
-    pub isn: Isn,
-}
-
-/// The modules that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModuleKind {
-    /// Copies bytes between the legs.
-    Relay,
-}
-
-/// When a relayed flow is merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Merge {
-    /// As soon as both legs are established.
-    Established,
-    /// After the server's first bytes have been relayed.
-    FirstResponse,
-    /// After so many bytes have been relayed in each direction.
-    AfterBytes(u64),
-    /// Not at all.
-    Never,
-}
-
-/// When the server's SYN-ACK is acknowledged (DESIGN section 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerAck {
-    /// Before the client has answered: a spoofed SYN fills the server's accept queue.
-    AtOnce,
-    /// When the client's ACK has come.
-    AfterClient,
-}
-
-/// Which initial sequence numbers the two legs use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isn {
-    /// Those of the endpoints: both deltas are 0 until bytes are inserted or removed.
-    Mirror,
-    /// Our own, keyed, towards both sides: for endpoints with predictable ones.
-    Keyed,
 }

@@ -84,6 +84,18 @@ impl VlanMatch {
     }
 }
 
+impl fmt::Display for VlanMatch {
+    /// `none`, `7` or `100.7`, as in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (outer, inner) = (self.value >> 12, self.value & 0xfff);
+        match (*self == Self::UNTAGGED, self.mask == Self::MASK) {
+            (true, _) => f.write_str("none"),
+            (_, true) => write!(f, "{outer}.{inner}"),
+            (_, false) => write!(f, "{inner}"),
+        }
+    }
+}
+
 /// More rules or list entries than the compiled form can index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge {

@@ -66,6 +66,7 @@ fn clients_that_an_earlier_rule_bypasses_are_no_strays() {
 #[test]
 fn vlans_match_on_any_port_pair() {
     let vlans = [VlanMatch::inner(7), VlanMatch::stack(100, 9), VlanMatch::UNTAGGED];
+    assert_eq!(vlans.map(|vlan| vlan.to_string()), ["7", "100.9", "none"]);
     let rules: Vec<_> = vlans.map(|v| RuleSpec { vlans: vec![v], ..rule(Action::Drop) }).into();
     let snapshot = Snapshot::compile(&rules, DEFAULTS).unwrap();
     let cases =

@@ -37,6 +37,7 @@ fn accept(text: &str) -> Config {
 #[test]
 fn defaults_are_those_of_the_reference() {
     let config = accept(BASE);
+    assert_eq!(config.source, "q.toml");
     assert_eq!(config.socket, Path::new("/run/quadrille.sock"));
     assert_eq!(config.cores.idle, Idle::Spin);
     assert_eq!(config.ports[1].device, Device::Pci("0000:01:00.0".into()));

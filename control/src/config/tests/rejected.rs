@@ -102,6 +102,10 @@ fn ports() {
             "13:8: port[2].name: port[0] is named \"client\" already; names are unique",
         ),
     ]);
+    let cores = "[cores]\ncontrol = 0\nworkers = [1]\n";
+    assert_eq!(reject(cores), "q.toml:1:1: port: a wire has two ends: 2 to 16 ports, not 0");
+    assert_eq!(reject("[memory]"), "q.toml:1:1: cores: is missing; there is no default");
+    assert_eq!(reject(""), "q.toml:1:1: cores: is missing; there is no default");
     let one =
         "[cores]\ncontrol = 0\nworkers = [1]\n[[port]]\nname = \"a\"\ndevice = \"net_null0\"\npeer = \"a\"\n";
     assert_eq!(reject(one), "q.toml:4:1: port[0]: a wire has two ends: 2 to 16 ports, not 1");

@@ -73,8 +73,8 @@ pub(super) fn timeouts(raw: &external::Timeouts, problems: &mut Problems) -> Tim
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
     Timeouts {
-        // RFC 9293 asks a client to try for at least three minutes (RFC 1122 section 4.2.3.5); kernels give up a
-        // server's half-open connection after about 75 s.
+        // BSD's connection-establishment timer, what middleboxes customarily grant; clients may try for longer (RFC
+        // 1122 section 4.2.3.5: at least 3 minutes), each SYN begins anew.
         syn: duration(&raw.syn, s(75), s(1)..=s(600), problems),
         // RFC 5382 REQ-5: not less than 2 hours 4 minutes.
         idle_established: duration(&raw.idle_established, s(7440), s(1)..=s(7 * 86_400), problems),
@@ -101,15 +101,15 @@ pub(super) fn memory(
     let default = u32::try_from((least + 1).next_power_of_two() - 1).unwrap_or(MAX_BUFFERS).min(MAX_BUFFERS);
     let buffers = number(&raw.buffers, default, 1..=MAX_BUFFERS, problems);
     if u64::from(buffers) < least {
-        problems.at(
-            raw.buffers.as_ref().map_or(0..0, Spanned::span),
-            format!(
-                "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes and held packets can \
-                 keep {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or \
-                 held_packets",
-                ports.len()
-            ),
+        let message = format!(
+            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes and held packets can keep \
+             {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or held_packets",
+            ports.len()
         );
+        match &raw.buffers {
+            Some(given) => problems.at(given.span(), message),
+            None => problems.missing(0..0, "memory.buffers", message),
+        }
     }
     let widest = ports.iter().map(|port| port.mtu.unwrap_or(DEFAULT_MTU)).max().unwrap_or(DEFAULT_MTU);
     let data_room = data_room(widest);

@@ -39,6 +39,7 @@ pub(super) fn validate(
     rules::warn(raw, &rules, &mut warnings);
     let policy = policy(&raw.policy);
     let config = Config {
+        source: String::new(),
         socket,
         memory,
         cores,
