@@ -2,7 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+#[cfg(feature = "dpdk")]
+pub mod appliance;
 pub mod cli;
 pub mod config;
-pub mod policy;
+pub mod connection;
+pub mod core;
+pub mod demo;
 pub mod lab;
+pub mod module;
+pub mod policy;
+pub mod tcp;

@@ -146,7 +146,7 @@ impl Setup {
     pub fn toml(&self, socket: &Path, queues: u16) -> String {
         let workers: Vec<String> = (1..=queues).map(|core| core.to_string()).collect();
         let mut text = format!(
-            "socket = \"{}\"\n\n[memory]\nhugepages = false\nmegabytes = 256\nbuffers = 16384\n\n\
+            "socket = \"{}\"\n\n[memory]\nhugepages = false\n\n\
              [cores]\ncontrol = 0\nworkers = [{}]\nidle = \"sleep\"\nidle_ceiling_us = 50\n\n",
             socket.display(),
             workers.join(", ")

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod appliance;
 mod broken;
 mod connection;
 mod content;
@@ -30,6 +31,7 @@ mod world;
 use std::env;
 
 use hesitant::Hesitant;
+use appliance::Appliance;
 use middle::{Build, Wire};
 use profile::{PROFILES, Profile};
 
@@ -37,7 +39,7 @@ use profile::{PROFILES, Profile};
 const SEEDS: u64 = 220;
 
 /// The boxes to try, by name.
-const MIDDLES: &[(&str, Build)] = &[("wire", Wire::build), ("hesitant", Hesitant::build)];
+const MIDDLES: &[(&str, Build)] = &[("wire", Wire::build), ("hesitant", Hesitant::build), ("appliance", Appliance::build)];
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;

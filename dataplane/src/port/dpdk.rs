@@ -57,6 +57,10 @@ impl Pool for DpdkPool {
     fn take(&mut self) -> Option<Mbuf> {
         self.pool.take()
     }
+
+    fn is_low(&self) -> bool {
+        self.pool.available() < self.pool.buffers() as usize / 4
+    }
 }
 
 /// One RX and one TX queue, customarily of the same index, of one device.

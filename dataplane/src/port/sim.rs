@@ -110,6 +110,10 @@ impl Pool for SimPool {
             in_use: Arc::clone(&self.in_use),
         })
     }
+
+    fn is_low(&self) -> bool {
+        self.limit.saturating_sub(self.in_use()) < self.limit / 4
+    }
 }
 
 /// A FIFO that port and peer share.

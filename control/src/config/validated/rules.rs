@@ -78,7 +78,7 @@ pub enum Merge {
     Established,
     /// After the server's first bytes have been relayed.
     FirstResponse,
-    /// After so many bytes, both directions together, have been relayed.
+    /// After so many bytes have been relayed in each direction.
     AfterBytes(u64),
     /// Not at all.
     Never,
