@@ -42,17 +42,16 @@ impl Capture {
     /// # Errors
     /// As [`Command::ok`].
     pub fn text(&self) -> Result<String> {
-        Command::new("tcpdump").words("-n -e -S -v -r").arg(&self.file).ok()
+        self.matching("")
     }
 
-    /// How many captured frames match a further filter.
+    /// The same for those frames that match a further filter.
     ///
     /// # Errors
     /// As [`Command::ok`].
-    pub fn count(&self, filter: &str) -> Result<usize> {
-        let lines =
-            Command::new("tcpdump").words("-n -r").arg(&self.file).args(filter.split_whitespace()).ok()?;
-        Ok(lines.lines().count())
+    pub fn matching(&self, filter: &str) -> Result<String> {
+        let file = Command::new("tcpdump").words("-n -e -S -v -r").arg(&self.file);
+        file.args(filter.split_whitespace()).ok()
     }
 
     /// Ends the capture; the file stays until the lab ends.

@@ -186,6 +186,19 @@ impl Endpoint {
         self.command("ip").words(line).ok()
     }
 
+    /// The hardware address of the interface that carries one of the networks.
+    ///
+    /// # Errors
+    /// As [`Command::ok`].
+    pub fn hardware_address(&self, net: Net) -> Result<String> {
+        let device = net.interface();
+        let line = self.ip(&format!("-brief link show dev {device}"))?;
+        line.split_whitespace().nth(2).map(str::to_owned).ok_or_else(|| LabError::Unexpected {
+            expected: format!("a hardware address of {device} at {}", self.name),
+            got: line.clone(),
+        })
+    }
+
     /// Sets a kernel setting of this host, by its path below /proc/sys.
     ///
     /// # Errors

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use control::lab::{Connected, Hook, Lab, Net, Pmd, Result, expect, isolated, sha256};
+use control::lab::{Connected, Hook, Lab, Net, Pmd, expect, isolated};
 
-const EXECUTABLE: &str = env!("CARGO_BIN_EXE_quadrille");
-const SOON: Duration = Duration::from_secs(5);
-const MEGABYTE: usize = 1_000_000;
+use crate::EXECUTABLE;
+use crate::traffic::{self, MEGABYTE, SOON, download};
 
 #[test]
 fn echoes_cross_in_every_network() {
-    isolated("echoes_cross_in_every_network", |inside| {
+    isolated("wire::echoes_cross_in_every_network", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).vlan().build()?;
         let _wire = lab.testpmd(Pmd::AfPacket)?;
         let seen = lab.server().capture("vlan 77 and ip and icmp")?;
@@ -24,7 +23,7 @@ fn echoes_cross_in_every_network() {
 
 #[test]
 fn a_large_file_crosses_unchanged() {
-    isolated("a_large_file_crosses_unchanged", |inside| {
+    isolated("wire::a_large_file_crosses_unchanged", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
         let _wire = lab.testpmd(Pmd::AfPacket)?;
         download(&lab, Net::V4, 100 * MEGABYTE)
@@ -33,7 +32,7 @@ fn a_large_file_crosses_unchanged() {
 
 #[test]
 fn tcp_crosses_in_every_network() {
-    isolated("tcp_crosses_in_every_network", |inside| {
+    isolated("wire::tcp_crosses_in_every_network", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).vlan().build()?;
         let _wire = lab.testpmd(Pmd::AfPacket)?;
         let _nginx = lab.server().nginx().port(80).port(8080).text("hello", "over the wire\n").start()?;
@@ -49,7 +48,7 @@ fn tcp_crosses_in_every_network() {
 
 #[test]
 fn several_queues_and_client_addresses() {
-    isolated("several_queues_and_client_addresses", |inside| {
+    isolated("wire::several_queues_and_client_addresses", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).queues(2).further_client_hosts(3).build()?;
         let _wire = lab.testpmd(Pmd::AfPacket)?;
         let _nginx = lab.server().nginx().text("hello", "hello").start()?;
@@ -65,7 +64,7 @@ fn several_queues_and_client_addresses() {
 
 #[test]
 fn xdp_sockets_carry_the_same() {
-    isolated("xdp_sockets_carry_the_same", |inside| {
+    isolated("wire::xdp_sockets_carry_the_same", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).vlan().build()?;
         let _wire = lab.testpmd(Pmd::AfXdp)?;
         lab.client().wait_for_echo(lab.server().address(Net::Vlan6), SOON)?;
@@ -75,7 +74,7 @@ fn xdp_sockets_carry_the_same() {
 
 #[test]
 fn the_firewall_loses_rejects_and_keeps_silent() {
-    isolated("the_firewall_loses_rejects_and_keeps_silent", |inside| {
+    isolated("wire::the_firewall_loses_rejects_and_keeps_silent", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
         let _wire = lab.testpmd(Pmd::AfPacket)?;
         let (client, server) = (lab.client(), lab.server());
@@ -96,12 +95,18 @@ fn the_firewall_loses_rejects_and_keeps_silent() {
     });
 }
 
-/// Fetches pseudo-random bytes with curl and compares the digests.
-fn download(lab: &Lab, net: Net, bytes: usize) -> Result<()> {
-    let nginx = lab.server().nginx().random("random", bytes).start()?;
-    let copy = lab.client().directory().join("random");
-    let curl = lab.client().curl(&lab.server().url(net, 80, "random")).arg("-o").arg(&copy);
-    curl.run()?.ok()?;
-    let (sent, got) = (nginx.sha256("random")?, sha256(&copy)?);
-    expect(sent == got, format!("SHA-256 {sent}"), got)
+#[test]
+fn every_conversation_crosses() {
+    isolated("wire::every_conversation_crosses", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
+        let _wire = lab.testpmd(Pmd::AfPacket)?;
+        for net in Net::UNTAGGED {
+            traffic::datagram(&lab, net)?;
+            traffic::client_closes_first(&lab, net)?;
+            traffic::server_closes_first(&lab, net)?;
+            traffic::upload(&lab, net, MEGABYTE)?;
+            traffic::Conversation::open(&lab, net, 7000, 5000)?.say(10)?;
+        }
+        traffic::parallel(&lab, Net::V4, 200)
+    });
 }
