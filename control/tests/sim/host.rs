@@ -62,6 +62,8 @@ impl Side {
 /// One host.
 pub struct Host {
     side: Side,
+    /// Its cables do.
+    reorders: bool,
     device: Wiring,
     interface: Interface,
     sockets: SocketSet<'static>,
@@ -72,7 +74,7 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(side: Side, rng: &mut Rng) -> Host {
+    pub fn new(side: Side, reorders: bool, rng: &mut Rng) -> Host {
         let mtu = rng.pick(&[1514, 1514, 1414, 1294]);
         let mut device = Wiring { rx: VecDeque::new(), tx: Vec::new(), mtu };
         let mac = EthernetAddress([0x02, 0, 0, 0, 0, side as u8 + 1]);
@@ -85,7 +87,16 @@ impl Host {
             }
         });
         let sockets = SocketSet::new(Vec::new());
-        Host { side, device, interface, sockets, handles: Vec::new(), crutches: Vec::new(), apps: Vec::new() }
+        Host {
+            side,
+            reorders,
+            device,
+            interface,
+            sockets,
+            handles: Vec::new(),
+            crutches: Vec::new(),
+            apps: Vec::new(),
+        }
     }
 
     /// Takes one end of a connection; a server listens from now on when `listens`.
@@ -127,7 +138,7 @@ impl Host {
         let Some((index, segment)) = self.find(frame, self.side.opposite()) else { return true };
         let crutch = &mut self.crutches[index];
         let socket = self.sockets.get::<Socket>(self.handles[index]);
-        crutch.admit(socket, &segment, frame, socket.keep_alive().is_some())
+        crutch.admit(socket, &segment, frame, self.reorders)
     }
 
     /// The segment in a frame that `from` has sent, and the connection that it belongs to.
@@ -204,7 +215,7 @@ fn socket_for(part: &Part, side: Side) -> Socket<'static> {
         socket.set_ack_delay(None);
     }
     if part.keep_alive {
-        // Finds out about a peer whose RST was lost, and tries the box with bytes that are none.
+        // A byte that is none, to be answered and not to be relayed.
         socket.set_keep_alive(Some(KEEP_ALIVE));
     }
     if part.timestamps {

@@ -25,4 +25,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("duplicate", 14568),
     // smoltcp: a FIN beyond the window, taken although the bytes before it were not.
     ("duplicate", 20310),
+    // smoltcp: a keep-alive behind an outstanding FIN is read as data.
+    ("duplicate", 24380),
 ];
