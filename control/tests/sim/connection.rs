@@ -13,7 +13,7 @@ use crate::plan::{Finish, Kind, Plan};
 use crate::tap::Tap;
 
 /// Longer than any planned pause, and than ten lost retransmissions in a row at smoltcp's longest timeout.
-const STALL: Duration = Duration::from_secs(900);
+pub const STALL: Duration = Duration::from_secs(900);
 
 /// A sender that has not repeated itself for so long never will: smoltcp's longest timeout is a minute.
 const HANGS: Duration = Duration::from_secs(600);

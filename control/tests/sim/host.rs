@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use dataplane::clock::Instant;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint};
 
 use crate::app::App;
 use crate::crutch::Crutch;
-use crate::frame;
+use crate::device::Wiring;
+use crate::frame::{self, Segment};
 use crate::invariant::Violation;
 use crate::plan::{FIRST_SERVER_PORT, Part, Plan};
 use crate::rng::Rng;
@@ -62,6 +62,8 @@ impl Side {
 /// One host.
 pub struct Host {
     side: Side,
+    /// Its cables do.
+    reorders: bool,
     device: Wiring,
     interface: Interface,
     sockets: SocketSet<'static>,
@@ -72,7 +74,7 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(side: Side, rng: &mut Rng) -> Host {
+    pub fn new(side: Side, reorders: bool, rng: &mut Rng) -> Host {
         let mtu = rng.pick(&[1514, 1514, 1414, 1294]);
         let mut device = Wiring { rx: VecDeque::new(), tx: Vec::new(), mtu };
         let mac = EthernetAddress([0x02, 0, 0, 0, 0, side as u8 + 1]);
@@ -85,7 +87,16 @@ impl Host {
             }
         });
         let sockets = SocketSet::new(Vec::new());
-        Host { side, device, interface, sockets, handles: Vec::new(), crutches: Vec::new(), apps: Vec::new() }
+        Host {
+            side,
+            reorders,
+            device,
+            interface,
+            sockets,
+            handles: Vec::new(),
+            crutches: Vec::new(),
+            apps: Vec::new(),
+        }
     }
 
     /// Takes one end of a connection; a server listens from now on when `listens`.
@@ -124,15 +135,32 @@ impl Host {
     }
 
     fn admit(&mut self, frame: &mut [u8]) -> bool {
-        let Some(segment) = frame::parse(frame) else { return true };
-        let server_port = match self.side {
-            Side::Client => segment.quad.client_port,
-            Side::Server => segment.quad.server_port,
+        let Some((index, segment)) = self.find(frame, self.side.opposite()) else { return true };
+        let crutch = &mut self.crutches[index];
+        let socket = self.sockets.get::<Socket>(self.handles[index]);
+        crutch.admit(socket, &segment, frame, self.reorders)
+    }
+
+    /// The segment in a frame that `from` has sent, and the connection that it belongs to.
+    fn find(&self, frame: &[u8], from: Side) -> Option<(usize, Segment)> {
+        let segment = frame::parse(frame)?;
+        let server_port = match from {
+            Side::Client => segment.quad.server_port,
+            Side::Server => segment.quad.client_port,
         };
         let index = usize::from(server_port.wrapping_sub(FIRST_SERVER_PORT));
-        let Some(crutch) = self.crutches.get_mut(index) else { return true };
-        let socket = self.sockets.get::<Socket>(self.handles[index]);
-        crutch.admit(socket, &segment, frame, socket.keep_alive().is_some())
+        (index < self.crutches.len()).then_some((index, segment))
+    }
+
+    fn take_sent(&mut self) -> Vec<Vec<u8>> {
+        let frames = std::mem::take(&mut self.device.tx);
+        for frame in &frames {
+            if let Some((index, segment)) = self.find(frame, self.side) {
+                let capacity = self.sockets.get::<Socket>(self.handles[index]).recv_capacity();
+                self.crutches[index].said(&segment, (capacity.max(1).ilog2() + 1).saturating_sub(16));
+            }
+        }
+        frames
     }
 
     /// Runs stack and apps until neither has anything to do at `now`. Calls `progressed` with each connection that
@@ -158,7 +186,7 @@ impl Host {
                 }
             }
             if !moved {
-                return Ok(std::mem::take(&mut self.device.tx));
+                return Ok(self.take_sent());
             }
         }
     }
@@ -187,7 +215,7 @@ fn socket_for(part: &Part, side: Side) -> Socket<'static> {
         socket.set_ack_delay(None);
     }
     if part.keep_alive {
-        // Finds out about a peer whose RST was lost, and tries the box with bytes that are none.
+        // A byte that is none, to be answered and not to be relayed.
         socket.set_keep_alive(Some(KEEP_ALIVE));
     }
     if part.timestamps {
@@ -198,51 +226,4 @@ fn socket_for(part: &Part, side: Side) -> Socket<'static> {
         }));
     }
     socket
-}
-
-/// smoltcp's side of the cable.
-struct Wiring {
-    rx: VecDeque<Vec<u8>>,
-    tx: Vec<Vec<u8>>,
-    mtu: usize,
-}
-
-impl Device for Wiring {
-    type RxToken<'a> = Received;
-    type TxToken<'a> = Transmit<'a>;
-
-    fn receive(&mut self, _: SmolInstant) -> Option<(Received, Transmit<'_>)> {
-        let frame = self.rx.pop_front()?;
-        Some((Received(frame), Transmit(&mut self.tx)))
-    }
-
-    fn transmit(&mut self, _: SmolInstant) -> Option<Transmit<'_>> {
-        Some(Transmit(&mut self.tx))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = self.mtu;
-        capabilities
-    }
-}
-
-struct Received(Vec<u8>);
-
-impl RxToken for Received {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-struct Transmit<'a>(&'a mut Vec<Vec<u8>>);
-
-impl TxToken for Transmit<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        self.0.push(frame);
-        result
-    }
 }

@@ -11,6 +11,7 @@ mod broken;
 mod connection;
 mod content;
 mod crutch;
+mod device;
 mod flow;
 mod frame;
 mod hesitant;

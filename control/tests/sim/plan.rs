@@ -100,6 +100,8 @@ impl Plan {
     pub fn draw(index: usize, profile: &Profile, rng: &mut Rng) -> Plan {
         let kind = rng.pick(&KINDS);
         let mut parts = [Self::part(profile, rng), Self::part(profile, rng)];
+        // smoltcp 0.14 sends keep-alives behind an outstanding FIN, as a byte of data: only where no FIN gets lost.
+        parts[0].keep_alive = kind == Kind::Idle && !profile.loses() && profile.jitter_us == 0;
         Self::script(kind, profile.bytes, &mut parts, rng);
         Plan {
             kind,
@@ -124,7 +126,7 @@ impl Plan {
             timestamps: rng.chance(600_000),
             delayed_ack: rng.chance(500_000),
             nagle: rng.chance(500_000),
-            keep_alive: profile.loses() || profile.jitter_us > 0,
+            keep_alive: false,
         }
     }
 

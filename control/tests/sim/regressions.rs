@@ -23,4 +23,8 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("crowd", 2617),
     // smoltcp: the zero-window timer takes the place of the retransmission timer, and probes beyond what is missing.
     ("duplicate", 14568),
+    // smoltcp: a FIN beyond the window, taken although the bytes before it were not.
+    ("duplicate", 20310),
+    // smoltcp: a keep-alive behind an outstanding FIN is read as data.
+    ("duplicate", 24380),
 ];

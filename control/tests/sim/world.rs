@@ -54,7 +54,7 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, profile: Profile, build: Build, trace: Rc<RefCell<Trace>>) -> World {
         let mut rng = Rng::new(seed);
-        let mut hosts = Side::BOTH.map(|side| Host::new(side, &mut rng));
+        let mut hosts = Side::BOTH.map(|side| Host::new(side, profile.jitter_us > 0, &mut rng));
         let mut plans = rng.fork(1);
         let mut connections = Vec::with_capacity(profile.connections);
         for index in 0..profile.connections {
