@@ -228,7 +228,12 @@ impl<L: Pool> Connection<L> {
         let client_ts = self.client.block.ts_recent().unwrap_or(0);
         let server_ts = self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0);
         self.client.emit(cx, server_ts);
-        if let Some(server) = &mut self.server {
+        let unvalidated = self.phase == Phase::Answered;
+        if let Some(server) = &mut self.server
+            // What a server says before the client is validated is taken and not acknowledged: should the client's ACK
+            // be lost, nothing but the server's repetition would bring the handshake on.
+            && !(unvalidated && server.block.rcv_nxt() != server.block.irs().advance(1))
+        {
             server.emit(cx, client_ts);
         }
         let over = |leg: &Leg<L::Buffer>| leg.block.state() == State::Closed;

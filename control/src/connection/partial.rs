@@ -141,6 +141,7 @@ impl<L: Pool> Connection<L> {
     ) {
         let now = cx.now;
         let Some(leg) = self.sender(direction) else { return };
+        let repeats = segment.len > 0 && segment.end().le(leg.block.rcv_nxt());
         // Data on a SYN is not taken; the client repeats it behind the handshake.
         let (chunk, frame) = split_payload(frame, headers, cx.scarce);
         let events = leg.block.on_segment(now, segment, chunk);
@@ -151,6 +152,11 @@ impl<L: Pool> Connection<L> {
             if events.contains(Events::NEW_SYN) || events.contains(Events::BARE_ACK_TO_SYN) {
                 return self.pass_across(cx, direction, frame);
             }
+        }
+        if direction == Direction::ServerToClient && self.phase == Phase::Answered && repeats {
+            // The server, acknowledged at once, repeats what it greets with: the client's ACK must have been lost, and
+            // no timer of ours may ask for it again.
+            self.client.block.repeat_syn_ack();
         }
         if events.contains(Events::SYN_AGAIN) {
             cx.counters.count(Counter::SynAbsorbed);
