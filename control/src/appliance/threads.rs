@@ -153,9 +153,10 @@ impl Threads {
         self.handles.iter().any(JoinHandle::is_finished)
     }
 
-    /// Flows on the participating path, as last published.
+    /// Flows on the participating path whose client has been answered, as last published.
     pub(super) fn participating(&self) -> u64 {
-        self.control_report.gauges().flows
+        let held: u64 = self.worker_reports.iter().map(|report| report.gauges().suspended).sum();
+        self.control_report.gauges().flows.saturating_sub(held)
     }
 
     /// Ends all threads and reports the first fault.

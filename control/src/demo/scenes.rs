@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::lab::{Appliance, Connected, Lab, Net, Nginx, sha256};
+use crate::lab::{Appliance, Connected, Lab, Net, Nginx, sha256, wait_until};
 
 use super::narrator::{Narrator, seconds};
 
@@ -103,9 +103,10 @@ pub(super) fn download(
     narrator.scene("A download of 100 MiB, its SHA-256 taken on both sides");
     let target = lab.client().directory().join("100M");
     let url = lab.server().url(Net::V4, 80, "100M");
-    let curl = lab.client().curl(&url).words("--limit-rate 200M --max-time 120 --output").arg(&target);
+    let curl = lab.client().curl(&url).words("--limit-rate 100M --max-time 120 --output").arg(&target);
     let mut transfer = curl.timeout(Duration::from_secs(130)).spawn()?;
-    appliance.wait_for_flow("10.77.0.2:80", "cut_through", WAIT)?;
+    let under_way = |flow: &&Value| flow["path"] == "cut_through" && flow["bytes_s2c"].as_u64() > Some(1 << 20);
+    wait_until("the download to be cut through", WAIT, || Ok(appliance.flows()?.iter().any(|flow| under_way(&flow))))?;
     show_flows(narrator, appliance)?;
     let finished = transfer.wait(Duration::from_secs(130))?;
     let rate = super::LARGE as f64 / (1 << 20) as f64 / finished.elapsed.as_secs_f64();
