@@ -16,6 +16,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::info;
 
+use dataplane::counters::Counter;
+use dataplane::worker::report::Report;
 use dpdk_bindings::{Eal, EalConfig, LogLevel, Memory, Mempool};
 
 use crate::config::BUFFER_CACHE;
@@ -30,41 +32,59 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs until SIGINT or SIGTERM. `ready` is called once, with the view that the management interface serves; what it
 /// returns lives as long as packets are carried.
-pub fn run<G>(
-    config: Config,
-    ready: impl FnOnce(View) -> anyhow::Result<G>,
-) -> anyhow::Result<()> {
+pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> anyhow::Result<()> {
     let signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be watched")?;
     let eal = Eal::start(&eal_config(&config))?;
     let memory = &config.memory;
     let pool =
         Mempool::new(&eal.handle(), "quadrille", memory.buffers, BUFFER_CACHE, memory.data_room, None)?;
     let outcome = carry(&config, &eal, &pool, signals, ready);
-    let (in_use, total) = (pool.in_use(), pool.buffers());
+    let (in_use, total) = (pool.in_use(), pool.buffers() as usize);
     drop(pool);
     let shut_down = eal.shutdown();
-    let kept = outcome?;
-    if in_use > kept {
-        bail!("{} of {total} packet buffers did not come back to their pool; please report this", in_use - kept);
-    }
-    if kept > 0 {
+    let ended = outcome?;
+    ended.print_counters();
+    let (lost, ours) = (in_use.saturating_sub(ended.kept), total - ended.kept);
+    if ended.kept > 0 {
         // The EAL cannot be cleaned up under them; the system takes everything back when the process ends.
-        info!("stopped; {} of {total} packet buffers are back in their pool, {kept} stay with AF_XDP", total as usize - in_use);
+        info!("{} buffers stay with AF_XDP until the process has ended", ended.kept);
     } else {
         shut_down?;
-        info!("stopped; all {total} packet buffers are back in their pool");
+    }
+    println!("buffers: {} of {ours} returned", ours - lost);
+    if lost > 0 {
+        bail!("{lost} packet buffers did not come back to their pool; please report this");
     }
     Ok(())
 }
 
-/// Opens the ports, runs the threads, and waits for the end. Returns how many buffers the devices keep.
+/// What is left when all threads have ended.
+struct Ended {
+    /// Buffers that devices keep.
+    kept: usize,
+    reports: Vec<Arc<Report>>,
+}
+
+impl Ended {
+    /// Every counter that has counted, all threads together.
+    fn print_counters(&self) {
+        for counter in Counter::ALL {
+            let sum: u64 = self.reports.iter().map(|report| report.get(*counter)).sum();
+            if sum > 0 {
+                println!("{:<28} {sum:>14}", counter.name());
+            }
+        }
+    }
+}
+
+/// Opens the ports, runs the threads, and waits for the end.
 fn carry<G>(
     config: &Config,
     eal: &Eal,
     pool: &Mempool,
     mut signals: Signals,
     ready: impl FnOnce(View) -> anyhow::Result<G>,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<Ended> {
     let opened = ports::open(&eal.handle(), config, pool)?;
     let threads = Threads::start(config, &eal.handle(), pool, opened.lines, opened.steering, &opened.mtu)?;
     let view = View::new(config, &threads, pool.clone(), Arc::clone(&opened.ports));
@@ -77,7 +97,9 @@ fn carry<G>(
     info!("stopping");
     let_flows_finish(config, &threads, &mut signals);
     drop(management);
-    threads.stop().map(|()| opened.kept)
+    let reports = threads.reports();
+    threads.stop()?;
+    Ok(Ended { kept: opened.kept, reports })
 }
 
 /// Participating flows end with the process; they get the configured time to end by themselves. A second signal, or a

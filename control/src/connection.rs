@@ -170,7 +170,9 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) {
         match self.phase {
-            Phase::Connecting if quoted == Direction::ClientToServer => self.network_refuses(cx, error, frame),
+            Phase::Connecting if quoted == Direction::ClientToServer => {
+                self.network_refuses(cx, error, frame)
+            }
             Phase::Refused { .. } | Phase::Done => {}
             _ => self.on_icmp_established(cx, quoted, error, frame),
         }

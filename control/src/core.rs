@@ -24,7 +24,7 @@ use crate::connection::{Connection, Offer, Phase};
 use crate::module::Module;
 
 use context::{Context, Outbox, Settings};
-use query::{Questions, Query};
+use query::{Query, Questions};
 
 /// Events of one worker handled in a round, at most.
 const EVENTS_PER_ROUND: usize = 256;

@@ -60,7 +60,13 @@ pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::
     for (index, StartedPort { port, rx, tx }) in started.into_iter().enumerate() {
         let settings = &config.ports[index];
         let info = port.info()?;
-        info!(port = settings.name, driver = info.driver, mtu = mtu[index], rss = port.rss().is_some(), "port is up");
+        info!(
+            port = settings.name,
+            driver = info.driver,
+            mtu = mtu[index],
+            rss = port.rss().is_some(),
+            "port is up"
+        );
         for ((rx, tx), lines) in rx.into_iter().zip(tx).zip(&mut lines) {
             let peer = PortId(settings.peer as u8);
             lines.push(Line::new(DpdkPort::new(rx, tx), peer, settings.pair, mtu[index]));
@@ -81,9 +87,8 @@ fn steering(workers: usize, started: &[StartedPort]) -> Steering {
         return Steering::Single;
     }
     let rss: Option<Vec<&Rss>> = started.iter().map(|started| started.port.rss()).collect();
-    let places_all = |rss: &Vec<&Rss>| {
-        rss.iter().all(|one| one.ipv4_tcp() && one.ipv6_tcp() && one.agrees_with(rss[0]))
-    };
+    let places_all =
+        |rss: &Vec<&Rss>| rss.iter().all(|one| one.ipv4_tcp() && one.ipv6_tcp() && one.agrees_with(rss[0]));
     match rss.filter(places_all).and_then(|rss| rss.first().map(|rss| Rss::clone(rss))) {
         Some(rss) => Steering::Rss { queue: Arc::new(move |quad| rss_queue(&rss, quad)) },
         // Without RSS, with it for one family only, or spread differently at both ends of a pair.

@@ -93,13 +93,19 @@ impl Threads {
                 heartbeat: Arc::clone(&heartbeat),
                 report: Arc::clone(&threads.worker_reports[id]),
             };
-            threads.spawn(format!("worker-{id}"), config.cores.workers[id], config, eal, move |idler, stop| {
-                let mut worker = Worker::new(parts);
-                while !stop.load(Ordering::Relaxed) {
-                    idler.after_round(worker.poll(clock.now()));
-                }
-                worker.report();
-            })?;
+            threads.spawn(
+                format!("worker-{id}"),
+                config.cores.workers[id],
+                config,
+                eal,
+                move |idler, stop| {
+                    let mut worker = Worker::new(parts);
+                    while !stop.load(Ordering::Relaxed) {
+                        idler.after_round(worker.poll(clock.now()));
+                    }
+                    worker.report();
+                },
+            )?;
         }
         let parts = core::Parts {
             links,
@@ -157,6 +163,11 @@ impl Threads {
     pub(super) fn participating(&self) -> u64 {
         let held: u64 = self.worker_reports.iter().map(|report| report.gauges().suspended).sum();
         self.control_report.gauges().flows.saturating_sub(held)
+    }
+
+    /// What all threads publish.
+    pub(super) fn reports(&self) -> Vec<Arc<Report>> {
+        self.worker_reports.iter().chain([&self.control_report]).cloned().collect()
     }
 
     /// Ends all threads and reports the first fault.

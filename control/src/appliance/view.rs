@@ -12,8 +12,8 @@ use dataplane::worker::report::{Gauges, Report};
 use dpdk_bindings::{Mempool, Port};
 
 use crate::api::types::{
-    CoreStatus, Counters, FlowInfo, Link, Mbufs, Path as PathName, PortStats, PortStatus, Stats, Status, Usage,
-    WorkerStats, vlans,
+    CoreStatus, Counters, FlowInfo, Link, Mbufs, Path as PathName, PortStats, PortStatus, Stats, Status,
+    Usage, WorkerStats, vlans,
 };
 use crate::api::{Backend, BackendError};
 use crate::config::validated::Config;
@@ -36,12 +36,7 @@ pub struct View {
 }
 
 impl View {
-    pub(super) fn new(
-        config: &Config,
-        threads: &Threads,
-        pool: Mempool,
-        ports: Arc<[Port]>,
-    ) -> View {
+    pub(super) fn new(config: &Config, threads: &Threads, pool: Mempool, ports: Arc<[Port]>) -> View {
         View {
             config: config.clone(),
             clock: threads.clock,

@@ -1,5 +1,6 @@
 //! What each verb does. Text for standard output comes back; nothing here prints.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -79,7 +80,10 @@ fn absent(verb: &str) -> Failure {
 
 fn start_logging() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // Fails only when logging has been started already, which is as good.
     let _ = subscriber.try_init();
 }

@@ -70,6 +70,7 @@ pub(super) fn split_payload<B: Buffer>(
         return (None, Some(frame));
     }
     let range = usize::from(headers.payload)..usize::from(headers.end);
-    let chunk = if scarce { Chunk::owned(frame.bytes()[range].to_vec()) } else { Chunk::packet(frame, range) };
+    let chunk =
+        if scarce { Chunk::owned(frame.bytes()[range].to_vec()) } else { Chunk::packet(frame, range) };
     (Some(chunk), None)
 }

@@ -38,7 +38,8 @@ impl<L: Pool> Connection<L> {
         // Step 604: a blank acknowledgment for the last byte taken.
         self.client.block.acknowledge_now();
         server.block.acknowledge_now();
-        let rtt = [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
+        let rtt =
+            [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
     }
 
@@ -46,7 +47,10 @@ impl<L: Pool> Connection<L> {
     fn can_drain(&self) -> bool {
         let ready = |leg: &Leg<L::Buffer>| {
             let block = &leg.block;
-            block.state() == State::Established && !block.fin_received() && !block.has_gap() && block.readable() == 0
+            block.state() == State::Established
+                && !block.fin_received()
+                && !block.has_gap()
+                && block.readable() == 0
         };
         ready(&self.client) && self.server.as_ref().is_some_and(ready)
     }
@@ -77,7 +81,8 @@ impl<L: Pool> Connection<L> {
 
     /// When all that was sent has been acknowledged, the worker is told to park.
     pub(super) fn park_if_drained(&mut self, cx: &mut Context<'_, L>) {
-        let drained = self.client.block.is_drained() && self.server.as_ref().is_some_and(|leg| leg.block.is_drained());
+        let drained =
+            self.client.block.is_drained() && self.server.as_ref().is_some_and(|leg| leg.block.is_drained());
         if matches!(self.phase, Phase::Draining { .. }) && drained {
             self.phase = Phase::Parking;
             cx.outbox.order(Order::Park { flow: self.flow });
@@ -109,7 +114,8 @@ impl<L: Pool> Connection<L> {
         let Some(server) = &self.server else { return };
         for (to, opposite) in [(&self.client, server), (server, &self.client)] {
             let echo = to.block.ts_recent();
-            let timestamps = echo.map(|echo| Timestamps { value: opposite.block.ts_recent().unwrap_or(0), echo });
+            let timestamps =
+                echo.map(|echo| Timestamps { value: opposite.block.ts_recent().unwrap_or(0), echo });
             let ack = TcpRepr {
                 seq: to.block.snd_nxt(),
                 ack: to.block.rcv_nxt(),

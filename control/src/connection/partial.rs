@@ -54,12 +54,8 @@ impl<L: Pool> Connection<L> {
             cx.outbox.order(Order::Remove { flow });
             return None;
         };
-        let partial = PartialConnection {
-            key: offer.key,
-            options: &syn.options,
-            syn: offer.frame.bytes(),
-            at: cx.now,
-        };
+        let partial =
+            PartialConnection { key: offer.key, options: &syn.options, syn: offer.frame.bytes(), at: cx.now };
         // Authenticated TCP survives nobody in the middle (DESIGN section 4).
         let decision = if syn.options.authenticated { Decision::Bypass } else { module.offered(&partial) };
         match decision {
@@ -165,7 +161,12 @@ impl<L: Pool> Connection<L> {
     }
 
     /// What the handshake of a leg has come to.
-    pub(super) fn on_handshake_events(&mut self, cx: &mut Context<'_, L>, direction: Direction, events: Events) {
+    pub(super) fn on_handshake_events(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        events: Events,
+    ) {
         if direction == Direction::ServerToClient {
             if events.contains(Events::ANSWERED) {
                 self.answer_client(cx);
@@ -242,7 +243,12 @@ impl<L: Pool> Connection<L> {
     ///
     /// With mirrored numbers the quotation already is the client's own SYN, else its sequence number is put back. An
     /// error that quotes another number is somebody's guess.
-    pub(super) fn network_refuses(&mut self, cx: &mut Context<'_, L>, error: &IcmpError, mut frame: L::Buffer) {
+    pub(super) fn network_refuses(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        error: &IcmpError,
+        mut frame: L::Buffer,
+    ) {
         let Some(server) = &self.server else { return };
         if error.seq != server.block.iss() {
             return cx.counters.count(Counter::DropForgedIcmp);

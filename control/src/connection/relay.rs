@@ -79,7 +79,10 @@ impl<L: Pool> Connection<L> {
             // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
             to.block.ask_window();
         }
-        if events.contains(Events::RESET) || events.contains(Events::GAVE_UP) || events.contains(Events::REFUSED) {
+        if events.contains(Events::RESET)
+            || events.contains(Events::GAVE_UP)
+            || events.contains(Events::REFUSED)
+        {
             self.end_other_leg(direction);
         }
     }

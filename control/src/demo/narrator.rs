@@ -61,7 +61,12 @@ impl Narrator {
             println!("All {} checks passed in {:.1} s.", self.good, self.start.elapsed().as_secs_f64());
             return Ok(());
         }
-        bail!("{} of {} checks failed:\n  {}", self.bad.len(), self.good as usize + self.bad.len(), self.bad.join("\n  "))
+        bail!(
+            "{} of {} checks failed:\n  {}",
+            self.bad.len(),
+            self.good as usize + self.bad.len(),
+            self.bad.join("\n  ")
+        )
     }
 
     fn time(&self) -> String {

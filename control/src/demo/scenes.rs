@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::lab::{Appliance, Connected, Lab, Net, Nginx, sha256, wait_until};
@@ -105,12 +104,19 @@ pub(super) fn download(
     let url = lab.server().url(Net::V4, 80, "100M");
     let curl = lab.client().curl(&url).words("--limit-rate 100M --max-time 120 --output").arg(&target);
     let mut transfer = curl.timeout(Duration::from_secs(130)).spawn()?;
-    let under_way = |flow: &&Value| flow["path"] == "cut_through" && flow["bytes_s2c"].as_u64() > Some(1 << 20);
-    wait_until("the download to be cut through", WAIT, || Ok(appliance.flows()?.iter().any(|flow| under_way(&flow))))?;
+    let under_way =
+        |flow: &&Value| flow["path"] == "cut_through" && flow["bytes_s2c"].as_u64() > Some(1 << 20);
+    wait_until("the download to be cut through", WAIT, || {
+        Ok(appliance.flows()?.iter().any(|flow| under_way(&flow)))
+    })?;
     show_flows(narrator, appliance)?;
     let finished = transfer.wait(Duration::from_secs(130))?;
     let rate = super::LARGE as f64 / (1 << 20) as f64 / finished.elapsed.as_secs_f64();
-    narrator.check("curl has the file", finished.success(), &format!("{} ({rate:.0} MiB/s)", seconds(finished.elapsed)));
+    narrator.check(
+        "curl has the file",
+        finished.success(),
+        &format!("{} ({rate:.0} MiB/s)", seconds(finished.elapsed)),
+    );
     let (sent, received) = (nginx.sha256("100M")?, sha256(&target)?);
     narrator.note(&format!("server {sent}"));
     narrator.note(&format!("client {received}"));
@@ -170,18 +176,9 @@ pub(super) fn families(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()>
 /// The end: all buffers back, all drops named.
 pub(super) fn stop(narrator: &mut Narrator, appliance: Appliance) -> anyhow::Result<()> {
     narrator.scene("SIGTERM");
-    let stats = appliance.stats()?;
-    let counters = stats["counters"].as_object().context("stats without counters")?;
-    let named: Vec<String> = counters
-        .iter()
-        .filter(|(name, n)| n.as_u64() != Some(0) && (name.starts_with("drop_") || name.starts_with("flows_") || *name == "merges"))
-        .map(|(name, n)| format!("{name:<32} {n:>8}"))
-        .collect();
-    narrator.output(&named.join("\n"));
     let finished = appliance.stop()?;
-    let words = format!("{}{}", finished.stdout, finished.stderr);
-    let last = words.lines().rev().find(|line| line.contains("buffers")).unwrap_or_default();
-    let last = last.split("stopped").last().unwrap_or_default().trim_start_matches("; ");
+    narrator.output(&finished.stdout);
+    let last = finished.stdout.lines().last().unwrap_or_default();
     narrator.check("the appliance ends with exit code 0", finished.success(), last);
     Ok(())
 }
@@ -193,5 +190,12 @@ fn show_flows(narrator: &Narrator, appliance: &Appliance) -> anyhow::Result<()> 
 
 fn short(flow: &Value) -> String {
     let text = |key: &str| flow[key].as_str().unwrap_or("?").to_owned();
-    format!("{} -> {} {}, Δ {}/{}", text("client"), text("server"), text("path"), flow["delta_c2s"], flow["delta_s2c"])
+    format!(
+        "{} -> {} {}, Δ {}/{}",
+        text("client"),
+        text("server"),
+        text("path"),
+        flow["delta_c2s"],
+        flow["delta_s2c"]
+    )
 }

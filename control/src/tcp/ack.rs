@@ -185,7 +185,12 @@ impl<B: Buffer> Block<B> {
             return;
         }
         let before = (self.snd.edge, self.snd.field);
-        self.take_window(segment.seq, segment.ack, segment.window, u32::from(segment.window) << self.snd.shift);
+        self.take_window(
+            segment.seq,
+            segment.ack,
+            segment.window,
+            u32::from(segment.window) << self.snd.shift,
+        );
         if before != (self.snd.edge, self.snd.field) {
             arrival.events.insert(Events::WINDOW);
         }

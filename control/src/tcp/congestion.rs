@@ -40,13 +40,7 @@ const MAX_WINDOW: u32 = 1 << 30;
 
 impl NewReno {
     pub(super) fn new(segment: u32) -> Self {
-        NewReno {
-            window: Self::initial(segment),
-            threshold: MAX_WINDOW,
-            segment,
-            counted: 0,
-            pristine: true,
-        }
+        NewReno { window: Self::initial(segment), threshold: MAX_WINDOW, segment, counted: 0, pristine: true }
     }
 
     /// RFC 6928 section 2.

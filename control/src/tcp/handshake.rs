@@ -98,7 +98,8 @@ impl<B: Buffer> Block<B> {
             return Verdict::Break(Stop::NewSyn);
         }
         self.update_timestamp_of_syn(arrival);
-        if self.state == State::SynReceived && self.offer.limited_to(&Handshake::of(arrival.segment)) == self.offer
+        if self.state == State::SynReceived
+            && self.offer.limited_to(&Handshake::of(arrival.segment)) == self.offer
         {
             self.out.syn = true;
         }

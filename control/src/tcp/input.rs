@@ -150,7 +150,9 @@ impl<B: Buffer> Block<B> {
     /// them, and the endpoints behind us would tolerate it as Linux does (against the SHOULD of section 3.2).
     fn check_timestamp(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
         match arrival.segment.options.timestamps {
-            Some(ts) if self.timestamps && !arrival.segment.flags.rst() && self.ts.is_old(arrival.now, ts) => {
+            Some(ts)
+                if self.timestamps && !arrival.segment.flags.rst() && self.ts.is_old(arrival.now, ts) =>
+            {
                 self.answer_unacceptable(arrival);
                 Verdict::Break(Stop::OldTimestamp)
             }

@@ -250,7 +250,16 @@ impl<B: Buffer> Block<B> {
         self.out.unacknowledged = 0;
         self.timers.ack = None;
         let payload = Payload { start: seq, len: 0 };
-        SegmentOut { seq, ack: self.rcv.nxt, flags, window: field, urgent, options, payload, retransmission: false }
+        SegmentOut {
+            seq,
+            ack: self.rcv.nxt,
+            flags,
+            window: field,
+            urgent,
+            options,
+            payload,
+            retransmission: false,
+        }
     }
 
     fn syn_segment(&mut self, now: Instant, ts_value: u32) -> SegmentOut {

@@ -28,7 +28,14 @@ pub(super) struct Recovery {
 
 impl Recovery {
     pub(super) fn new(start: Seq) -> Self {
-        Recovery { phase: Phase::Open, recover: start.retreat(1), next: start, until: start, duplicates: 0, inflation: 0 }
+        Recovery {
+            phase: Phase::Open,
+            recover: start.retreat(1),
+            next: start,
+            until: start,
+            duplicates: 0,
+            inflation: 0,
+        }
     }
 
     /// Everything outstanding is to be sent again, paced by the congestion window.

@@ -19,7 +19,8 @@ impl<B: Buffer> Block<B> {
     /// It is rounded down: rounding up would give the peer bytes that nobody has room for, again with every segment.
     /// What rounding seems to take back is still accepted (RFC 7323 section 2.4).
     pub(super) fn window_to_offer(&self) -> (u16, Seq) {
-        let edge = if self.is_worthwhile(self.reachable_edge()) { self.reachable_edge() } else { self.rcv.edge };
+        let edge =
+            if self.is_worthwhile(self.reachable_edge()) { self.reachable_edge() } else { self.rcv.edge };
         let field = (self.rcv.nxt.distance_to(edge) >> self.rcv.shift).min(u32::from(u16::MAX)) as u16;
         (field, self.rcv.nxt.advance(u32::from(field) << self.rcv.shift))
     }

@@ -202,7 +202,11 @@ impl Middle for Appliance {
         }
         for lane in &self.lanes {
             for slot in lane.worker.table().occupied_from(0) {
-                text += &format!("  {} {:?}\n", lane.worker.table().key(slot).quad, lane.worker.table().object(slot));
+                text += &format!(
+                    "  {} {:?}\n",
+                    lane.worker.table().key(slot).quad,
+                    lane.worker.table().object(slot)
+                );
             }
         }
         for connection in self.core.connections() {
@@ -245,11 +249,7 @@ fn timeouts() -> Timeouts {
 }
 
 fn settings(rng: &mut Rng) -> Settings {
-    let leg = control::tcp::Limits {
-        send_buffer: 65_536,
-        receive_buffer: 65_536,
-        ..Default::default()
-    };
+    let leg = control::tcp::Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Default::default() };
     Settings {
         leg,
         connections: 256,

@@ -31,8 +31,8 @@ mod world;
 
 use std::env;
 
-use hesitant::Hesitant;
 use appliance::Appliance;
+use hesitant::Hesitant;
 use middle::{Build, Wire};
 use profile::{PROFILES, Profile};
 
@@ -40,7 +40,8 @@ use profile::{PROFILES, Profile};
 const SEEDS: u64 = 220;
 
 /// The boxes to try, by name.
-const MIDDLES: &[(&str, Build)] = &[("wire", Wire::build), ("hesitant", Hesitant::build), ("appliance", Appliance::build)];
+const MIDDLES: &[(&str, Build)] =
+    &[("wire", Wire::build), ("hesitant", Hesitant::build), ("appliance", Appliance::build)];
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
