@@ -1,0 +1,464 @@
+//! The transmission control block of one leg, its user calls and what it tells about itself.
+
+use std::time::Duration;
+
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+use dataplane::wire::seq::Seq;
+
+use super::chunk::Chunk;
+use super::congestion::{Congestion, NewReno};
+use super::input::{Challenges, Stop};
+use super::limits::Limits;
+use super::output::Outbox;
+use super::queue::Queue;
+use super::reassembly::Reassembly;
+use super::recovery::Recovery;
+use super::rto::Rto;
+use super::sack::Scoreboard;
+use super::segment::{Handshake, Segment};
+use super::state::{State, Step};
+use super::timer::Timers;
+use super::timestamps::RecentTimestamp;
+
+/// RFC 9293 section 3.7.1: the segment size of a peer that has not said any (IPv4; never too large for IPv6).
+const DEFAULT_MSS: u16 = 536;
+
+/// A peer that announces less than this would make us send mostly headers.
+const MIN_MSS: u16 = 64;
+
+/// RFC 7323 section 2.3.
+pub(super) const MAX_SHIFT: u8 = 14;
+
+/// The sending half.
+#[derive(Debug)]
+pub(super) struct Sender<B: Buffer> {
+    /// SND.UNA.
+    pub(super) una: Seq,
+    /// SND.NXT: the number after the highest sent; it never goes back.
+    pub(super) nxt: Seq,
+    /// The peer's right edge, SND.WL2 + SND.WND.
+    pub(super) edge: Seq,
+    /// SND.WL1.
+    pub(super) wl1: Seq,
+    /// MAX.SND.WND (RFC 5961 section 5.2).
+    pub(super) max_window: u32,
+    /// The peer's last window field, raw.
+    pub(super) field: u16,
+    /// Snd.Wind.Shift.
+    pub(super) shift: u8,
+    /// Upper bound of a segment from the path, in terms of the MSS option.
+    pub(super) path_mss: u16,
+    /// From SND.UNA on (but for SYN and FIN): sent and not acknowledged, then not sent.
+    pub(super) queue: Queue<B>,
+    /// The user has closed.
+    pub(super) fin_queued: bool,
+    /// The FIN is out; its number is the end of the queue.
+    pub(super) fin_sent: bool,
+    /// SND.UP.
+    pub(super) urgent: Option<Seq>,
+    pub(super) scoreboard: Scoreboard,
+    pub(super) recovery: Recovery,
+    /// The round trip being measured: up to this number, sent then.
+    pub(super) timed: Option<(Seq, Instant)>,
+    /// When anything with sequence space was sent last.
+    pub(super) last_sent: Instant,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub(super) struct Receiver<B: Buffer> {
+    /// RCV.NXT.
+    pub(super) nxt: Seq,
+    /// The highest right edge ever offered; what lies before it is accepted.
+    pub(super) edge: Seq,
+    /// The highest right edge that the caller allows; without one, the receive buffer decides.
+    pub(super) allowed: Option<Seq>,
+    /// The window field last sent.
+    pub(super) field: u16,
+    /// Rcv.Wind.Shift.
+    pub(super) shift: u8,
+    /// In order, not yet read.
+    pub(super) queue: Queue<B>,
+    pub(super) reassembly: Reassembly<B>,
+    /// Number of the peer's FIN, once seen.
+    pub(super) fin: Option<Seq>,
+    /// The FIN counts: RCV.NXT is beyond it.
+    pub(super) fin_taken: bool,
+    /// RCV.UP.
+    pub(super) urgent: Option<Seq>,
+    /// Last.ACK.sent (RFC 7323 section 4.3).
+    pub(super) last_ack_sent: Seq,
+}
+
+/// One TCP connection between the appliance and one endpoint.
+#[derive(Debug)]
+pub struct Block<B: Buffer> {
+    pub(super) state: State,
+    pub(super) limits: Limits,
+    pub(super) iss: Seq,
+    pub(super) irs: Seq,
+    /// What our SYN or SYN-ACK promises.
+    pub(super) offer: Handshake,
+    /// What the peer's promises.
+    pub(super) peer: Handshake,
+    pub(super) timestamps: bool,
+    pub(super) sack: bool,
+    pub(super) snd: Sender<B>,
+    pub(super) rcv: Receiver<B>,
+    pub(super) ts: RecentTimestamp,
+    pub(super) rto: Rto,
+    pub(super) congestion: NewReno,
+    pub(super) timers: Timers,
+    pub(super) out: Outbox,
+    pub(super) challenges: Challenges,
+    pub(super) last_stop: Option<Stop>,
+}
+
+impl<B: Buffer> Block<B> {
+    /// Server leg: sends a SYN with the sequence number and options of `offer` (the client's own, mirrored).
+    ///
+    /// The SYN is retransmitted by RFC 6298 (1, 2, 4 … s) until `syn_timeout`, then `GAVE_UP`, in silence.
+    pub fn connect(now: Instant, iss: Seq, offer: &Handshake, limits: Limits) -> Self {
+        let mut block = Block::new(now, State::SynSent, limits);
+        block.set_iss(iss);
+        block.offer = offer.clone();
+        block.out.syn = true;
+        block.timers.started = now;
+        block
+    }
+
+    /// Client leg: the template TCB of a SYN that nobody has answered.
+    pub fn suspended(now: Instant, syn: &Segment, limits: Limits) -> Self {
+        let mut block = Block::new(now, State::Suspended, limits);
+        block.set_irs(syn.seq);
+        block.peer = Handshake::of(syn);
+        block.ts.start(now, syn.options.timestamps);
+        block.snd.field = syn.window;
+        block
+    }
+
+    fn new(now: Instant, state: State, limits: Limits) -> Self {
+        let zero = Seq(0);
+        Block {
+            state,
+            limits,
+            iss: zero,
+            irs: zero,
+            offer: Handshake::default(),
+            peer: Handshake::default(),
+            timestamps: false,
+            sack: false,
+            snd: Sender {
+                una: zero,
+                nxt: zero,
+                edge: zero,
+                wl1: zero,
+                max_window: 0,
+                field: 0,
+                shift: 0,
+                path_mss: u16::MAX,
+                queue: Queue::new(zero, limits.max_chunks),
+                fin_queued: false,
+                fin_sent: false,
+                urgent: None,
+                scoreboard: Scoreboard::default(),
+                recovery: Recovery::new(zero),
+                timed: None,
+                last_sent: now,
+            },
+            rcv: Receiver {
+                nxt: zero,
+                edge: zero,
+                allowed: None,
+                field: 0,
+                shift: 0,
+                queue: Queue::new(zero, limits.max_chunks),
+                reassembly: Reassembly::new(limits.max_reassembly_segments, limits.max_chunks),
+                fin: None,
+                fin_taken: false,
+                urgent: None,
+                last_ack_sent: zero,
+            },
+            ts: RecentTimestamp::default(),
+            rto: Rto::new(&limits),
+            congestion: NewReno::new(u32::from(DEFAULT_MSS)),
+            timers: Timers::new(now),
+            out: Outbox::default(),
+            challenges: Challenges::default(),
+            last_stop: None,
+        }
+    }
+
+    /// Client leg: queues the SYN-ACK. Of `offer`, only what the client's SYN offered too is sent.
+    ///
+    /// It is never repeated by a timer, only by `repeat_syn_ack` or the client's own SYN. No effect unless suspended.
+    pub fn answer(&mut self, now: Instant, iss: Seq, offer: &Handshake) {
+        if self.state != State::Suspended {
+            return;
+        }
+        self.offer = offer.limited_to(&self.peer);
+        self.set_iss(iss);
+        self.negotiate();
+        self.promise_window();
+        // The window of a SYN is never scaled (RFC 7323 section 2.2).
+        self.take_window(self.irs, self.snd.una, self.peer.window, u32::from(self.peer.window));
+        self.state = State::SynReceived;
+        self.out.syn = true;
+        self.timers.started = now;
+    }
+
+    /// Client leg: queues the SYN-ACK once more (the server has repeated its own).
+    pub fn repeat_syn_ack(&mut self) {
+        if self.state == State::SynReceived {
+            self.out.syn = true;
+        }
+    }
+
+    /// Server leg: acknowledges the SYN-ACK that is kept.
+    pub fn confirm(&mut self, now: Instant) {
+        if self.state == State::Answered {
+            self.state = State::Established;
+            self.timers.progress = now;
+            self.out.ack_now = true;
+        }
+    }
+
+    /// Takes the next bytes that the peer has sent.
+    pub fn read(&mut self) -> Option<Chunk<B>> {
+        let chunk = self.rcv.queue.pop();
+        self.rcv.urgent = self.rcv.urgent.filter(|point| point.gt(self.rcv.queue.start()));
+        chunk
+    }
+
+    /// Appends to what is to be sent. May be called before the handshake is complete; nothing goes out earlier.
+    ///
+    /// The caller keeps to `send_space`. The chunk is dropped when this direction is closed.
+    pub fn write(&mut self, chunk: Chunk<B>) {
+        if !self.snd.fin_queued && self.state != State::Closed {
+            self.snd.queue.push(chunk);
+        }
+    }
+
+    /// The send queue ends here: a FIN follows its last byte. Before the handshake, it forgets the connection (but for
+    /// `SynReceived`, where the FIN waits for the client's ACK).
+    pub fn close(&mut self) {
+        if self.snd.fin_queued || self.state == State::Closed {
+            return;
+        }
+        self.snd.fin_queued = true;
+        self.state = self.state.next(Step::Close);
+        if self.state == State::Closed {
+            self.release();
+        }
+    }
+
+    /// Drops everything and sends RST, if there is a peer that would otherwise believe in the connection.
+    pub fn abort(&mut self) {
+        self.out = self.reset_on_abort();
+        self.state = State::Closed;
+        self.release();
+    }
+
+    /// Frees what a closed block has no use for.
+    pub(super) fn release(&mut self) {
+        self.snd.queue.clear();
+        self.rcv.reassembly.clear();
+        self.snd.scoreboard.clear();
+        self.timers.stop();
+    }
+
+    /// RFC 6093: up to where the peer's bytes are urgent, in the peer's sequence space, as the peer has put it.
+    pub fn urgent(&self) -> Option<Seq> {
+        self.rcv.urgent
+    }
+
+    /// Our bytes before `point` are urgent: the urgent pointer is sent until they are.
+    pub fn set_urgent(&mut self, point: Seq) {
+        self.snd.urgent = Some(point);
+    }
+
+    /// The path takes no segments larger than an MSS of `mss`: what is outstanding is sent again in smaller ones.
+    pub fn set_path_mtu_mss(&mut self, mss: u16) {
+        let mss = mss.max(MIN_MSS);
+        if mss >= self.snd.path_mss.min(self.peer_mss()) {
+            return;
+        }
+        self.snd.path_mss = mss;
+        self.congestion.set_segment_size(self.segment_size());
+        if self.state.sends_data() {
+            self.snd.timed = None;
+            self.snd.recovery.resend_all(self.snd.una, self.snd.nxt);
+        }
+    }
+
+    /// Copies payload of the send queue, from number `start` on, into `out`.
+    pub fn copy_payload(&self, start: Seq, out: &mut [u8]) {
+        let done = self.snd.queue.copy(start, out);
+        debug_assert_eq!(done, out.len(), "payload that is not queued");
+    }
+
+    pub(super) fn set_iss(&mut self, iss: Seq) {
+        self.iss = iss;
+        self.snd.una = iss;
+        self.snd.nxt = iss.advance(1);
+        self.snd.edge = self.snd.nxt;
+        let mut queue = Queue::new(self.snd.nxt, self.limits.max_chunks);
+        while let Some(chunk) = self.snd.queue.pop() {
+            queue.push(chunk);
+        }
+        self.snd.queue = queue;
+        self.snd.recovery = Recovery::new(self.snd.nxt);
+    }
+
+    pub(super) fn set_irs(&mut self, irs: Seq) {
+        self.irs = irs;
+        self.rcv.nxt = irs.advance(1);
+        self.rcv.edge = self.rcv.nxt;
+        self.rcv.last_ack_sent = self.rcv.nxt;
+        self.rcv.queue = Queue::new(self.rcv.nxt, self.limits.max_chunks);
+    }
+
+    /// Both SYNs are known: an option is in force when both carry it.
+    pub(super) fn negotiate(&mut self) {
+        if let (Some(ours), Some(theirs)) = (self.offer.window_scale, self.peer.window_scale) {
+            self.rcv.shift = ours.min(MAX_SHIFT);
+            self.snd.shift = theirs.min(MAX_SHIFT);
+        }
+        self.sack = self.offer.sack_permitted && self.peer.sack_permitted;
+        self.timestamps = self.offer.timestamps && self.peer.timestamps;
+        self.congestion.set_segment_size(self.segment_size());
+    }
+
+    /// Our SYN's window is a promise.
+    pub(super) fn promise_window(&mut self) {
+        self.rcv.field = self.offer.window;
+        self.rcv.edge = self.rcv.nxt.advance(u32::from(self.offer.window));
+    }
+
+    fn peer_mss(&self) -> u16 {
+        self.peer.mss.unwrap_or(DEFAULT_MSS).max(MIN_MSS)
+    }
+
+    /// Bytes of payload in a full segment without SACK blocks (RFC 6691: the MSS less the options).
+    pub(super) fn segment_size(&self) -> u32 {
+        u32::from(self.peer_mss().min(self.snd.path_mss)) - if self.timestamps { 12 } else { 0 }
+    }
+
+    /// Bytes of payload that the peer can put into a segment, by what we have promised.
+    pub(super) fn peer_segment_size(&self) -> u32 {
+        u32::from(self.offer.mss.unwrap_or(DEFAULT_MSS))
+    }
+
+    /// Bytes outstanding that the peer is not known to hold.
+    pub(super) fn flight(&self) -> u32 {
+        self.snd.una.distance_to(self.snd.nxt).saturating_sub(self.snd.scoreboard.bytes())
+    }
+
+    /// Bytes that may be written.
+    pub fn send_space(&self) -> u32 {
+        self.limits.send_buffer.saturating_sub(self.snd.queue.len())
+    }
+
+    /// Bytes in the send queue, sent or not.
+    pub fn queued(&self) -> u32 {
+        self.snd.queue.len()
+    }
+
+    /// Bytes that can be read.
+    pub fn readable(&self) -> u32 {
+        self.rcv.queue.len()
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Our initial sequence number.
+    pub fn iss(&self) -> Seq {
+        self.iss
+    }
+
+    /// The peer's initial sequence number.
+    pub fn irs(&self) -> Seq {
+        self.irs
+    }
+
+    /// SND.UNA.
+    pub fn snd_una(&self) -> Seq {
+        self.snd.una
+    }
+
+    /// SND.NXT: after the highest number ever sent.
+    pub fn snd_nxt(&self) -> Seq {
+        self.snd.nxt
+    }
+
+    /// RCV.NXT.
+    pub fn rcv_nxt(&self) -> Seq {
+        self.rcv.nxt
+    }
+
+    /// Up to where the peer takes data: its last acceptable acknowledgment plus the window that came with it.
+    pub fn peer_right_edge(&self) -> Seq {
+        self.snd.edge
+    }
+
+    /// The peer's last window field, raw.
+    pub fn peer_window(&self) -> u16 {
+        self.snd.field
+    }
+
+    /// The highest right edge that the peer was ever offered.
+    pub fn offered_right_edge(&self) -> Seq {
+        self.rcv.edge
+    }
+
+    /// TS.Recent.
+    pub fn ts_recent(&self) -> Option<u32> {
+        self.ts.value()
+    }
+
+    /// Smoothed round-trip time, from our own transmit times.
+    pub fn srtt(&self) -> Option<Duration> {
+        self.rto.srtt()
+    }
+
+    /// The retransmission timeout in force, backoff included.
+    pub fn rto(&self) -> Duration {
+        self.rto.current()
+    }
+
+    /// What the peer's SYN or SYN-ACK promised.
+    pub fn peer_offer(&self) -> &Handshake {
+        &self.peer
+    }
+
+    /// What our SYN or SYN-ACK promised.
+    pub fn offer(&self) -> &Handshake {
+        &self.offer
+    }
+
+    /// The peer's FIN has been taken.
+    pub fn fin_received(&self) -> bool {
+        self.rcv.fin_taken
+    }
+
+    /// Ready to be merged (DESIGN section 5): open, all sent is acknowledged, no byte is held in any queue, and there is
+    /// no FIN in either direction.
+    pub fn is_drained(&self) -> bool {
+        self.state == State::Established
+            && self.snd.una == self.snd.nxt
+            && self.snd.queue.len() == 0
+            && self.rcv.queue.len() == 0
+            && self.rcv.reassembly.is_empty()
+            && self.rcv.fin.is_none()
+            && !self.snd.fin_queued
+    }
+
+    /// Why the last segment was not taken to its end, if it was not; for counters and tests.
+    pub fn last_stop(&self) -> Option<Stop> {
+        self.last_stop
+    }
+}

@@ -1,0 +1,153 @@
+//! Segments before the connection is open: the handshake order of DESIGN section 4.
+
+use dataplane::buffer::Buffer;
+
+use super::block::Block;
+use super::events::Events;
+use super::input::{Arrival, Stop, Verdict};
+use super::output::Reset;
+use super::segment::{Handshake, Segment};
+use super::state::{State, Step};
+
+impl<B: Buffer> Block<B> {
+    /// Nobody was answered: only the client's SYN, again, and its RST mean anything.
+    pub(super) fn arrive_suspended(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let flags = arrival.segment.flags;
+        if flags.rst() {
+            return self.take_handshake_reset(arrival);
+        }
+        if flags.syn() && !flags.ack() {
+            return self.take_repeated_syn(arrival);
+        }
+        Verdict::Break(Stop::NotNow)
+    }
+
+    /// RFC 9293 section 3.10.7.3, except that what a transparent appliance must not decide is left to the caller.
+    pub(super) fn arrive_syn_sent(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let segment = arrival.segment;
+        let flags = segment.flags;
+        let ours = flags.ack() && segment.ack == self.snd.nxt;
+        match (flags.rst(), flags.syn(), flags.ack()) {
+            (true, _, _) if ours => {
+                arrival.events |= self.finish(Events::REFUSED);
+                Verdict::Break(Stop::Reset)
+            }
+            (true, _, _) => Verdict::Break(Stop::ResetIgnored),
+            (false, true, true) if ours => {
+                self.keep_answer(arrival);
+                Verdict::Continue(())
+            }
+            (false, true, true) => {
+                // First step: an answer to a SYN of former times.
+                self.out.reset = Some(Reset { seq: segment.ack, ack: None });
+                Verdict::Break(Stop::AckInvalid)
+            }
+            (false, true, false) => {
+                arrival.events.insert(Events::NEW_SYN);
+                Verdict::Break(Stop::NewSyn)
+            }
+            (false, false, true) => {
+                arrival.events.insert(Events::BARE_ACK_TO_SYN);
+                Verdict::Break(Stop::NotNow)
+            }
+            (false, false, false) => Verdict::Break(Stop::NoAck),
+        }
+    }
+
+    /// The SYN-ACK is taken but not acknowledged: the server keeps it in its SYN queue until `confirm`.
+    fn keep_answer(&mut self, arrival: &mut Arrival<'_>) {
+        let segment = arrival.segment;
+        self.set_irs(segment.seq);
+        self.peer = Handshake::of(segment);
+        self.negotiate();
+        self.ts.start(arrival.now, segment.options.timestamps.filter(|_| self.timestamps));
+        self.promise_window();
+        self.snd.una = self.snd.nxt;
+        // The window of a SYN is never scaled (RFC 7323 section 2.2).
+        self.take_window(segment.seq, segment.ack, segment.window, u32::from(segment.window));
+        self.measure_handshake(arrival);
+        self.timers.retransmit = None;
+        self.out.syn = false;
+        self.state = State::Answered;
+        arrival.events.insert(Events::ANSWERED);
+    }
+
+    /// The server may repeat its SYN-ACK or take it back; it has nothing else to say before our ACK.
+    pub(super) fn arrive_answered(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let segment = arrival.segment;
+        if segment.flags.rst() {
+            return self.take_handshake_reset(arrival);
+        }
+        let again = segment.flags.syn()
+            && segment.flags.ack()
+            && segment.seq == self.irs
+            && segment.ack == self.snd.una;
+        if again {
+            self.update_timestamp_of_syn(arrival);
+            arrival.events.insert(Events::ANSWERED_AGAIN);
+            return Verdict::Break(Stop::SynAgain);
+        }
+        Verdict::Break(Stop::NotNow)
+    }
+
+    /// A SYN to a suspended or unvalidated client leg. One that repeats ours is answered, if it was, with as little as
+    /// was answered before: a SYN that has lost options since gets no larger answer (DESIGN invariant 5), hence none.
+    pub(super) fn take_repeated_syn(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        if arrival.segment.seq != self.irs {
+            arrival.events.insert(Events::NEW_SYN);
+            return Verdict::Break(Stop::NewSyn);
+        }
+        self.update_timestamp_of_syn(arrival);
+        if self.state == State::SynReceived
+            && self.offer.limited_to(&Handshake::of(arrival.segment)) == self.offer
+        {
+            self.out.syn = true;
+        }
+        arrival.events.insert(Events::SYN_AGAIN);
+        Verdict::Break(Stop::SynAgain)
+    }
+
+    /// A repeated SYN has a later timestamp, and that one is to be echoed.
+    fn update_timestamp_of_syn(&mut self, arrival: &Arrival<'_>) {
+        let Segment { seq, options, .. } = arrival.segment;
+        if let Some(ts) = options.timestamps
+            && self.ts.value().is_some()
+        {
+            self.ts.update(arrival.now, ts, *seq, self.rcv.last_ack_sent);
+        }
+    }
+
+    /// Before the handshake is complete a RST counts with the number after the SYN, and with no other.
+    fn take_handshake_reset(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        if arrival.segment.seq != self.rcv.nxt {
+            return Verdict::Break(Stop::ResetIgnored);
+        }
+        arrival.events |= self.finish(Events::RESET);
+        Verdict::Break(Stop::Reset)
+    }
+
+    /// Fifth step in SYN-RECEIVED: the client has seen our SYN-ACK, so it is where it says it is.
+    pub(super) fn complete_handshake(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        if arrival.segment.ack != self.snd.nxt {
+            self.out.reset = Some(Reset { seq: arrival.segment.ack, ack: None });
+            return Verdict::Break(Stop::AckInvalid);
+        }
+        self.snd.una = self.snd.nxt;
+        self.measure_handshake(arrival);
+        self.out.syn = false;
+        self.timers.progress = arrival.now;
+        self.state = State::Established;
+        if self.snd.fin_queued {
+            self.state = self.state.next(Step::Close);
+        }
+        arrival.events.insert(Events::ESTABLISHED);
+        Verdict::Continue(())
+    }
+
+    fn measure_handshake(&mut self, arrival: &Arrival<'_>) {
+        if let Some((_, at)) = self.snd.timed.take() {
+            self.rto.sample(arrival.now.since(at));
+        }
+        self.rto.handshake_done();
+    }
+}

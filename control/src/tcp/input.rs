@@ -1,0 +1,259 @@
+//! Segment arrival: the named steps of RFC 9293 section 3.10.7.4, in its order, with RFC 5961 and RFC 7323.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+
+use super::block::Block;
+use super::chunk::Chunk;
+use super::events::Events;
+use super::output::Reset;
+use super::segment::Segment;
+use super::state::State;
+
+/// Why a segment was not taken to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// The handshake has no use for it.
+    NotNow,
+    /// A SYN repeats the one that this block is about.
+    SynAgain,
+    /// A SYN that the caller decides about.
+    NewSyn,
+    /// PAWS: its timestamp is older than one already taken.
+    OldTimestamp,
+    /// Nothing of it lies in the window.
+    OutsideWindow,
+    /// A RST that counts.
+    Reset,
+    /// A RST that does not count.
+    ResetIgnored,
+    /// A RST or SYN in the window, answered with a challenge ACK (RFC 5961).
+    Challenged,
+    /// No ACK bit.
+    NoAck,
+    /// Its ack is none that we could have got.
+    AckInvalid,
+    /// The last acknowledgment: the block is closed.
+    Finished,
+    /// The block is closed.
+    Closed,
+}
+
+/// `Continue` with the next step, or the name of the reason to stop.
+pub(super) type Verdict = ControlFlow<Stop>;
+
+/// A segment on its way through the steps.
+#[derive(Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) now: Instant,
+    pub(super) segment: &'a Segment,
+    pub(super) events: Events,
+}
+
+/// RFC 5961 section 7: so many challenges …
+const CHALLENGES: u32 = 10;
+
+/// … in so much time.
+const CHALLENGE_PERIOD: Duration = Duration::from_secs(5);
+
+/// The budget of acknowledgments that carry no news.
+#[derive(Debug, Default)]
+pub(super) struct Challenges {
+    since: Option<Instant>,
+    sent: u32,
+}
+
+impl Challenges {
+    /// Takes one, if there is one left.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.since(since) >= CHALLENGE_PERIOD) {
+            *self = Challenges { since: Some(now), sent: 0 };
+        }
+        self.sent += 1;
+        self.sent <= CHALLENGES
+    }
+}
+
+impl<B: Buffer> Block<B> {
+    /// A segment of the peer's. Call `poll` afterwards.
+    ///
+    /// `payload` holds the `segment.len` bytes; without it, a segment with payload counts as one whose data was lost.
+    pub fn on_segment(&mut self, now: Instant, segment: &Segment, payload: Option<Chunk<B>>) -> Events {
+        let mut arrival = Arrival { now, segment, events: Events::NONE };
+        let verdict = match self.state {
+            State::Suspended => self.arrive_suspended(&mut arrival),
+            State::SynSent => self.arrive_syn_sent(&mut arrival),
+            State::Answered => self.arrive_answered(&mut arrival),
+            State::Closed => self.arrive_closed(&mut arrival),
+            _ => self.arrive(&mut arrival, payload),
+        };
+        self.last_stop = verdict.break_value();
+        arrival.events
+    }
+
+    /// The same for a segment that the caller holds back while a merge drains: its ack, SACK, window and timestamp
+    /// count, its sequence space and control bits do not.
+    pub fn on_ack_only(&mut self, now: Instant, segment: &Segment) -> Events {
+        let mut arrival = Arrival { now, segment, events: Events::NONE };
+        let verdict = match self.state.is_synchronized() {
+            true => self.arrive_ack_only(&mut arrival),
+            false => Verdict::Break(Stop::NotNow),
+        };
+        self.last_stop = verdict.break_value();
+        arrival.events
+    }
+
+    fn arrive(&mut self, arrival: &mut Arrival<'_>, payload: Option<Chunk<B>>) -> Verdict {
+        self.check_foreign_syn(arrival)?;
+        self.check_timestamp(arrival)?;
+        self.check_sequence(arrival)?;
+        self.check_reset(arrival)?;
+        self.check_syn(arrival)?;
+        self.check_ack(arrival)?;
+        self.take_urgent(arrival);
+        self.take_text(arrival, payload);
+        self.take_fin(arrival)
+    }
+
+    fn arrive_ack_only(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        if arrival.segment.flags.rst() {
+            return Verdict::Break(Stop::NotNow);
+        }
+        self.check_foreign_syn(arrival)?;
+        self.check_timestamp(arrival)?;
+        self.check_sequence(arrival)?;
+        self.check_syn(arrival)?;
+        self.check_ack(arrival)
+    }
+
+    /// A SYN in `SynReceived` is the client's again or somebody else's; in TIME-WAIT it is never ours to judge.
+    fn check_foreign_syn(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let flags = arrival.segment.flags;
+        if !flags.syn() || flags.rst() {
+            return Verdict::Continue(());
+        }
+        match self.state {
+            State::SynReceived if flags.ack() => Verdict::Break(Stop::NotNow),
+            State::SynReceived => self.take_repeated_syn(arrival),
+            State::TimeWait if !flags.ack() => {
+                arrival.events.insert(Events::NEW_SYN);
+                Verdict::Break(Stop::NewSyn)
+            }
+            _ => Verdict::Continue(()),
+        }
+    }
+
+    /// PAWS, RFC 7323 section 5.3 R1. A RST is exempt; so is a segment without timestamps: some middleboxes strip
+    /// them, and the endpoints behind us would tolerate it as Linux does (against the SHOULD of section 3.2).
+    fn check_timestamp(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        match arrival.segment.options.timestamps {
+            Some(ts)
+                if self.timestamps && !arrival.segment.flags.rst() && self.ts.is_old(arrival.now, ts) =>
+            {
+                self.answer_unacceptable(arrival);
+                Verdict::Break(Stop::OldTimestamp)
+            }
+            _ => Verdict::Continue(()),
+        }
+    }
+
+    /// First step: the segment reaches into the window; then R3 of RFC 7323 section 5.3.
+    fn check_sequence(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let segment = arrival.segment;
+        if !self.is_acceptable(segment) {
+            if !segment.flags.rst() {
+                self.answer_unacceptable(arrival);
+            }
+            return Verdict::Break(Stop::OutsideWindow);
+        }
+        if let Some(ts) = segment.options.timestamps
+            && self.timestamps
+            && !segment.flags.rst()
+        {
+            self.ts.update(arrival.now, ts, segment.seq, self.rcv.last_ack_sent);
+        }
+        Verdict::Continue(())
+    }
+
+    /// RFC 9293 table 6, with two widenings that every stack needs: a segment without length may stand at the right edge
+    /// itself (the peer has used up the window, and its data was lost or overtaken); and at a closed window the next
+    /// number is acceptable whatever comes with it, so that its ACK or RST counts.
+    fn is_acceptable(&self, segment: &Segment) -> bool {
+        let window = self.rcv.nxt.distance_to(self.rcv.edge);
+        match (segment.sequence_len(), window) {
+            (0, window) => segment.seq.in_window(self.rcv.nxt, window + 1),
+            (_, 0) => segment.seq == self.rcv.nxt,
+            _ => segment.seq.lt(self.rcv.edge) && segment.end().gt(self.rcv.nxt),
+        }
+    }
+
+    /// The peer is told where we are. An acknowledgment of sequence space that was repeated is never withheld; one of a
+    /// segment without any is, or two confused peers could go on for ever. An unvalidated client gets silence
+    /// (DESIGN invariant 5).
+    fn answer_unacceptable(&mut self, arrival: &Arrival<'_>) {
+        let flags = arrival.segment.flags;
+        match self.state {
+            State::SynReceived => {}
+            _ if flags.syn() || (arrival.segment.len == 0 && !flags.fin()) => self.challenge(arrival.now),
+            State::TimeWait => {
+                // RFC 9293 section 3.10.7.4, eighth step: the FIN again, so the linger starts again.
+                self.out.ack_now = true;
+                self.start_linger(arrival.now);
+            }
+            _ => self.out.ack_now = true,
+        }
+    }
+
+    /// Second step, RFC 5961 section 3.2: only the exact number resets.
+    fn check_reset(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        if !arrival.segment.flags.rst() {
+            return Verdict::Continue(());
+        }
+        if arrival.segment.seq == self.rcv.nxt {
+            let reason = if self.state == State::TimeWait { Events::NONE } else { Events::RESET };
+            arrival.events |= self.finish(reason);
+            return Verdict::Break(Stop::Reset);
+        }
+        if self.state == State::SynReceived {
+            return Verdict::Break(Stop::ResetIgnored);
+        }
+        self.challenge(arrival.now);
+        Verdict::Break(Stop::Challenged)
+    }
+
+    /// Fourth step, RFC 5961 section 4.2. (The third, security, has nothing to check.)
+    fn check_syn(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        if !arrival.segment.flags.syn() {
+            return Verdict::Continue(());
+        }
+        self.challenge(arrival.now);
+        Verdict::Break(Stop::Challenged)
+    }
+
+    /// A challenge ACK, if the budget allows.
+    pub(super) fn challenge(&mut self, now: Instant) {
+        if self.challenges.take(now) {
+            self.out.ack_now = true;
+        }
+    }
+
+    /// RFC 9293 section 3.10.7.1, for a block that was aborted: its RST may have been lost, or have been challenged
+    /// because data was missing before it. A block that was closed in order is silent.
+    fn arrive_closed(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let flags = arrival.segment.flags;
+        if flags.rst() {
+            return Verdict::Break(Stop::Closed);
+        }
+        if flags.syn() && !flags.ack() {
+            arrival.events.insert(Events::NEW_SYN);
+            return Verdict::Break(Stop::NewSyn);
+        }
+        if self.out.aborted && flags.ack() && self.challenges.take(arrival.now) {
+            self.out.reset = Some(Reset { seq: arrival.segment.ack, ack: None });
+        }
+        Verdict::Break(Stop::Closed)
+    }
+}

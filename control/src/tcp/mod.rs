@@ -1,0 +1,39 @@
+//! The TCP stack of one leg (RFC 9293): segments and time in, segments and events out.
+//!
+//! Sans-I/O: it knows nothing of frames, flows, modules or rings. A [`Block`] is one TCB. What comes in goes through
+//! [`Block::on_segment`], what goes out comes from [`Block::poll`] (to be called until it says `None` after anything
+//! else was called), and time passes through [`Block::deadline`] and [`Block::on_timer`].
+//!
+//! No segment, however malformed, makes the stack panic, and none makes a queue grow beyond its limit.
+
+mod ack;
+mod block;
+mod chunk;
+mod congestion;
+mod events;
+mod handshake;
+mod input;
+mod limits;
+mod output;
+mod queue;
+mod reassembly;
+mod receive;
+mod recovery;
+mod rto;
+mod sack;
+mod segment;
+mod state;
+mod timer;
+mod timestamps;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use block::Block;
+pub use chunk::Chunk;
+pub use events::Events;
+pub use input::Stop;
+pub use limits::Limits;
+pub use segment::{Handshake, Payload, Segment, SegmentOut};
+pub use state::State;

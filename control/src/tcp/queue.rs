@@ -1,0 +1,122 @@
+//! Consecutive bytes of one direction, in chunks: what waits to be acknowledged, or to be read.
+
+use std::collections::VecDeque;
+
+use dataplane::buffer::Buffer;
+use dataplane::wire::seq::Seq;
+
+use super::chunk::Chunk;
+
+/// A chunk shorter than this is copied into its neighbour once the queue holds too many of them.
+const SMALL: usize = 1024;
+
+/// A chunk that has been copied together does not grow beyond this.
+const LARGE: usize = 16 * 1024;
+
+/// The bytes `[start, end)` of a sequence space. Every chunk knows its number, so that a retransmission finds its
+/// bytes by binary search.
+#[derive(Debug)]
+pub(super) struct Queue<B: Buffer> {
+    chunks: VecDeque<(Seq, Chunk<B>)>,
+    start: Seq,
+    end: Seq,
+    max_chunks: usize,
+}
+
+impl<B: Buffer> Queue<B> {
+    /// An empty queue whose first byte will be `start`.
+    pub(super) fn new(start: Seq, max_chunks: usize) -> Self {
+        Queue { chunks: VecDeque::new(), start, end: start, max_chunks }
+    }
+
+    /// Number of the first byte.
+    pub(super) fn start(&self) -> Seq {
+        self.start
+    }
+
+    /// Number after the last byte.
+    pub(super) fn end(&self) -> Seq {
+        self.end
+    }
+
+    /// Bytes.
+    pub(super) fn len(&self) -> u32 {
+        self.end.0.wrapping_sub(self.start.0)
+    }
+
+    /// Chunks, for limits and tests.
+    #[cfg(test)]
+    pub(super) fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Appends.
+    pub(super) fn push(&mut self, chunk: Chunk<B>) {
+        if chunk.is_empty() {
+            return;
+        }
+        let at = self.end;
+        self.end = at.advance(chunk.len() as u32);
+        if self.chunks.len() >= self.max_chunks
+            && let Some((_, last)) = self.chunks.back_mut()
+            && chunk.len() < SMALL
+            && last.len() < if matches!(last, Chunk::Owned(..)) { LARGE } else { SMALL }
+        {
+            last.append(&chunk);
+            return;
+        }
+        self.chunks.push_back((at, chunk));
+    }
+
+    /// Takes the first chunk.
+    pub(super) fn pop(&mut self) -> Option<Chunk<B>> {
+        let (at, chunk) = self.chunks.pop_front()?;
+        self.start = at.advance(chunk.len() as u32);
+        Some(chunk)
+    }
+
+    /// Drops everything before `to` (at most everything there is).
+    pub(super) fn drop_before(&mut self, to: Seq) {
+        let to = to.min(self.end);
+        while self.start.lt(to) {
+            let Some((at, chunk)) = self.chunks.front_mut() else { break };
+            let len = chunk.len() as u32;
+            let gone = self.start.distance_to(to).min(len);
+            self.start = self.start.advance(gone);
+            if gone == len {
+                self.chunks.pop_front();
+            } else {
+                chunk.trim_front(gone as usize);
+                *at = self.start;
+            }
+        }
+    }
+
+    /// Copies the bytes from number `from` on into `out`, and returns how many there were.
+    pub(super) fn copy(&self, from: Seq, out: &mut [u8]) -> usize {
+        let skip = from.0.wrapping_sub(self.start.0);
+        if skip >= self.len() {
+            return 0;
+        }
+        let after = self.chunks.partition_point(|(at, _)| at.0.wrapping_sub(self.start.0) <= skip);
+        let mut done = 0;
+        let mut from = from;
+        for (at, chunk) in self.chunks.iter().skip(after.saturating_sub(1)) {
+            let bytes = &chunk.bytes()[at.distance_to(from) as usize..];
+            let n = bytes.len().min(out.len() - done);
+            out[done..done + n].copy_from_slice(&bytes[..n]);
+            done += n;
+            from = from.advance(n as u32);
+            if done == out.len() {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self) {
+        self.chunks.clear();
+        self.start = self.end;
+    }
+}

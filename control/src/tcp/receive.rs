@@ -1,0 +1,112 @@
+//! Sixth to eighth step of segment arrival: urgent pointer, text and FIN; and when to acknowledge them.
+
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+
+use super::block::Block;
+use super::chunk::Chunk;
+use super::events::Events;
+use super::input::{Arrival, Verdict};
+use super::state::{State, Step};
+use super::timer::DELAYED_ACK;
+
+/// Segments that are acknowledged at once while the peer's congestion window is young.
+const QUICK: u8 = 16;
+
+impl<B: Buffer> Block<B> {
+    /// Sixth step: the urgent pointer is remembered for the opposite leg, and nothing else is done about it.
+    pub(super) fn take_urgent(&mut self, arrival: &Arrival<'_>) {
+        use dataplane::wire::tcp_flags::TcpFlags;
+        let segment = arrival.segment;
+        if !segment.flags.contains(TcpFlags::URG) || !self.state.takes_data() {
+            return;
+        }
+        let point = segment.seq.advance(u32::from(segment.urgent));
+        if point.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| point.gt(known)) {
+            self.rcv.urgent = Some(point);
+        }
+    }
+
+    /// Seventh step: what is new and inside the right edge is queued, or kept until the gap before it is filled.
+    pub(super) fn take_text(&mut self, arrival: &mut Arrival<'_>, payload: Option<Chunk<B>>) {
+        let segment = arrival.segment;
+        if segment.len == 0 || !self.state.takes_data() {
+            return;
+        }
+        let Some(mut chunk) = payload else { return };
+        let known = segment.seq.distance_to(self.rcv.nxt).min(chunk.len() as u32);
+        chunk.trim_front(known as usize);
+        let seq = segment.seq.advance(known);
+        let limit = self.rcv.fin.map_or(self.rcv.edge, |fin| fin.min(self.rcv.edge));
+        chunk.trim_back(limit.distance_to(seq.advance(chunk.len() as u32)) as usize);
+        if chunk.is_empty() {
+            // A duplicate, or a probe of a closed window.
+            self.out.ack_now = true;
+        } else if seq == self.rcv.nxt {
+            self.take_in_order(chunk);
+            arrival.events.insert(Events::READABLE);
+            self.schedule_ack(arrival.now);
+        } else {
+            // RFC 5681 section 4.2: at once, and with SACK.
+            self.rcv.reassembly.insert(seq, chunk);
+            self.out.ack_now = true;
+        }
+    }
+
+    fn take_in_order(&mut self, chunk: Chunk<B>) {
+        let mut next = Some(chunk);
+        while let Some(chunk) = next {
+            self.rcv.nxt = self.rcv.nxt.advance(chunk.len() as u32);
+            self.rcv.queue.push(chunk);
+            next = self.rcv.reassembly.take(self.rcv.nxt);
+            // RFC 5681 section 4.2: what fills a gap, or a part of it, is acknowledged at once.
+            self.out.ack_now |= next.is_some() || !self.rcv.reassembly.is_empty();
+        }
+    }
+
+    /// RFC 9293 section 3.8.6.3: at least every second segment, and not later than the delay.
+    fn schedule_ack(&mut self, now: Instant) {
+        self.out.unacknowledged = self.out.unacknowledged.saturating_add(1);
+        if self.out.quick < QUICK {
+            self.out.quick += 1;
+            self.out.ack_now = true;
+        } else if self.out.unacknowledged >= 2 {
+            self.out.ack_now = true;
+        } else if self.timers.ack.is_none() {
+            self.timers.ack = Some(now + DELAYED_ACK);
+        }
+    }
+
+    /// Eighth step: a FIN counts once all data before it has been taken.
+    pub(super) fn take_fin(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        self.note_fin(arrival);
+        if self.rcv.fin != Some(self.rcv.nxt) || self.rcv.fin_taken {
+            return Verdict::Continue(());
+        }
+        self.rcv.fin_taken = true;
+        self.rcv.nxt = self.rcv.nxt.advance(1);
+        self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
+        self.out.ack_now = true;
+        self.state = self.state.next(Step::PeerFin);
+        if self.state == State::TimeWait {
+            self.start_linger(arrival.now);
+        }
+        arrival.events.insert(Events::PEER_FIN);
+        Verdict::Continue(())
+    }
+
+    /// The first FIN that contradicts nothing: not beyond the right edge (it may stand at it: it takes no room), and not
+    /// before data that was already sent.
+    fn note_fin(&mut self, arrival: &Arrival<'_>) {
+        let segment = arrival.segment;
+        if !segment.flags.fin() || !self.state.takes_data() || self.rcv.fin.is_some() {
+            return;
+        }
+        self.out.ack_now = true;
+        let fin = segment.seq.advance(segment.len);
+        let after_data = self.rcv.reassembly.end().is_none_or(|end| end.le(fin));
+        if fin.ge(self.rcv.nxt) && fin.le(self.rcv.edge) && after_data {
+            self.rcv.fin = Some(fin);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Retransmission timeout from round-trip samples (RFC 6298).
+
+use std::time::Duration;
+
+use super::limits::Limits;
+
+/// RFC 6298 (2.1): before the first sample.
+const INITIAL: Duration = Duration::from_secs(1);
+
+/// RFC 6298 (5.7): when the SYN had to be repeated and no sample could be taken.
+const INITIAL_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
+
+/// The estimator.
+#[derive(Debug)]
+pub(super) struct Rto {
+    smoothed: Option<(Duration, Duration)>,
+    base: Duration,
+    backoff: u32,
+    min: Duration,
+    max: Duration,
+}
+
+impl Rto {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Rto { smoothed: None, base: INITIAL, backoff: 0, min: limits.rto_min, max: limits.rto_max }
+    }
+
+    /// The timeout to be set now, backoff included.
+    pub(super) fn current(&self) -> Duration {
+        self.after(self.backoff)
+    }
+
+    /// The timeout after `doublings` in a row.
+    pub(super) fn after(&self, doublings: u32) -> Duration {
+        let factor = 1u32.checked_shl(doublings.min(30)).unwrap_or(1);
+        self.base.saturating_mul(factor).min(self.max)
+    }
+
+    /// Smoothed round-trip time, once there was a sample.
+    pub(super) fn srtt(&self) -> Option<Duration> {
+        self.smoothed.map(|(srtt, _)| srtt)
+    }
+
+    /// The timer has expired: (5.5).
+    pub(super) fn back_off(&mut self) {
+        self.backoff = self.backoff.saturating_add(1);
+    }
+
+    /// Whether the last transmission was already one after an expiry.
+    pub(super) fn is_backed_off(&self) -> bool {
+        self.backoff > 0
+    }
+
+    /// A round trip of a segment that was sent once (Karn): (2.2), (2.3), and the end of any backoff.
+    pub(super) fn sample(&mut self, rtt: Duration) {
+        let (srtt, rttvar) = match self.smoothed {
+            None => (rtt, rtt / 2),
+            Some((srtt, rttvar)) => (srtt * 7 / 8 + rtt / 8, rttvar * 3 / 4 + srtt.abs_diff(rtt) / 4),
+        };
+        self.smoothed = Some((srtt, rttvar));
+        self.base = (srtt + rttvar * 4).clamp(self.min, self.max);
+        self.backoff = 0;
+    }
+
+    /// The handshake is complete: what the SYN's own timer had come to no longer counts.
+    pub(super) fn handshake_done(&mut self) {
+        if self.smoothed.is_none() && self.backoff > 0 {
+            self.base = INITIAL_AFTER_LOST_SYN.clamp(self.min, self.max);
+        }
+        self.backoff = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn follows_the_rfc() {
+        let mut rto = Rto::new(&Limits::default());
+        assert_eq!(rto.current(), MS(1000));
+        rto.sample(MS(400));
+        assert_eq!((rto.srtt(), rto.current()), (Some(MS(400)), MS(1200)));
+        rto.sample(MS(480));
+        assert_eq!(rto.srtt(), Some(MS(410)));
+        assert_eq!(rto.current(), MS(410) + MS(170) * 4);
+    }
+
+    #[test]
+    fn backs_off_until_a_sample_and_never_beyond_the_bound() {
+        let mut rto = Rto::new(&Limits::default());
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(rto.current(), Duration::from_secs(seconds));
+            rto.back_off();
+        }
+        rto.sample(MS(1));
+        assert_eq!(rto.current(), MS(200));
+    }
+
+    #[test]
+    fn a_lost_syn_makes_the_first_data_patient() {
+        let mut rto = Rto::new(&Limits::default());
+        rto.back_off();
+        rto.handshake_done();
+        assert_eq!(rto.current(), Duration::from_secs(3));
+    }
+}

@@ -1,0 +1,1 @@
+//! Dialogues and properties of the stack.

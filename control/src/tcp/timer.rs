@@ -1,0 +1,123 @@
+//! Timers of one leg: retransmission or window probe, delayed acknowledgment, TIME-WAIT.
+
+use std::time::Duration;
+
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+
+use super::block::Block;
+use super::congestion::Congestion;
+use super::events::Events;
+use super::recovery::Phase;
+use super::state::State;
+
+/// RFC 9293 section 3.8.6.3 allows half a second; this is what Linux takes at least.
+pub(super) const DELAYED_ACK: Duration = Duration::from_millis(40);
+
+/// When what is due.
+#[derive(Debug)]
+pub(super) struct Timers {
+    /// When the handshake began.
+    pub(super) started: Instant,
+    /// When the peer last made progress, or had nothing to make progress on.
+    pub(super) progress: Instant,
+    /// Retransmission timeout, or the next window probe.
+    pub(super) retransmit: Option<Instant>,
+    /// Doublings of the window probe's interval.
+    pub(super) probes: u32,
+    /// Delayed acknowledgment.
+    pub(super) ack: Option<Instant>,
+    /// End of TIME-WAIT.
+    pub(super) linger: Option<Instant>,
+}
+
+impl Timers {
+    pub(super) fn new(now: Instant) -> Self {
+        Timers { started: now, progress: now, retransmit: None, probes: 0, ack: None, linger: None }
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.retransmit = None;
+        self.ack = None;
+        self.linger = None;
+    }
+}
+
+impl<B: Buffer> Block<B> {
+    /// When `on_timer` wants to be called; it may be called earlier, and any number of times.
+    pub fn deadline(&self) -> Option<Instant> {
+        let give_up = (self.state == State::SynSent).then(|| self.timers.started + self.limits.syn_timeout);
+        [self.timers.retransmit, self.timers.ack, self.timers.linger, give_up].into_iter().flatten().min()
+    }
+
+    /// Lets time pass. Call `poll` afterwards.
+    pub fn on_timer(&mut self, now: Instant) -> Events {
+        if self.timers.ack.is_some_and(|at| at <= now) {
+            self.timers.ack = None;
+            self.out.ack_now = true;
+        }
+        if self.timers.linger.is_some_and(|at| at <= now) {
+            return self.finish(Events::NONE);
+        }
+        if self.state == State::SynSent && now >= self.timers.started + self.limits.syn_timeout {
+            return self.finish(Events::GAVE_UP);
+        }
+        if self.timers.retransmit.is_some_and(|at| at <= now) {
+            self.timers.retransmit = None;
+            return self.on_retransmit_timer(now);
+        }
+        Events::NONE
+    }
+
+    fn on_retransmit_timer(&mut self, now: Instant) -> Events {
+        if self.state == State::SynSent {
+            self.rto.back_off();
+            self.out.syn = true;
+            return Events::NONE;
+        }
+        if !self.state.sends_data() {
+            return Events::NONE;
+        }
+        if now.since(self.timers.progress) >= self.limits.user_timeout {
+            return self.finish(Events::GAVE_UP);
+        }
+        // The window is closed (RFC 9293 section 3.8.6.1), or too small for what waits and has been so for long enough
+        // (the override of section 3.8.6.2.1). Neither is a sign of congestion.
+        if self.snd.edge.le(self.snd.una) || self.snd.una == self.snd.nxt {
+            self.timers.probes = self.timers.probes.saturating_add(1);
+            self.out.probe = true;
+        } else {
+            self.on_retransmission_timeout(now);
+        }
+        Events::NONE
+    }
+
+    /// RFC 6298 (5.4) to (5.6), RFC 5681 section 3.1.
+    fn on_retransmission_timeout(&mut self, now: Instant) {
+        self.congestion.on_timeout(self.flight(), self.rto.is_backed_off());
+        self.rto.back_off();
+        self.timers.retransmit = Some(now + self.rto.current());
+        self.snd.timed = None;
+        self.snd.scoreboard.clear();
+        let recovery = &mut self.snd.recovery;
+        recovery.phase = Phase::Timeout;
+        recovery.recover = self.snd.nxt;
+        recovery.inflation = 0;
+        recovery.duplicates = 0;
+        recovery.resend_all(self.snd.una, self.snd.nxt);
+    }
+
+    /// The block is over.
+    pub(super) fn finish(&mut self, reason: Events) -> Events {
+        self.state = State::Closed;
+        self.out.clear();
+        self.release();
+        reason | Events::CLOSED
+    }
+
+    /// Both FINs are acknowledged: RFC 9293 section 3.6.1, with the appliance's own, shorter, duration.
+    pub(super) fn start_linger(&mut self, now: Instant) {
+        self.timers.retransmit = None;
+        self.timers.linger = Some(now + self.limits.linger);
+    }
+}

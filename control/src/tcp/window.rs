@@ -1,0 +1,68 @@
+//! The window that we offer (RFC 9293 section 3.8.6.2.2, RFC 7323 section 2).
+
+use dataplane::buffer::Buffer;
+use dataplane::wire::seq::Seq;
+
+use super::block::Block;
+
+impl<B: Buffer> Block<B> {
+    /// Lets the peer have `bytes_beyond_rcv_nxt` outstanding, counted from the present RCV.NXT until the next call.
+    ///
+    /// A right edge that was given stays accepted; less than that only means that it does not move. The receive buffer
+    /// limits it too. Without any call, the receive buffer alone decides.
+    pub fn set_offer(&mut self, bytes_beyond_rcv_nxt: u32) {
+        self.rcv.allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(1 << 30)));
+    }
+
+    /// The window field to be sent now, and the right edge that it gives.
+    ///
+    /// It is rounded down: rounding up would give the peer bytes that nobody has room for, again with every segment.
+    /// What rounding seems to take back is still accepted (RFC 7323 section 2.4).
+    pub(super) fn window_to_offer(&self) -> (u16, Seq) {
+        let edge =
+            if self.is_worthwhile(self.reachable_edge()) { self.reachable_edge() } else { self.rcv.edge };
+        let field = (self.rcv.nxt.distance_to(edge) >> self.rcv.shift).min(u32::from(u16::MAX)) as u16;
+        (field, self.rcv.nxt.advance(u32::from(field) << self.rcv.shift))
+    }
+
+    /// The right edge that a window field could give if every byte of room were offered.
+    fn reachable_edge(&self) -> Seq {
+        let room = self.limits.receive_buffer.saturating_sub(self.rcv.queue.len());
+        let room = match self.rcv.allowed {
+            Some(allowed) => room.min(self.rcv.nxt.distance_to(allowed)),
+            None => room,
+        };
+        let field = (room >> self.rcv.shift).min(u32::from(u16::MAX));
+        self.rcv.nxt.advance(field << self.rcv.shift)
+    }
+
+    /// Silly windows are avoided by moving the right edge only by a useful amount, or when it gave nothing at all.
+    fn is_worthwhile(&self, edge: Seq) -> bool {
+        let gain = self.rcv.edge.distance_to(edge);
+        gain >= self.useful_gain() || (gain > 0 && self.is_window_shut())
+    }
+
+    /// RFC 9293 section 3.8.6.2.2: min(RCV.BUFF / 2, Eff.snd.MSS).
+    fn useful_gain(&self) -> u32 {
+        self.peer_segment_size().min(self.limits.receive_buffer / 2).max(1)
+    }
+
+    /// The peer can send nothing: by the last field, or because it has used it up.
+    fn is_window_shut(&self) -> bool {
+        self.rcv.field == 0 || self.rcv.nxt.distance_to(self.rcv.edge) >> self.rcv.shift == 0
+    }
+
+    /// Whether the window alone is worth a segment: a reopening always; otherwise two segments' worth or half of the
+    /// buffer, or one segment's worth when the peer could not send a full one.
+    pub(super) fn window_update_due(&self) -> bool {
+        if !self.state.takes_data() {
+            return false;
+        }
+        let (field, edge) = self.window_to_offer();
+        let gain = self.rcv.edge.distance_to(edge);
+        let open = self.rcv.nxt.distance_to(self.rcv.edge);
+        (self.rcv.field == 0 && field > 0)
+            || gain >= (2 * self.peer_segment_size()).min((self.limits.receive_buffer / 2).max(1))
+            || (open < self.peer_segment_size() && gain >= self.useful_gain())
+    }
+}
