@@ -34,7 +34,7 @@ fn timer_doubles_and_slow_start_follows() {
 
 #[test]
 fn progress_ends_the_patience() {
-    let limits = Limits { user_timeout: std::time::Duration::from_secs(3), ..Limits::default() };
+    let limits = Limits { user_timeout: std::time::Duration::from_secs(4), ..Limits::default() };
     let mut d = Dialogue::established("", 10_000, limits);
     d.run(
         "! write 10

@@ -5,15 +5,15 @@ use crate::tcp::*;
 
 #[test]
 fn only_the_exact_number_resets() {
-    let mut d = Dialogue::established("", 10_000, Limits::default());
+    let mut d = Dialogue::established("", 10_000, Limits { receive_buffer: 10_000, ..Limits::default() });
     d.run(
         "< R 502
            > . 101 ack 501
            = -
-           < R 10501
+           < R 10500
            > . 101 ack 501
            < R 500
-           < R 10502
+           < R 10501
            > -
            = -
            < R 501
@@ -112,7 +112,7 @@ fn nonsense_never_panics() {
     for round in 0..300 {
         let mut d = Dialogue::established("sack,ts 9:0,ws 14", 10_000, Limits::default());
         for _ in 0..60 {
-            let near = |r: u32| if r % 3 == 0 { r.wrapping_mul(2_654_435_761) } else { r % 20_000 };
+            let near = |r: u32| if r.is_multiple_of(3) { r.wrapping_mul(2_654_435_761) } else { r % 20_000 };
             let len = random() % 1500;
             let mut segment = super::dialogue::parse("x 0 <ts 9:7>").0;
             segment.seq = Seq(near(random()));
