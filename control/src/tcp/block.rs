@@ -257,6 +257,9 @@ impl<B: Buffer> Block<B> {
 
     /// Drops everything and sends RST, if there is a peer that would otherwise believe in the connection.
     pub fn abort(&mut self) {
+        if self.state == State::Closed {
+            return;
+        }
         self.out = self.reset_on_abort();
         self.state = State::Closed;
         self.release();
@@ -319,6 +322,8 @@ impl<B: Buffer> Block<B> {
         self.rcv.nxt = irs.advance(1);
         self.rcv.edge = self.rcv.nxt;
         self.rcv.last_ack_sent = self.rcv.nxt;
+        self.rcv.allowed = None;
+        self.snd.wl1 = irs;
         self.rcv.queue = Queue::new(self.rcv.nxt, self.limits.max_chunks);
     }
 

@@ -16,6 +16,8 @@ impl<B: Buffer> Block<B> {
         let end = cut.start.advance(cut.len + u32::from(cut.fin));
         if self.snd.una == self.snd.nxt {
             self.timers.progress = now;
+            // Whatever runs is a wait for the window, no timeout of this segment.
+            self.timers.retransmit = None;
         }
         if cut.retransmission {
             // Karn: an acknowledgment could be of either transmission.

@@ -9,7 +9,7 @@ impl<B: Buffer> Block<B> {
     /// Lets the peer have `bytes_beyond_rcv_nxt` outstanding, counted from the present RCV.NXT until the next call.
     ///
     /// A right edge that was given stays accepted; less than that only means that it does not move. The receive buffer
-    /// limits it too. Without any call, the receive buffer alone decides.
+    /// limits it too. It counts from the moment on that the peer's SYN is known. Without any call, the receive buffer alone decides.
     pub fn set_offer(&mut self, bytes_beyond_rcv_nxt: u32) {
         self.out.more_room = true;
         self.rcv.allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(1 << 30)));

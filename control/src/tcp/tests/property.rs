@@ -228,6 +228,7 @@ fn run(seed: u64) {
     );
 }
 
+/// `SEEDS=40000 cargo test` tries more.
 #[test]
 fn random_bytes_survive_a_bad_channel() {
     let seeds = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(400);

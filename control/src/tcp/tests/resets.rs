@@ -64,6 +64,7 @@ fn abort_is_exact_and_answers_what_still_comes() {
         "! write 10
            > P. 101+10 ack 501
            ! abort
+           ! abort
            : Closed
            > R. 111 ack 501
            > -

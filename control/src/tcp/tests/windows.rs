@@ -198,3 +198,58 @@ fn at_a_closed_window_the_ack_counts_and_the_data_does_not() {
            > . 201 ack 10501 win 0",
     );
 }
+
+#[test]
+fn a_window_update_counts_whatever_the_initial_number() {
+    for irs in [0u32, 0x7fff_ffff, 0x8000_0000, 0x9000_0000, u32::MAX - 3] {
+        let mut d = Dialogue::established_at(Seq(100), Seq(irs), "", 1000, Limits::default());
+        let next = irs.wrapping_add(1);
+        d.run(&format!(
+            "! write 2000
+             > . 101+1000 ack {next}
+             < . {next} ack 1101 win 0
+             > -
+             < . {next} ack 1101 win 5000
+             > P. 1101+1000 ack {next}"
+        ));
+    }
+}
+
+#[test]
+fn the_wait_for_a_window_is_no_timeout_of_what_it_lets_through() {
+    let mut d = Dialogue::established("", 1000, Limits::default());
+    d.run(
+        "! write 2000
+           > . 101+1000 ack 501
+           < . 501 ack 1101 win 0
+           > -
+           +190ms
+           < . 501 ack 1101 win 5000
+           > P. 1101+1000 ack 501
+           +199ms
+           > -
+           +1ms
+           > P. 1101+1000 ack 501",
+    );
+}
+
+#[test]
+fn probes_of_both_sides_that_cross_do_not_lock_up() {
+    let limits = Limits { receive_buffer: 1000, ..Limits::default() };
+    let mut d = Dialogue::established("", 1000, limits);
+    d.run(
+        "< . 501+10000 ack 101 win 1000
+           ! write 2000
+           > . 101+1000 ack 10501 win 0
+           < . 10501 ack 1101 win 0
+           > -
+           +200ms
+           > . 1101+1 ack 10501 win 0
+           ! read 10000
+           > . 1101 ack 10501 win 1000
+           < . 10501+1 ack 1101 win 0
+           > . 1101 ack 10502
+           < . 10501+1 ack 1102 win 5000
+           > . 1102+999 ack 10502",
+    );
+}
