@@ -250,6 +250,6 @@ fn probes_of_both_sides_that_cross_do_not_lock_up() {
            < . 10501+1 ack 1101 win 0
            > . 1101 ack 10502
            < . 10501+1 ack 1102 win 5000
-           > . 1102+999 ack 10502",
+           > P. 1102+999 ack 10502",
     );
 }
