@@ -41,4 +41,8 @@ pub trait Pool {
 
     /// An empty buffer (length 0), or `None` when the pool is exhausted.
     fn take(&mut self) -> Option<Self::Buffer>;
+
+    /// Less than a quarter is left: whoever keeps buffers for long had better copy them out, or reception starves. May
+    /// cost as much as some cache misses.
+    fn is_low(&self) -> bool;
 }

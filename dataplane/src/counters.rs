@@ -50,8 +50,88 @@ counters! {
     DropTtlZero = "drop_ttl_zero",
     /// Source equal to destination.
     DropLand = "drop_land",
-    /// A combination of TCP flags that no stack sends (SYN+FIN, SYN+RST, none).
+    /// A combination of TCP flags that no stack sends: SYN+FIN, SYN+RST, or none of SYN, RST and ACK.
     DropTcpFlags = "drop_tcp_flags",
+    /// TCP source or destination port of zero.
+    DropTcpPortZero = "drop_tcp_port_zero",
     /// A fragment too small to hold the TCP header, or one that would overwrite it (RFC 1858, RFC 3128).
     DropTinyFragment = "drop_tiny_fragment",
+    /// Longer than the MTU of the port pair.
+    DropMtu = "drop_mtu",
+    /// The device did not take the frame and the transmit backlog was full.
+    DropTransmitFull = "drop_transmit_full",
+    /// Wrong TCP checksum, on a segment for the TCP stack.
+    DropTcpChecksum = "drop_tcp_checksum",
+    /// A fragment of a flow that takes part in TCP here, which only whole segments can.
+    DropFragmentParticipating = "drop_fragment_participating",
+    /// A rule said drop, or nothing matched and the default is drop.
+    DropPolicy = "drop_policy",
+    /// A rule said reject: the SYN became the RST that refuses it.
+    DropPolicyReject = "drop_policy_reject",
+    /// Not a SYN, no flow, and its destination is protected.
+    DropStray = "drop_stray",
+    /// The same, answered with RST because the config says so.
+    DropStrayReset = "drop_stray_reset",
+    /// A new flow when the flow table was full, and the config says drop.
+    DropFlowsFull = "drop_flows_full",
+    /// A SYN to be held when all places for held SYNs were taken, and the config says drop.
+    DropSuspendedFull = "drop_suspended_full",
+    /// A SYN to be held that is longer than a held SYN can be.
+    DropSynTooLong = "drop_syn_too_long",
+    /// A new flow while the control core did not move, and the config says drop.
+    DropControlStalled = "drop_control_stalled",
+    /// The mailbox to the control core was full.
+    DropEventsFull = "drop_events_full",
+    /// The mailbox to another worker was full.
+    DropHandOverFull = "drop_hand_over_full",
+    /// All places for parked frames were taken.
+    DropParkedFull = "drop_parked_full",
+    /// A segment of a known flow on the port where its receiver lives.
+    DropWrongSide = "drop_wrong_side",
+    /// A SYN whose module or rule ended the flow without an answer.
+    DropModule = "drop_module",
+    /// An order of the control core for a flow that is gone.
+    DropFlowGone = "drop_flow_gone",
+    /// The control core had no room to hold a segment while merging.
+    DropHeldFull = "drop_held_full",
+    /// A SYN offered while the control core had no place for another flow.
+    DropConnectionsFull = "drop_connections_full",
+    /// The control core took the segment: the TCP stack ends it here.
+    Terminated = "terminated",
+    /// Frames made by the control core.
+    Originated = "originated",
+    /// The control core could not get a buffer for a frame.
+    BuffersExhausted = "buffers_exhausted",
+    /// Flows suspended and offered to a module.
+    FlowsOffered = "flows_offered",
+    /// Flows that took the participating path.
+    FlowsProxied = "flows_proxied",
+    /// Flows that pass by without interception.
+    FlowsBypassed = "flows_bypassed",
+    /// Flows that pass unmodified and observed.
+    FlowsMonitored = "flows_monitored",
+    /// New flows that passed without a place in a table, because the config says so.
+    FlowsPassedFull = "flows_passed_full",
+    /// Flows forgotten after their linger or idle time.
+    FlowsExpired = "flows_expired",
+    /// Merges completed.
+    Merges = "merges",
+    /// Merges undone because the drain took too long.
+    MergesUndone = "merges_undone",
+    /// Frames handed to the worker that owns their flow.
+    HandedOver = "handed_over",
+    /// Frames that waited on the worker while their flow changed hands.
+    Parked = "parked",
+    /// Frames held by the control core during a merge and replayed through the connection object.
+    Replayed = "replayed",
+    /// Segments whose sequence or acknowledgment numbers were rewritten.
+    Rewritten = "rewritten",
+    /// An ICMP error that quotes a sequence number which is not in flight.
+    DropForgedIcmp = "drop_forged_icmp",
+    /// A segment of another handshake on a flow whose numbers are ours.
+    DropForeignHandshake = "drop_foreign_handshake",
+    /// Orders of the control core that came after their flow had gone.
+    OrdersLate = "orders_late",
+    /// Repeated SYNs of held flows, absorbed.
+    SynAbsorbed = "syn_absorbed",
 }

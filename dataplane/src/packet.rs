@@ -2,8 +2,11 @@
 
 use crate::counters::Counter;
 use crate::flow::quad::{Quad, Segment};
+use crate::wire::ethernet::{self, Link};
+use crate::wire::ip::{Datagram, Transport};
 use crate::wire::seq::Seq;
 use crate::wire::tcp_flags::TcpFlags;
+use crate::wire::{icmp, ipv4, ipv6, tcp};
 
 /// A TCP segment in an unfragmented datagram, or in a first fragment that holds the whole TCP header.
 ///
@@ -87,7 +90,72 @@ pub enum Packet {
 }
 
 /// Reads a frame. `Err` names the reason why it goes nowhere. Never panics, never reads beyond the frame.
+///
+/// What is not TCP, and not an ICMP error about it, is [`Packet::Other`] however odd it is; TCP is checked strictly, but
+/// for its checksum. Later fragments are `Other` too. The decisions on doubtful frames stand at `wire::ipv4::datagram`,
+/// `wire::ipv6::datagram`, `wire::tcp::segment` and `wire::icmp::quoted`.
+#[inline]
 pub fn parse(frame: &[u8]) -> Result<Packet, Counter> {
-    let _ = frame;
-    Ok(Packet::Other)
+    let link = ethernet::link(frame)?;
+    let datagram = match link.ethertype {
+        ethernet::TYPE_IPV4 => ipv4::datagram(&frame[link.l3..])?,
+        ethernet::TYPE_IPV6 => ipv6::datagram(&frame[link.l3..])?,
+        _ => None,
+    };
+    match datagram {
+        Some(datagram) if datagram.transport == Transport::Tcp => tcp_packet(frame, &link, &datagram),
+        Some(datagram) => Ok(icmp_packet(frame, &link, &datagram).unwrap_or(Packet::Other)),
+        None => Ok(Packet::Other),
+    }
 }
+
+#[inline]
+fn tcp_packet(frame: &[u8], link: &Link, datagram: &Datagram) -> Result<Packet, Counter> {
+    let (l4, end) = (link.l3 + datagram.l4, link.l3 + datagram.end);
+    let (header, header_len) = tcp::segment(&frame[l4..end], datagram.first_fragment)?;
+    // Longer than offsets can say is longer than any device's frame.
+    let end = u16::try_from(end).map_err(|_| Counter::DropMalformedEthernet)?;
+    Ok(Packet::Tcp(TcpHeaders {
+        quad: Quad {
+            addresses: datagram.addresses,
+            client_port: header.source_port.get(),
+            server_port: header.destination_port.get(),
+        },
+        segment: link.segment,
+        l3: link.l3 as u16,
+        l4: l4 as u16,
+        payload: (l4 + header_len) as u16,
+        end,
+        seq: header.seq(),
+        ack: header.ack(),
+        flags: header.flags(),
+        window: header.window.get(),
+        first_fragment: datagram.first_fragment,
+    }))
+}
+
+fn icmp_packet(frame: &[u8], link: &Link, datagram: &Datagram) -> Option<Packet> {
+    let (l4, end) = (link.l3 + datagram.l4, link.l3 + datagram.end);
+    let quoted = icmp::quoted(frame.get(l4..end)?, &datagram.addresses)?;
+    Some(Packet::IcmpError(IcmpError {
+        quad: quoted.quad,
+        segment: link.segment,
+        l3: link.l3 as u16,
+        l4: l4 as u16,
+        quoted_l4: u16::try_from(l4 + quoted.l4).ok()?,
+        end: u16::try_from(end).ok()?,
+        kind: quoted.kind,
+        code: quoted.code,
+        seq: quoted.seq,
+    }))
+}
+
+/// Verifies the TCP checksum in software; false for a first fragment, whose checksum covers more than there is.
+pub fn is_tcp_checksum_valid(frame: &[u8], headers: &TcpHeaders) -> bool {
+    let segment = frame.get(usize::from(headers.l4)..usize::from(headers.end));
+    !headers.first_fragment
+        && segment.is_some_and(|segment| tcp::is_checksum_valid(segment, &headers.quad.addresses))
+}
+
+#[cfg(test)]
+mod tests;

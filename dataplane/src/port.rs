@@ -1,8 +1,13 @@
 //! The port seam: where frames come from and go to, in bursts.
 
+pub mod sim;
+
 use arrayvec::ArrayVec;
 
 use crate::buffer::Buffer;
+
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 
 /// Frames handled at once; DPDK's customary burst.
 pub const BURST: usize = 32;

@@ -47,6 +47,8 @@ events! {
     CLOSED = 12;
     /// The peer has not been heard for too long. Nothing is sent about it.
     GAVE_UP = 13;
+    /// The peer has asked with data whether the window that we have closed is open again.
+    PROBED = 14;
 }
 
 impl Events {

@@ -24,6 +24,8 @@ pub(super) struct Outbox {
     pub(super) more_room: bool,
     /// A window probe.
     pub(super) probe: bool,
+    /// A question for the peer's present window, without anything to send.
+    pub(super) ask_window: bool,
     /// A RST.
     pub(super) reset: Option<Reset>,
     /// The block was aborted: what still comes is answered with RST.
@@ -71,6 +73,10 @@ impl<B: Buffer> Block<B> {
         }
         if let Some(cut) = self.next_cut(now) {
             return Some(self.transmit(now, cut, ts_value));
+        }
+        if std::mem::take(&mut self.out.ask_window) {
+            // Sequence space that the peer has taken already makes it answer (RFC 9293 section 3.8.4).
+            return Some(self.header(self.snd.una.retreat(1), TcpFlags::ACK, ts_value));
         }
         if self.out.ack_now || self.window_update_due() {
             // A number beyond the peer's window would be dropped, and the acknowledgment with it.
@@ -185,6 +191,11 @@ impl<B: Buffer> Block<B> {
     /// Three blocks fit beside timestamps, four without (RFC 2018 section 3).
     pub(super) fn sack_blocks_to_send(&self) -> usize {
         if self.sack { self.rcv.reassembly.reported().min(if self.timestamps { 3 } else { 4 }) } else { 0 }
+    }
+
+    /// Asks the peer for its present window although nothing waits to be sent: somebody further back waits for it.
+    pub fn ask_window(&mut self) {
+        self.out.ask_window = self.state.is_synchronized();
     }
 
     /// Acknowledges all that was taken, now.

@@ -42,6 +42,9 @@ impl<B: Buffer> Block<B> {
         if chunk.is_empty() {
             // A duplicate, or a probe of a closed window.
             self.out.ack_now = true;
+            if segment.end().gt(self.rcv.nxt) {
+                arrival.events.insert(Events::PROBED);
+            }
         } else if seq == self.rcv.nxt {
             self.take_in_order(chunk);
             arrival.events.insert(Events::READABLE);

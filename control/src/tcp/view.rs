@@ -113,6 +113,11 @@ impl<B: Buffer> Block<B> {
             && !self.snd.fin_queued
     }
 
+    /// Bytes have come that lie behind a hole, or a FIN before its data.
+    pub fn has_gap(&self) -> bool {
+        !self.rcv.reassembly.is_empty() || self.rcv.fin.is_some() && !self.rcv.fin_taken
+    }
+
     /// Why the last segment was not taken to its end, if it was not; for counters and tests.
     pub fn last_stop(&self) -> Option<Stop> {
         self.last_stop

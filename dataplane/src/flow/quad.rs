@@ -70,6 +70,13 @@ impl Addresses {
     }
 }
 
+impl fmt::Debug for Addresses {
+    /// `10.0.0.1 -> 10.0.0.2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}", self.source(), self.destination())
+    }
+}
+
 /// A packet's quad is written source → destination, a flow's always client → server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quad {

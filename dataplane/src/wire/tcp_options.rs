@@ -1,8 +1,20 @@
-//! TCP options that the appliance understands, as an owned value.
+//! TCP options that the appliance understands, as an owned value: read, written, and (in place) edited.
+//!
+//! No input panics: what is malformed is an error.
 
 use arrayvec::ArrayVec;
 
 use super::seq::Seq;
+
+mod edit;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use edit::{edit_sack_edges, edit_timestamps, timestamps, timestamps_offset};
+pub use walk::{BadOptions, MAX_LEN, RawOption, Walk, check, kind, walk};
+use walk::{MSS_LEN, PREFIX_LEN, SACK_BLOCK_LEN, SACK_PERMITTED_LEN, TIMESTAMPS_LEN, WINDOW_SCALE_LEN, fits};
 
 /// TSval and TSecr (RFC 7323 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,4 +51,129 @@ pub struct TcpOptions {
     pub authenticated: bool,
     /// Any other option is present (MPTCP, Fast Open, accurate ECN …).
     pub other: bool,
+}
+
+impl Timestamps {
+    fn from_bytes(bytes: [u8; 8]) -> Timestamps {
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Timestamps { value: u32::from_be_bytes([a, b, c, d]), echo: u32::from_be_bytes([e, f, g, h]) }
+    }
+}
+
+impl TcpOptions {
+    /// Reads the options between fixed header and payload.
+    ///
+    /// The last of several of a kind counts, and an MSS of 0 is none, as in Linux. Unlike Linux, which reads up to the
+    /// first bad option and takes the segment, one bad option is an error: whoever sends it hopes that two stacks
+    /// disagree about what follows.
+    pub fn parse(bytes: &[u8]) -> Result<TcpOptions, BadOptions> {
+        let mut options = TcpOptions::default();
+        if bytes.len() > MAX_LEN {
+            return Err(BadOptions);
+        }
+        for option in walk(bytes) {
+            let RawOption { kind, data, .. } = option?;
+            if !fits(kind, data) {
+                return Err(BadOptions);
+            }
+            options.read(kind, data);
+        }
+        Ok(options)
+    }
+
+    fn read(&mut self, kind: u8, data: &[u8]) {
+        match (kind, data) {
+            (kind::MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])).filter(|mss| *mss != 0),
+            (kind::WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift),
+            (kind::SACK_PERMITTED, _) => self.sack_permitted = true,
+            (kind::TIMESTAMPS, data) => {
+                self.timestamps = data.first_chunk::<8>().map(|bytes| Timestamps::from_bytes(*bytes));
+            }
+            (kind::SACK, data) => {
+                self.sack.clear();
+                // 40 bytes of options hold no more than 4 blocks.
+                self.sack.extend(data.chunks_exact(SACK_BLOCK_LEN).take(4).map(SackBlock::from_bytes));
+            }
+            (kind::MD5 | kind::AUTHENTICATION, _) => self.authenticated = true,
+            _ => self.other = true,
+        }
+    }
+
+    /// SACK blocks that there is room for beside the other options.
+    fn sack_room(&self) -> usize {
+        let room = MAX_LEN - self.emitted_len_without_sack();
+        self.sack.len().min(room.saturating_sub(4) / SACK_BLOCK_LEN)
+    }
+
+    fn emitted_len_without_sack(&self) -> usize {
+        let timestamps = self.timestamps.is_some();
+        let words = [self.mss.is_some(), self.sack_permitted && !timestamps, self.window_scale.is_some()];
+        words.iter().filter(|word| **word).count() * 4 + if timestamps { 12 } else { 0 }
+    }
+
+    /// Bytes that [`TcpOptions::emit`] writes: a multiple of 4, at most 40.
+    pub fn emitted_len(&self) -> usize {
+        let blocks = self.sack_room();
+        self.emitted_len_without_sack() + if blocks > 0 { 4 + blocks * SACK_BLOCK_LEN } else { 0 }
+    }
+
+    /// Writes the options in Linux's order and alignment, and returns their length.
+    ///
+    /// SYN: MSS; SACK permitted and timestamps in three words; NOP and window scale. Otherwise: NOP, NOP, timestamps;
+    /// NOP, NOP, SACK with as many blocks as fit, the first ones. What only `authenticated` or `other` tell of is not
+    /// written. Nothing is written, and 0 returned, when `out` is shorter than [`TcpOptions::emitted_len`].
+    pub fn emit(&self, out: &mut [u8]) -> usize {
+        let len = self.emitted_len();
+        if out.len() < len {
+            return 0;
+        }
+        let mut writer = Writer { out, at: 0 };
+        if let Some(mss) = self.mss {
+            let [a, b] = mss.to_be_bytes();
+            writer.word([kind::MSS, MSS_LEN as u8, a, b]);
+        }
+        let sack_permitted = [kind::SACK_PERMITTED, SACK_PERMITTED_LEN as u8];
+        if let Some(timestamps) = self.timestamps {
+            let [a, b] = if self.sack_permitted { sack_permitted } else { [kind::NOP; 2] };
+            writer.word([a, b, kind::TIMESTAMPS, TIMESTAMPS_LEN as u8]);
+            writer.word(timestamps.value.to_be_bytes());
+            writer.word(timestamps.echo.to_be_bytes());
+        } else if self.sack_permitted {
+            let [a, b] = sack_permitted;
+            writer.word([kind::NOP, kind::NOP, a, b]);
+        }
+        if let Some(shift) = self.window_scale {
+            writer.word([kind::NOP, kind::WINDOW_SCALE, WINDOW_SCALE_LEN as u8, shift]);
+        }
+        let blocks = self.sack_room();
+        if blocks > 0 {
+            let len = PREFIX_LEN + blocks * SACK_BLOCK_LEN;
+            writer.word([kind::NOP, kind::NOP, kind::SACK, len as u8]);
+            for block in &self.sack[..blocks] {
+                writer.word(block.left.0.to_be_bytes());
+                writer.word(block.right.0.to_be_bytes());
+            }
+        }
+        len
+    }
+}
+
+impl SackBlock {
+    fn from_bytes(bytes: &[u8]) -> SackBlock {
+        let edge = |at: usize| Seq(bytes[at..].first_chunk().map_or(0, |edge| u32::from_be_bytes(*edge)));
+        SackBlock { left: edge(0), right: edge(4) }
+    }
+}
+
+/// Appends words to a slice that is known to hold them.
+struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn word(&mut self, word: [u8; 4]) {
+        self.out[self.at..self.at + 4].copy_from_slice(&word);
+        self.at += 4;
+    }
 }

@@ -204,6 +204,7 @@ impl Dialogue {
             "close" => self.block.close(),
             "abort" => self.block.abort(),
             "confirm" => self.block.confirm(self.now),
+            "ask" => self.block.ask_window(),
             "repeat" => self.block.repeat_syn_ack(),
             "offer" => self.block.set_offer(n),
             "ack" => self.block.acknowledge_now(),

@@ -194,7 +194,7 @@ fn at_a_closed_window_the_ack_counts_and_the_data_does_not() {
            ! write 100
            > P. 101+100 ack 10501 win 0
            < . 10501+1 ack 201
-           = READABLE|ACKED|WINDOW
+           = READABLE|ACKED|WINDOW|PROBED
            > . 201 ack 10501 win 0",
     );
 }
@@ -251,5 +251,17 @@ fn probes_of_both_sides_that_cross_do_not_lock_up() {
            > . 1101 ack 10502
            < . 10501+1 ack 1102 win 5000
            > P. 1102+999 ack 10502",
+    );
+}
+
+#[test]
+fn asking_for_the_window_takes_no_sequence_space() {
+    let mut d = Dialogue::established("", 1000, Limits::default());
+    d.run(
+        "! ask
+           > . 100 ack 501
+           > -
+           < . 501 ack 101 win 3000
+           = WINDOW",
     );
 }

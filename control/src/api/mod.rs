@@ -1,0 +1,68 @@
+//! The management interface: one JSON line per request and per response on a Unix socket.
+//!
+//! `{"verb":"flows"}` is answered by `{"ok":[…]}` or `{"error":"…"}`; a connection may ask any number of times, one
+//! question after the other. The server has a thread of its own and never touches packets: it asks a [`Backend`],
+//! which gets its answers as messages from those who own the state.
+
+use serde::{Deserialize, Serialize};
+
+mod bind;
+pub mod client;
+mod server;
+#[cfg(test)]
+mod tests;
+pub mod types;
+
+pub use bind::{BindError, Server};
+pub use server::Running;
+pub use types::{FlowInfo, Stats, Status};
+
+/// Longest request, bytes, newline included.
+pub const MAX_REQUEST: usize = 4096;
+/// Connections served at once; the next one is told so and closed.
+pub const MAX_CONNECTIONS: usize = 32;
+/// Most flows in one answer: some 20 MB of JSON.
+pub const MAX_FLOWS: usize = 65_536;
+
+/// Who knows the answers. Called on threads where blocking for some milliseconds is fine, from several at once.
+pub trait Backend: Send + Sync + 'static {
+    /// The appliance as a whole.
+    fn status(&self) -> Result<Status, BackendError>;
+
+    /// Up to `limit` flows, whichever come first.
+    fn flows(&self, limit: usize) -> Result<Vec<FlowInfo>, BackendError>;
+
+    /// Counters and table sizes.
+    fn stats(&self) -> Result<Stats, BackendError>;
+}
+
+/// Why a question has no answer, in words for the user; for example a worker that did not reply in time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BackendError(pub String);
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Answered by a [`Status`].
+    Status {},
+    /// Answered by an array of [`FlowInfo`].
+    Flows {
+        /// At most so many, and never more than [`MAX_FLOWS`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<usize>,
+    },
+    /// Answered by [`Stats`].
+    Stats {},
+}
+
+/// One line back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response<T> {
+    /// The answer.
+    Ok(T),
+    /// Why there is none.
+    Error(String),
+}

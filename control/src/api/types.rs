@@ -1,0 +1,190 @@
+//! What the management interface tells. The names are a contract (DESIGN section 8): fields are added, never renamed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use dataplane::flow::quad::Segment;
+use serde::{Deserialize, Serialize};
+
+/// Name → count.
+pub type Counters = BTreeMap<String, u64>;
+
+/// Where the packets of a flow go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Path {
+    /// SYN held, nobody answered yet.
+    Suspended,
+    /// Up to the control core's TCP stack.
+    Participating,
+    /// Rewritten on the worker.
+    CutThrough,
+    /// Passed unmodified, observed.
+    Monitored,
+    /// Never intercepted.
+    Bypassed,
+}
+
+impl Path {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Path::Suspended => "suspended",
+            Path::Participating => "participating",
+            Path::CutThrough => "cut_through",
+            Path::Monitored => "monitored",
+            Path::Bypassed => "bypassed",
+        }
+    }
+}
+
+/// One flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowInfo {
+    /// Client endpoint.
+    pub client: SocketAddr,
+    /// Server endpoint.
+    pub server: SocketAddr,
+    /// Index of the port pair.
+    pub pair: u8,
+    /// VLAN ids, outer first; empty without tags.
+    pub vlans: Vec<u16>,
+    /// Where its packets go.
+    pub path: Path,
+    /// The module that it was offered to.
+    pub module: Option<String>,
+    /// Δ1, modulo 2^32 as signed.
+    pub delta_c2s: i32,
+    /// Δ2, modulo 2^32 as signed.
+    pub delta_s2c: i32,
+    /// TCP payload bytes, client → server.
+    pub bytes_c2s: u64,
+    /// TCP payload bytes, server → client.
+    pub bytes_s2c: u64,
+    /// Packets, client → server.
+    pub packets_c2s: u64,
+    /// Packets, server → client.
+    pub packets_s2c: u64,
+    /// Milliseconds since its SYN, or since it was first seen.
+    pub age_ms: u64,
+    /// Times that it was split.
+    pub splits: u32,
+    /// Times that it was merged.
+    pub merges: u32,
+}
+
+/// The VLAN ids of a segment, outer first, for [`FlowInfo::vlans`].
+pub fn vlans(segment: Segment) -> Vec<u16> {
+    [segment.outer_vlan(), segment.inner_vlan()].into_iter().filter(|id| *id != 0).collect()
+}
+
+/// Counters and table sizes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Summed over workers; every drop reason is one, prefix `drop_`.
+    pub counters: Counters,
+    /// The same, each.
+    pub workers: Vec<WorkerStats>,
+    /// Of the control core.
+    pub control: Counters,
+    /// What the devices count.
+    pub ports: Vec<PortStats>,
+    /// Packet buffers.
+    pub mbufs: Mbufs,
+    /// By name: `flows`, `suspended`, `participating`, …
+    pub tables: BTreeMap<String, Usage>,
+}
+
+/// One worker's share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStats {
+    /// Index.
+    pub worker: usize,
+    /// Core that it runs on.
+    pub core: usize,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+/// What one device counts, in its driver's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStats {
+    /// The port's configured name.
+    pub name: String,
+    /// As the device names them.
+    pub counters: Counters,
+}
+
+/// Packet buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mbufs {
+    /// In the pool, free or not.
+    pub total: u64,
+    /// Not free.
+    pub in_use: u64,
+}
+
+/// How full a table is, all workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Entries (or bytes, for buffers).
+    pub used: u64,
+    /// Most that there can be.
+    pub capacity: u64,
+}
+
+/// The appliance as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the running binary.
+    pub version: String,
+    /// Of the running process.
+    pub pid: u32,
+    /// Since start.
+    pub uptime_ms: u64,
+    /// The configuration file in force.
+    pub config: String,
+    /// In configuration order.
+    pub ports: Vec<PortStatus>,
+    /// Who runs where.
+    pub cores: CoreStatus,
+    /// Flows on all paths.
+    pub flows: u64,
+}
+
+/// One port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// Configured name.
+    pub name: String,
+    /// Name of the opposite port.
+    pub peer: String,
+    /// Configured device.
+    pub device: String,
+    /// DPDK's driver for it.
+    pub driver: String,
+    /// Its link.
+    pub link: Link,
+    /// Its own MAC address, `02:00:00:00:00:01`.
+    pub mac: String,
+}
+
+/// State of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Carrier.
+    pub up: bool,
+    /// Mbit/s, when the device knows.
+    pub speed_mbps: Option<u32>,
+}
+
+/// Who runs where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoreStatus {
+    /// Core of the control core's thread.
+    pub control: usize,
+    /// Core of each worker.
+    pub workers: Vec<usize>,
+    /// The control core has given a sign of life within `timeouts.control_stall`.
+    pub control_alive: bool,
+}

@@ -1,0 +1,119 @@
+//! The appliance as a process: EAL, ports, one thread per worker, one for the control core, and their end.
+//!
+//! The calling thread keeps the EAL and watches links and signals. Shutdown drops what holds frames first, so that
+//! every buffer is back in the pool before the pool is asked.
+
+mod links;
+mod ports;
+mod threads;
+mod view;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as WallInstant};
+
+use anyhow::{Context as _, bail};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing::info;
+
+use dpdk_bindings::{Eal, EalConfig, LogLevel, Memory, Mempool};
+
+use crate::config::BUFFER_CACHE;
+use crate::config::validated::{Config, Device};
+
+use links::LinkWatch;
+use threads::Threads;
+pub use view::View;
+
+/// How often the calling thread looks at links and signals.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Runs until SIGINT or SIGTERM. `ready` is called once, with the view that the management interface serves; what it
+/// returns lives as long as packets are carried.
+pub fn run<G>(
+    config: Config,
+    ready: impl FnOnce(View) -> anyhow::Result<G>,
+) -> anyhow::Result<()> {
+    let signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be watched")?;
+    let eal = Eal::start(&eal_config(&config))?;
+    let memory = &config.memory;
+    let pool =
+        Mempool::new(&eal.handle(), "quadrille", memory.buffers, BUFFER_CACHE, memory.data_room, None)?;
+    let outcome = carry(&config, &eal, &pool, signals, ready);
+    let (in_use, total) = (pool.in_use(), pool.buffers());
+    drop(pool);
+    let shut_down = eal.shutdown();
+    let kept = outcome?;
+    if in_use > kept {
+        bail!("{} of {total} packet buffers did not come back to their pool; please report this", in_use - kept);
+    }
+    if kept > 0 {
+        // The EAL cannot be cleaned up under them; the system takes everything back when the process ends.
+        info!("stopped; {} of {total} packet buffers are back in their pool, {kept} stay with AF_XDP", total as usize - in_use);
+    } else {
+        shut_down?;
+        info!("stopped; all {total} packet buffers are back in their pool");
+    }
+    Ok(())
+}
+
+/// Opens the ports, runs the threads, and waits for the end. Returns how many buffers the devices keep.
+fn carry<G>(
+    config: &Config,
+    eal: &Eal,
+    pool: &Mempool,
+    mut signals: Signals,
+    ready: impl FnOnce(View) -> anyhow::Result<G>,
+) -> anyhow::Result<usize> {
+    let opened = ports::open(&eal.handle(), config, pool)?;
+    let threads = Threads::start(config, &eal.handle(), pool, opened.lines, opened.steering, &opened.mtu)?;
+    let view = View::new(config, &threads, pool.clone(), Arc::clone(&opened.ports));
+    let management = ready(view)?;
+    let mut links = LinkWatch::new(config, Arc::clone(&opened.ports));
+    while signals.pending().next().is_none() && !threads.any_ended() {
+        links.look();
+        std::thread::sleep(WATCH_INTERVAL);
+    }
+    info!("stopping");
+    let_flows_finish(config, &threads, &mut signals);
+    drop(management);
+    threads.stop().map(|()| opened.kept)
+}
+
+/// Participating flows end with the process; they get the configured time to end by themselves. A second signal, or a
+/// thread that has ended, cuts it short.
+fn let_flows_finish(config: &Config, threads: &Threads, signals: &mut Signals) {
+    let deadline = WallInstant::now() + config.timeouts.shutdown;
+    while WallInstant::now() < deadline
+        && threads.participating() > 0
+        && signals.pending().next().is_none()
+        && !threads.any_ended()
+    {
+        std::thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+fn eal_config(config: &Config) -> EalConfig {
+    let megabytes = config.memory.megabytes;
+    let memory = match config.memory.hugepages {
+        true => Memory::Huge { megabytes },
+        false => Memory::NoHuge { megabytes },
+    };
+    let devices = |wanted: fn(&Device) -> Option<&String>| -> Vec<String> {
+        config.ports.iter().filter_map(|port| wanted(&port.device)).cloned().collect()
+    };
+    EalConfig {
+        main_core: config.cores.control as u16,
+        vdevs: devices(|device| match device {
+            Device::Vdev(text) => Some(text),
+            Device::Pci(_) => None,
+        }),
+        pci: devices(|device| match device {
+            Device::Pci(address) => Some(address),
+            Device::Vdev(_) => None,
+        }),
+        file_prefix: Some(format!("quadrille-{}", std::process::id())),
+        log_level: LogLevel::Warning,
+        ..EalConfig::new("quadrille", memory)
+    }
+}

@@ -1,0 +1,102 @@
+//! Opens the configured devices and deals their queues out to the workers.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tracing::info;
+
+use dataplane::flow::hash::KeyedHash;
+use dataplane::flow::quad::{Addresses, Quad};
+use dataplane::port::PortId;
+use dataplane::port::dpdk::DpdkPort;
+use dataplane::worker::steer::Steering;
+use dataplane::worker::transmit::Line;
+use dpdk_bindings::{EalHandle, Mempool, Port, PortConfig, Rss, StartedPort};
+
+use crate::config::validated::Config;
+
+use super::threads::random_key;
+
+/// All ports, started.
+pub(super) struct Opened {
+    /// Control handles, by port.
+    pub(super) ports: Arc<[Port]>,
+    /// By worker, then by port.
+    pub(super) lines: Vec<Vec<Line<DpdkPort>>>,
+    /// Who owns a flow.
+    pub(super) steering: Steering,
+    /// By port, the MTU of its pair.
+    pub(super) mtu: Vec<u16>,
+    /// Buffers that devices keep beyond their closing, until the process ends.
+    pub(super) kept: usize,
+}
+
+/// The AF_XDP driver never gives back what it has put into its fill ring.
+const KEEPS_BUFFERS: &str = "net_af_xdp";
+
+pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::Result<Opened> {
+    let workers = config.cores.workers.len();
+    let mut started = Vec::new();
+    let mut kept = 0;
+    for port in &config.ports {
+        let settings = PortConfig {
+            rx_descriptors: config.limits.receive_ring,
+            tx_descriptors: config.limits.transmit_ring,
+            mtu: port.mtu,
+            ..PortConfig::for_workers(workers as u16)
+        };
+        let before = pool.in_use();
+        let open = Port::open(eal, port.device.as_str(), &settings, pool)
+            .with_context(|| format!("port {:?} (device {})", port.name, port.device.as_str()))?;
+        if open.port.info()?.driver == KEEPS_BUFFERS {
+            kept += pool.in_use() - before;
+        }
+        started.push(open);
+    }
+    let mtu = pair_mtus(config, &started)?;
+    let steering = steering(workers, &started);
+    let mut lines: Vec<Vec<Line<DpdkPort>>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut ports = Vec::new();
+    for (index, StartedPort { port, rx, tx }) in started.into_iter().enumerate() {
+        let settings = &config.ports[index];
+        let info = port.info()?;
+        info!(port = settings.name, driver = info.driver, mtu = mtu[index], rss = port.rss().is_some(), "port is up");
+        for ((rx, tx), lines) in rx.into_iter().zip(tx).zip(&mut lines) {
+            let peer = PortId(settings.peer as u8);
+            lines.push(Line::new(DpdkPort::new(rx, tx), peer, settings.pair, mtu[index]));
+        }
+        ports.push(port);
+    }
+    Ok(Opened { ports: ports.into(), lines, steering, mtu, kept })
+}
+
+/// The MTU of a pair is the smaller of its ports' (DESIGN section 3).
+fn pair_mtus(config: &Config, started: &[StartedPort]) -> anyhow::Result<Vec<u16>> {
+    let own: Vec<u16> = started.iter().map(|started| started.port.mtu()).collect::<Result<_, _>>()?;
+    Ok(config.ports.iter().enumerate().map(|(index, port)| own[index].min(own[port.peer])).collect())
+}
+
+fn steering(workers: usize, started: &[StartedPort]) -> Steering {
+    if workers == 1 {
+        return Steering::Single;
+    }
+    let rss: Option<Vec<&Rss>> = started.iter().map(|started| started.port.rss()).collect();
+    let places_all = |rss: &Vec<&Rss>| {
+        rss.iter().all(|one| one.ipv4_tcp() && one.ipv6_tcp() && one.agrees_with(rss[0]))
+    };
+    match rss.filter(places_all).and_then(|rss| rss.first().map(|rss| Rss::clone(rss))) {
+        Some(rss) => Steering::Rss { queue: Arc::new(move |quad| rss_queue(&rss, quad)) },
+        // Without RSS, with it for one family only, or spread differently at both ends of a pair.
+        None => Steering::Hash { hash: KeyedHash::new(random_key()), workers: workers as u32 },
+    }
+}
+
+/// The queue on which a device receives a quad: RSS hashes addresses and ports as they stand in the headers.
+fn rss_queue(rss: &Rss, quad: &Quad) -> usize {
+    let ports = [quad.client_port.to_be_bytes(), quad.server_port.to_be_bytes()].concat();
+    let queue = match quad.addresses {
+        Addresses::V4(source, destination) => rss.queue_of(&[&source[..], &destination, &ports].concat()),
+        Addresses::V6(source, destination) => rss.queue_of(&[&source[..], &destination, &ports].concat()),
+    };
+    usize::from(queue)
+}

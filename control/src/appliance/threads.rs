@@ -1,0 +1,218 @@
+//! The threads that carry packets: workers and control core, pinned, each with its own share of everything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, bail};
+use core_affinity::CoreId;
+use tracing::warn;
+
+use dataplane::clock::{Clock, SystemClock};
+use dataplane::flow::hash::KeyedHash;
+use dataplane::port::PortId;
+use dataplane::port::dpdk::{DpdkPool, DpdkPort};
+use dataplane::worker::idle::{Idle, Idler};
+use dataplane::worker::mailbox::mailbox;
+use dataplane::worker::report::Report;
+use dataplane::worker::steer::{Neighbours, Steering};
+use dataplane::worker::transmit::Line;
+use dataplane::worker::{self, Worker};
+use dpdk_bindings::{EalHandle, Mempool, lcore};
+
+use crate::config::validated::{self, Config};
+use crate::core::context::Settings;
+use crate::core::query::Query;
+use crate::core::secret::IsnKey;
+use crate::core::{self, Core, WorkerLink};
+use crate::module::Module;
+use crate::policy::compile;
+
+/// Frames in a ring between two workers.
+const NEIGHBOUR_RING: usize = 1024;
+/// Questions that may wait for the control core.
+const QUERIES: usize = 16;
+/// Share of the largest parking place that one flow may fill.
+const HELD_PER_FLOW: usize = 1024;
+
+/// The running threads, and what they publish.
+pub(super) struct Threads {
+    stop: Arc<AtomicBool>,
+    handles: Vec<JoinHandle<anyhow::Result<()>>>,
+    pub(super) worker_reports: Vec<Arc<Report>>,
+    pub(super) control_report: Arc<Report>,
+    pub(super) queries: crossbeam::channel::Sender<Query>,
+    pub(super) clock: SystemClock,
+}
+
+/// 256 bits of the system's generator.
+pub(super) fn random_key() -> [u64; 4] {
+    std::array::from_fn(|_| getrandom::u64().expect("the system's random generator does not answer"))
+}
+
+impl Threads {
+    pub(super) fn start(
+        config: &Config,
+        eal: &EalHandle,
+        pool: &Mempool,
+        lines: Vec<Vec<Line<DpdkPort>>>,
+        steering: Steering,
+        mtu: &[u16],
+    ) -> anyhow::Result<Threads> {
+        let clock = SystemClock::start();
+        let heartbeat = Arc::new(AtomicU64::new(0));
+        let policy = Arc::new(compile::compile(config).context("the rules do not fit their tables")?);
+        let (queries, asked) = crossbeam::channel::bounded(QUERIES);
+        let mut threads = Threads {
+            stop: Arc::new(AtomicBool::new(false)),
+            handles: Vec::new(),
+            worker_reports: lines.iter().map(|_| Arc::default()).collect(),
+            control_report: Arc::default(),
+            queries,
+            clock,
+        };
+        let mut links = Vec::new();
+        let meshes = Neighbours::mesh(lines.len(), NEIGHBOUR_RING);
+        let mailbox_size = config.limits.mailbox as usize;
+        for (id, (lines, neighbours)) in lines.into_iter().zip(meshes).enumerate() {
+            let (event_sender, events) = mailbox(mailbox_size);
+            let (orders, order_receiver) = mailbox(mailbox_size);
+            links.push(WorkerLink { events, orders });
+            let parts = worker::Parts {
+                id,
+                lines,
+                pool: DpdkPool::new(pool.clone()),
+                limits: worker_limits(config),
+                timeouts: worker_timeouts(config),
+                hash: KeyedHash::new(random_key()),
+                steering: steering.clone(),
+                neighbours,
+                events: event_sender,
+                orders: order_receiver,
+                policy: Arc::clone(&policy),
+                heartbeat: Arc::clone(&heartbeat),
+                report: Arc::clone(&threads.worker_reports[id]),
+            };
+            threads.spawn(format!("worker-{id}"), config.cores.workers[id], config, eal, move |idler, stop| {
+                let mut worker = Worker::new(parts);
+                while !stop.load(Ordering::Relaxed) {
+                    idler.after_round(worker.poll(clock.now()));
+                }
+                worker.report();
+            })?;
+        }
+        let parts = core::Parts {
+            links,
+            pool: DpdkPool::new(pool.clone()),
+            modules: modules(config),
+            settings: settings(config, mtu),
+            heartbeat,
+            report: Arc::clone(&threads.control_report),
+        };
+        threads.spawn("control".into(), config.cores.control, config, eal, move |idler, stop| {
+            let mut core = Core::new(parts);
+            while !stop.load(Ordering::Relaxed) {
+                let asked = asked.try_recv().map(|query| core.ask(query)).is_ok();
+                idler.after_round(core.poll(clock.now()) + usize::from(asked));
+            }
+            core.report();
+        })?;
+        Ok(threads)
+    }
+
+    /// Starts a thread that pins itself, becomes an lcore, and runs `body` with its idle policy and the stop flag.
+    fn spawn(
+        &mut self,
+        name: String,
+        core: usize,
+        config: &Config,
+        eal: &EalHandle,
+        body: impl FnOnce(&mut Idler, &AtomicBool) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let mut idler = Idler::new(match config.cores.idle {
+            validated::Idle::Spin => Idle::Spin,
+            validated::Idle::Yield => Idle::Yield,
+            validated::Idle::Sleep { ceiling } => Idle::Sleep(ceiling),
+        });
+        let (eal, stop) = (eal.clone(), Arc::clone(&self.stop));
+        let run = move || -> anyhow::Result<()> {
+            if !core_affinity::set_for_current(CoreId { id: core }) {
+                warn!(core, "the thread cannot be pinned to its core; it runs wherever the system puts it");
+            }
+            let _lcore = lcore::register(&eal)?;
+            body(&mut idler, &stop);
+            Ok(())
+        };
+        let handle = std::thread::Builder::new().name(name.clone()).spawn(run);
+        self.handles.push(handle.with_context(|| format!("thread {name} does not start"))?);
+        Ok(())
+    }
+
+    /// A thread has ended by itself: a fault.
+    pub(super) fn any_ended(&self) -> bool {
+        self.handles.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Flows on the participating path whose client has been answered, as last published.
+    pub(super) fn participating(&self) -> u64 {
+        let held: u64 = self.worker_reports.iter().map(|report| report.gauges().suspended).sum();
+        self.control_report.gauges().flows.saturating_sub(held)
+    }
+
+    /// Ends all threads and reports the first fault.
+    pub(super) fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut outcome = Ok(());
+        for handle in self.handles {
+            let name = handle.thread().name().unwrap_or("?").to_owned();
+            let ended = match handle.join() {
+                Ok(ended) => ended.with_context(|| format!("thread {name}")),
+                Err(_) => bail!("thread {name} panicked"),
+            };
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+}
+
+fn worker_limits(config: &Config) -> worker::Limits {
+    worker::Limits {
+        flows: config.limits.flows as usize,
+        suspended: config.limits.suspended as usize,
+        parked: config.limits.held_packets as usize,
+    }
+}
+
+fn worker_timeouts(config: &Config) -> worker::Timeouts {
+    let timeouts = &config.timeouts;
+    worker::Timeouts {
+        opening: timeouts.syn,
+        established: timeouts.idle_established,
+        half_closed: timeouts.half_closed,
+        linger: timeouts.linger,
+        control_stall: timeouts.control_stall,
+    }
+}
+
+fn modules(config: &Config) -> Vec<Box<dyn Module>> {
+    config.modules.iter().map(crate::module::from_config).collect()
+}
+
+fn settings(config: &Config, mtu: &[u16]) -> Settings {
+    Settings {
+        leg: crate::tcp::Limits {
+            send_buffer: config.limits.send_buffer as u32,
+            receive_buffer: config.limits.receive_buffer as u32,
+            syn_timeout: config.timeouts.syn,
+            linger: config.timeouts.linger,
+            ..Default::default()
+        },
+        connections: config.limits.participating as usize,
+        held_per_flow: HELD_PER_FLOW.min(config.limits.held_packets as usize),
+        drain: config.timeouts.drain,
+        refused: config.timeouts.linger,
+        isn_key: IsnKey::new(random_key()),
+        peers: config.ports.iter().map(|port| PortId(port.peer as u8)).collect(),
+        mtu: mtu.to_vec(),
+    }
+}

@@ -1,0 +1,177 @@
+//! What the management interface sees of a running appliance. Never touches packets: reports are read, flows asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataplane::clock::{Clock, SystemClock};
+use dataplane::counters::Counter;
+use dataplane::flow::object::Path as FlowPath;
+use dataplane::policy::Decision;
+use dataplane::worker::message::ListedFlow;
+use dataplane::worker::report::{Gauges, Report};
+use dpdk_bindings::{Mempool, Port};
+
+use crate::api::types::{
+    CoreStatus, Counters, FlowInfo, Link, Mbufs, Path as PathName, PortStats, PortStatus, Stats, Status, Usage,
+    WorkerStats, vlans,
+};
+use crate::api::{Backend, BackendError};
+use crate::config::validated::Config;
+use crate::core::query::Query;
+
+use super::threads::Threads;
+
+/// How long an answer of the control core and the workers may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The view of one appliance.
+pub struct View {
+    config: Config,
+    clock: SystemClock,
+    worker_reports: Vec<Arc<Report>>,
+    control_report: Arc<Report>,
+    queries: crossbeam::channel::Sender<Query>,
+    pool: Mempool,
+    ports: Arc<[Port]>,
+}
+
+impl View {
+    pub(super) fn new(
+        config: &Config,
+        threads: &Threads,
+        pool: Mempool,
+        ports: Arc<[Port]>,
+    ) -> View {
+        View {
+            config: config.clone(),
+            clock: threads.clock,
+            worker_reports: threads.worker_reports.clone(),
+            control_report: Arc::clone(&threads.control_report),
+            queries: threads.queries.clone(),
+            pool,
+            ports,
+        }
+    }
+
+    fn flow(&self, now_ms: u32, flow: &ListedFlow) -> FlowInfo {
+        let record = &flow.record;
+        FlowInfo {
+            client: flow.key.quad.client(),
+            server: flow.key.quad.server(),
+            pair: flow.key.segment.pair(),
+            vlans: vlans(flow.key.segment),
+            path: path_name(flow.path),
+            module: self.module(record.rule, record.module),
+            delta_c2s: flow.delta_c2s.0,
+            delta_s2c: flow.delta_s2c.0,
+            bytes_c2s: record.bytes[0],
+            bytes_s2c: record.bytes[1],
+            packets_c2s: record.packets[0],
+            packets_s2c: record.packets[1],
+            age_ms: now_ms.wrapping_sub(record.born).into(),
+            splits: record.splits.into(),
+            merges: record.merges.into(),
+        }
+    }
+
+    /// Name of the module, when the flow's rule offers.
+    fn module(&self, rule: u16, module: u16) -> Option<String> {
+        let offers = |action| matches!(action, crate::config::validated::Action::Offer { .. });
+        let rule = self.config.rules.get(usize::from(rule)).filter(|_| rule != Decision::NO_RULE)?;
+        let module = self.config.modules.get(usize::from(module))?;
+        offers(rule.action).then(|| module.name.clone())
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges::sum(self.worker_reports.iter().map(|report| report.gauges()))
+    }
+}
+
+impl Backend for View {
+    fn status(&self) -> Result<Status, BackendError> {
+        let ports = self.config.ports.iter().zip(self.ports.iter()).map(|(settings, port)| {
+            let info = port.info().map_err(|error| BackendError(error.to_string()))?;
+            Ok(PortStatus {
+                name: settings.name.clone(),
+                peer: self.config.ports[settings.peer].name.clone(),
+                device: settings.device.as_str().to_owned(),
+                driver: info.driver,
+                link: Link { up: info.link.up, speed_mbps: info.link.mbps },
+                mac: info.mac.map(|byte| format!("{byte:02x}")).join(":"),
+            })
+        });
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_ms: self.clock.now().as_millis(),
+            config: self.config.source.clone(),
+            ports: ports.collect::<Result<_, _>>()?,
+            cores: CoreStatus {
+                control: self.config.cores.control,
+                workers: self.config.cores.workers.clone(),
+                control_alive: self.gauges().control_stalled == 0,
+            },
+            flows: self.gauges().flows,
+        })
+    }
+
+    fn flows(&self, limit: usize) -> Result<Vec<FlowInfo>, BackendError> {
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        let silent = |_| BackendError("the control core does not answer".into());
+        self.queries.send_timeout(Query::Flows { limit, answer }, PATIENCE).map_err(|_| silent(()))?;
+        let flows = answered.recv_timeout(PATIENCE).map_err(|_| silent(()))?;
+        let now_ms = self.clock.now().as_millis() as u32;
+        Ok(flows.iter().map(|flow| self.flow(now_ms, flow)).collect())
+    }
+
+    fn stats(&self) -> Result<Stats, BackendError> {
+        let workers: Vec<WorkerStats> = self
+            .worker_reports
+            .iter()
+            .enumerate()
+            .map(|(worker, report)| WorkerStats {
+                worker,
+                core: self.config.cores.workers[worker],
+                counters: counters(&[report]),
+            })
+            .collect();
+        let ports = self.config.ports.iter().zip(self.ports.iter()).map(|(settings, port)| {
+            let counters = port.extended_stats().map_err(|error| BackendError(error.to_string()))?;
+            Ok(PortStats { name: settings.name.clone(), counters: counters.into_iter().collect() })
+        });
+        let (sum, control) = (self.gauges(), self.control_report.gauges());
+        let usage = |used, capacity| Usage { used, capacity };
+        let everybody: Vec<&Arc<Report>> =
+            self.worker_reports.iter().chain(std::iter::once(&self.control_report)).collect();
+        Ok(Stats {
+            counters: counters(&everybody),
+            workers,
+            control: counters(&[&self.control_report]),
+            ports: ports.collect::<Result<_, _>>()?,
+            mbufs: Mbufs { total: self.pool.buffers().into(), in_use: self.pool.in_use() as u64 },
+            tables: [
+                ("flows", usage(sum.flows, sum.flows_capacity)),
+                ("suspended", usage(sum.suspended, sum.suspended_capacity)),
+                ("parked", usage(sum.parked, sum.parked_capacity)),
+                ("participating", usage(control.flows, control.flows_capacity)),
+            ]
+            .map(|(name, usage)| (name.to_owned(), usage))
+            .into(),
+        })
+    }
+}
+
+fn counters(reports: &[&Arc<Report>]) -> Counters {
+    let sum = |counter| reports.iter().map(|report| report.get(counter)).sum();
+    Counter::ALL.iter().map(|counter| (counter.name().to_owned(), sum(*counter))).collect()
+}
+
+fn path_name(path: FlowPath) -> PathName {
+    match path {
+        FlowPath::Suspended => PathName::Suspended,
+        FlowPath::Free | FlowPath::Participating | FlowPath::Parked => PathName::Participating,
+        FlowPath::CutThrough => PathName::CutThrough,
+        FlowPath::Monitored => PathName::Monitored,
+        FlowPath::Bypassed => PathName::Bypassed,
+    }
+}

@@ -1,0 +1,61 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::api::MAX_FLOWS;
+use crate::config::DEFAULT_SOCKET;
+
+/// Transparent TCP interception appliance.
+#[derive(Debug, Parser)]
+#[command(name = "quadrille", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage or bad configuration.")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the appliance in the foreground
+    ///
+    /// Logs go to standard error; RUST_LOG=debug (or =control=trace) says more.
+    Run(ConfigFile),
+    /// Validate a configuration and show the ports, cores, rings and memory that it comes to
+    Check(ConfigFile),
+    /// Show the appliance at work between two network namespaces that it makes and removes
+    Demo,
+    /// Show the running appliance: ports, links, cores
+    Status(Query),
+    /// List flows: endpoints, path, module, deltas, bytes, age
+    Flows(FlowQuery),
+    /// Show counters, packet buffers and table sizes
+    Stats(Query),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigFile {
+    /// Configuration in TOML; configs/ holds one commented file per use
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Query {
+    /// Answer in JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Management socket of the appliance
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(super) socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowQuery {
+    #[command(flatten)]
+    pub(super) query: Query,
+    /// Stop after so many flows
+    #[arg(long, value_name = "N", default_value_t = MAX_FLOWS)]
+    pub(super) limit: usize,
+}

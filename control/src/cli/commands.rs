@@ -1,0 +1,98 @@
+//! What each verb does. Text for standard output comes back; nothing here prints.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing_subscriber::EnvFilter;
+
+use super::args::{Command, ConfigFile, Query};
+use super::{Appliance, render, render_check};
+use crate::api::client::ask;
+use crate::api::{FlowInfo, MAX_FLOWS, Request, Stats, Status};
+use crate::config::{self, Config, ConfigError, Machine};
+
+/// Why a verb did not do what it was asked to.
+pub(super) enum Failure {
+    /// Exit code 2; every line names its place by itself.
+    Config(ConfigError),
+    /// Exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl Failure {
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Failure::Config(_) => 2,
+            Failure::Failed(_) => 1,
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self {
+            Failure::Config(error) => error.to_string(),
+            Failure::Failed(error) => format!("quadrille: {error:#}"),
+        }
+    }
+}
+
+pub(super) fn perform(command: Command, appliance: Appliance) -> Result<String, Failure> {
+    match command {
+        Command::Run(file) => run(&file, appliance),
+        Command::Check(file) => Ok(render_check::check(&file.config, &load(&file.config)?)),
+        Command::Demo => {
+            let demo = appliance.demo.ok_or_else(|| absent("demo"))?;
+            start_logging();
+            demo().map(|()| String::new()).map_err(Failure::Failed)
+        }
+        Command::Status(query) => {
+            answer(&query, &Request::Status {}, |status: &Status| render::status(status))
+        }
+        Command::Flows(flows) => {
+            let limit = flows.limit.min(MAX_FLOWS);
+            answer(&flows.query, &Request::Flows { limit: Some(limit) }, |list: &Vec<FlowInfo>| {
+                render::flows(list, limit)
+            })
+        }
+        Command::Stats(query) => answer(&query, &Request::Stats {}, |stats: &Stats| render::stats(stats)),
+    }
+}
+
+fn run(file: &ConfigFile, appliance: Appliance) -> Result<String, Failure> {
+    let config = load(&file.config)?;
+    let run = appliance.run.ok_or_else(|| absent("run"))?;
+    start_logging();
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    run(config).map(|()| String::new()).map_err(Failure::Failed)
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    config::load(path, &Machine::this()).map_err(Failure::Config)
+}
+
+fn absent(verb: &str) -> Failure {
+    Failure::Failed(anyhow!("`{verb}` is not part of this build: build it with the cargo feature `dpdk`"))
+}
+
+fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only when logging has been started already, which is as good.
+    let _ = subscriber.try_init();
+}
+
+fn answer<T: DeserializeOwned + Serialize>(
+    query: &Query,
+    request: &Request,
+    render: impl FnOnce(&T) -> String,
+) -> Result<String, Failure> {
+    let answer: T = ask(&query.socket, request).map_err(|error| Failure::Failed(error.into()))?;
+    if !query.json {
+        return Ok(render(&answer));
+    }
+    let json = serde_json::to_string_pretty(&answer).map_err(|error| Failure::Failed(error.into()))?;
+    Ok(json + "\n")
+}

@@ -1,0 +1,149 @@
+//! What `quadrille check` shows: everything that a configuration comes to.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use super::table::Table;
+use super::units::{bytes, count, of};
+use crate::config::validated::{Action, Config, Idle, Match, Merge};
+
+/// The whole report.
+pub(super) fn check(path: &Path, config: &Config) -> String {
+    let warnings: String = config.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    format!(
+        "{} is valid\n{warnings}\nsocket   {}\n{}{}\nports\n{}\nmemory\n{}\n{}",
+        path.display(),
+        config.socket.display(),
+        cores(config),
+        rings(config),
+        ports(config),
+        memory(config),
+        rules(config)
+    )
+}
+
+fn join<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn cores(config: &Config) -> String {
+    let idle = match config.cores.idle {
+        Idle::Spin => "spin".to_owned(),
+        Idle::Yield => "yield".to_owned(),
+        Idle::Sleep { ceiling } => format!("sleep up to {}", humantime::format_duration(ceiling)),
+    };
+    format!(
+        "cores    control {}, workers {}, idle: {idle}\n",
+        config.cores.control,
+        join(&config.cores.workers)
+    )
+}
+
+fn rings(config: &Config) -> String {
+    let limits = &config.limits;
+    format!(
+        "rings    {} a port with {} receive and {} transmit descriptors each; {} messages each way between a \
+         worker and the control core\n",
+        of(config.cores.workers.len(), "queue"),
+        limits.receive_ring,
+        limits.transmit_ring,
+        limits.mailbox
+    )
+}
+
+fn ports(config: &Config) -> String {
+    let mut table = Table::new([">ID", "NAME", "PEER", ">PAIR", ">MTU", "DEVICE"]);
+    for (index, port) in config.ports.iter().enumerate() {
+        let mtu = config.pairs.get(usize::from(port.pair)).and_then(|pair| pair.mtu);
+        table.row([
+            index.to_string(),
+            port.name.clone(),
+            config.ports[port.peer].name.clone(),
+            port.pair.to_string(),
+            mtu.map_or("device".to_owned(), |mtu| mtu.to_string()),
+            port.device.as_str().to_owned(),
+        ]);
+    }
+    table.lines(2)
+}
+
+fn memory(config: &Config) -> String {
+    let (need, limits, memory) = (config.memory_need(), &config.limits, &config.memory);
+    let workers = of(config.cores.workers.len(), "worker");
+    let pages = if memory.hugepages { "huge pages" } else { "ordinary pages" };
+    let mut table = Table::new(["FOR", ">BYTES", "MADE UP OF"]);
+    let mut row = |what: &str, size: u64, parts: String| table.row([what.to_owned(), bytes(size), parts]);
+    let pool = format!(
+        "{} buffers of {} bytes take {}",
+        count(memory.buffers.into()),
+        memory.data_room,
+        bytes(need.buffers)
+    );
+    row("DPDK", need.dpdk, format!("{pages}; {pool}"));
+    row("flows", need.flows, format!("{} for each of {workers}", count(limits.flows.into())));
+    row("suspended", need.suspended, format!("{} for each of {workers}", count(limits.suspended.into())));
+    let buffers = format!(
+        "{} flows; {} for all buffers, {} to send and {} to receive a leg",
+        count(limits.participating.into()),
+        bytes(limits.participating_bytes),
+        bytes(limits.send_buffer),
+        bytes(limits.receive_buffer)
+    );
+    row("participating", need.participating, buffers);
+    row("mailboxes", need.mailboxes, format!("of {workers}"));
+    row("all", need.total(), String::new());
+    table.lines(2)
+}
+
+fn rules(config: &Config) -> String {
+    let mut table = Table::new(["RULE", "ACTION", "MATCH"]);
+    for rule in &config.rules {
+        let action = match rule.action {
+            Action::Drop => "drop".to_owned(),
+            Action::Reject => "reject".to_owned(),
+            Action::Bypass => "bypass".to_owned(),
+            Action::Monitor => "monitor".to_owned(),
+            Action::Offer { module } => offer(config, module),
+        };
+        table.row([rule.name.clone(), action, matches(&rule.matches)]);
+    }
+    let default = match config.policy.default {
+        dataplane::policy::Fallback::Pass => "pass",
+        dataplane::policy::Fallback::Drop => "drop",
+    };
+    table.row(["(default)".to_owned(), default.to_owned(), "everything else".to_owned()]);
+    format!("rules\n{}", table.lines(2))
+}
+
+fn offer(config: &Config, module: u16) -> String {
+    let module = &config.modules[usize::from(module)];
+    let merge = match module.merge {
+        Merge::Established => "when established".to_owned(),
+        Merge::FirstResponse => "after the first response".to_owned(),
+        Merge::AfterBytes(count) => format!("after {}", bytes(count)),
+        Merge::Never => "never".to_owned(),
+    };
+    format!("offer to {} (merged {merge})", module.name)
+}
+
+fn matches(matches: &Match) -> String {
+    let ports = |list: &[std::ops::RangeInclusive<u16>]| {
+        join(list.iter().map(|range| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        }))
+    };
+    let parts = [
+        ("source", join(&matches.sources)),
+        ("destination", join(&matches.destinations)),
+        ("source port", ports(&matches.source_ports)),
+        ("destination port", ports(&matches.destination_ports)),
+        ("vlan", join(&matches.vlans)),
+    ];
+    let stated: Vec<_> = parts
+        .iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(what, list)| format!("{what} {list}"))
+        .collect();
+    if stated.is_empty() { "everything".to_owned() } else { stated.join("; ") }
+}

@@ -1,0 +1,202 @@
+//! What serde reads: every key that a configuration may have, nothing proven. Spans are kept wherever a value can
+//! turn out impossible.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::scalar::{List, Scalar};
+
+type Number = Option<Spanned<i64>>;
+type WithUnit = Option<Spanned<Scalar>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    pub(super) socket: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) memory: Memory,
+    pub(super) cores: Spanned<Cores>,
+    #[serde(default)]
+    pub(super) port: Vec<Spanned<Port>>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) timeouts: Timeouts,
+    #[serde(default)]
+    pub(super) policy: Policy,
+    #[serde(default)]
+    pub(super) rule: Vec<Spanned<Rule>>,
+    #[serde(default)]
+    pub(super) module: BTreeMap<Spanned<String>, Spanned<Module>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Memory {
+    #[serde(default)]
+    pub(super) hugepages: bool,
+    pub(super) megabytes: Number,
+    pub(super) buffers: Number,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cores {
+    pub(super) control: Spanned<i64>,
+    pub(super) workers: Spanned<Vec<Spanned<i64>>>,
+    #[serde(default)]
+    pub(super) idle: Idle,
+    pub(super) idle_ceiling_us: Number,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Idle {
+    #[default]
+    Spin,
+    Yield,
+    Sleep,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Port {
+    pub(super) name: Spanned<String>,
+    pub(super) device: Spanned<String>,
+    pub(super) peer: Spanned<String>,
+    pub(super) mtu: Number,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) flows: Number,
+    pub(super) suspended: Number,
+    pub(super) participating: Number,
+    pub(super) held_packets: Number,
+    pub(super) send_buffer: WithUnit,
+    pub(super) receive_buffer: WithUnit,
+    pub(super) participating_bytes: WithUnit,
+    pub(super) receive_ring: Number,
+    pub(super) transmit_ring: Number,
+    pub(super) mailbox: Number,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Timeouts {
+    pub(super) syn: WithUnit,
+    pub(super) idle_established: WithUnit,
+    pub(super) half_closed: WithUnit,
+    pub(super) linger: WithUnit,
+    pub(super) drain: WithUnit,
+    pub(super) control_stall: WithUnit,
+    pub(super) shutdown: WithUnit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Policy {
+    pub(super) default: PassOrDrop<true>,
+    pub(super) strays: Strays,
+    pub(super) flows_full: PassOrDrop<false>,
+    pub(super) on_control_stall: PassOrDrop<false>,
+}
+
+/// `pass` or `drop`; the parameter says which is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum PassOrDrop<const PASS: bool> {
+    Pass,
+    Drop,
+}
+
+impl<const PASS: bool> Default for PassOrDrop<PASS> {
+    fn default() -> Self {
+        if PASS { PassOrDrop::Pass } else { PassOrDrop::Drop }
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Strays {
+    #[default]
+    Drop,
+    Reset,
+    Pass,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) name: Option<Spanned<String>>,
+    #[serde(default, rename = "match")]
+    pub(super) matches: Match,
+    pub(super) action: Spanned<Action>,
+    pub(super) module: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Match {
+    pub(super) source: Option<List>,
+    pub(super) destination: Option<List>,
+    pub(super) source_ports: Option<List>,
+    pub(super) destination_ports: Option<List>,
+    pub(super) vlan: Option<List>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Action {
+    Drop,
+    Reject,
+    Bypass,
+    Monitor,
+    Offer,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Module {
+    pub(super) kind: ModuleKind,
+    pub(super) merge: Option<Merge>,
+    #[serde(default)]
+    pub(super) server_ack: ServerAck,
+    #[serde(default)]
+    pub(super) isn: Isn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ModuleKind {
+    Relay,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Merge {
+    Established,
+    FirstResponse,
+    Never,
+    #[serde(rename = "after_bytes")]
+    AfterBytes(Spanned<i64>),
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ServerAck {
+    AtOnce,
+    #[default]
+    AfterClient,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Isn {
+    #[default]
+    Mirror,
+    Keyed,
+}

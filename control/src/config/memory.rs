@@ -1,0 +1,88 @@
+//! How much memory a configuration takes at start (DESIGN invariant 6), and the sizes that follow from it.
+
+use super::validated::{Config, Limits};
+
+/// Buffers that each thread's pool cache may keep out of others' reach.
+pub const BUFFER_CACHE: u32 = 256;
+
+/// DPDK's default headroom, bytes.
+const HEADROOM: u64 = 128;
+/// `struct rte_mbuf` and the pool's object header, bytes.
+const BUFFER_HEADER: u64 = 128 + 64;
+/// Ethernet header, two VLAN tags, FCS.
+const FRAME_OVERHEAD: u64 = 14 + 8 + 4;
+/// Many NICs take buffer sizes in KiB only, and DPDK's own default leaves 2 KiB.
+const DATA_ROOM_STEP: u64 = 1024;
+/// A cut-through flow, table and timers included: the budget of DESIGN section 10.
+const FLOW: u64 = 128;
+/// A suspended flow: its SYN verbatim (at most 162 bytes for IPv6 with two tags) and its entry.
+const SUSPENDED: u64 = 256;
+/// The two TCBs of a participating flow, without what their buffers hold.
+const PARTICIPATING: u64 = 2048;
+/// One message between a worker and the control core.
+const MESSAGE: u64 = 64;
+/// What EAL and the drivers take besides the pool.
+const EAL_OVERHEAD: u64 = 64 << 20;
+
+/// Bytes that a configuration takes, by what takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryNeed {
+    /// The pool of packet buffers, inside DPDK's memory.
+    pub buffers: u64,
+    /// DPDK's memory as a whole, as asked of EAL.
+    pub dpdk: u64,
+    /// Flow tables of all workers.
+    pub flows: u64,
+    /// Suspended tables of all workers.
+    pub suspended: u64,
+    /// TCBs and their buffers.
+    pub participating: u64,
+    /// Rings between workers and the control core.
+    pub mailboxes: u64,
+}
+
+impl MemoryNeed {
+    /// What `config` takes.
+    pub fn of(config: &Config) -> MemoryNeed {
+        let workers = config.cores.workers.len() as u64;
+        let limits = &config.limits;
+        MemoryNeed {
+            buffers: pool_bytes(config.memory.buffers, config.memory.data_room),
+            dpdk: u64::from(config.memory.megabytes) << 20,
+            flows: workers * u64::from(limits.flows) * FLOW,
+            suspended: workers * u64::from(limits.suspended) * SUSPENDED,
+            participating: u64::from(limits.participating) * PARTICIPATING + limits.participating_bytes,
+            mailboxes: workers * 2 * u64::from(limits.mailbox) * MESSAGE,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.dpdk + self.flows + self.suspended + self.participating + self.mailboxes
+    }
+}
+
+/// Bytes of a buffer that takes a whole frame of `mtu` behind the headroom.
+pub(super) fn data_room(mtu: u16) -> u16 {
+    let frame = (u64::from(mtu) + FRAME_OVERHEAD).max(2 * DATA_ROOM_STEP);
+    (HEADROOM + frame.next_multiple_of(DATA_ROOM_STEP)) as u16
+}
+
+/// Buffers below which some ring, held packet or cache could starve the others.
+pub(super) fn least_buffers(ports: usize, workers: usize, limits: &Limits) -> u64 {
+    let (ports, workers) = (ports as u64, workers as u64);
+    let rings = ports * workers * (u64::from(limits.receive_ring) + u64::from(limits.transmit_ring));
+    let mailboxes = workers * 2 * u64::from(limits.mailbox);
+    let caches = (workers + 1) * u64::from(BUFFER_CACHE);
+    rings + mailboxes + u64::from(limits.held_packets) + caches
+}
+
+/// Bytes of a pool.
+pub(super) fn pool_bytes(buffers: u32, data_room: u16) -> u64 {
+    u64::from(buffers) * (BUFFER_HEADER + u64::from(data_room)).next_multiple_of(64)
+}
+
+/// Megabytes below which EAL or a driver is likely to fail.
+pub(super) fn least_megabytes(pool: u64) -> u64 {
+    (pool + pool / 8 + EAL_OVERHEAD).div_ceil(1 << 20)
+}

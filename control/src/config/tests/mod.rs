@@ -1,0 +1,175 @@
+//! What is accepted and what it becomes. What is rejected, and in which words, is in [`rejected`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use dataplane::flow::quad::{Quad, Segment};
+use dataplane::policy::{Action, Fallback, Strays};
+
+use super::validated::{Device, Idle, Isn, Merge, Pair, ServerAck};
+use super::{Config, Machine, load, parse};
+
+mod rejected;
+
+/// Line 1 to 11 of every text in these tests.
+const BASE: &str = "\
+[cores]
+control = 0
+workers = [1]
+[[port]]
+name = \"client\"
+device = \"net_af_packet0,iface=veth0\"
+peer = \"server\"
+[[port]]
+name = \"server\"
+device = \"0000:01:00.0\"
+peer = \"client\"
+";
+
+fn machine() -> Machine {
+    Machine { cores: vec![0, 1, 2, 3, 8] }
+}
+
+fn accept(text: &str) -> Config {
+    parse("q.toml", text, &machine()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn defaults_are_those_of_the_reference() {
+    let config = accept(BASE);
+    assert_eq!(config.source, "q.toml");
+    assert_eq!(config.socket, Path::new("/run/quadrille.sock"));
+    assert_eq!(config.cores.idle, Idle::Spin);
+    assert_eq!(config.ports[1].device, Device::Pci("0000:01:00.0".into()));
+    assert_eq!((config.ports[0].peer, config.ports[1].peer), (1, 0));
+    assert_eq!(config.pairs, [Pair { ports: [0, 1], mtu: None }]);
+    assert_eq!(
+        (config.memory.buffers, config.memory.data_room, config.memory.megabytes),
+        (32_767, 2176, 192)
+    );
+    assert_eq!(config.timeouts.syn, Duration::from_secs(75));
+    assert_eq!(config.timeouts.idle_established, Duration::from_secs(7440));
+    assert_eq!((config.policy.default, config.policy.flows_full), (Fallback::Pass, Fallback::Drop));
+    assert_eq!(config.policy.strays, Strays::Drop);
+    assert!(config.rules.is_empty() && config.modules.is_empty() && config.warnings.is_empty());
+}
+
+#[test]
+fn values_take_units_and_lists_take_single_values() {
+    let config = accept(&format!(
+        "{BASE}mtu = 9000
+        [limits]
+        send_buffer = \"1MiB\"
+        receive_buffer = 65536
+        [timeouts]
+        syn = \"1m 15s\"
+        drain = \"80ms\"
+        [[rule]]
+        name = \"web\"
+        match = {{ source = [\"10.0.0.0/8\", \"fd00::1\"], destination_ports = [80, \"8000-8080\"], vlan = \"none\" }}
+        action = \"offer\"
+        module = \"relay\"
+        [module.relay]
+        kind = \"relay\"
+        merge = {{ after_bytes = 4096 }}
+        server_ack = \"at-once\"
+        isn = \"keyed\""
+    ));
+    assert_eq!((config.limits.send_buffer, config.limits.receive_buffer), (1 << 20, 1 << 16));
+    assert_eq!(config.timeouts.syn, Duration::from_secs(75));
+    assert_eq!(config.timeouts.drain, Duration::from_millis(80));
+    assert_eq!(config.pairs[0].mtu, Some(9000));
+    assert_eq!(config.memory.data_room, 128 + 9216);
+    assert_eq!(config.rules[0].matches.destination_ports, [80..=80, 8000..=8080]);
+    let module = &config.modules[0];
+    assert_eq!(
+        (module.merge, module.server_ack, module.isn),
+        (Merge::AfterBytes(4096), ServerAck::AtOnce, Isn::Keyed)
+    );
+}
+
+#[test]
+fn several_wires_are_numbered_in_order() {
+    let port = |name: &str, peer: &str, rest: &str| {
+        format!("[[port]]\nname = {name:?}\npeer = {peer:?}\ndevice = \"net_null{rest}\n")
+    };
+    let text = [
+        "[cores]\ncontrol = 8\nworkers = [3, 8]\nidle = \"sleep\"\nidle_ceiling_us = 50\n".to_owned(),
+        port("a", "d", "0\"\nmtu = 1400"),
+        port("b", "c", "1\""),
+        port("c", "b", "2\"\nmtu = 2000"),
+        port("d", "a", "3\"\nmtu = 1300"),
+    ]
+    .concat();
+    let config = accept(&text);
+    let pairs = [Pair { ports: [0, 3], mtu: Some(1300) }, Pair { ports: [1, 2], mtu: Some(2000) }];
+    assert_eq!(config.pairs, pairs);
+    assert_eq!(config.ports.iter().map(|port| port.pair).collect::<Vec<_>>(), [0, 1, 1, 0]);
+    assert_eq!(config.cores.idle, Idle::Sleep { ceiling: Duration::from_micros(50) });
+}
+
+#[test]
+fn rules_compile_in_order() {
+    let config = accept(&format!(
+        "{BASE}
+        [policy]
+        default = \"drop\"
+        [[rule]]
+        match = {{ source = \"192.0.2.0/24\" }}
+        action = \"bypass\"
+        [[rule]]
+        match = {{ destination = \"198.51.100.7\", destination_ports = 443, vlan = [\"100.7\", 9] }}
+        action = \"offer\"
+        module = \"b\"
+        [module.b]
+        kind = \"relay\"
+        [module.a]
+        kind = \"relay\""
+    ));
+    let snapshot = crate::policy::compile::compile(&config).unwrap();
+    let decide = |client: &str, server: &str, segment| {
+        let quad = Quad::between(client.parse().unwrap(), server.parse().unwrap()).unwrap();
+        snapshot.decide(&quad, segment).action
+    };
+    let tagged = Segment::new(0, 100, 7);
+    assert_eq!(decide("192.0.2.1:9", "198.51.100.7:443", tagged), Action::Bypass);
+    assert_eq!(decide("203.0.113.1:9", "198.51.100.7:443", tagged), Action::Offer { module: 1 });
+    assert_eq!(
+        decide("203.0.113.1:9", "198.51.100.7:443", Segment::new(0, 0, 9)),
+        Action::Offer { module: 1 }
+    );
+    assert_eq!(decide("203.0.113.1:9", "198.51.100.7:443", Segment::new(0, 0, 7)), Action::Drop);
+    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["q.toml:24:17: module.a: no rule offers flows to this module"]);
+}
+
+#[test]
+fn a_rule_behind_one_that_matches_everything_is_warned_about() {
+    let rule = "[[rule]]\naction = \"monitor\"\n";
+    let config = accept(&format!("{BASE}{rule}{rule}"));
+    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["q.toml:14:1: rule[1]: never reached: rule[0] matches everything"]);
+}
+
+#[test]
+fn every_example_is_valid_on_a_machine_that_has_its_cores() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let machine = Machine { cores: (0..8).collect() };
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let config = load(&path, &machine).unwrap_or_else(|error| panic!("{error}"));
+            assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+            crate::policy::compile::compile(&config).unwrap();
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} examples");
+}
+
+#[test]
+fn core_lists_are_short() {
+    assert_eq!(machine().core_list(), "0-3, 8");
+    assert!(!Machine::this().cores.is_empty());
+}

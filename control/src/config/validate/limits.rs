@@ -1,0 +1,130 @@
+//! Limits, timeouts and the memory that follows from them. Ranges and defaults are here and nowhere else.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::config::error::Problems;
+use crate::config::external;
+use crate::config::memory::{data_room, least_buffers, least_megabytes, pool_bytes};
+use crate::config::scalar::{bytes, duration, number, show_bytes};
+use crate::config::validated::{Limits, Memory, Port, Timeouts};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// What a port without a configured MTU is taken to have when buffers are sized.
+const DEFAULT_MTU: u16 = 1500;
+/// A pool larger than this is a mistake in a unit: 16 M buffers are 40 GiB.
+const MAX_BUFFERS: u32 = 1 << 24;
+const MAX_MEGABYTES: u32 = 1 << 20;
+
+pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits {
+    let buffer = 16 * KIB..=64 * MIB;
+    let limits = Limits {
+        flows: number(&raw.flows, 65_536, 16..=1 << 26, problems),
+        suspended: number(&raw.suspended, 16_384, 16..=1 << 22, problems),
+        participating: number(&raw.participating, 4_096, 1..=1 << 20, problems),
+        held_packets: number(&raw.held_packets, 4_096, 64..=1 << 20, problems),
+        send_buffer: bytes(&raw.send_buffer, 256 * KIB, buffer.clone(), problems),
+        receive_buffer: bytes(&raw.receive_buffer, 256 * KIB, buffer, problems),
+        participating_bytes: bytes(&raw.participating_bytes, 256 * MIB, MIB..=1024 * GIB, problems),
+        receive_ring: power_of_two(&raw.receive_ring, 1024, 64..=8192, problems),
+        transmit_ring: power_of_two(&raw.transmit_ring, 1024, 64..=8192, problems),
+        mailbox: power_of_two(&raw.mailbox, 4096, 64..=1 << 16, problems),
+    };
+    let one_flow = 2 * (limits.send_buffer + limits.receive_buffer);
+    if limits.participating_bytes < one_flow {
+        let span =
+            [&raw.participating_bytes, &raw.send_buffer, &raw.receive_buffer].into_iter().flatten().next();
+        problems.at(
+            span.map_or(0..0, Spanned::span),
+            format!(
+                "the two legs of one flow may keep {}, limits.participating_bytes allows {} for all; raise it or \
+                 lower limits.send_buffer and limits.receive_buffer",
+                show_bytes(one_flow),
+                show_bytes(limits.participating_bytes)
+            ),
+        );
+    }
+    limits
+}
+
+fn power_of_two<T>(
+    raw: &Option<Spanned<i64>>,
+    default: T,
+    range: RangeInclusive<T>,
+    problems: &mut Problems,
+) -> T
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy + Into<u64>,
+{
+    let ring = number(raw, default, range, problems);
+    let size: u64 = ring.into();
+    if let (Some(raw), false) = (raw, size.is_power_of_two()) {
+        let (below, above) = (size.next_power_of_two() / 2, size.next_power_of_two());
+        problems.at(raw.span(), format!("{size} is not a power of two; write {below} or {above}"));
+    }
+    ring
+}
+
+pub(super) fn timeouts(raw: &external::Timeouts, problems: &mut Problems) -> Timeouts {
+    let ms = Duration::from_millis;
+    let s = Duration::from_secs;
+    Timeouts {
+        // BSD's connection-establishment timer, what middleboxes customarily grant; clients may try for longer (RFC
+        // 1122 section 4.2.3.5: at least 3 minutes), each SYN begins anew.
+        syn: duration(&raw.syn, s(75), s(1)..=s(600), problems),
+        // RFC 5382 REQ-5: not less than 2 hours 4 minutes.
+        idle_established: duration(&raw.idle_established, s(7440), s(1)..=s(7 * 86_400), problems),
+        // RFC 5382 REQ-5: transitory connections, not less than 4 minutes.
+        half_closed: duration(&raw.half_closed, s(240), s(1)..=s(86_400), problems),
+        // DESIGN section 4: lingering entries go after at most 10 s.
+        linger: duration(&raw.linger, s(10), ms(100)..=s(10), problems),
+        // Below the smallest RTO in use (200 ms on Linux): DESIGN section 5.
+        drain: duration(&raw.drain, ms(150), ms(1)..=s(1), problems),
+        control_stall: duration(&raw.control_stall, ms(250), ms(10)..=s(60), problems),
+        shutdown: duration(&raw.shutdown, s(5), ms(0)..=s(600), problems),
+    }
+}
+
+pub(super) fn memory(
+    raw: &external::Memory,
+    ports: &[Port],
+    workers: usize,
+    limits: &Limits,
+    problems: &mut Problems,
+) -> Memory {
+    let least = least_buffers(ports.len(), workers, limits);
+    // One less than a power of two is what a mempool stores best.
+    let default = u32::try_from((least + 1).next_power_of_two() - 1).unwrap_or(MAX_BUFFERS).min(MAX_BUFFERS);
+    let buffers = number(&raw.buffers, default, 1..=MAX_BUFFERS, problems);
+    if u64::from(buffers) < least {
+        let message = format!(
+            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes and held packets can keep \
+             {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or held_packets",
+            ports.len()
+        );
+        match &raw.buffers {
+            Some(given) => problems.at(given.span(), message),
+            None => problems.missing(0..0, "memory.buffers", message),
+        }
+    }
+    let widest = ports.iter().map(|port| port.mtu.unwrap_or(DEFAULT_MTU)).max().unwrap_or(DEFAULT_MTU);
+    let data_room = data_room(widest);
+    let pool = pool_bytes(buffers, data_room);
+    let least = u32::try_from(least_megabytes(pool)).unwrap_or(MAX_MEGABYTES);
+    let megabytes = number(&raw.megabytes, least.next_multiple_of(64), 1..=MAX_MEGABYTES, problems);
+    if let (Some(raw), true) = (&raw.megabytes, megabytes < least) {
+        problems.at(
+            raw.span(),
+            format!(
+                "{megabytes} MB is too little: {buffers} buffers take {}, DPDK and its drivers the rest; write at \
+                 least {least}, or leave it out",
+                show_bytes(pool)
+            ),
+        );
+    }
+    Memory { hugepages: raw.hugepages, megabytes, buffers, data_room }
+}

@@ -1,0 +1,169 @@
+//! Rules and the modules that they name.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::matches;
+use crate::config::error::{Problems, did_you_mean};
+use crate::config::external;
+use crate::config::scalar::name;
+use crate::config::validated::{Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
+
+/// Rules are searched one after the other for every new flow: more than these would show.
+const MAX_RULES: usize = 1024;
+/// Entries of one kind in all rules together: half of what the compiled form can index.
+const MAX_ENTRIES: usize = 32_768;
+const MAX_MODULES: usize = 256;
+const MAX_AFTER_BYTES: i64 = 1 << 50;
+
+pub(super) fn modules(
+    raw: &BTreeMap<Spanned<String>, Spanned<external::Module>>,
+    problems: &mut Problems,
+) -> Vec<Module> {
+    if let Some((key, _)) = raw.iter().nth(MAX_MODULES) {
+        problems.at(key.span(), format!("{} modules; at most {MAX_MODULES}", raw.len()));
+    }
+    let module = |(key, raw): (&Spanned<String>, &Spanned<external::Module>)| {
+        name(key.get_ref(), key.span(), problems);
+        let raw = raw.get_ref();
+        Module {
+            name: key.get_ref().clone(),
+            kind: match raw.kind {
+                external::ModuleKind::Relay => ModuleKind::Relay,
+            },
+            merge: merge(&raw.merge, problems),
+            server_ack: match raw.server_ack {
+                external::ServerAck::AtOnce => ServerAck::AtOnce,
+                external::ServerAck::AfterClient => ServerAck::AfterClient,
+            },
+            isn: match raw.isn {
+                external::Isn::Mirror => Isn::Mirror,
+                external::Isn::Keyed => Isn::Keyed,
+            },
+        }
+    };
+    raw.iter().map(module).collect()
+}
+
+fn merge(raw: &Option<external::Merge>, problems: &mut Problems) -> Merge {
+    match raw {
+        None | Some(external::Merge::Established) => Merge::Established,
+        Some(external::Merge::FirstResponse) => Merge::FirstResponse,
+        Some(external::Merge::Never) => Merge::Never,
+        Some(external::Merge::AfterBytes(bytes)) => {
+            let count = *bytes.get_ref();
+            if !(1..=MAX_AFTER_BYTES).contains(&count) {
+                problems.at(
+                    bytes.span(),
+                    format!("{count} is out of range; possible: 1 to {MAX_AFTER_BYTES}, or merge = \"established\""),
+                );
+            }
+            Merge::AfterBytes(count.unsigned_abs())
+        }
+    }
+}
+
+/// `None` only when there are more rules than are worth judging.
+pub(super) fn rules(
+    raw: &[Spanned<external::Rule>],
+    modules: &[Module],
+    problems: &mut Problems,
+) -> Option<Vec<Rule>> {
+    if let Some(beyond) = raw.get(MAX_RULES) {
+        problems.at(
+            beyond.span(),
+            format!("{} rules; at most {MAX_RULES}, give a rule lists instead", raw.len()),
+        );
+        return None;
+    }
+    let mut rules: Vec<Rule> = Vec::with_capacity(raw.len());
+    let mut entries = [0; 3];
+    for (index, spanned) in raw.iter().enumerate() {
+        let raw = spanned.get_ref();
+        if let Some(given) = &raw.name {
+            name(given.get_ref(), given.span(), problems);
+            if let Some(earlier) = rules.iter().position(|rule| rule.name == *given.get_ref()) {
+                problems.at(given.span(), format!("rule[{earlier}] has this name already; names are unique"));
+            }
+        }
+        let matches = matches::validate(&raw.matches, problems);
+        for (sum, list) in entries.iter_mut().zip(sizes(&matches)) {
+            *sum += list;
+        }
+        if entries.iter().any(|sum| *sum > MAX_ENTRIES) {
+            problems.at(
+                spanned.span(),
+                format!(
+                    "the lists of all rules together have more than {MAX_ENTRIES} entries; use wider networks"
+                ),
+            );
+            return None;
+        }
+        rules.push(Rule {
+            name: raw.name.as_ref().map_or_else(|| format!("rule[{index}]"), |given| given.get_ref().clone()),
+            matches,
+            action: action(spanned, modules, problems),
+        });
+    }
+    Some(rules)
+}
+
+fn sizes(matches: &Match) -> [usize; 3] {
+    let addresses = matches.sources.len() + matches.destinations.len();
+    let ports = matches.source_ports.len() + matches.destination_ports.len();
+    [addresses, ports, matches.vlans.len()]
+}
+
+fn action(spanned: &Spanned<external::Rule>, modules: &[Module], problems: &mut Problems) -> Action {
+    let raw = spanned.get_ref();
+    let plain = match raw.action.get_ref() {
+        external::Action::Drop => Action::Drop,
+        external::Action::Reject => Action::Reject,
+        external::Action::Bypass => Action::Bypass,
+        external::Action::Monitor => Action::Monitor,
+        external::Action::Offer => return offer(spanned, modules, problems),
+    };
+    if let Some(module) = &raw.module {
+        problems.at(module.span(), "counts only with action = \"offer\"; change the action or leave it out");
+    }
+    plain
+}
+
+fn offer(spanned: &Spanned<external::Rule>, modules: &[Module], problems: &mut Problems) -> Action {
+    let names = || modules.iter().map(|module| module.name.as_str());
+    let Some(wanted) = &spanned.get_ref().module else {
+        let message = "is missing; name the module that the flow is offered to";
+        problems.missing(spanned.span(), "module", message);
+        return Action::Drop;
+    };
+    match names().position(|name| name == wanted.get_ref()) {
+        Some(index) => Action::Offer { module: index as u16 },
+        None => {
+            let list = || match names().collect::<Vec<_>>().join(", ") {
+                list if list.is_empty() => format!("; add a table [module.{}]", wanted.get_ref()),
+                list => format!("; there is {list}"),
+            };
+            let hint = did_you_mean(wanted.get_ref(), names(), list);
+            problems.at(wanted.span(), format!("no module is named \"{}\"{hint}", wanted.get_ref()));
+            Action::Drop
+        }
+    }
+}
+
+/// What is possible but hardly meant: rules behind one that matches everything, modules that nobody names.
+pub(super) fn warn(raw: &external::Config, rules: &[Rule], warnings: &mut Problems) {
+    let catch_all = rules.iter().position(|rule| rule.matches == Match::default());
+    if let Some(behind) = catch_all.and_then(|index| raw.rule.get(index + 1)) {
+        let index = catch_all.unwrap_or_default();
+        warnings.at(behind.span(), format!("never reached: rule[{index}] matches everything"));
+    }
+    for module in raw.module.keys() {
+        let named = |rule: &Spanned<external::Rule>| {
+            rule.get_ref().module.as_ref().is_some_and(|name| name.get_ref() == module.get_ref())
+        };
+        if !raw.rule.iter().any(named) {
+            warnings.at(module.span(), "no rule offers flows to this module");
+        }
+    }
+}

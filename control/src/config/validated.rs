@@ -1,0 +1,191 @@
+//! A configuration that has been proven possible on this machine: the only shape that goes inside.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dataplane::policy::{Fallback, Strays};
+
+use super::{Diagnostic, MemoryNeed};
+
+mod rules;
+
+pub use rules::{Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
+
+/// Everything that is configured. Built by [`super::parse`] and [`super::load`] only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The file that it was read from, as the user named it.
+    pub source: String,
+    /// Unix socket of the management interface.
+    pub socket: PathBuf,
+    /// What DPDK takes at start.
+    pub memory: Memory,
+    /// Who runs where.
+    pub cores: Cores,
+    /// In configuration order; the index is the `PortId`.
+    pub ports: Vec<Port>,
+    /// Every port is in exactly one; the index is the pair of a `Segment`.
+    pub pairs: Vec<Pair>,
+    /// Bounds of every table, queue and buffer.
+    pub limits: Limits,
+    /// How long things wait.
+    pub timeouts: Timeouts,
+    /// What holds where no rule speaks.
+    pub policy: Policy,
+    /// First match wins.
+    pub rules: Vec<Rule>,
+    /// Ordered by name; the index is the module of `Action::Offer`.
+    pub modules: Vec<Module>,
+    /// What is possible but hardly meant.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// What this configuration takes at start.
+    pub fn memory_need(&self) -> MemoryNeed {
+        MemoryNeed::of(self)
+    }
+}
+
+/// What DPDK takes at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Huge pages, or ordinary memory (`--no-huge`).
+    pub hugepages: bool,
+    /// For EAL's `-m`.
+    pub megabytes: u32,
+    /// Packet buffers (mbufs) in the pool.
+    pub buffers: u32,
+    /// Bytes of each buffer, headroom included.
+    pub data_room: u16,
+}
+
+/// Who runs where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cores {
+    /// Core of the control core's thread.
+    pub control: usize,
+    /// Core of each worker; the index is the worker, and its queue on every port.
+    pub workers: Vec<usize>,
+    /// What threads do when a round found nothing.
+    pub idle: Idle,
+}
+
+/// What a thread does when a round found nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Polls again: lowest latency, the core is fully taken.
+    Spin,
+    /// Offers the core to others, then polls again.
+    Yield,
+    /// Sleeps, longer every time, up to the ceiling.
+    Sleep {
+        /// Longest sleep.
+        ceiling: Duration,
+    },
+}
+
+/// One of two ends of a wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Unique.
+    pub name: String,
+    /// What DPDK probes.
+    pub device: Device,
+    /// Index of the opposite port.
+    pub peer: usize,
+    /// Index of its pair.
+    pub pair: u8,
+    /// To set on the device, bytes of IP datagram; `None` leaves the device's own.
+    pub mtu: Option<u16>,
+}
+
+/// A device in DPDK's words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// Full PCI address, for EAL's `-a`.
+    Pci(String),
+    /// Name and arguments, for EAL's `--vdev`.
+    Vdev(String),
+}
+
+impl Device {
+    /// The address or the device string.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Device::Pci(text) | Device::Vdev(text) => text,
+        }
+    }
+
+    /// The name that DPDK gives the device: the PCI address, or the vdev string up to its first comma.
+    pub fn name(&self) -> &str {
+        self.as_str().split(',').next().unwrap_or_default()
+    }
+}
+
+/// A transparent segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    /// Indices of its two ports, in configuration order.
+    pub ports: [usize; 2],
+    /// The smaller of the configured MTUs; `None` when neither port sets one.
+    pub mtu: Option<u16>,
+}
+
+/// Bounds of every table, queue and buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connection objects, per worker.
+    pub flows: u32,
+    /// SYNs that nobody has answered yet, per worker.
+    pub suspended: u32,
+    /// Flows with TCBs, in all.
+    pub participating: u32,
+    /// Packets held back by merges and verdicts, in all.
+    pub held_packets: u32,
+    /// Unacknowledged bytes that one leg may keep.
+    pub send_buffer: u64,
+    /// Unread bytes that one leg may keep: its largest window.
+    pub receive_buffer: u64,
+    /// Bytes in all send and receive buffers together.
+    pub participating_bytes: u64,
+    /// Descriptors of each receive queue.
+    pub receive_ring: u16,
+    /// Descriptors of each transmit queue.
+    pub transmit_ring: u16,
+    /// Messages in each ring between a worker and the control core, per direction.
+    pub mailbox: u32,
+}
+
+/// How long things wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A suspended SYN, and a handshake that goes no further.
+    pub syn: Duration,
+    /// An established flow without a packet.
+    pub idle_established: Duration,
+    /// A flow of which one side has sent its FIN, without a packet.
+    pub half_closed: Duration,
+    /// A flow that is over, until its entry goes.
+    pub linger: Duration,
+    /// A merge's drain, before the merge is undone; below any sender's RTO.
+    pub drain: Duration,
+    /// The control core without a sign of life, before it counts as stalled.
+    pub control_stall: Duration,
+    /// Time that participating flows get to finish when the appliance stops.
+    pub shutdown: Duration,
+}
+
+/// What holds where no rule speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// SYNs that no rule matches.
+    pub default: Fallback,
+    /// Segments without a flow, to a protected destination.
+    pub strays: Strays,
+    /// SYNs while a table is full.
+    pub flows_full: Fallback,
+    /// SYNs to be offered while the control core is stalled.
+    pub on_control_stall: Fallback,
+}

@@ -1,0 +1,286 @@
+//! One flow on the control core: from its held SYN to its merge or its end.
+//!
+//! `partial` holds the client until module and server have spoken (seed 000), `relay` moves bytes between the legs
+//! (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent.
+
+mod leg;
+mod merge;
+mod partial;
+mod relay;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use dataplane::buffer::{Buffer, Pool};
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::flow::table::FlowRef;
+use dataplane::packet::{IcmpError, TcpHeaders};
+use dataplane::port::PortId;
+use dataplane::worker::message::Order;
+
+use crate::core::context::Context;
+use crate::module::{Proxying, Session};
+use crate::tcp::{Block, State};
+
+use leg::{Leg, read_segment};
+pub use partial::Offer;
+
+/// Where a flow is on its way through the participating path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Rejected by the module; repeated SYNs get the same answer until then.
+    Refused {
+        /// When the answer is forgotten.
+        until: Instant,
+    },
+    /// The server has our SYN; the client has heard nothing.
+    Connecting,
+    /// The server has answered and so has the client been; its ACK is awaited.
+    Answered,
+    /// Bytes are relayed.
+    Relaying,
+    /// Nothing new is taken; both legs wait for their last acknowledgments (seed 001, FIG. 6, steps 602 to 606).
+    Draining {
+        /// When the merge is undone.
+        deadline: Instant,
+    },
+    /// Drained; the worker has been ordered to park.
+    Parking,
+    /// Over. The control core forgets the flow.
+    Done,
+}
+
+/// A segment that came while a merge was under way; its acknowledgment has been processed, its bytes have not.
+struct Held<B> {
+    direction: Direction,
+    headers: TcpHeaders,
+    frame: B,
+}
+
+/// A flow.
+pub struct Connection<L: Pool> {
+    key: FlowKey,
+    flow: FlowRef,
+    worker: usize,
+    client_side: PortId,
+    phase: Phase,
+    proxying: Option<Proxying>,
+    session: Option<Box<dyn Session>>,
+    client: Leg<L::Buffer>,
+    server: Option<Leg<L::Buffer>>,
+    /// FIN of the sender of each direction has been passed on.
+    closed: [bool; 2],
+    merge_wanted: bool,
+    merge_not_before: Instant,
+    merge_attempts: u32,
+    held: VecDeque<Held<L::Buffer>>,
+}
+
+impl<L: Pool> Connection<L> {
+    /// The flow's name on its worker.
+    pub fn flow(&self) -> FlowRef {
+        self.flow
+    }
+
+    /// The worker that owns it.
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// Where it is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Bytes of `direction` that have been acknowledged to their sender and not yet by their receiver, a FIN counted as
+    /// one (invariant 2).
+    pub fn held_bytes(&self, direction: Direction) -> u64 {
+        let (from, to) = match direction {
+            Direction::ClientToServer => (Some(&self.client), self.server.as_ref()),
+            Direction::ServerToClient => (self.server.as_ref(), Some(&self.client)),
+        };
+        let (Some(from), Some(to)) = (from, to) else { return 0 };
+        let fin_acked = matches!(to.block.state(), State::FinWait2 | State::TimeWait | State::Closed);
+        let fin = u64::from(from.block.fin_received() && !fin_acked);
+        u64::from(from.block.readable()) + u64::from(to.block.queued()) + fin
+    }
+
+    /// The key, client → server.
+    pub fn key(&self) -> &FlowKey {
+        &self.key
+    }
+
+    /// A segment of the flow that is not parked.
+    pub fn on_segment(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let Some(segment) = read_segment(frame.bytes(), headers) else {
+            return cx.counters.count(Counter::DropTcpOptions);
+        };
+        cx.counters.count(Counter::Terminated);
+        self.learn(direction, headers, &frame);
+        match self.phase {
+            Phase::Refused { .. } => self.refuse_again(cx, &segment),
+            Phase::Connecting | Phase::Answered => self.on_handshake(cx, direction, &segment, headers, frame),
+            Phase::Relaying => self.on_relayed(cx, direction, &segment, headers, frame),
+            Phase::Draining { .. } | Phase::Parking => {
+                self.on_merging(cx, direction, &segment, headers, frame);
+            }
+            Phase::Done => {}
+        }
+        self.settle(cx);
+    }
+
+    /// A timer of either leg, or of the phase, may be due.
+    pub fn on_timer(&mut self, cx: &mut Context<'_, L>) {
+        match self.phase {
+            Phase::Refused { until } if until <= cx.now => self.finish(cx),
+            Phase::Refused { .. } | Phase::Done => {}
+            Phase::Draining { deadline } if deadline <= cx.now => self.undo_merge(cx),
+            _ => self.on_leg_timers(cx),
+        }
+        self.settle(cx);
+    }
+
+    /// When [`Connection::on_timer`] has to be called next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Refused { until } => Some(until),
+            Phase::Draining { deadline } => Some(deadline),
+            Phase::Relaying if self.merge_wanted => Some(self.merge_not_before),
+            _ => None,
+        };
+        let legs = [Some(&self.client), self.server.as_ref()];
+        let blocks = legs.into_iter().flatten().filter_map(|leg| leg.block.deadline());
+        phase.into_iter().chain(blocks).min()
+    }
+
+    /// An ICMP error about a segment of this flow that travelled in direction `quoted`.
+    pub fn on_icmp(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        quoted: Direction,
+        error: &IcmpError,
+        frame: L::Buffer,
+    ) {
+        match self.phase {
+            Phase::Connecting if quoted == Direction::ClientToServer => self.network_refuses(cx, error, frame),
+            Phase::Refused { .. } | Phase::Done => {}
+            _ => self.on_icmp_established(cx, quoted, error, frame),
+        }
+        self.settle(cx);
+    }
+
+    /// After every event: what became ready is done, and what the legs want to say goes out.
+    fn settle(&mut self, cx: &mut Context<'_, L>) {
+        if self.phase == Phase::Relaying {
+            self.pump(cx);
+            self.begin_merge_if_due(cx);
+        }
+        self.emit(cx);
+        self.park_if_drained(cx);
+    }
+
+    fn on_leg_timers(&mut self, cx: &mut Context<'_, L>) {
+        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
+            let now = cx.now;
+            let Some(leg) = self.sender(direction) else { continue };
+            if leg.block.deadline().is_some_and(|deadline| deadline <= now) {
+                let events = leg.block.on_timer(now);
+                self.on_leg_events(cx, direction, events);
+            }
+        }
+    }
+
+    /// The leg of the endpoint that sends in `direction`.
+    fn sender(&mut self, direction: Direction) -> Option<&mut Leg<L::Buffer>> {
+        match direction {
+            Direction::ClientToServer => Some(&mut self.client),
+            Direction::ServerToClient => self.server.as_mut(),
+        }
+    }
+
+    /// The legs of the endpoints that send and receive in `direction`.
+    fn legs(&mut self, direction: Direction) -> Option<(&mut Leg<L::Buffer>, &mut Leg<L::Buffer>)> {
+        let server = self.server.as_mut()?;
+        Some(match direction {
+            Direction::ClientToServer => (&mut self.client, server),
+            Direction::ServerToClient => (server, &mut self.client),
+        })
+    }
+
+    /// Segments that we make look like the last one of the endpoint that they speak for.
+    fn learn(&mut self, direction: Direction, headers: &TcpHeaders, frame: &L::Buffer) {
+        if let Some((_, to)) = self.legs(direction) {
+            to.learn(frame, headers);
+        } else if direction == Direction::ServerToClient {
+            self.client.learn(frame, headers);
+        }
+    }
+
+    fn emit(&mut self, cx: &mut Context<'_, L>) {
+        let client_ts = self.client.block.ts_recent().unwrap_or(0);
+        let server_ts = self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0);
+        self.client.emit(cx, server_ts);
+        let unvalidated = self.phase == Phase::Answered;
+        if let Some(server) = &mut self.server
+            // What a server says before the client is validated is taken and not acknowledged: should the client's ACK
+            // be lost, nothing but the server's repetition would bring the handshake on.
+            && !(unvalidated && server.block.rcv_nxt() != server.block.irs().advance(1))
+        {
+            server.emit(cx, client_ts);
+        }
+        let over = |leg: &Leg<L::Buffer>| leg.block.state() == State::Closed;
+        let relayed = matches!(self.phase, Phase::Relaying | Phase::Connecting | Phase::Answered);
+        if relayed && over(&self.client) && self.server.as_ref().is_none_or(over) {
+            self.finish(cx);
+        }
+    }
+
+    /// The worker forgets the flow, and so does the control core.
+    fn finish(&mut self, cx: &mut Context<'_, L>) {
+        if self.phase != Phase::Done {
+            self.phase = Phase::Done;
+            cx.outbox.order(Order::Remove { flow: self.flow });
+        }
+    }
+
+    fn server_side(&self, cx: &Context<'_, L>) -> PortId {
+        cx.settings.peers[usize::from(self.client_side.0)]
+    }
+}
+
+impl<L: Pool> fmt::Debug for Connection<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leg = |leg: &Leg<L::Buffer>| {
+            let block = &leg.block;
+            format!(
+                "{:?} snd {:?}..{:?} of {} queued, edge {:?}; rcv {:?}, {} readable, edge {:?}{}",
+                block.state(),
+                block.snd_una(),
+                block.snd_nxt(),
+                block.queued(),
+                block.peer_right_edge(),
+                block.rcv_nxt(),
+                block.readable(),
+                block.offered_right_edge(),
+                if block.has_gap() { ", gap" } else { "" },
+            )
+        };
+        write!(f, "{} {:?}, {} held", self.key.quad, self.phase, self.held.len())?;
+        write!(f, "\n    client leg: {}", leg(&self.client))?;
+        match &self.server {
+            Some(server) => write!(f, "\n    server leg: {}", leg(server)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A leg's TCB for its peer.
+type BlockOf<L> = Block<<L as Pool>::Buffer>;

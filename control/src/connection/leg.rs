@@ -1,0 +1,75 @@
+//! One of the two TCP connections of a proxied flow: its TCB, and how its segments look on the wire.
+
+use dataplane::buffer::{Buffer, Pool};
+use dataplane::packet::TcpHeaders;
+use dataplane::port::PortId;
+use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::tcp::TcpRepr;
+
+use crate::core::context::Context;
+use crate::tcp::{Block, Chunk, Segment};
+
+/// A leg.
+pub(super) struct Leg<B: Buffer> {
+    pub(super) block: Block<B>,
+    /// Frames towards this leg's endpoint; they speak for the opposite one.
+    pub(super) template: FrameTemplate,
+    /// Port that they leave by.
+    pub(super) port: PortId,
+}
+
+impl<B: Buffer> Leg<B> {
+    /// From a frame of the opposite endpoint.
+    pub(super) fn learn(&mut self, frame: &B, headers: &TcpHeaders) {
+        self.template = FrameTemplate::learn(frame.bytes(), headers);
+    }
+
+    /// Sends all that the TCB wants sent, as far as the way to the worker has room.
+    pub(super) fn emit<L: Pool<Buffer = B>>(&mut self, cx: &mut Context<'_, L>, ts_value: u32) {
+        while cx.can_transmit() {
+            let Some(out) = self.block.poll(cx.now, ts_value) else { break };
+            let tcp = TcpRepr {
+                seq: out.seq,
+                ack: out.ack,
+                flags: out.flags,
+                window: out.window,
+                urgent: out.urgent,
+                options: out.options,
+            };
+            let block = &self.block;
+            let payload = out.payload;
+            cx.transmit(self.port, &self.template, &tcp, payload.len as usize, |bytes| {
+                block.copy_payload(payload.start, bytes);
+            });
+        }
+    }
+}
+
+/// What the TCP stack needs of a received segment; `None` when its options are contradictory.
+pub(super) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
+    let tcp = TcpRepr::parse(frame.get(usize::from(headers.l4)..usize::from(headers.end))?)?;
+    Some(Segment {
+        seq: tcp.seq,
+        ack: tcp.ack,
+        flags: tcp.flags,
+        window: tcp.window,
+        urgent: tcp.urgent,
+        options: tcp.options,
+        len: headers.payload_len(),
+    })
+}
+
+/// The payload of a segment as a chunk that keeps the frame, or the frame back when there is none to take. While buffers
+/// are scarce the payload is copied and the frame goes back to its pool.
+pub(super) fn split_payload<B: Buffer>(
+    frame: B,
+    headers: &TcpHeaders,
+    scarce: bool,
+) -> (Option<Chunk<B>>, Option<B>) {
+    if headers.payload_len() == 0 || headers.flags.syn() || headers.flags.rst() {
+        return (None, Some(frame));
+    }
+    let range = usize::from(headers.payload)..usize::from(headers.end);
+    let chunk = if scarce { Chunk::owned(frame.bytes()[range].to_vec()) } else { Chunk::packet(frame, range) };
+    (Some(chunk), None)
+}

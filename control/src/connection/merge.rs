@@ -1,0 +1,137 @@
+//! The merge (seed 001, FIG. 5 and 6): two TCBs become one connection object.
+//!
+//! 1. *Drain*. Nothing new is taken. Acknowledgments, SACK and windows of what comes are processed at once, its
+//!    sequence space is held. Both legs wait until all that they sent is acknowledged.
+//! 2. *Park*. The worker keeps what comes from now on; its answer says that everything before has come up.
+//! 3. *Install*. Deltas are taken, each end gets one ACK with the other's window, the held segments go through the
+//!    object in order, then those parked. The TCBs are gone.
+//!
+//! A drain that outlasts its deadline is undone: the held segments are fed to the TCBs as if they came now.
+
+use dataplane::buffer::{Buffer, Pool};
+use dataplane::counters::Counter;
+use dataplane::flow::object::Track;
+use dataplane::flow::quad::Direction;
+use dataplane::packet::TcpHeaders;
+use dataplane::wire::seq::Delta;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
+use dataplane::worker::message::Order;
+
+use super::leg::{Leg, read_segment};
+use super::{Connection, Held, Phase};
+use crate::core::context::Context;
+use crate::module::MERGE_RETRY;
+use crate::tcp::{Segment, State};
+
+/// The wait after an undone merge is doubled this often.
+const MAX_DOUBLINGS: u32 = 7;
+
+impl<L: Pool> Connection<L> {
+    /// Starts draining when the module has said so and both legs are in a state that can be merged.
+    pub(super) fn begin_merge_if_due(&mut self, cx: &mut Context<'_, L>) {
+        if !self.merge_wanted || cx.now < self.merge_not_before || !self.can_drain() {
+            return;
+        }
+        let Some(server) = self.server.as_mut() else { return };
+        // Step 604: a blank acknowledgment for the last byte taken.
+        self.client.block.acknowledge_now();
+        server.block.acknowledge_now();
+        let rtt = [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
+        self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
+    }
+
+    /// Both legs are open in both directions, and nothing waits in front of a hole or for the module.
+    fn can_drain(&self) -> bool {
+        let ready = |leg: &Leg<L::Buffer>| {
+            let block = &leg.block;
+            block.state() == State::Established && !block.fin_received() && !block.has_gap() && block.readable() == 0
+        };
+        ready(&self.client) && self.server.as_ref().is_some_and(ready)
+    }
+
+    /// A segment while merging: its acknowledgment counts at once, its bytes wait.
+    pub(super) fn on_merging(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let now = cx.now;
+        let Some(leg) = self.sender(direction) else { return };
+        if !segment.flags.rst() {
+            leg.block.on_ack_only(now, segment);
+        }
+        // A pure ACK is never replayed: it would be a duplicate.
+        if headers.sequence_len() == 0 && !segment.flags.rst() {
+            return;
+        }
+        if self.held.len() >= cx.settings.held_per_flow || cx.scarce {
+            return cx.counters.count(Counter::DropHeldFull);
+        }
+        self.held.push_back(Held { direction, headers: *headers, frame });
+    }
+
+    /// When all that was sent has been acknowledged, the worker is told to park.
+    pub(super) fn park_if_drained(&mut self, cx: &mut Context<'_, L>) {
+        let drained = self.client.block.is_drained() && self.server.as_ref().is_some_and(|leg| leg.block.is_drained());
+        if matches!(self.phase, Phase::Draining { .. }) && drained {
+            self.phase = Phase::Parking;
+            cx.outbox.order(Order::Park { flow: self.flow });
+        }
+    }
+
+    /// The worker has parked: all earlier segments have come up, none comes any more.
+    pub fn on_parked(&mut self, cx: &mut Context<'_, L>) {
+        let (Phase::Parking, Some(server)) = (self.phase, self.server.as_ref()) else { return };
+        let (client, server) = (&self.client.block, &server.block);
+        // FIG. 8: seq1 − ack1 and seq2 − ack2.
+        let delta_c2s = Delta::between(server.snd_nxt(), client.rcv_nxt());
+        let delta_s2c = Delta::between(client.snd_nxt(), server.rcv_nxt());
+        let from_client = Track { end: client.rcv_nxt(), ack: server.rcv_nxt() };
+        let from_server = Track { end: server.rcv_nxt(), ack: client.rcv_nxt() };
+        let track = [from_client, from_server];
+        cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, track });
+        self.announce_windows(cx);
+        for Held { direction, headers, frame } in std::mem::take(&mut self.held) {
+            cx.outbox.order(Order::Replay { flow: self.flow, direction, headers, frame });
+        }
+        cx.outbox.order(Order::Resume { flow: self.flow });
+        self.phase = Phase::Done;
+    }
+
+    /// Each end gets one ACK with the other's present window, so that nobody waits for a reopening that nobody will
+    /// announce (DESIGN section 5).
+    fn announce_windows(&mut self, cx: &mut Context<'_, L>) {
+        let Some(server) = &self.server else { return };
+        for (to, opposite) in [(&self.client, server), (server, &self.client)] {
+            let echo = to.block.ts_recent();
+            let timestamps = echo.map(|echo| Timestamps { value: opposite.block.ts_recent().unwrap_or(0), echo });
+            let ack = TcpRepr {
+                seq: to.block.snd_nxt(),
+                ack: to.block.rcv_nxt(),
+                flags: TcpFlags::ACK,
+                window: opposite.block.peer_window(),
+                urgent: 0,
+                options: TcpOptions { timestamps, ..TcpOptions::default() },
+            };
+            cx.transmit(to.port, &to.template, &ack, 0, |_| {});
+        }
+    }
+
+    /// The drain took too long: the flow goes on participating, nothing is lost, and the merge is tried again later.
+    pub(super) fn undo_merge(&mut self, cx: &mut Context<'_, L>) {
+        cx.counters.count(Counter::MergesUndone);
+        self.phase = Phase::Relaying;
+        self.merge_not_before = cx.now + MERGE_RETRY * (1 << self.merge_attempts.min(MAX_DOUBLINGS));
+        self.merge_attempts += 1;
+        for Held { direction, headers, frame } in std::mem::take(&mut self.held) {
+            if let Some(segment) = read_segment(frame.bytes(), &headers) {
+                self.on_relayed(cx, direction, &segment, &headers, frame);
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Delayed acceptance (seed 000): the client hears nothing before the module has decided and the server has spoken,
+//! and then it hears what the server or the network said.
+
+use dataplane::buffer::{Buffer, Pool};
+use dataplane::counters::Counter;
+use dataplane::flow::object::Path;
+use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::flow::table::FlowRef;
+use dataplane::packet::{IcmpError, TcpHeaders};
+use dataplane::port::PortId;
+use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::message::Order;
+
+use super::leg::{Leg, read_segment, split_payload};
+use super::{BlockOf, Connection, Phase};
+use crate::core::context::Context;
+use crate::module::{Decision, Isn, Module, PartialConnection, Proxying, ServerAck};
+use crate::tcp::Block;
+use crate::tcp::{Events, Handshake, Segment};
+
+/// A SYN that a worker has suspended.
+pub struct Offer<B> {
+    /// Worker that owns the flow.
+    pub worker: usize,
+    /// The flow.
+    pub flow: FlowRef,
+    /// Its key.
+    pub key: FlowKey,
+    /// Port of the client.
+    pub client_side: PortId,
+    /// Index of the module.
+    pub module: u16,
+    /// The SYN's headers.
+    pub headers: TcpHeaders,
+    /// A copy of the SYN.
+    pub frame: B,
+}
+
+/// TTL of segments that speak for a server which has not been heard yet.
+const UNHEARD_TTL: u8 = 64;
+
+impl<L: Pool> Connection<L> {
+    /// Asks the module. `None` when nothing remains to be done on the control core.
+    pub fn offer(
+        cx: &mut Context<'_, L>,
+        module: &mut dyn Module,
+        offer: &Offer<L::Buffer>,
+    ) -> Option<Connection<L>> {
+        let flow = offer.flow;
+        let Some(syn) = read_segment(offer.frame.bytes(), &offer.headers) else {
+            cx.counters.count(Counter::DropTcpOptions);
+            cx.outbox.order(Order::Remove { flow });
+            return None;
+        };
+        let partial = PartialConnection {
+            key: offer.key,
+            options: &syn.options,
+            syn: offer.frame.bytes(),
+            at: cx.now,
+        };
+        // Authenticated TCP survives nobody in the middle (DESIGN section 4).
+        let decision = if syn.options.authenticated { Decision::Bypass } else { module.offered(&partial) };
+        match decision {
+            Decision::Proxy(proxying) => Some(Self::connect(cx, module, offer, &syn, proxying)),
+            Decision::Reject => {
+                let mut refused = Self::suspended(cx, offer, &syn);
+                refused.phase = Phase::Refused { until: cx.now + cx.settings.refused };
+                refused.refuse_again(cx, &syn);
+                Some(refused)
+            }
+            Decision::Drop => {
+                cx.counters.count(Counter::DropModule);
+                cx.outbox.order(Order::Remove { flow });
+                None
+            }
+            Decision::Bypass => {
+                cx.outbox.order(Order::Release { flow, path: Path::Bypassed });
+                None
+            }
+            Decision::Monitor => {
+                cx.outbox.order(Order::Release { flow, path: Path::Monitored });
+                None
+            }
+        }
+    }
+
+    /// The template TCB: as far as the module is concerned the client is connected; on the wire nobody has answered.
+    fn suspended(cx: &Context<'_, L>, offer: &Offer<L::Buffer>, syn: &Segment) -> Connection<L> {
+        let template = unheard_server(offer.frame.bytes(), &offer.headers);
+        let block: BlockOf<L> = Block::suspended(cx.now, syn, cx.settings.leg);
+        Connection {
+            key: offer.key,
+            flow: offer.flow,
+            worker: offer.worker,
+            client_side: offer.client_side,
+            phase: Phase::Connecting,
+            proxying: None,
+            session: None,
+            client: Leg { block, template, port: offer.client_side },
+            server: None,
+            closed: [false; 2],
+            merge_wanted: false,
+            merge_not_before: cx.now,
+            merge_attempts: 0,
+            held: Default::default(),
+        }
+    }
+
+    /// The SYN goes to the server, with the client's number and options.
+    fn connect(
+        cx: &mut Context<'_, L>,
+        module: &mut dyn Module,
+        offer: &Offer<L::Buffer>,
+        syn: &Segment,
+        proxying: Proxying,
+    ) -> Connection<L> {
+        let mut connection = Self::suspended(cx, offer, syn);
+        let iss = match proxying.isn {
+            Isn::Mirror => syn.seq,
+            Isn::Keyed => cx.settings.isn_key.towards_server(&offer.key, cx.now),
+        };
+        let block = Block::connect(cx.now, iss, &Handshake::of(syn), cx.settings.leg);
+        let template = FrameTemplate::learn(offer.frame.bytes(), &offer.headers);
+        connection.server = Some(Leg { block, template, port: connection.server_side(cx) });
+        connection.session = Some(module.session(&offer.key));
+        connection.proxying = Some(proxying);
+        connection.emit(cx);
+        connection
+    }
+
+    /// A segment while the handshakes are under way.
+    pub(super) fn on_handshake(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let now = cx.now;
+        let Some(leg) = self.sender(direction) else { return };
+        let repeats = segment.len > 0 && segment.end().le(leg.block.rcv_nxt());
+        // Data on a SYN is not taken; the client repeats it behind the handshake.
+        let (chunk, frame) = split_payload(frame, headers, cx.scarce);
+        let events = leg.block.on_segment(now, segment, chunk);
+        if let Some(frame) = frame {
+            if direction == Direction::ServerToClient && events.contains(Events::REFUSED) {
+                return self.server_refuses(cx, frame);
+            }
+            if events.contains(Events::NEW_SYN) || events.contains(Events::BARE_ACK_TO_SYN) {
+                return self.pass_across(cx, direction, frame);
+            }
+        }
+        if direction == Direction::ServerToClient && self.phase == Phase::Answered && repeats {
+            // The server, acknowledged at once, repeats what it greets with: the client's ACK must have been lost, and
+            // no timer of ours may ask for it again.
+            self.client.block.repeat_syn_ack();
+        }
+        if events.contains(Events::SYN_AGAIN) {
+            cx.counters.count(Counter::SynAbsorbed);
+        }
+        self.on_leg_events(cx, direction, events);
+    }
+
+    /// What the handshake of a leg has come to.
+    pub(super) fn on_handshake_events(&mut self, cx: &mut Context<'_, L>, direction: Direction, events: Events) {
+        if direction == Direction::ServerToClient {
+            if events.contains(Events::ANSWERED) {
+                self.answer_client(cx);
+            } else if events.contains(Events::ANSWERED_AGAIN) && self.phase == Phase::Answered {
+                self.client.block.repeat_syn_ack();
+            }
+        } else if events.contains(Events::ESTABLISHED) && self.phase == Phase::Answered {
+            self.both_up(cx);
+        }
+    }
+
+    /// The server has accepted: the client gets the SYN-ACK that the server sent.
+    fn answer_client(&mut self, cx: &mut Context<'_, L>) {
+        let (Some(server), Some(proxying)) = (self.server.as_mut(), self.proxying) else { return };
+        let iss = match proxying.isn {
+            Isn::Mirror => server.block.irs(),
+            Isn::Keyed => cx.settings.isn_key.towards_client(&self.key, cx.now),
+        };
+        self.client.block.answer(cx.now, iss, server.block.peer_offer());
+        if proxying.server_ack == ServerAck::AtOnce {
+            server.block.confirm(cx.now);
+        }
+        self.phase = Phase::Answered;
+        cx.outbox.order(Order::Participate { flow: self.flow });
+    }
+
+    /// The client has acknowledged: now the server is, too.
+    fn both_up(&mut self, cx: &mut Context<'_, L>) {
+        let Some(server) = self.server.as_mut() else { return };
+        if self.proxying.is_some_and(|proxying| proxying.server_ack == ServerAck::AfterClient) {
+            server.block.confirm(cx.now);
+        }
+        self.phase = Phase::Relaying;
+        if let Some(session) = &mut self.session {
+            let step = session.established();
+            self.take_step(cx, step);
+        }
+    }
+
+    /// The server's RST becomes the client's (seed 000: connection denied).
+    fn server_refuses(&mut self, cx: &mut Context<'_, L>, frame: L::Buffer) {
+        if self.is_mirrored() {
+            // Same quad, same numbers: the server's own answer is exactly what the client would have got.
+            cx.forward(self.client_side, frame);
+        } else {
+            self.reset_client(cx);
+        }
+        self.finish(cx);
+    }
+
+    fn is_mirrored(&self) -> bool {
+        self.proxying.is_some_and(|proxying| proxying.isn == Isn::Mirror)
+    }
+
+    /// RST that refuses the client's SYN (RFC 9293 section 3.10.7.1).
+    fn reset_client(&mut self, cx: &mut Context<'_, L>) {
+        let reset = TcpRepr {
+            ack: self.client.block.irs().advance(1),
+            flags: TcpFlags::RST | TcpFlags::ACK,
+            ..TcpRepr::default()
+        };
+        cx.transmit(self.client.port, &self.client.template, &reset, 0, |_| {});
+    }
+
+    /// The module's rejection, at first and for every repeated SYN.
+    pub(super) fn refuse_again(&mut self, cx: &mut Context<'_, L>, segment: &Segment) {
+        if segment.flags.syn() && !segment.flags.ack() {
+            cx.counters.count(Counter::DropModule);
+            self.reset_client(cx);
+        }
+    }
+
+    /// An ICMP error about our SYN: the client gets the same (seed 000: ICMP error of some form).
+    ///
+    /// With mirrored numbers the quotation already is the client's own SYN, else its sequence number is put back. An
+    /// error that quotes another number is somebody's guess.
+    pub(super) fn network_refuses(&mut self, cx: &mut Context<'_, L>, error: &IcmpError, mut frame: L::Buffer) {
+        let Some(server) = &self.server else { return };
+        if error.seq != server.block.iss() {
+            return cx.counters.count(Counter::DropForgedIcmp);
+        }
+        let own = dataplane::wire::seq::Delta::between(server.block.iss(), self.client.block.irs());
+        if !own.is_zero() {
+            let deltas = dataplane::rewrite::delta::Deltas { own, other: Default::default() };
+            dataplane::rewrite::icmp::restore_quoted(frame.bytes_mut(), error, deltas);
+        }
+        cx.forward(self.client_side, frame);
+        self.finish(cx);
+    }
+
+    /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and
+    /// the bare ACK by which a server answers it. With numbers of our own the ends could not make sense of it.
+    fn pass_across(&mut self, cx: &mut Context<'_, L>, direction: Direction, frame: L::Buffer) {
+        if !self.is_mirrored() {
+            return cx.counters.count(Counter::DropForeignHandshake);
+        }
+        let port = match direction {
+            Direction::ClientToServer => self.server_side(cx),
+            Direction::ServerToClient => self.client_side,
+        };
+        cx.forward(port, frame);
+    }
+}
+
+/// Frames towards the client before the server has been heard: the client's own, turned round.
+fn unheard_server(frame: &[u8], headers: &TcpHeaders) -> FrameTemplate {
+    let mut template = FrameTemplate::learn(frame, headers);
+    template.quad = template.quad.reversed();
+    template.ttl = UNHEARD_TTL;
+    let (destination, source) = template.ethernet[..12].split_at_mut(6);
+    destination.swap_with_slice(source);
+    template
+}

@@ -1,0 +1,212 @@
+//! The relay (seed 002): bytes, FINs and errors of one leg become those of the other, in their order.
+
+use dataplane::buffer::{Buffer, Pool};
+use dataplane::counters::Counter;
+use dataplane::flow::quad::Direction;
+use dataplane::packet::{IcmpError, TcpHeaders};
+use dataplane::worker::message::Order;
+
+use super::leg::split_payload;
+use super::{BlockOf, Connection, Phase};
+use crate::core::context::Context;
+use crate::module::{Edit, Step};
+use crate::tcp::{Chunk, Events, Segment, State};
+
+/// ICMP "fragmentation needed" (RFC 792, type 3 code 4) and ICMPv6 "packet too big" (RFC 4443, type 2).
+const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+const PACKET_TOO_BIG: u8 = 2;
+
+/// Bytes of IP and TCP header, without options, below a path MTU.
+const HEADERS_V4: u32 = 40;
+const HEADERS_V6: u32 = 60;
+/// RFC 1191 and RFC 8201: no path is narrower.
+const LEAST_MTU_V4: u32 = 68;
+const LEAST_MTU_V6: u32 = 1280;
+
+impl<L: Pool> Connection<L> {
+    /// A segment of an established leg.
+    pub(super) fn on_relayed(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let Some(leg) = self.sender(direction) else { return };
+        let (chunk, frame) = split_payload(frame, headers, cx.scarce);
+        let events = leg.block.on_segment(cx.now, segment, chunk);
+        if events.contains(Events::NEW_SYN) {
+            if let Some(frame) = frame.filter(|_| direction == Direction::ClientToServer) {
+                self.on_new_syn(cx, frame);
+            }
+            return;
+        }
+        self.on_leg_events(cx, direction, events);
+    }
+
+    /// A SYN of the client on a quad in use. When the connection is over it begins another one; when not, the server
+    /// has to say what it thinks of it, as it would without us.
+    fn on_new_syn(&mut self, cx: &mut Context<'_, L>, frame: L::Buffer) {
+        if self.is_over() {
+            self.phase = Phase::Done;
+            cx.outbox.order(Order::Restart { flow: self.flow, port: self.client_side, frame });
+        } else {
+            let port = self.server_side(cx);
+            cx.forward(port, frame);
+        }
+    }
+
+    /// Both FINs have been passed on and acknowledged; the legs only linger.
+    fn is_over(&self) -> bool {
+        let over = |block: &BlockOf<L>| matches!(block.state(), State::TimeWait | State::Closed);
+        over(&self.client.block) && self.server.as_ref().is_none_or(|leg| over(&leg.block))
+    }
+
+    /// What a leg's TCB has reported. `direction` is that in which the leg's endpoint sends.
+    pub(super) fn on_leg_events(&mut self, cx: &mut Context<'_, L>, direction: Direction, events: Events) {
+        if matches!(self.phase, Phase::Connecting | Phase::Answered) {
+            self.on_handshake_events(cx, direction, events);
+        }
+        if events.contains(Events::GAVE_UP) && self.phase == Phase::Connecting {
+            // The server was silent, so are we (seed 000: no response for any of a number of reasons).
+            return self.finish(cx);
+        }
+        if events.contains(Events::PROBED)
+            && let Some((_, to)) = self.legs(direction)
+            && to.block.queued() == 0
+        {
+            // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
+            to.block.ask_window();
+        }
+        if events.contains(Events::RESET) || events.contains(Events::GAVE_UP) || events.contains(Events::REFUSED) {
+            self.end_other_leg(direction);
+        }
+    }
+
+    /// An error of one leg is shown to the other as the same error.
+    fn end_other_leg(&mut self, direction: Direction) {
+        match direction {
+            Direction::ServerToClient => self.client.block.abort(),
+            Direction::ClientToServer => {
+                if let Some(server) = &mut self.server {
+                    server.block.abort();
+                }
+            }
+        }
+    }
+
+    /// Moves what can be moved in both directions and renews what each sender may send.
+    pub(super) fn pump(&mut self, cx: &mut Context<'_, L>) {
+        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
+            self.pump_direction(cx, direction);
+            self.close_behind_data(direction);
+            self.offer_window(direction);
+        }
+    }
+
+    fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
+        loop {
+            let Some((from, to)) = self.legs(direction) else { return };
+            if to.block.send_space() == 0 {
+                return;
+            }
+            let Some(chunk) = from.block.read() else { return };
+            let Some(session) = &mut self.session else { return };
+            let (edit, step) = session.data(direction, chunk.bytes());
+            let chunk = match edit {
+                Edit::Pass => chunk,
+                Edit::Replace(bytes) => Chunk::owned(bytes),
+            };
+            if let Some((_, to)) = self.legs(direction) {
+                to.block.write(chunk);
+            }
+            self.take_step(cx, step);
+        }
+    }
+
+    /// A FIN goes on behind the last byte before it.
+    fn close_behind_data(&mut self, direction: Direction) {
+        let closed = self.closed[direction.index()];
+        let Some((from, to)) = self.legs(direction) else { return };
+        if !closed && from.block.fin_received() && from.block.readable() == 0 {
+            to.block.close();
+            self.closed[direction.index()] = true;
+        }
+    }
+
+    /// Back-pressure: a sender may send what the other leg's send queue has room for, and, on a flow that may merge,
+    /// never beyond the right edge that the opposite receiver has offered (DESIGN section 5).
+    fn offer_window(&mut self, direction: Direction) {
+        let may_merge = self.proxying.is_some_and(|proxying| !proxying.never_merges);
+        let Some((from, to)) = self.legs(direction) else { return };
+        let unread = from.block.readable();
+        let mut offer = to.block.send_space().saturating_sub(unread);
+        if may_merge {
+            let queue_end = to.block.snd_una().advance(to.block.queued());
+            let room = queue_end.distance_to(to.block.peer_right_edge());
+            offer = offer.min(room.saturating_sub(unread));
+        }
+        from.block.set_offer(offer);
+    }
+
+    /// What the session wants next.
+    pub(super) fn take_step(&mut self, cx: &mut Context<'_, L>, step: Step) {
+        match step {
+            Step::Relay => {}
+            Step::Merge => {
+                if !self.merge_wanted {
+                    self.merge_wanted = true;
+                    self.merge_not_before = cx.now;
+                }
+            }
+            Step::Reset => {
+                self.client.block.abort();
+                if let Some(server) = &mut self.server {
+                    server.block.abort();
+                }
+            }
+        }
+    }
+
+    /// An ICMP error about a segment of an established leg, which we made: a narrower path is our TCB's to honour,
+    /// anything else is for the endpoint that the segment spoke for.
+    pub(super) fn on_icmp_established(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        quoted: Direction,
+        error: &IcmpError,
+        frame: L::Buffer,
+    ) {
+        let Some((_, to)) = self.legs(quoted) else { return };
+        let in_flight = to.block.snd_una().distance_to(to.block.snd_nxt());
+        if !error.seq.in_window(to.block.snd_una(), in_flight.max(1)) {
+            return cx.counters.count(Counter::DropForgedIcmp);
+        }
+        match path_mtu(frame.bytes(), error) {
+            Some(mss) => to.block.set_path_mtu_mss(mss),
+            None => {
+                let port = match quoted {
+                    Direction::ClientToServer => self.client_side,
+                    Direction::ServerToClient => self.server_side(cx),
+                };
+                cx.forward(port, frame);
+            }
+        }
+    }
+}
+
+/// The segment size that an error reports as the most that fits the path; `None` for any other error.
+fn path_mtu(frame: &[u8], error: &IcmpError) -> Option<u16> {
+    let icmp = frame.get(usize::from(error.l4)..)?;
+    let word = u32::from_be_bytes(icmp.get(4..8)?.try_into().ok()?);
+    let is_v6 = matches!(error.quad.addresses, dataplane::flow::quad::Addresses::V6(..));
+    let mss = match (is_v6, error.kind, error.code) {
+        (true, PACKET_TOO_BIG, _) => word.max(LEAST_MTU_V6) - HEADERS_V6,
+        (false, kind, code) if (kind, code) == FRAGMENTATION_NEEDED => {
+            (word & 0xffff).max(LEAST_MTU_V4) - HEADERS_V4
+        }
+        _ => return None,
+    };
+    Some(mss.min(u16::MAX.into()) as u16)
+}

@@ -1,0 +1,273 @@
+//! The control core: one thread that owns every flow on the participating path.
+//!
+//! Sans-I/O like all below it: events of the workers and time go in, orders come out. [`Core::poll`] is its loop body.
+
+pub mod context;
+pub mod query;
+pub mod secret;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::HashMap;
+
+use dataplane::buffer::Pool;
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+use dataplane::flow::expiry::Wheel;
+use dataplane::flow::table::FlowRef;
+use dataplane::worker::mailbox::{Receiver, Sender};
+use dataplane::worker::message::{Event, Order};
+use dataplane::worker::report::{Counters, Gauges, Report};
+
+use crate::connection::{Connection, Offer, Phase};
+use crate::module::Module;
+
+use context::{Context, Outbox, Settings};
+use query::{Questions, Query};
+
+/// Events of one worker handled in a round, at most.
+const EVENTS_PER_ROUND: usize = 256;
+
+/// A worker, as the control core sees it.
+pub struct WorkerLink<B> {
+    /// What it reports.
+    pub events: Receiver<Event<B>>,
+    /// What it is told.
+    pub orders: Sender<Order<B>>,
+}
+
+/// What the control core is made of.
+pub struct Parts<L: Pool> {
+    /// By worker number.
+    pub links: Vec<WorkerLink<L::Buffer>>,
+    /// Buffers for frames of its own.
+    pub pool: L,
+    /// Modules, in the order that rules refer to them.
+    pub modules: Vec<Box<dyn Module>>,
+    /// Fixed settings.
+    pub settings: Settings,
+    /// Counted up every round; workers watch it.
+    pub heartbeat: Arc<AtomicU64>,
+    /// Where counters are published.
+    pub report: Arc<Report>,
+}
+
+/// The control core.
+pub struct Core<L: Pool> {
+    events: Vec<Receiver<Event<L::Buffer>>>,
+    outboxes: Vec<Outbox<L::Buffer>>,
+    pool: L,
+    modules: Vec<Box<dyn Module>>,
+    settings: Settings,
+    connections: Vec<Option<Connection<L>>>,
+    free: Vec<u32>,
+    by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
+    timers: Wheel,
+    questions: Questions,
+    heartbeat: Arc<AtomicU64>,
+    report: Arc<Report>,
+    counters: Counters,
+    rounds: u32,
+    scarce: bool,
+}
+
+/// Events between two looks at how many buffers are left.
+const EVENTS_PER_LOOK: usize = 16;
+/// Rounds between two publications of the counters.
+const REPORT_ROUNDS: u32 = 64;
+
+impl<L: Pool> Core<L> {
+    /// Takes the memory of its tables.
+    pub fn new(parts: Parts<L>) -> Self {
+        let capacity = parts.settings.connections;
+        let (events, orders): (Vec<_>, Vec<_>) =
+            parts.links.into_iter().map(|link| (link.events, Outbox::new(link.orders))).unzip();
+        Core {
+            events,
+            outboxes: orders,
+            pool: parts.pool,
+            modules: parts.modules,
+            connections: (0..capacity).map(|_| None).collect(),
+            free: (0..capacity as u32).rev().collect(),
+            by_flow: HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()),
+            timers: Wheel::new(capacity),
+            questions: Questions::default(),
+            settings: parts.settings,
+            heartbeat: parts.heartbeat,
+            report: parts.report,
+            counters: Counters::default(),
+            rounds: 0,
+            scarce: false,
+        }
+    }
+
+    /// One round. Returns how much there was to do; 0 lets the caller idle.
+    pub fn poll(&mut self, now: Instant) -> usize {
+        self.heartbeat.fetch_add(1, Ordering::Relaxed);
+        let mut work = 0;
+        for worker in 0..self.events.len() {
+            work += self.take_events(now, worker);
+        }
+        work += self.fire_timers(now);
+        work += self.outboxes.iter_mut().map(Outbox::flush).sum::<usize>();
+        self.rounds = self.rounds.wrapping_add(1);
+        if work == 0 || self.rounds.is_multiple_of(REPORT_ROUNDS) {
+            self.report();
+        }
+        work
+    }
+
+    fn take_events(&mut self, now: Instant, worker: usize) -> usize {
+        for done in 0..EVENTS_PER_ROUND {
+            let Some(event) = self.events[worker].try_receive() else { return done };
+            if done % EVENTS_PER_LOOK == 0 {
+                self.scarce = self.pool.is_low();
+            }
+            self.handle(now, worker, event);
+        }
+        EVENTS_PER_ROUND
+    }
+
+    fn handle(&mut self, now: Instant, worker: usize, event: Event<L::Buffer>) {
+        match event {
+            Event::Offered { flow, key, client_side, module, headers, frame } => {
+                self.offer(now, Offer { worker, flow, key, client_side, module, headers, frame });
+            }
+            Event::Segment { flow, direction, headers, frame } => self.on_flow(now, worker, flow, |c, cx| {
+                c.on_segment(cx, direction, &headers, frame);
+            }),
+            Event::Icmp { flow, quoted, error, frame } => self.on_flow(now, worker, flow, |c, cx| {
+                c.on_icmp(cx, quoted, &error, frame);
+            }),
+            Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
+            Event::Listed(listing) => {
+                let unasked = self.questions.on_listing(listing);
+                if let Some(listing) = unasked {
+                    self.outboxes[worker].order(Order::List(listing));
+                }
+            }
+        }
+    }
+
+    /// A SYN that a worker has suspended: its module decides.
+    fn offer(&mut self, now: Instant, offer: Offer<L::Buffer>) {
+        let outbox = &mut self.outboxes[offer.worker];
+        let Some(slot) = self.free.pop() else {
+            self.counters.count(Counter::DropConnectionsFull);
+            return outbox.order(Order::Remove { flow: offer.flow });
+        };
+        let module = &mut *self.modules[usize::from(offer.module)];
+        let mut cx = Context {
+            now,
+            pool: &mut self.pool,
+            outbox,
+            counters: &mut self.counters,
+            settings: &self.settings,
+            scarce: self.scarce,
+        };
+        match Connection::offer(&mut cx, module, &offer) {
+            Some(connection) => {
+                self.by_flow.insert((offer.worker, offer.flow), slot);
+                self.connections[slot as usize] = Some(connection);
+                self.rearm(slot);
+            }
+            None => self.free.push(slot),
+        }
+    }
+
+    fn on_flow(
+        &mut self,
+        now: Instant,
+        worker: usize,
+        flow: FlowRef,
+        handle: impl FnOnce(&mut Connection<L>, &mut Context<'_, L>),
+    ) {
+        match self.by_flow.get(&(worker, flow)) {
+            Some(slot) => self.on_slot(now, *slot, handle),
+            // The flow was merged or removed while this event was on its way.
+            None => self.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    fn on_slot(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        handle: impl FnOnce(&mut Connection<L>, &mut Context<'_, L>),
+    ) {
+        let Some(connection) = &mut self.connections[slot as usize] else { return };
+        let mut cx = Context {
+            now,
+            pool: &mut self.pool,
+            outbox: &mut self.outboxes[connection.worker()],
+            counters: &mut self.counters,
+            settings: &self.settings,
+            scarce: self.scarce,
+        };
+        handle(connection, &mut cx);
+        if connection.phase() == Phase::Done {
+            self.by_flow.remove(&(connection.worker(), connection.flow()));
+            self.connections[slot as usize] = None;
+            self.timers.cancel(slot);
+            self.free.push(slot);
+        } else {
+            self.rearm(slot);
+        }
+    }
+
+    fn rearm(&mut self, slot: u32) {
+        match self.connections[slot as usize].as_ref().and_then(Connection::deadline) {
+            // One tick is a millisecond; never before the deadline.
+            Some(deadline) => self.timers.arm(slot, deadline.as_nanos().div_ceil(1_000_000) as u32),
+            None => self.timers.cancel(slot),
+        }
+    }
+
+    fn fire_timers(&mut self, now: Instant) -> usize {
+        let mut fired = 0;
+        loop {
+            while let Some(slot) = self.timers.expire_next() {
+                self.on_slot(now, slot, |connection, cx| connection.on_timer(cx));
+                fired += 1;
+            }
+            if !self.timers.step(now.as_millis() as u32) {
+                return fired;
+            }
+        }
+    }
+
+    /// Puts a question of the management thread to all workers.
+    pub fn ask(&mut self, query: Query) {
+        let workers = self.outboxes.len();
+        for (worker, listing) in self.questions.ask(query, workers) {
+            self.outboxes[worker].order(Order::List(listing));
+        }
+    }
+
+    /// When [`Core::poll`] has to be called again though nothing comes; exact to a tick within the next 64 ms.
+    pub fn next_deadline(&self, now: Instant) -> Instant {
+        const LOOK_AHEAD_MS: u32 = 64;
+        Instant::from_millis(now.as_millis() + u64::from(self.timers.ticks_to_next(LOOK_AHEAD_MS)))
+    }
+
+    /// Flows on the participating path.
+    pub fn connections(&self) -> impl Iterator<Item = &Connection<L>> {
+        self.connections.iter().flatten()
+    }
+
+    /// The counters as they are now.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Publishes counters and table sizes; [`Core::poll`] does so all the time.
+    pub fn report(&self) {
+        self.report.publish(&self.counters, self.gauges());
+    }
+
+    fn gauges(&self) -> Gauges {
+        let capacity = self.connections.len() as u64;
+        Gauges { flows: capacity - self.free.len() as u64, flows_capacity: capacity, ..Gauges::default() }
+    }
+}

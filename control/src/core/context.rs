@@ -1,0 +1,144 @@
+//! What a connection needs from the control core while it handles one event: time, buffers, the way to the worker.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use dataplane::buffer::{Buffer, Pool};
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+use dataplane::port::PortId;
+use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::worker::mailbox::Sender;
+use dataplane::worker::message::Order;
+use dataplane::worker::report::Counters;
+
+use crate::tcp::Limits;
+
+use super::secret::IsnKey;
+
+/// Fixed at start.
+#[derive(Clone)]
+pub struct Settings {
+    /// Limits of one leg.
+    pub leg: Limits,
+    /// Connections on the participating path, suspended ones included.
+    pub connections: usize,
+    /// Segments held for one flow while it merges.
+    pub held_per_flow: usize,
+    /// Added to the longer round trip of the two legs: how long a merge may drain. Below the senders' RTO, which is at
+    /// least 200 ms more than the round trip on all common stacks.
+    pub drain: Duration,
+    /// How long a rejected SYN's answer is remembered.
+    pub refused: Duration,
+    /// Key of the ISNs that are ours.
+    pub isn_key: IsnKey,
+    /// By port: its opposite.
+    pub peers: Vec<PortId>,
+    /// By port: MTU of its pair, bytes.
+    pub mtu: Vec<u16>,
+}
+
+/// Frames waiting in an outbox beyond its mailbox; more are dropped, TCP repeats them.
+const WAITING_FRAMES: usize = 4096;
+
+/// The way to one worker. Orders are never lost; when the mailbox is full they wait here.
+pub struct Outbox<B> {
+    sender: Sender<Order<B>>,
+    waiting: VecDeque<Order<B>>,
+}
+
+impl<B> Outbox<B> {
+    /// Over `sender`.
+    pub fn new(sender: Sender<Order<B>>) -> Self {
+        Outbox { sender, waiting: VecDeque::new() }
+    }
+
+    /// Sends an order, after all earlier ones.
+    pub fn order(&mut self, order: Order<B>) {
+        self.flush();
+        if !self.waiting.is_empty() {
+            return self.waiting.push_back(order);
+        }
+        if let Err(order) = self.sender.try_send(order) {
+            self.waiting.push_back(order);
+        }
+    }
+
+    /// Moves what waits into the mailbox. Returns how much went.
+    pub fn flush(&mut self) -> usize {
+        let mut sent = 0;
+        while let Some(order) = self.waiting.pop_front() {
+            if let Err(order) = self.sender.try_send(order) {
+                self.waiting.push_front(order);
+                break;
+            }
+            sent += 1;
+        }
+        sent
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_FRAMES
+    }
+}
+
+/// One event's surroundings.
+pub struct Context<'a, L: Pool> {
+    /// The present.
+    pub now: Instant,
+    /// Buffers for frames of our own.
+    pub pool: &'a mut L,
+    /// The flow's worker.
+    pub outbox: &'a mut Outbox<L::Buffer>,
+    /// The control core's counters.
+    pub counters: &'a mut Counters,
+    /// Fixed settings.
+    pub settings: &'a Settings,
+    /// Buffers are scarce: payload is copied out of them, nothing is held.
+    pub scarce: bool,
+}
+
+impl<L: Pool> Context<'_, L> {
+    /// Whether another frame can be sent now. Without room nothing should be taken from a leg: it would be lost.
+    pub fn can_transmit(&self) -> bool {
+        self.outbox.has_room()
+    }
+
+    /// Builds a segment below `template` and has it sent out of `port`. `fill` writes the payload of `len` bytes.
+    pub fn transmit(
+        &mut self,
+        port: PortId,
+        template: &FrameTemplate,
+        tcp: &TcpRepr,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
+        match self.build(template, tcp, len, fill) {
+            Some(frame) => self.outbox.order(Order::Transmit { port, frame }),
+            None => self.counters.count(Counter::BuffersExhausted),
+        }
+    }
+
+    fn build(
+        &mut self,
+        template: &FrameTemplate,
+        tcp: &TcpRepr,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Option<L::Buffer> {
+        let mut headers = [0; MAX_HEADER_LEN];
+        let header_len = template.emit(tcp, len, &mut headers)?;
+        let mut frame = self.pool.take()?;
+        let bytes = frame.extend(header_len + len)?;
+        bytes[..header_len].copy_from_slice(&headers[..header_len]);
+        fill(&mut bytes[header_len..]);
+        template.fill_checksum(bytes);
+        Some(frame)
+    }
+
+    /// Sends a frame as it is.
+    pub fn forward(&mut self, port: PortId, frame: L::Buffer) {
+        self.outbox.order(Order::Transmit { port, frame });
+    }
+}

@@ -1,0 +1,148 @@
+//! The appliance under test: `quadrille run` between the lab's two devices, asked through its own command line.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::command::Command;
+use super::error::{LabError, Result};
+use super::process::{Finished, Process};
+use super::setup::Setup;
+use super::topology::Lab;
+use super::wait::wait_for;
+
+/// The EAL takes about a second on a busy machine.
+const START: Duration = Duration::from_secs(30);
+
+/// Draining the flows included.
+const STOP: Duration = Duration::from_secs(20);
+
+/// The line that says so contains this word.
+const READY: &str = "ready";
+
+/// A running appliance; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Appliance {
+    process: Process,
+    executable: PathBuf,
+    socket: PathBuf,
+}
+
+impl Lab {
+    /// Starts an appliance and waits for its ready line.
+    ///
+    /// # Errors
+    /// [`LabError::Failed`] with the appliance's output when it ends before it is ready, [`LabError::NeedsRoot`] for
+    /// af_xdp in a rootless lab.
+    pub fn appliance(&self, setup: &Setup) -> Result<Appliance> {
+        self.check_pmd(setup.driver())?;
+        let socket = self.isolated.directory().join("quadrille.sock");
+        let text = setup.toml(&socket, self.queues);
+        self.appliance_from(&text, socket)
+    }
+
+    /// Starts an appliance with a configuration written by hand, which names `socket`.
+    ///
+    /// # Errors
+    /// As [`Self::appliance`].
+    pub fn appliance_from(&self, config: &str, socket: PathBuf) -> Result<Appliance> {
+        let file = self.isolated.directory().join("quadrille.toml");
+        fs::write(&file, config).map_err(LabError::io(format!("writing {}", file.display())))?;
+        let executable = self.executable.clone();
+        let mut process = Command::new(&executable).args(["run", "--config"]).arg(&file).spawn()?;
+        process.wait_for_text(READY, START)?;
+        Ok(Appliance { process, executable, socket })
+    }
+}
+
+impl Appliance {
+    /// The flows, as `quadrille flows --json` lists them.
+    ///
+    /// # Errors
+    /// [`LabError::Failed`] with the command's words, or what is not JSON.
+    pub fn flows(&self) -> Result<Vec<Value>> {
+        match self.query(&["flows"])? {
+            Value::Array(flows) => Ok(flows),
+            other => {
+                Err(LabError::Unexpected { expected: "an array of flows".into(), got: other.to_string() })
+            }
+        }
+    }
+
+    /// `quadrille stats --json`.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn stats(&self) -> Result<Value> {
+        self.query(&["stats"])
+    }
+
+    /// `quadrille status --json`.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn status(&self) -> Result<Value> {
+        self.query(&["status"])
+    }
+
+    /// A counter's value, summed over the workers; 0 when it does not exist yet.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        Ok(self.stats()?["counters"][name].as_u64().unwrap_or(0))
+    }
+
+    /// Any query with `--json`.
+    ///
+    /// # Errors
+    /// [`LabError::Failed`] with the command's words, [`LabError::Unexpected`] for what is not JSON.
+    pub fn query(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.control(arguments).arg("--json").ok()?;
+        serde_json::from_str(&text)
+            .map_err(|error| LabError::Unexpected { expected: format!("JSON ({error})"), got: text })
+    }
+
+    /// A command to this appliance, ready to be run.
+    pub fn control(&self, arguments: &[&str]) -> Command {
+        Command::new(&self.executable).args(arguments).arg("--socket").arg(&self.socket)
+    }
+
+    /// Waits for a flow whose server is `server` ("addr:port") and whose path is `path`, and gives it.
+    ///
+    /// # Errors
+    /// [`LabError::Timeout`] with the flows that there were.
+    pub fn wait_for_flow(&self, server: &str, path: &str, within: Duration) -> Result<Value> {
+        let mut last = Vec::new();
+        let found = wait_for(&format!("a flow to {server} on path {path}"), within, || {
+            last = self.flows()?;
+            Ok(last.iter().find(|flow| flow["server"] == server && flow["path"] == path).cloned())
+        });
+        found.map_err(|error| match error {
+            LabError::Timeout { what, within, .. } => {
+                LabError::Timeout { what, within, detail: format!("the flows: {}", Value::from(last)) }
+            }
+            other => other,
+        })
+    }
+
+    /// What it has written to both streams so far.
+    pub fn log(&self) -> String {
+        format!("{}{}", self.process.stdout(), self.process.stderr())
+    }
+
+    /// Its process, for signals.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// SIGTERM, then its last words and exit code.
+    ///
+    /// # Errors
+    /// [`LabError::Timeout`] when it does not end; it is killed then.
+    pub fn stop(self) -> Result<Finished> {
+        self.process.terminate(STOP)
+    }
+}

@@ -1,0 +1,65 @@
+//! What really was on one of the wires: tcpdump at a host's interface.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::command::Command;
+use super::endpoint::{Endpoint, INTERFACE};
+use super::error::Result;
+use super::process::Process;
+
+const START: Duration = Duration::from_secs(10);
+
+/// A capture in progress.
+#[derive(Debug)]
+pub struct Capture {
+    process: Process,
+    file: PathBuf,
+}
+
+impl Endpoint {
+    /// Starts to capture the frames that match a tcpdump filter, both ways, tagged ones included when it says so.
+    ///
+    /// # Errors
+    /// [`super::LabError::MissingTool`], or tcpdump's own words.
+    pub fn capture(&self, filter: &str) -> Result<Capture> {
+        let file = self.directory().join(format!("capture-{}.pcap", self.name()));
+        let mut process = self
+            .command("tcpdump")
+            // Root stays root (-Z): in a user namespace there is nobody else. -U: a packet is in the file at once.
+            .words(&format!("-Z root -U -n --immediate-mode -i {INTERFACE} -w"))
+            .arg(&file)
+            .args(filter.split_whitespace())
+            .spawn()?;
+        process.wait_for_text("listening on", START)?;
+        Ok(Capture { process, file })
+    }
+}
+
+impl Capture {
+    /// One line a frame, with link-level headers and absolute sequence numbers, as far as captured.
+    ///
+    /// # Errors
+    /// As [`Command::ok`].
+    pub fn text(&self) -> Result<String> {
+        self.matching("")
+    }
+
+    /// The same for those frames that match a further filter.
+    ///
+    /// # Errors
+    /// As [`Command::ok`].
+    pub fn matching(&self, filter: &str) -> Result<String> {
+        let file = Command::new("tcpdump").words("-n -e -S -v -r").arg(&self.file);
+        file.args(filter.split_whitespace()).ok()
+    }
+
+    /// Ends the capture; the file stays until the lab ends.
+    ///
+    /// # Errors
+    /// [`super::LabError::Timeout`].
+    pub fn stop(self) -> Result<PathBuf> {
+        self.process.terminate(START)?;
+        Ok(self.file)
+    }
+}

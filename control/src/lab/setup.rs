@@ -1,0 +1,194 @@
+//! The configuration of the appliance in a lab, as typed values that become TOML.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::pmd::Pmd;
+use super::topology::{CLIENT_SIDE, SERVER_SIDE};
+
+/// When the relay module merges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    /// As soon as both handshakes are done.
+    Established,
+    /// When the server has answered for the first time.
+    FirstResponse,
+    /// After so many bytes.
+    AfterBytes(u64),
+    /// Never: the flow stays participating.
+    Never,
+}
+
+impl Merge {
+    /// One of each.
+    pub const ALL: [Self; 4] = [Self::Established, Self::FirstResponse, Self::AfterBytes(4096), Self::Never];
+
+    fn toml(self) -> String {
+        match self {
+            Self::Established => "\"established\"".into(),
+            Self::FirstResponse => "\"first-response\"".into(),
+            Self::AfterBytes(bytes) => format!("{{ after_bytes = {bytes} }}"),
+            Self::Never => "\"never\"".into(),
+        }
+    }
+}
+
+/// Which initial sequence numbers the two legs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isn {
+    /// Each other's: both deltas are 0.
+    Mirror,
+    /// The appliance's own: the deltas are not 0.
+    Keyed,
+}
+
+impl Isn {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Mirror, Self::Keyed];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Keyed => "keyed",
+        }
+    }
+}
+
+/// What a rule does with what it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Silence.
+    Drop,
+    /// A reset.
+    Reject,
+    /// Never intercepted.
+    Bypass,
+    /// Passed and observed.
+    Monitor,
+    /// Offered to the relay module.
+    Offer,
+}
+
+impl Action {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Bypass => "bypass",
+            Self::Monitor => "monitor",
+            Self::Offer => "offer",
+        }
+    }
+}
+
+/// An appliance with one pair of ports, rules in order and one relay module.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Setup {
+    pmd: Pmd,
+    merge: Merge,
+    isn: Isn,
+    rules: Vec<String>,
+    offer_the_rest: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            pmd: Pmd::AfPacket,
+            merge: Merge::Established,
+            isn: Isn::Mirror,
+            rules: Vec::new(),
+            offer_the_rest: true,
+        }
+    }
+}
+
+impl Setup {
+    /// Relays every connection with this merge and these sequence numbers.
+    pub fn relay(merge: Merge, isn: Isn) -> Self {
+        Self { merge, isn, ..Self::default() }
+    }
+
+    /// Uses this driver; af_packet unless said.
+    pub fn pmd(mut self, pmd: Pmd) -> Self {
+        self.pmd = pmd;
+        self
+    }
+
+    /// Puts a rule for one destination port before the one that offers all the rest.
+    pub fn on_port(self, port: u16, action: Action) -> Self {
+        self.rule(&format!("{{ destination_ports = [{port}] }}"), action)
+    }
+
+    /// Puts a rule before the one that offers all the rest; `matches` is an inline table of TOML.
+    pub fn rule(mut self, matches: &str, action: Action) -> Self {
+        let (number, name) = (self.rules.len(), action.name());
+        let module = if action == Action::Offer { "module = \"lab\"\n" } else { "" };
+        self.rules.push(format!(
+            "[[rule]]\nname = \"{name}-{number}\"\nmatch = {matches}\naction = \"{name}\"\n{module}"
+        ));
+        self
+    }
+
+    /// Leaves what no rule matches to the default policy.
+    pub fn without_offer(mut self) -> Self {
+        self.offer_the_rest = false;
+        self
+    }
+
+    /// The driver.
+    pub fn driver(&self) -> Pmd {
+        self.pmd
+    }
+
+    /// The configuration file's text.
+    pub fn toml(&self, socket: &Path, queues: u16) -> String {
+        let workers: Vec<String> = (1..=queues).map(|core| core.to_string()).collect();
+        let mut text = format!(
+            "socket = \"{}\"\n\n[memory]\nhugepages = false\n\n\
+             [cores]\ncontrol = 0\nworkers = [{}]\nidle = \"sleep\"\nidle_ceiling_us = 50\n\n",
+            socket.display(),
+            workers.join(", ")
+        );
+        let ports = [("client", CLIENT_SIDE, "server"), ("server", SERVER_SIDE, "client")];
+        for (index, (name, interface, peer)) in ports.into_iter().enumerate() {
+            let device = self.pmd.device(index, interface, queues);
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\npeer = \"{peer}\"\n");
+        }
+        for rule in &self.rules {
+            let _ = writeln!(text, "{rule}");
+        }
+        if self.offer_the_rest {
+            let rest = "[[rule]]\nname = \"the-rest\"\naction = \"offer\"\nmodule = \"lab\"\n\n";
+            text.push_str(rest);
+        }
+        let (merge, isn) = (self.merge.toml(), self.isn.name());
+        let _ = writeln!(text, "[module.lab]\nkind = \"relay\"\nmerge = {merge}\nisn = \"{isn}\"");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_come_in_order_and_the_offer_last() {
+        let setup = Setup::relay(Merge::AfterBytes(7), Isn::Keyed)
+            .on_port(81, Action::Drop)
+            .rule("{ vlan = 77 }", Action::Bypass);
+        let text = setup.toml(Path::new("/run/q.sock"), 1);
+        let places =
+            ["workers = [1]", "drop-0", "vlan = 77", "the-rest", "[module.lab]", "after_bytes = 7", "keyed"]
+                .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is missing in:\n{text}")));
+        assert!(places.is_sorted(), "{text}");
+    }
+
+    #[test]
+    fn without_an_offer_no_rule_names_a_module() {
+        let text = Setup::default().without_offer().on_port(1, Action::Monitor).toml(Path::new("/q"), 2);
+        assert!(!text.contains("module = \"lab\"") && text.contains("workers = [1, 2]"), "{text}");
+    }
+}

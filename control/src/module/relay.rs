@@ -1,0 +1,99 @@
+//! `relay`: passes bytes on, and merges when it is told to.
+
+use dataplane::flow::quad::{Direction, FlowKey};
+
+use super::{Decision, Edit, Isn, Module, PartialConnection, Proxying, ServerAck, Session, Step};
+
+/// When the relay has seen enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MergeWhen {
+    /// As soon as both legs are up.
+    Established,
+    /// After the server's first bytes that follow bytes of the client.
+    FirstResponse,
+    /// After this many bytes in each direction.
+    AfterBytes(u64),
+    /// Never.
+    Never,
+}
+
+/// The module.
+#[derive(Debug, Clone, Copy)]
+pub struct Relay {
+    /// When to merge.
+    pub merge: MergeWhen,
+    /// When to acknowledge the server.
+    pub server_ack: ServerAck,
+    /// Initial sequence numbers.
+    pub isn: Isn,
+}
+
+impl Module for Relay {
+    fn offered(&mut self, _partial: &PartialConnection<'_>) -> Decision {
+        Decision::Proxy(Proxying {
+            server_ack: self.server_ack,
+            isn: self.isn,
+            never_merges: self.merge == MergeWhen::Never,
+        })
+    }
+
+    fn session(&mut self, _key: &FlowKey) -> Box<dyn Session> {
+        Box::new(RelaySession { merge: self.merge, seen: [0; 2], response: false })
+    }
+}
+
+struct RelaySession {
+    merge: MergeWhen,
+    seen: [u64; 2],
+    response: bool,
+}
+
+impl RelaySession {
+    fn step(&self) -> Step {
+        let enough = match self.merge {
+            MergeWhen::Established => true,
+            MergeWhen::FirstResponse => self.response,
+            MergeWhen::AfterBytes(n) => self.seen.iter().all(|seen| *seen >= n),
+            MergeWhen::Never => false,
+        };
+        if enough { Step::Merge } else { Step::Relay }
+    }
+}
+
+impl Session for RelaySession {
+    fn established(&mut self) -> Step {
+        self.step()
+    }
+
+    fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
+        self.seen[direction.index()] += bytes.len() as u64;
+        self.response |= direction == Direction::ServerToClient && self.seen[0] > 0;
+        (Edit::Pass, self.step())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Direction::{ClientToServer as C, ServerToClient as S};
+
+    fn session(merge: MergeWhen) -> RelaySession {
+        RelaySession { merge, seen: [0; 2], response: false }
+    }
+
+    #[test]
+    fn each_policy_merges_when_it_says() {
+        assert_eq!(session(MergeWhen::Established).established(), Step::Merge);
+        assert_eq!(session(MergeWhen::Never).established(), Step::Relay);
+
+        let mut first = session(MergeWhen::FirstResponse);
+        assert_eq!(first.data(S, b"220 ready").1, Step::Relay, "a greeting is no response");
+        assert_eq!(first.data(C, b"EHLO").1, Step::Relay);
+        assert_eq!(first.data(S, b"250").1, Step::Merge);
+
+        let mut bytes = session(MergeWhen::AfterBytes(4));
+        assert_eq!(bytes.data(C, b"12345").1, Step::Relay);
+        assert_eq!(bytes.data(S, b"123").1, Step::Relay);
+        assert_eq!(bytes.data(S, b"4").1, Step::Merge);
+    }
+}

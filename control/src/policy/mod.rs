@@ -1,0 +1,3 @@
+//! From configured rules to the snapshot that workers consult.
+
+pub mod compile;

@@ -1,0 +1,128 @@
+//! The binary's contract with scripts: exit codes, and what goes to which stream.
+
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use control::api::types::Path;
+use control::api::{Backend, BackendError, FlowInfo, Server, Stats, Status};
+
+/// Knows as many flows as it is asked for, and nothing else.
+struct Flows;
+
+impl Backend for Flows {
+    fn status(&self) -> Result<Status, BackendError> {
+        Err(BackendError("worker 0 has not replied within 1 s".into()))
+    }
+
+    fn flows(&self, limit: usize) -> Result<Vec<FlowInfo>, BackendError> {
+        let flow = FlowInfo {
+            client: "10.0.0.1:40001".parse().unwrap(),
+            server: "[fd00::2]:80".parse().unwrap(),
+            pair: 0,
+            vlans: vec![],
+            path: Path::Suspended,
+            module: None,
+            delta_c2s: 0,
+            delta_s2c: 0,
+            bytes_c2s: 0,
+            bytes_s2c: 0,
+            packets_c2s: 1,
+            packets_s2c: 0,
+            age_ms: 5,
+            splits: 0,
+            merges: 0,
+        };
+        Ok(vec![flow; limit])
+    }
+
+    fn stats(&self) -> Result<Stats, BackendError> {
+        Err(BackendError("unused".into()))
+    }
+}
+
+fn quadrille(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_quadrille")).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn usage_errors_are_2_and_help_is_0() {
+    let cases: [&[&str]; 5] = [&[], &["fly"], &["run"], &["flows", "--limit", "many"], &["status", "--jsno"]];
+    for arguments in cases {
+        let output = quadrille(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+    for arguments in [["--help"], ["--version"]] {
+        let output = quadrille(&arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn bad_configurations_are_2_for_check_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("q.toml");
+    std::fs::write(&file, "[cores]\ncontrol = 0\nworkers = [0]\nidle = \"sleep\"\nport = 1\n").unwrap();
+    let file = file.to_str().unwrap();
+    for verb in ["check", "run"] {
+        let output = quadrille(&[verb, "--config", file]);
+        assert_eq!(output.status.code(), Some(2));
+        let expected = format!(
+            "{file}:5:1: cores.port: no such key; known here: control, workers, idle, idle_ceiling_us\n"
+        );
+        assert_eq!(stderr(&output), expected);
+    }
+    let output = quadrille(&["check", "--config", "/nonexistent.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("/nonexistent.toml: No such file"));
+}
+
+#[test]
+fn a_good_configuration_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("q.toml");
+    let core = control::config::Machine::this().cores[0];
+    let ports = "[[port]]\nname = \"a\"\ndevice = \"net_null0\"\npeer = \"b\"\n\
+                 [[port]]\nname = \"b\"\ndevice = \"net_null1\"\npeer = \"a\"\n";
+    let cores = format!("[cores]\ncontrol = {core}\nworkers = [{core}]\nidle = \"sleep\"\n");
+    std::fs::write(&file, format!("{cores}{ports}")).unwrap();
+    let output = quadrille(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.starts_with(&format!("{} is valid\n", file.display())), "{shown}");
+}
+
+#[test]
+fn queries_without_an_appliance_are_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("q.sock");
+    for verb in ["status", "flows", "stats"] {
+        let output = quadrille(&[verb, "--json", "--socket", socket.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        assert!(stderr(&output).starts_with("quadrille: no appliance listens at "), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn queries_print_what_the_appliance_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("q.sock");
+    let _running = Server::bind(&socket).unwrap().spawn(Arc::new(Flows)).unwrap();
+    let ask = |arguments: &[&str]| quadrille(&[arguments, &["--socket", socket.to_str().unwrap()]].concat());
+
+    let output = ask(&["flows", "--json", "--limit", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let flows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(flows.as_array().unwrap().len(), 2);
+    assert_eq!((&flows[1]["server"], &flows[1]["path"]), (&"[fd00::2]:80".into(), &"suspended".into()));
+
+    let output = ask(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "quadrille: the appliance answers: worker 0 has not replied within 1 s\n");
+}

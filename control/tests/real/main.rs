@@ -1,0 +1,15 @@
+//! Real packets between real hosts: Linux's TCP, nginx and curl in two network namespaces.
+//!
+//! Needs root, or unprivileged user namespaces for what af_packet alone can do; see `control::lab`. A scenario's first
+//! argument to `isolated` is its own test path: the binary starts itself again for just that test.
+
+mod bulk;
+mod passing;
+mod refusal;
+mod relay;
+mod shutdown;
+mod traffic;
+mod wire;
+
+/// The appliance under test.
+const EXECUTABLE: &str = env!("CARGO_BIN_EXE_quadrille");

@@ -1,0 +1,263 @@
+//! The appliance itself as the box in the middle: the real worker and control core, rings included, on one thread.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use control::connection::Phase;
+use control::core::context::Settings;
+use control::core::secret::IsnKey;
+use control::core::{self, Core, WorkerLink};
+use control::module::relay::{MergeWhen, Relay};
+use control::module::{Isn, Module, ServerAck};
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+use dataplane::flow::hash::KeyedHash;
+use dataplane::flow::quad::{Direction, Quad};
+use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
+use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
+use dataplane::port::{Burst, Port, PortId};
+use dataplane::worker::mailbox::mailbox;
+use dataplane::worker::steer::{Neighbours, Steering};
+use dataplane::worker::transmit::Line;
+use dataplane::worker::{self, Limits, Timeouts, Worker};
+
+use crate::middle::{Middle, Parts};
+use crate::rng::Rng;
+use crate::tap::Tap;
+
+const CLIENT: PortId = PortId(0);
+const SERVER: PortId = PortId(1);
+/// How long a round of the appliance takes when it has something left to do.
+const ROUND: Duration = Duration::from_micros(10);
+
+/// One worker with the queues that a device's spreading would give it.
+struct Lane {
+    worker: Worker<SimPort, SimPool>,
+    queues: [SimPeer; 2],
+}
+
+/// Workers, control core, and the device that spreads frames over the workers' queues.
+pub struct Appliance {
+    ports: [SimPort; 2],
+    refused: [Burst<SimBuffer>; 2],
+    lanes: Vec<Lane>,
+    core: Core<SimPool>,
+    spread: usize,
+    busy: bool,
+    now: Instant,
+}
+
+impl Appliance {
+    pub fn build(mut parts: Parts) -> Box<dyn Middle> {
+        let merge = match parts.rng.below(5) {
+            0 => MergeWhen::Never,
+            1 => MergeWhen::FirstResponse,
+            2 => MergeWhen::AfterBytes(parts.rng.below(20_000)),
+            _ => MergeWhen::Established,
+        };
+        let isn = if parts.rng.below(2) == 0 { Isn::Mirror } else { Isn::Keyed };
+        let server_ack = if parts.rng.below(4) == 0 { ServerAck::AtOnce } else { ServerAck::AfterClient };
+        let workers = 1 + parts.rng.below(2) as usize;
+        Box::new(Appliance::new(parts, workers, Relay { merge, server_ack, isn }))
+    }
+
+    fn new(parts: Parts, workers: usize, module: Relay) -> Appliance {
+        let Parts { client, server, pool, mut rng, .. } = parts;
+        let heartbeat = Arc::new(AtomicU64::new(0));
+        let steering = match workers {
+            1 => Steering::Single,
+            n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },
+        };
+        let mut links = Vec::new();
+        let mut lanes = Vec::new();
+        for (id, neighbours) in Neighbours::mesh(workers, 256).into_iter().enumerate() {
+            let (event_sender, events) = mailbox(1024);
+            let (orders, order_receiver) = mailbox(1024);
+            links.push(WorkerLink { events, orders });
+            let (client_port, client_queue) = SimPort::new(usize::MAX);
+            let (server_port, server_queue) = SimPort::new(usize::MAX);
+            let worker = Worker::new(worker::Parts {
+                id,
+                lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
+                pool: pool.clone(),
+                limits: Limits { flows: 256, suspended: 128, parked: 256 },
+                timeouts: timeouts(),
+                hash: KeyedHash::new(key(&mut rng)),
+                steering: steering.clone(),
+                neighbours,
+                events: event_sender,
+                orders: order_receiver,
+                policy: Arc::new(everything_is_offered()),
+                heartbeat: Arc::clone(&heartbeat),
+                report: Arc::default(),
+            });
+            lanes.push(Lane { worker, queues: [client_queue, server_queue] });
+        }
+        let core = Core::new(core::Parts {
+            links,
+            pool,
+            modules: vec![Box::new(module) as Box<dyn Module>],
+            settings: settings(&mut rng),
+            heartbeat,
+            report: Arc::default(),
+        });
+        let ports = [client, server];
+        let now = Instant::ZERO;
+        Appliance { ports, refused: Default::default(), lanes, core, spread: 0, busy: false, now }
+    }
+
+    /// What the device does: every frame to some worker's queue, never to the right one on purpose.
+    fn spread_received(&mut self) -> usize {
+        let mut work = 0;
+        for side in 0..2 {
+            let mut burst: Burst<SimBuffer> = Burst::new();
+            while self.ports[side].receive(&mut burst) > 0 {
+                work += burst.len();
+                for frame in burst.drain(..) {
+                    self.spread = (self.spread + 1) % self.lanes.len();
+                    self.lanes[self.spread].queues[side].deliver(frame);
+                }
+            }
+        }
+        work
+    }
+
+    /// What workers have sent goes to the wire, as far as the wire takes it.
+    fn collect_sent(&mut self) -> usize {
+        let mut work = 0;
+        for side in 0..2 {
+            let refused = &mut self.refused[side];
+            loop {
+                for lane in &self.lanes {
+                    while !refused.is_full() {
+                        let Some(frame) = lane.queues[side].collect() else { break };
+                        refused.push(frame);
+                    }
+                }
+                if refused.is_empty() || self.ports[side].transmit(refused) == 0 {
+                    break;
+                }
+                work += 1;
+            }
+        }
+        work
+    }
+
+    fn count(&self, counter: Counter) -> u64 {
+        let workers: u64 = self.lanes.iter().map(|lane| lane.worker.counters().get(counter)).sum();
+        workers + self.core.counters().get(counter)
+    }
+}
+
+impl Middle for Appliance {
+    fn poll(&mut self, now: Instant) {
+        self.now = now;
+        loop {
+            let mut work = self.spread_received();
+            for lane in &mut self.lanes {
+                work += lane.worker.poll(now);
+            }
+            work += self.core.poll(now);
+            work += self.collect_sent();
+            if work == 0 {
+                break;
+            }
+        }
+        self.busy = self.refused.iter().any(|burst| !burst.is_empty());
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.busy {
+            return Some(self.now + ROUND);
+        }
+        Some(self.core.next_deadline(self.now))
+    }
+
+    fn held_bytes(&self, quad: &Quad, direction: Direction) -> Option<u64> {
+        let of_flow = self.core.connections().find(|connection| connection.key().quad == *quad);
+        Some(of_flow.map_or(0, |connection| connection.held_bytes(direction)))
+    }
+
+    fn kept_buffers(&self) -> usize {
+        0
+    }
+
+    fn check(&self, _tap: &Tap, _now: Instant) -> Result<(), String> {
+        for connection in self.core.connections() {
+            if connection.phase() == Phase::Done {
+                return Err(format!("{}: a connection that is over is kept", connection.key().quad));
+            }
+        }
+        Ok(())
+    }
+
+    fn dump(&self) -> String {
+        let mut text = String::new();
+        for counter in Counter::ALL {
+            let n = self.count(*counter);
+            if n > 0 {
+                text += &format!("  {} {n}\n", counter.name());
+            }
+        }
+        for lane in &self.lanes {
+            for slot in lane.worker.table().occupied_from(0) {
+                text += &format!("  {} {:?}\n", lane.worker.table().key(slot).quad, lane.worker.table().object(slot));
+            }
+        }
+        for connection in self.core.connections() {
+            text += &format!("  {connection:?}\n");
+        }
+        text
+    }
+}
+
+fn key(rng: &mut Rng) -> [u64; 4] {
+    std::array::from_fn(|_| rng.next())
+}
+
+fn everything_is_offered() -> Snapshot {
+    let rule = RuleSpec {
+        sources: vec![],
+        destinations: vec![],
+        source_ports: vec![],
+        destination_ports: vec![],
+        vlans: vec![],
+        action: Action::Offer { module: 0 },
+    };
+    let defaults = Defaults {
+        action: Action::Pass,
+        strays: Strays::Drop,
+        flows_full: Fallback::Drop,
+        on_control_stall: Fallback::Drop,
+    };
+    Snapshot::compile(&[rule], defaults).expect("one rule fits")
+}
+
+fn timeouts() -> Timeouts {
+    Timeouts {
+        opening: Duration::from_secs(75),
+        established: Duration::from_secs(3600),
+        half_closed: Duration::from_secs(600),
+        linger: Duration::from_secs(10),
+        control_stall: Duration::from_secs(3600),
+    }
+}
+
+fn settings(rng: &mut Rng) -> Settings {
+    let leg = control::tcp::Limits {
+        send_buffer: 65_536,
+        receive_buffer: 65_536,
+        ..Default::default()
+    };
+    Settings {
+        leg,
+        connections: 256,
+        held_per_flow: 128,
+        drain: Duration::from_millis(150),
+        refused: Duration::from_secs(10),
+        isn_key: IsnKey::new(key(rng)),
+        peers: vec![SERVER, CLIENT],
+        mtu: vec![1500, 1500],
+    }
+}

@@ -1,0 +1,158 @@
+//! The judge of one connection: has it ended, has it ended as planned, is it still getting anywhere.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dataplane::clock::Instant;
+use dataplane::flow::quad::Quad;
+use smoltcp::socket::tcp::State;
+
+use crate::host::{Host, Side};
+use crate::invariant::{Invariant, Violation, violation};
+use crate::plan::{Finish, Kind, Plan};
+use crate::tap::Tap;
+
+/// Longer than any planned pause, and than ten lost retransmissions in a row at smoltcp's longest timeout.
+pub const STALL: Duration = Duration::from_secs(900);
+
+/// A sender that has not repeated itself for so long never will: smoltcp's longest timeout is a minute.
+const HANGS: Duration = Duration::from_secs(600);
+
+/// How long an end may wait for a RST that can have been lost.
+const RESET_GRACE: Duration = Duration::from_secs(20);
+
+/// One connection's plan and where it stands.
+#[derive(Debug)]
+pub struct Connection {
+    pub index: usize,
+    pub plan: Plan,
+    pub started: bool,
+    pub ended: bool,
+    /// When either end last sent or received a byte, opened or finished.
+    pub last_progress: Instant,
+}
+
+/// What the judge says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    Goes,
+    Ended,
+    /// The RST was lost and nothing would ever tell this end: take it down.
+    Orphan(Side),
+    /// The host's own stack has stopped retransmitting (smoltcp 0.14 does, see `crutch`): nobody else's fault.
+    Hung,
+}
+
+impl Connection {
+    pub fn new(index: usize, plan: Plan) -> Connection {
+        Connection { index, plan, started: false, ended: false, last_progress: Instant::ZERO }
+    }
+
+    /// Judges a connection that has started and not ended.
+    pub fn judge(
+        &self,
+        hosts: &[Host; 2],
+        tap: &Tap,
+        now: Instant,
+        loses: bool,
+    ) -> Result<Judgement, Violation> {
+        let verdict = if self.plan.kind == Kind::ClosedPort {
+            self.judge_refusal(hosts)
+        } else if let Some(aborter) = self.aborter() {
+            Ok(self.judge_abort(hosts, aborter, now, loses))
+        } else {
+            self.judge_normal(hosts)
+        };
+        let verdict = verdict.map_err(|v| v.at(self.describe(hosts)))?;
+        if verdict == Judgement::Goes && now - self.last_progress > STALL {
+            let flow = self.quad().and_then(|quad| tap.flow(&quad));
+            if flow.is_some_and(|flow| Side::BOTH.iter().any(|side| flow.sender_hangs(*side, now, HANGS))) {
+                return Ok(Judgement::Hung);
+            }
+            return violation(
+                Invariant::Stall,
+                format!("{}: no progress for {STALL:?}", self.describe(hosts)),
+            );
+        }
+        Ok(verdict)
+    }
+
+    fn quad(&self) -> Option<Quad> {
+        let end = |side: Side, port| SocketAddr::new(side.address(self.plan.ipv6).into(), port);
+        Quad::between(end(Side::Client, self.plan.client_port), end(Side::Server, self.plan.server_port))
+    }
+
+    fn aborter(&self) -> Option<Side> {
+        Side::BOTH.into_iter().find(|side| matches!(self.plan.parts[*side as usize].finish, Finish::Abort(_)))
+    }
+
+    fn judge_refusal(&self, hosts: &[Host; 2]) -> Result<Judgement, Violation> {
+        if hosts.iter().any(|host| host.apps[self.index].opened) {
+            return violation(Invariant::Ending, "opened, though nobody listens");
+        }
+        let refused = hosts[0].state(self.index) == State::Closed;
+        Ok(if refused { Judgement::Ended } else { Judgement::Goes })
+    }
+
+    fn judge_abort(&self, hosts: &[Host; 2], aborter: Side, now: Instant, loses: bool) -> Judgement {
+        if !hosts[aborter as usize].apps[self.index].aborted {
+            return Judgement::Goes;
+        }
+        let peer = aborter.opposite();
+        match hosts[peer as usize].state(self.index) {
+            // A RST that overtakes the last ACK of the handshake sends a server back to where it was.
+            State::Closed | State::TimeWait | State::Listen => Judgement::Ended,
+            _ if loses && now - self.last_progress > RESET_GRACE => Judgement::Orphan(peer),
+            _ => Judgement::Goes,
+        }
+    }
+
+    fn judge_normal(&self, hosts: &[Host; 2]) -> Result<Judgement, Violation> {
+        let mut closed = true;
+        for side in Side::BOTH {
+            let app = &hosts[side as usize].apps[self.index];
+            let expected = self.plan.parts[side.opposite() as usize].total();
+            let complete = app.finished && app.peer_finished;
+            let place = format!("{} end", side.name());
+            if app.peer_finished && app.received != expected {
+                let detail = format!("{place}: FIN after {} of {expected} bytes", app.received);
+                return violation(Invariant::Bytes, detail);
+            }
+            let state = hosts[side as usize].state(self.index);
+            if state == State::Closed && !complete {
+                let detail = format!("{place}: closed after {} of {expected} bytes", app.received);
+                return violation(Invariant::Ending, detail);
+            }
+            closed &= complete && matches!(state, State::Closed | State::TimeWait);
+        }
+        Ok(if closed { Judgement::Ended } else { Judgement::Goes })
+    }
+
+    /// One line on both ends.
+    pub fn describe(&self, hosts: &[Host; 2]) -> String {
+        let end = |side: Side| {
+            let app = &hosts[side as usize].apps[self.index];
+            format!(
+                "{} {:?} sent {}/{} received {}{}{}",
+                side.name(),
+                hosts[side as usize].state(self.index),
+                app.sent,
+                self.plan.parts[side as usize].total(),
+                app.received,
+                if app.finished { " finished" } else { "" },
+                if app.peer_finished { " peer-finished" } else { "" },
+            )
+        };
+        let (plan, family) = (&self.plan, if self.plan.ipv6 { "IPv6" } else { "IPv4" });
+        format!(
+            "connection {} ({:?}, {family}, port {} to {}; {}; {}; last progress {} ms)",
+            self.index,
+            plan.kind,
+            plan.client_port,
+            plan.server_port,
+            end(Side::Client),
+            end(Side::Server),
+            self.last_progress.as_millis(),
+        )
+    }
+}

@@ -1,0 +1,76 @@
+//! What smoltcp 0.14 cannot cope with, kept from it: ways to lose its only timer, and one to lose bytes.
+
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp_flags::TcpFlags;
+use smoltcp::socket::tcp::{Socket, State};
+
+use crate::frame::{self, Segment};
+
+/// What one end of one connection has been told by its peer.
+#[derive(Debug, Default)]
+pub struct Crutch {
+    /// The newest acknowledgment, and the largest window that came with it, unscaled.
+    newest: Option<(Seq, u16)>,
+    last_pure: Option<u32>,
+    /// The right edge that this end has offered last.
+    offered: Option<Seq>,
+}
+
+impl Crutch {
+    /// Whether `socket` may see this segment, which may be changed on the way.
+    ///
+    /// `reorders`: the cable does. Where it does not, windows are left alone, and one taken back shows.
+    pub fn admit(&mut self, socket: &Socket, segment: &Segment, frame: &mut [u8], reorders: bool) -> bool {
+        let settled = segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst();
+        if !segment.checksum_ok || !settled {
+            return true;
+        }
+        self.hold_back_fin(segment, frame);
+        let stale = reorders && self.keep_window_open(segment, frame);
+        let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
+        !(pure && (stale || self.would_strand_a_fin(socket, segment)))
+    }
+
+    /// Takes down what this end says; its windows are scaled by `shift`.
+    pub fn said(&mut self, segment: &Segment, shift: u32) {
+        let shift = if segment.flags.syn() { 0 } else { shift };
+        self.offered = Some(Seq(segment.ack).advance(u32::from(segment.window) << shift));
+    }
+
+    /// smoltcp cuts a segment at the edge of its window, and takes the FIN beyond it nevertheless (its own fast
+    /// retransmissions do not respect the peer's window). The FIN will come again when there is room for it.
+    fn hold_back_fin(&self, segment: &Segment, frame: &mut [u8]) {
+        let end = Seq(segment.seq).advance(segment.payload.len() as u32);
+        if segment.flags.fin() && self.offered.is_some_and(|edge| end.gt(edge)) {
+            frame[segment.header.start + 13] &= !(TcpFlags::FIN.0 as u8);
+            frame::fill_checksum(frame, segment);
+        }
+    }
+
+    /// smoltcp takes the window of an older ACK that comes late (no SND.WL1, RFC 9293 section 3.10.7.4). When that one
+    /// is closed, a retransmission timeout finds nothing that it may send and leaves no timer behind. A receiver's window only grows while its acknowledgment stays the same.
+    /// Returns whether the window was an old one.
+    fn keep_window_open(&mut self, segment: &Segment, frame: &mut [u8]) -> bool {
+        let ack = Seq(segment.ack);
+        match self.newest {
+            Some((newest, window)) if newest == ack && segment.window < window => {
+                let at = segment.header.start + 14;
+                frame[at..at + 2].copy_from_slice(&window.to_be_bytes());
+                frame::fill_checksum(frame, segment);
+                return true;
+            }
+            Some((newest, _)) if ack.lt(newest) => {}
+            _ => self.newest = Some((ack, segment.window)),
+        }
+        false
+    }
+
+    /// smoltcp stops its retransmission timer at the third duplicate ACK; when nothing but a FIN is outstanding it has
+    /// nothing to retransmit fast either, and the FIN is never sent again. Such duplicates say nothing new: there is
+    /// no data left that a window could let out.
+    fn would_strand_a_fin(&mut self, socket: &Socket, segment: &Segment) -> bool {
+        let only_fin = matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck);
+        let repeated = self.last_pure.replace(segment.ack) == Some(segment.ack);
+        only_fin && socket.send_queue() == 0 && repeated
+    }
+}

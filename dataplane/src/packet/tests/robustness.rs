@@ -1,0 +1,96 @@
+//! Frames cut off, flipped, and made of noise.
+
+use super::*;
+use crate::wire::reset;
+
+/// What the packet's offsets promise.
+fn check(frame: &[u8]) {
+    match parse(frame) {
+        Ok(Packet::Tcp(headers)) => {
+            assert!(headers.l3 < headers.l4 && headers.l4 + 20 <= headers.payload);
+            assert!(headers.payload <= headers.end && usize::from(headers.end) <= frame.len());
+            let template = FrameTemplate::learn(frame, &headers);
+            assert_eq!(template.ethernet[..], frame[..usize::from(headers.l3)]);
+            assert!(TcpRepr::parse(&frame[usize::from(headers.l4)..]).is_some());
+            let mut reply = frame.to_vec();
+            if let Some(len) = reset::reset_for(&mut reply, &headers) {
+                assert!(len <= usize::from(headers.payload));
+                assert_eq!(tcp(&reply[..len]).quad, headers.quad.reversed());
+            } else {
+                assert_eq!(reply, frame);
+            }
+        }
+        Ok(Packet::IcmpError(error)) => {
+            assert!(error.l3 < error.l4 && error.l4 + 8 < error.quoted_l4);
+            assert!(error.quoted_l4 + 8 <= error.end && usize::from(error.end) <= frame.len());
+        }
+        Ok(Packet::Other) | Err(_) => {}
+    }
+}
+
+fn samples() -> Vec<Vec<u8>> {
+    let tags = [(vlan::TPID_SERVICE, 7), (vlan::TPID_CUSTOMER, 5)];
+    [false, true]
+        .into_iter()
+        .flat_map(|v6| [template(v6), FrameTemplate::new([2; 6], [4; 6], &tags, 64, quad(v6))])
+        .map(|template| build(&template, &data(), b"hello"))
+        .collect()
+}
+
+#[test]
+fn truncation_at_every_length_is_a_named_drop() {
+    for frame in samples() {
+        tcp(&frame);
+        for len in 0..frame.len() {
+            assert!(parse(&frame[..len]).is_err(), "{len} of {} bytes", frame.len());
+        }
+    }
+}
+
+#[test]
+fn every_value_of_every_byte() {
+    for frame in samples() {
+        for at in 0..frame.len() {
+            let mut flipped = frame.clone();
+            for value in 0..=255 {
+                flipped[at] = value;
+                check(&flipped);
+                if at >= 14 && frame[12..14] == [8, 0] {
+                    fix_ipv4_checksum(&mut flipped);
+                    check(&flipped);
+                }
+                flipped.copy_from_slice(&frame);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn noise(frame in proptest::collection::vec(any::<u8>(), 0..200)) {
+        check(&frame);
+    }
+
+    #[test]
+    fn noise_behind_a_sound_start(
+        sample in 0usize..4,
+        keep in 12usize..80,
+        noise in proptest::collection::vec(any::<u8>(), 0..150),
+    ) {
+        let mut frame = samples().swap_remove(sample);
+        frame.truncate(keep);
+        frame.extend(noise);
+        check(&frame);
+        if frame.len() > 80 {
+            fix_ipv4_checksum(&mut frame);
+            check(&frame);
+        }
+    }
+
+    #[test]
+    fn setting_a_ttl_keeps_the_header_sound(ttl in 1u8..) {
+        let mut frame = data_frame(false);
+        Ipv4Header::view_mut(&mut frame[14..]).unwrap().set_ttl(ttl);
+        tcp(&frame);
+    }
+}

@@ -1,0 +1,4 @@
+//! Carrying a segment over from one leg's sequence space to the other's (seed 001, FIG. 7 and 8).
+
+pub mod delta;
+pub mod icmp;

@@ -1,0 +1,157 @@
+//! Frames that the appliance makes itself, written into a buffer without allocation.
+//!
+//! No input panics: what does not fit is refused.
+//!
+//! A segment speaks for one of the two endpoints of its flow and has to look like that endpoint's own (DESIGN section
+//! 3): a [`FrameTemplate`] is learnt from a frame that the endpoint sent and carries its MACs, VLAN tags, TTL, DSCP
+//! and flow label. The order is: [`FrameTemplate::emit`], copy the payload, [`FrameTemplate::fill_checksum`].
+
+use arrayvec::ArrayVec;
+use zerocopy::IntoBytes;
+
+use super::ethernet;
+use super::ip;
+use super::ipv4::{self, Ipv4Header, Ipv4Repr};
+use super::ipv6::{self, Ipv6Header, Ipv6Repr};
+use super::tcp::{self, TcpRepr};
+use super::vlan::{MAX_LINK_LEN, MAX_TAGS};
+use crate::flow::quad::{Addresses, Quad};
+use crate::packet::TcpHeaders;
+
+/// Bytes of the longest header that [`FrameTemplate::emit`] writes.
+pub const MAX_HEADER_LEN: usize = MAX_LINK_LEN + ipv6::HEADER_LEN + tcp::MAX_HEADER_LEN;
+
+/// Everything below TCP of the segments from one endpoint of a flow to the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameTemplate {
+    /// Destination MAC, source MAC, tags, EtherType: as they stand in the frame.
+    pub ethernet: ArrayVec<u8, MAX_LINK_LEN>,
+    /// DSCP, the two ECN bits 0; whoever sends ECN-capable segments sets them.
+    pub traffic_class: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// IPv6 flow label, 20 bits; 0 for IPv4.
+    pub flow_label: u32,
+    /// Source → destination.
+    pub quad: Quad,
+}
+
+impl FrameTemplate {
+    /// A template with nothing learnt. `tags` are (TPID, tag control) from the outside in; those beyond
+    /// [`MAX_TAGS`] are left out.
+    pub fn new(
+        destination: [u8; 6],
+        source: [u8; 6],
+        tags: &[(u16, u16)],
+        ttl: u8,
+        quad: Quad,
+    ) -> FrameTemplate {
+        let mut ethernet = ArrayVec::new();
+        ethernet.extend(destination);
+        ethernet.extend(source);
+        for (tpid, control) in tags.iter().take(MAX_TAGS) {
+            ethernet.extend(tpid.to_be_bytes());
+            ethernet.extend(control.to_be_bytes());
+        }
+        ethernet.extend(match quad.addresses {
+            Addresses::V4(..) => ethernet::TYPE_IPV4.to_be_bytes(),
+            Addresses::V6(..) => ethernet::TYPE_IPV6.to_be_bytes(),
+        });
+        FrameTemplate { ethernet, traffic_class: 0, ttl, flow_label: 0, quad }
+    }
+
+    /// From a frame and what [`crate::packet::parse`] has read from it: for segments that speak for its sender.
+    ///
+    /// IP options and extension headers are not learnt. Of a frame that `headers` are not about, a template results
+    /// that means nothing.
+    pub fn learn(frame: &[u8], headers: &TcpHeaders) -> FrameTemplate {
+        let (link, ip) = frame.split_at_checked(usize::from(headers.l3)).unwrap_or((frame, &[]));
+        let (class, ttl, flow_label) = match headers.quad.addresses {
+            Addresses::V4(..) => Ipv4Header::view(ip).map(|header| (header.traffic_class, header.ttl, 0)),
+            Addresses::V6(..) => Ipv6Header::view(ip)
+                .map(|header| (header.traffic_class(), header.hop_limit, header.flow_label())),
+        }
+        .unwrap_or_default();
+        FrameTemplate {
+            ethernet: link.iter().copied().take(MAX_LINK_LEN).collect(),
+            traffic_class: class & !ip::ECN_MASK,
+            ttl,
+            flow_label,
+            quad: headers.quad,
+        }
+    }
+
+    /// Bytes from the start of the frame to the TCP header.
+    pub fn l4(&self) -> usize {
+        self.ethernet.len()
+            + match self.quad.addresses {
+                Addresses::V4(..) => ipv4::HEADER_LEN,
+                Addresses::V6(..) => ipv6::HEADER_LEN,
+            }
+    }
+
+    /// Bytes from the start of the frame to the payload, at most [`MAX_HEADER_LEN`].
+    pub fn header_len(&self, tcp: &TcpRepr) -> usize {
+        self.l4() + tcp.header_len()
+    }
+
+    /// Writes all headers at the start of `out` for a frame with `payload_len` bytes behind them, the TCP checksum as
+    /// zero, and returns their length: where the payload goes.
+    ///
+    /// `None`, and `out` in an unspecified state, when `out` is shorter than the headers (it need not hold the payload
+    /// yet), or the datagram longer than IP can say.
+    pub fn emit(&self, tcp: &TcpRepr, payload_len: usize, out: &mut [u8]) -> Option<usize> {
+        let l3 = self.ethernet.len();
+        let segment_len = u16::try_from(payload_len.checked_add(tcp.header_len())?).ok()?;
+        out.get_mut(..l3)?.copy_from_slice(&self.ethernet);
+        match self.quad.addresses {
+            Addresses::V4(source, destination) => {
+                segment_len.checked_add(ipv4::HEADER_LEN as u16)?;
+                let repr = Ipv4Repr {
+                    source,
+                    destination,
+                    protocol: ip::PROTOCOL_TCP,
+                    ttl: self.ttl,
+                    traffic_class: self.traffic_class,
+                    payload_len: segment_len,
+                };
+                repr.header().write_to_prefix(out.get_mut(l3..)?).ok()?;
+            }
+            Addresses::V6(source, destination) => {
+                let repr = Ipv6Repr {
+                    source,
+                    destination,
+                    next_header: ip::PROTOCOL_TCP,
+                    hop_limit: self.ttl,
+                    traffic_class: self.traffic_class,
+                    flow_label: self.flow_label,
+                    payload_len: segment_len,
+                };
+                repr.header().write_to_prefix(out.get_mut(l3..)?).ok()?;
+            }
+        }
+        let l4 = self.l4();
+        let tcp_len = tcp.emit(self.quad.client_port, self.quad.server_port, out.get_mut(l4..)?)?;
+        Some(l4 + tcp_len)
+    }
+
+    /// Writes the TCP checksum of a frame that [`FrameTemplate::emit`] began and that is complete now: it ends with the
+    /// payload.
+    pub fn fill_checksum(&self, frame: &mut [u8]) {
+        if let Some(segment) = frame.get_mut(self.l4()..) {
+            tcp::fill_checksum(segment, &self.quad.addresses);
+        }
+    }
+
+    /// A whole frame in one go: headers, payload and checksum; returns its length.
+    pub fn build(&self, tcp: &TcpRepr, payload: &[u8], out: &mut [u8]) -> Option<usize> {
+        let start = self.emit(tcp, payload.len(), out)?;
+        let end = start + payload.len();
+        out.get_mut(start..end)?.copy_from_slice(payload);
+        self.fill_checksum(&mut out[..end]);
+        Some(end)
+    }
+}
+
+#[cfg(test)]
+mod tests;

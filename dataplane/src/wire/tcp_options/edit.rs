@@ -1,0 +1,71 @@
+//! Options read and rewritten in place, as segments of cut-through flows need it.
+//!
+//! No input panics; what is malformed is left alone. `options` always begin where the fixed header ends, an even offset
+//! of the segment, so that a word's parity among the options is its parity in the checksum.
+
+use super::Timestamps;
+use super::walk::{ALIGNED_TIMESTAMPS, PREFIX_LEN, Walk, fits, kind, walk};
+use crate::wire::checksum::Update;
+use crate::wire::seq::Seq;
+
+/// Where TSval stands among the options (TSecr follows 4 bytes later). The last of several counts, as everywhere.
+#[inline]
+pub fn timestamps_offset(options: &[u8]) -> Option<usize> {
+    if options.len() == 12 && options.starts_with(&ALIGNED_TIMESTAMPS) {
+        return Some(ALIGNED_TIMESTAMPS.len());
+    }
+    walk(options)
+        .map_while(Result::ok)
+        .filter(|o| o.kind == kind::TIMESTAMPS && fits(o.kind, o.data))
+        .last()
+        .map(|o| o.at + PREFIX_LEN)
+}
+
+/// TSval and TSecr without reading the other options.
+#[inline]
+pub fn timestamps(options: &[u8]) -> Option<Timestamps> {
+    let bytes = options.get(timestamps_offset(options)?..)?.first_chunk::<8>()?;
+    Some(Timestamps::from_bytes(*bytes))
+}
+
+/// Replaces TSval and TSecr, when there, and notes the edit. `options` begin where the fixed header ends.
+#[inline]
+pub fn edit_timestamps(options: &mut [u8], update: &mut Update, f: impl FnOnce(Timestamps) -> Timestamps) {
+    let Some(at) = timestamps_offset(options) else { return };
+    let Some(bytes) = options.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<8>()) else { return };
+    let old = Timestamps::from_bytes(*bytes);
+    let new = f(old);
+    update.word32_at(at, old.value, new.value);
+    update.word32_at(at + 4, old.echo, new.echo);
+    bytes[..4].copy_from_slice(&new.value.to_be_bytes());
+    bytes[4..].copy_from_slice(&new.echo.to_be_bytes());
+}
+
+/// Replaces every SACK edge by `f` of it and notes the edits. `options` begin where the fixed header ends: at an even
+/// offset of the segment, so an edge's parity among the options is its parity in the checksum.
+///
+/// Malformed options are left alone from the first bad one on.
+#[inline]
+pub fn edit_sack_edges(options: &mut [u8], update: &mut Update, mut f: impl FnMut(Seq) -> Seq) {
+    let mut from = 0;
+    while let Some((start, end)) = next_sack(options, from) {
+        for at in (start..end).step_by(4) {
+            let Some(bytes) = options.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>()) else {
+                return;
+            };
+            let old = u32::from_be_bytes(*bytes);
+            let new = f(Seq(old)).0;
+            update.word32_at(at, old, new);
+            *bytes = new.to_be_bytes();
+        }
+        from = end;
+    }
+}
+
+/// The range of edges of the first SACK option at or after `from`, where an option begins.
+fn next_sack(options: &[u8], from: usize) -> Option<(usize, usize)> {
+    Walk { options, at: from }
+        .map_while(Result::ok)
+        .find(|o| o.kind == kind::SACK && fits(o.kind, o.data))
+        .map(|o| (o.at + PREFIX_LEN, o.at + PREFIX_LEN + o.data.len()))
+}

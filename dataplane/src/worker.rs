@@ -1,0 +1,235 @@
+//! The poll-mode worker: one thread, one RX/TX queue of every port, one flow table, nothing shared.
+//!
+//! [`Worker::poll`] is the whole loop body. Each phase takes what is there, in bursts, and never waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::buffer::{Buffer, Pool};
+use crate::clock::Instant;
+use crate::counters::Counter;
+use crate::flow::hash::KeyedHash;
+use crate::flow::table::FlowTable;
+use crate::policy::Snapshot;
+use crate::port::{BURST, Burst, Port, PortId};
+use crate::suspend::pending::Pending;
+
+mod admit;
+mod carry;
+mod classify;
+mod housekeeping;
+pub mod idle;
+pub mod mailbox;
+pub mod message;
+mod orders;
+pub mod parked;
+pub mod report;
+pub mod steer;
+pub mod transmit;
+
+use mailbox::{Receiver, Sender};
+use message::{Event, Order};
+use parked::Parked;
+use report::{Counters, Gauges, Report};
+use steer::{Neighbours, Steering};
+use transmit::Line;
+
+/// Rounds between two housekeepings.
+const HOUSEKEEPING_ROUNDS: u32 = 32;
+/// Orders carried out in one round, at most: packets must not wait for a long queue of them.
+const ORDERS_PER_ROUND: usize = 256;
+/// Places of the event mailbox that segments leave free, so that answers to orders always fit.
+const EVENT_RESERVE: usize = 64;
+
+/// Sizes, all taken at start.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Flows in the table.
+    pub flows: usize,
+    /// SYNs held.
+    pub suspended: usize,
+    /// Frames parked during merges.
+    pub parked: usize,
+}
+
+/// How long an entry stays without a packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// While the handshake is not complete.
+    pub opening: Duration,
+    /// Open in both directions.
+    pub established: Duration,
+    /// One side has sent its FIN.
+    pub half_closed: Duration,
+    /// After both FINs are acknowledged, or a RST.
+    pub linger: Duration,
+    /// Without a sign of life for this long the control core counts as stalled.
+    pub control_stall: Duration,
+}
+
+/// What a worker is made of.
+pub struct Parts<P: Port, L: Pool<Buffer = P::Buffer>> {
+    /// Its number, dense from 0.
+    pub id: usize,
+    /// Its queue of every port, by [`PortId`].
+    pub lines: Vec<Line<P>>,
+    /// Buffers for copies.
+    pub pool: L,
+    /// Table sizes.
+    pub limits: Limits,
+    /// Entry life times.
+    pub timeouts: Timeouts,
+    /// Key of the flow table.
+    pub hash: KeyedHash,
+    /// Who owns what.
+    pub steering: Steering,
+    /// Rings to the other workers.
+    pub neighbours: Neighbours<P::Buffer>,
+    /// To the control core.
+    pub events: Sender<Event<P::Buffer>>,
+    /// From the control core.
+    pub orders: Receiver<Order<P::Buffer>>,
+    /// Rules.
+    pub policy: Arc<Snapshot>,
+    /// Counted up by the control core while it lives.
+    pub heartbeat: Arc<AtomicU64>,
+    /// Where counters are published.
+    pub report: Arc<Report>,
+}
+
+/// A worker.
+pub struct Worker<P: Port, L: Pool<Buffer = P::Buffer>> {
+    id: usize,
+    lines: Vec<Line<P>>,
+    pool: L,
+    timeouts: Timeouts,
+    table: FlowTable,
+    pending: Pending,
+    parked: Parked<P::Buffer>,
+    steering: Steering,
+    neighbours: Neighbours<P::Buffer>,
+    events: Sender<Event<P::Buffer>>,
+    orders: Receiver<Order<P::Buffer>>,
+    policy: Arc<Snapshot>,
+    control: housekeeping::ControlWatch,
+    report: Arc<Report>,
+    counters: Counters,
+    rounds: u32,
+}
+
+impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+    /// Takes all memory that the worker will ever use.
+    pub fn new(parts: Parts<P, L>) -> Self {
+        Worker {
+            id: parts.id,
+            lines: parts.lines,
+            pool: parts.pool,
+            timeouts: parts.timeouts,
+            table: FlowTable::new(parts.limits.flows, parts.hash),
+            pending: Pending::new(parts.limits.suspended),
+            parked: Parked::new(parts.limits.parked),
+            steering: parts.steering,
+            neighbours: parts.neighbours,
+            events: parts.events,
+            orders: parts.orders,
+            policy: parts.policy,
+            control: housekeeping::ControlWatch::new(parts.heartbeat, parts.timeouts.control_stall),
+            report: parts.report,
+            counters: Counters::default(),
+            rounds: 0,
+        }
+    }
+
+    /// One round. Returns how much there was to do; 0 lets the caller idle.
+    pub fn poll(&mut self, now: Instant) -> usize {
+        let mut work = self.carry_out_orders(now);
+        work += self.take_handed_over(now);
+        for port in 0..self.lines.len() {
+            work += self.receive(now, PortId(port as u8));
+        }
+        self.transmit();
+        self.rounds = self.rounds.wrapping_add(1);
+        if self.rounds.is_multiple_of(HOUSEKEEPING_ROUNDS) || work == 0 {
+            work += self.keep_house(now);
+        }
+        work
+    }
+
+    /// Phase: a burst of one port.
+    fn receive(&mut self, now: Instant, port: PortId) -> usize {
+        let mut burst: Burst<P::Buffer> = Burst::new();
+        let n = self.lines[usize::from(port.0)].receive(&mut burst, &mut self.counters);
+        for frame in burst {
+            self.classify(now, port, frame);
+        }
+        n
+    }
+
+    /// Phase: what other workers received for flows of ours.
+    fn take_handed_over(&mut self, now: Instant) -> usize {
+        let mut work = 0;
+        for ring in 0..self.neighbours.from.len() {
+            for _ in 0..BURST {
+                let Some(handed) = self.neighbours.from[ring].try_receive() else { break };
+                self.classify_owned(now, handed.port, handed.frame);
+                work += 1;
+            }
+        }
+        work
+    }
+
+    /// Phase: everything queued goes to the devices.
+    fn transmit(&mut self) {
+        for line in &mut self.lines {
+            line.flush(&mut self.counters);
+        }
+    }
+
+    /// Sends `frame` out of `port`, unless it is longer than the pair's MTU (`datagram`: its IP length, bytes).
+    fn forward(&mut self, port: PortId, datagram: usize, frame: P::Buffer) {
+        let line = &mut self.lines[usize::from(port.0)];
+        if datagram > usize::from(line.mtu) {
+            self.counters.count(Counter::DropMtu);
+            return;
+        }
+        line.send(frame, &mut self.counters);
+    }
+
+    fn peer(&self, port: PortId) -> PortId {
+        self.lines[usize::from(port.0)].peer
+    }
+
+    /// Table sizes at this moment.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            flows: self.table.len() as u64,
+            flows_capacity: self.table.capacity() as u64,
+            suspended: self.pending.len() as u64,
+            suspended_capacity: self.pending.capacity() as u64,
+            parked: self.parked.len() as u64,
+            parked_capacity: self.parked.capacity() as u64,
+            control_stalled: u64::from(self.control.is_stalled()),
+        }
+    }
+
+    /// Publishes counters and table sizes; housekeeping does so all the time.
+    pub fn report(&self) {
+        self.report.publish(&self.counters, self.gauges());
+    }
+
+    /// The counters as they are now.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The flow table, for checks.
+    pub fn table(&self) -> &FlowTable {
+        &self.table
+    }
+
+    /// Where the worker's queues are, for statistics and checks.
+    pub fn lines(&self) -> &[Line<P>] {
+        &self.lines
+    }
+}

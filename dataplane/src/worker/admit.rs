@@ -1,0 +1,146 @@
+//! Unknown quads: a SYN meets the rules, anything else is a stray (DESIGN section 3, steps 5 and 7).
+
+use super::carry::is_verified;
+use super::message::Event;
+use super::*;
+use crate::flow::object::Path;
+use crate::flow::quad::FlowKey;
+use crate::packet::TcpHeaders;
+use crate::policy::{Action, Decision, Fallback, Strays};
+use crate::suspend::pending::Refused;
+use crate::wire::reset::reset_for;
+
+impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+    /// A TCP segment without a flow; `key` is the packet's own, source → destination.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        key: &FlowKey,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        if !headers.flags.syn() || headers.flags.ack() {
+            return self.stray(port, key, headers, frame);
+        }
+        let decision = self.policy.decide(&key.quad, key.segment);
+        match decision.action {
+            Action::Pass => self.pass_on(port, headers, frame),
+            Action::Drop => self.counters.count(Counter::DropPolicy),
+            Action::Reject => self.refuse(port, headers, frame, Counter::DropPolicyReject),
+            Action::Bypass => self.let_pass(now, port, key, headers, decision, Path::Bypassed, frame),
+            Action::Monitor => self.let_pass(now, port, key, headers, decision, Path::Monitored, frame),
+            Action::Offer { module } => self.offer(now, port, key, headers, decision, module, frame),
+        }
+    }
+
+    fn pass_on(&mut self, port: PortId, headers: &TcpHeaders, frame: P::Buffer) {
+        self.forward(self.peer(port), usize::from(headers.end - headers.l3), frame);
+    }
+
+    fn stray(&mut self, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
+        if !self.policy.protects(&key.quad, key.segment) {
+            return self.pass_on(port, headers, frame);
+        }
+        match self.policy.strays() {
+            Strays::Pass => self.pass_on(port, headers, frame),
+            Strays::Drop => self.counters.count(Counter::DropStray),
+            Strays::Reset => self.refuse(port, headers, frame, Counter::DropStrayReset),
+        }
+    }
+
+    /// The frame becomes the RST that refuses it and goes back. A RST is never answered (invariant 5).
+    fn refuse(&mut self, port: PortId, headers: &TcpHeaders, mut frame: P::Buffer, reason: Counter) {
+        self.counters.count(reason);
+        if headers.flags.rst() || headers.first_fragment {
+            return;
+        }
+        let Some(len) = reset_for(frame.bytes_mut(), headers) else { return };
+        frame.truncate(len);
+        self.counters.count(Counter::Originated);
+        let datagram = len - usize::from(headers.l3);
+        self.forward(port, datagram, frame);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn let_pass(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        key: &FlowKey,
+        headers: &TcpHeaders,
+        decision: Decision,
+        path: Path,
+        frame: P::Buffer,
+    ) {
+        match self.table.insert(key, path, port.0, now) {
+            Ok(slot) => {
+                self.table.record_mut(slot).rule = decision.rule;
+                self.table.arm(slot, now + self.timeouts.opening);
+                let counter =
+                    if path == Path::Monitored { Counter::FlowsMonitored } else { Counter::FlowsBypassed };
+                self.counters.count(counter);
+                self.carry(now, port, slot, crate::flow::quad::Direction::ClientToServer, headers, frame);
+            }
+            Err(_) => self.when_full(port, headers, Counter::DropFlowsFull, frame),
+        }
+    }
+
+    /// Suspends the SYN and offers it to the module (seed 000).
+    #[allow(clippy::too_many_arguments)]
+    fn offer(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        key: &FlowKey,
+        headers: &TcpHeaders,
+        decision: Decision,
+        module: u16,
+        frame: P::Buffer,
+    ) {
+        if headers.first_fragment {
+            return self.counters.count(Counter::DropFragmentParticipating);
+        }
+        if self.control.is_stalled() {
+            return match self.policy.on_control_stall() {
+                Fallback::Drop => self.counters.count(Counter::DropControlStalled),
+                Fallback::Pass => self.let_pass(now, port, key, headers, decision, Path::Bypassed, frame),
+            };
+        }
+        if !is_verified(&frame, headers) {
+            return self.counters.count(Counter::DropTcpChecksum);
+        }
+        let held = match self.pending.hold(frame.bytes()) {
+            Ok(held) => held,
+            Err(Refused::Full) => return self.when_full(port, headers, Counter::DropSuspendedFull, frame),
+            Err(Refused::TooLong) => return self.counters.count(Counter::DropSynTooLong),
+        };
+        let Ok(slot) = self.table.insert(key, Path::Suspended, port.0, now) else {
+            self.pending.release(held);
+            return self.when_full(port, headers, Counter::DropFlowsFull, frame);
+        };
+        self.table.object_mut(slot).held = held;
+        let record = self.table.record_mut(slot);
+        (record.rule, record.module) = (decision.rule, module);
+        record.packets[0] = 1;
+        record.bytes[0] = u64::from(headers.end - headers.l3);
+        self.table.arm(slot, now + self.timeouts.established);
+        let flow = self.table.flow_ref(slot);
+        let event = Event::Offered { flow, key: *key, client_side: port, module, headers: *headers, frame };
+        if self.events.free() <= EVENT_RESERVE || self.events.try_send(event).is_err() {
+            self.counters.count(Counter::DropEventsFull);
+            return self.forget(slot);
+        }
+        self.counters.count(Counter::FlowsOffered);
+    }
+
+    fn when_full(&mut self, port: PortId, headers: &TcpHeaders, reason: Counter, frame: P::Buffer) {
+        match self.policy.flows_full() {
+            Fallback::Drop => self.counters.count(reason),
+            Fallback::Pass => {
+                self.counters.count(Counter::FlowsPassedFull);
+                self.pass_on(port, headers, frame);
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Known flows: the path in the object decides. Cut-through and monitored end right here.
+
+use super::message::Event;
+use super::parked::Waiting;
+use super::*;
+use crate::buffer::ChecksumHint;
+use crate::flow::object::{NONE, Object, Path};
+use crate::flow::quad::{Direction, FlowKey};
+use crate::flow::state::{self, Observed, TcpState};
+use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
+use crate::rewrite::delta::{self, Deltas};
+use crate::rewrite::icmp;
+
+impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+    /// A segment of the flow in `slot`.
+    pub(super) fn carry(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        let object = self.table.object(slot);
+        if self.side_of(object, direction) != port {
+            self.counters.count(Counter::DropWrongSide);
+            return;
+        }
+        let path = object.path;
+        if begins_another(object.tcp, headers) && path != Path::Suspended && path != Path::Participating {
+            let key = self.table.key(slot);
+            let from_client = direction == Direction::ClientToServer;
+            let key = if from_client { key } else { FlowKey { quad: key.quad.reversed(), ..key } };
+            self.forget(slot);
+            return self.admit(now, port, &key, headers, frame);
+        }
+        self.count_on_flow(now, slot, direction, headers);
+        match path {
+            Path::Suspended | Path::Participating => self.send_up(slot, direction, headers, frame),
+            Path::Parked => self.park(slot, direction, headers, frame),
+            Path::CutThrough => self.cut_through(now, slot, direction, headers, frame),
+            Path::Monitored | Path::Bypassed => {
+                self.observe(now, slot, direction, headers);
+                let out = self.peer(port);
+                self.forward(out, usize::from(headers.end - headers.l3), frame);
+            }
+            Path::Free => self.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    /// The port on which the sender of `direction` is.
+    fn side_of(&self, object: &Object, direction: Direction) -> PortId {
+        let client_side = PortId(object.client_side);
+        match direction {
+            Direction::ClientToServer => client_side,
+            Direction::ServerToClient => self.peer(client_side),
+        }
+    }
+
+    fn count_on_flow(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
+        self.table.object_mut(slot).last_seen = now.as_millis() as u32;
+        let record = self.table.record_mut(slot);
+        record.packets[direction.index()] += 1;
+        record.bytes[direction.index()] += u64::from(headers.end - headers.l3);
+    }
+
+    /// Participating path: the segment goes to the control core, when it is whole and its checksum is right.
+    pub(super) fn send_up(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        if headers.first_fragment {
+            self.counters.count(Counter::DropFragmentParticipating);
+            return;
+        }
+        if !is_verified(&frame, headers) {
+            self.counters.count(Counter::DropTcpChecksum);
+            return;
+        }
+        let event = Event::Segment { flow: self.table.flow_ref(slot), direction, headers: *headers, frame };
+        self.send_event(event);
+    }
+
+    /// Puts a packet's event into the mailbox; answers to orders keep their reserve.
+    pub(super) fn send_event(&mut self, event: Event<P::Buffer>) {
+        if self.events.free() <= EVENT_RESERVE || self.events.try_send(event).is_err() {
+            self.counters.count(Counter::DropEventsFull);
+        }
+    }
+
+    fn park(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: P::Buffer) {
+        let head = &mut self.table.object_mut(slot).held;
+        match self.parked.push(head, Waiting { direction, headers: *headers, frame }) {
+            Ok(()) => self.counters.count(Counter::Parked),
+            Err(_) => self.counters.count(Counter::DropParkedFull),
+        }
+    }
+
+    /// The non-participating path: rewritten by the deltas and out.
+    pub(super) fn cut_through(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        mut frame: P::Buffer,
+    ) {
+        let object = self.table.object(slot);
+        let out = self.side_of(object, direction.reverse());
+        let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
+        self.observe(now, slot, direction, headers);
+        if !deltas.are_zero() {
+            delta::apply(frame.bytes_mut(), headers, deltas);
+            self.counters.count(Counter::Rewritten);
+        }
+        self.forward(out, usize::from(headers.end - headers.l3), frame);
+    }
+
+    /// Follows the connection's state, and re-arms the entry's timer when its life time has become another.
+    pub(super) fn observe(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
+        let object = self.table.object_mut(slot);
+        let before = object.tcp;
+        let observed = observed(object, direction, headers);
+        let other_delta = object.other_delta(direction);
+        let track = &mut object.track[direction.index()];
+        let end = headers.seq.advance(headers.sequence_len());
+        track.end = if headers.flags.syn() { end } else { track.end.max(end) };
+        if headers.flags.ack() {
+            let ack = headers.ack.minus(other_delta);
+            // Before the handshake is over there is nothing that this number could be compared with.
+            let first = matches!(before, TcpState::SynSent | TcpState::SynReceived);
+            track.ack = if first { ack } else { track.ack.max(ack) };
+        }
+        let after = state::next(before, direction, observed);
+        object.tcp = after;
+        if after != before {
+            let deadline = now + self.life_time(after);
+            self.table.arm(slot, deadline);
+        }
+    }
+
+    /// An ICMP error that quotes a segment of the flow in `slot`, which travelled in direction `quoted`.
+    pub(super) fn carry_icmp(
+        &mut self,
+        port: PortId,
+        slot: u32,
+        quoted: Direction,
+        error: &IcmpError,
+        mut frame: P::Buffer,
+    ) {
+        let object = self.table.object(slot);
+        match object.path {
+            Path::Suspended | Path::Participating | Path::Parked => {
+                let flow = self.table.flow_ref(slot);
+                self.send_event(Event::Icmp { flow, quoted, error: *error, frame });
+            }
+            Path::CutThrough | Path::Monitored | Path::Bypassed => {
+                let deltas = Deltas { own: object.own_delta(quoted), other: object.other_delta(quoted) };
+                if !deltas.are_zero() {
+                    icmp::restore_quoted(frame.bytes_mut(), error, deltas);
+                    self.counters.count(Counter::Rewritten);
+                }
+                let out = self.peer(port);
+                self.forward(out, usize::from(error.end - error.l3), frame);
+            }
+            Path::Free => self.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    /// Life time of an entry without packets, by its connection's state.
+    pub(super) fn life_time(&self, tcp: TcpState) -> Duration {
+        match tcp {
+            TcpState::SynSent | TcpState::SynReceived => self.timeouts.opening,
+            TcpState::Established => self.timeouts.established,
+            TcpState::Closed | TcpState::Reset => self.timeouts.linger,
+            _ => self.timeouts.half_closed,
+        }
+    }
+
+    /// Removes the flow in `slot` with everything that hangs on it.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let object = self.table.object_mut(slot);
+        let (path, mut held) = (object.path, object.held);
+        object.held = NONE;
+        if held != NONE {
+            match path {
+                Path::Suspended => self.pending.release(held),
+                _ => while self.parked.pop(&mut held).is_some() {},
+            }
+        }
+        self.table.remove(slot);
+    }
+}
+
+/// Whether the TCP checksum is right, as far as the device or we can tell.
+pub(super) fn is_verified<B: Buffer>(frame: &B, headers: &TcpHeaders) -> bool {
+    match frame.checksum_hint() {
+        ChecksumHint::Good => true,
+        ChecksumHint::Bad => false,
+        ChecksumHint::Unknown => is_tcp_checksum_valid(frame.bytes(), headers),
+    }
+}
+
+/// Port reuse: a SYN on a quad whose connection is over begins another one (our lingering never judges a SYN).
+fn begins_another(tcp: TcpState, headers: &TcpHeaders) -> bool {
+    tcp.is_over() && headers.flags.syn() && !headers.flags.ack()
+}
+
+/// What a segment means to the observed state.
+fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Observed {
+    let flags = headers.flags;
+    if flags.rst() {
+        // Only a RST that its receiver would obey counts (RFC 5961 section 3.2): exactly the next byte expected. During
+        // the handshake any does: the entry then only lingers, and lives on when the connection does.
+        let receiver = object.track[direction.reverse().index()];
+        let sender = object.track[direction.index()];
+        let opening = matches!(object.tcp, TcpState::SynSent | TcpState::SynReceived);
+        let exact = opening || headers.seq == receiver.ack || headers.seq == sender.end;
+        return if exact { Observed::Rst } else { Observed::Plain };
+    }
+    if flags.syn() {
+        return if flags.ack() { Observed::SynAck } else { Observed::Syn };
+    }
+    let reverse = direction.reverse();
+    let fin_acked = object.tcp.fin_seen(reverse)
+        && flags.ack()
+        && headers.ack.minus(object.other_delta(direction)).ge(object.track[reverse.index()].end);
+    match (flags.fin(), fin_acked) {
+        (true, true) => Observed::FinAndAcked,
+        (true, false) => Observed::Fin,
+        (false, true) => Observed::FinAcked,
+        (false, false) => Observed::Plain,
+    }
+}

@@ -1,0 +1,90 @@
+//! Phase: what a frame is, whose it is, and which way it goes (DESIGN section 3, seed 001 FIG. 4).
+
+use super::steer::Handed;
+use super::*;
+use crate::flow::quad::{FlowKey, Quad, Segment};
+use crate::packet::{self, IcmpError, Packet, TcpHeaders};
+use crate::wire::ethernet;
+
+impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+    /// A frame from one of our own queues: perhaps another worker's.
+    pub(super) fn classify(&mut self, now: Instant, port: PortId, frame: P::Buffer) {
+        match packet::parse(frame.bytes()) {
+            Err(reason) => self.counters.count(reason),
+            Ok(Packet::Other) => self.pass(port, frame),
+            Ok(Packet::Tcp(headers)) => {
+                let key = self.key(port, headers.quad, headers.segment);
+                let owner = if headers.first_fragment {
+                    self.steering.owner_of_flow(&key, self.id)
+                } else {
+                    self.steering.owner_of_segment(&key, self.id)
+                };
+                match owner == self.id {
+                    true => self.segment(now, port, &key, &headers, frame),
+                    false => self.hand_over(owner, port, frame),
+                }
+            }
+            Ok(Packet::IcmpError(error)) => {
+                let key = self.key(port, error.quad, error.segment);
+                let owner = self.steering.owner_of_flow(&key, self.id);
+                match owner == self.id {
+                    true => self.icmp_error(port, &key, &error, frame),
+                    false => self.hand_over(owner, port, frame),
+                }
+            }
+        }
+    }
+
+    /// A frame that is certainly ours.
+    pub(super) fn classify_owned(&mut self, now: Instant, port: PortId, frame: P::Buffer) {
+        match packet::parse(frame.bytes()) {
+            Err(reason) => self.counters.count(reason),
+            Ok(Packet::Other) => self.pass(port, frame),
+            Ok(Packet::Tcp(headers)) => {
+                let key = self.key(port, headers.quad, headers.segment);
+                self.segment(now, port, &key, &headers, frame);
+            }
+            Ok(Packet::IcmpError(error)) => {
+                let key = self.key(port, error.quad, error.segment);
+                self.icmp_error(port, &key, &error, frame);
+            }
+        }
+    }
+
+    fn key(&self, port: PortId, quad: Quad, vlans: Segment) -> FlowKey {
+        let pair = self.lines[usize::from(port.0)].pair;
+        FlowKey { quad, segment: Segment::new(pair, vlans.outer_vlan(), vlans.inner_vlan()) }
+    }
+
+    /// Untouched to the opposite port. What lies behind Ethernet header and tags has to fit the MTU.
+    fn pass(&mut self, port: PortId, frame: P::Buffer) {
+        let l3 = ethernet::link(frame.bytes()).map_or(ethernet::HEADER_LEN, |link| link.l3);
+        let datagram = frame.bytes().len().saturating_sub(l3);
+        self.forward(self.peer(port), datagram, frame);
+    }
+
+    fn hand_over(&mut self, owner: usize, port: PortId, frame: P::Buffer) {
+        let ring = self.neighbours.to.get_mut(owner).and_then(Option::as_mut);
+        match ring.map(|ring| ring.try_send(Handed { port, frame })) {
+            Some(Ok(())) => self.counters.count(Counter::HandedOver),
+            _ => self.counters.count(Counter::DropHandOverFull),
+        }
+    }
+
+    fn segment(&mut self, now: Instant, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
+        match self.table.find(key) {
+            Some((slot, direction)) => self.carry(now, port, slot, direction, headers, frame),
+            None => self.admit(now, port, key, headers, frame),
+        }
+    }
+}
+
+impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+    /// An ICMP error about a TCP segment: part of its flow when there is one, else it crosses untouched.
+    fn icmp_error(&mut self, port: PortId, key: &FlowKey, error: &IcmpError, frame: P::Buffer) {
+        match self.table.find(key) {
+            Some((slot, quoted)) => self.carry_icmp(port, slot, quoted, error, frame),
+            None => self.forward(self.peer(port), usize::from(error.end - error.l3), frame),
+        }
+    }
+}

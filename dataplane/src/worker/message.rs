@@ -1,0 +1,169 @@
+//! What a worker and the control core tell each other. A message owns what it carries.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use crate::flow::object::{Path, Record, Track};
+use crate::flow::quad::{Direction, FlowKey};
+use crate::flow::table::FlowRef;
+use crate::packet::{IcmpError, TcpHeaders};
+use crate::policy::Snapshot;
+use crate::port::PortId;
+use crate::wire::seq::Delta;
+
+/// Worker → control core.
+pub enum Event<B> {
+    /// A SYN has been suspended and is offered to a module.
+    Offered {
+        /// The new flow.
+        flow: FlowRef,
+        /// Its key, client → server.
+        key: FlowKey,
+        /// Port on which the SYN came in.
+        client_side: PortId,
+        /// Module that the rule names.
+        module: u16,
+        /// The SYN's headers.
+        headers: TcpHeaders,
+        /// A copy of the SYN; the worker keeps the verbatim one.
+        frame: B,
+    },
+    /// A segment of a suspended or participating flow; its checksum has been verified.
+    Segment {
+        /// The flow.
+        flow: FlowRef,
+        /// Which way it travels.
+        direction: Direction,
+        /// Its headers.
+        headers: TcpHeaders,
+        /// The frame.
+        frame: B,
+    },
+    /// An ICMP error that quotes a segment of a suspended or participating flow.
+    Icmp {
+        /// The flow.
+        flow: FlowRef,
+        /// Which way the *quoted* segment travelled.
+        quoted: Direction,
+        /// The error.
+        error: IcmpError,
+        /// The frame.
+        frame: B,
+    },
+    /// Order `Park` is in force: no segment of the flow comes up any more, all earlier ones have.
+    Parked {
+        /// The flow.
+        flow: FlowRef,
+    },
+    /// The answer to order `List`.
+    Listed(Box<Listing>),
+}
+
+/// Control core → worker. Orders are carried out one after the other.
+pub enum Order<B> {
+    /// Send a frame of the control core's own making.
+    Transmit {
+        /// Port that it leaves by.
+        port: PortId,
+        /// The frame, checksums filled in.
+        frame: B,
+    },
+    /// The module has decided `proxy`: the held SYN is given up, the flow participates.
+    Participate {
+        /// The flow.
+        flow: FlowRef,
+    },
+    /// The held SYN leaves verbatim and the flow passes by the worker from now on.
+    Release {
+        /// The flow.
+        flow: FlowRef,
+        /// `Bypassed` or `Monitored`.
+        path: Path,
+    },
+    /// Keep what comes for the flow, in order; answer with [`Event::Parked`].
+    Park {
+        /// The flow.
+        flow: FlowRef,
+    },
+    /// The merge is undone: what was parked goes up, in order, and the flow participates again.
+    Unpark {
+        /// The flow.
+        flow: FlowRef,
+    },
+    /// The flow is parked and drained: here is its connection object. Not in force before [`Order::Resume`].
+    Install {
+        /// The flow.
+        flow: FlowRef,
+        /// Δ1.
+        delta_c2s: Delta,
+        /// Δ2.
+        delta_s2c: Delta,
+        /// What each direction's sender has sent and acknowledged, in its own space.
+        track: [Track; 2],
+    },
+    /// A segment held by the control core goes through the object, as if it came now.
+    Replay {
+        /// The flow.
+        flow: FlowRef,
+        /// Which way it travels.
+        direction: Direction,
+        /// Its headers.
+        headers: TcpHeaders,
+        /// The frame.
+        frame: B,
+    },
+    /// What was parked goes through the object, in order; the flow is cut through.
+    Resume {
+        /// The flow.
+        flow: FlowRef,
+    },
+    /// Forget the flow and its held SYN.
+    Remove {
+        /// The flow.
+        flow: FlowRef,
+    },
+    /// Forget the flow, then take this frame as if it had just come in (a SYN that begins another connection).
+    Restart {
+        /// The flow.
+        flow: FlowRef,
+        /// Port on which the frame came in.
+        port: PortId,
+        /// The frame.
+        frame: B,
+    },
+    /// Rules for SYNs from now on; flows keep what they have.
+    Policy(Arc<Snapshot>),
+    /// Fill in the flows from the listing's cursor on and send it back as [`Event::Listed`].
+    List(Box<Listing>),
+}
+
+/// Flows that fit in one listing.
+pub const LISTING: usize = 64;
+
+/// A page of the flow table. The asker allocates it, so that the worker does not.
+pub struct Listing {
+    /// The asker's number for this question.
+    pub question: u64,
+    /// Slot to go on from; `None` when all have been listed.
+    pub cursor: Option<u32>,
+    /// The page.
+    pub flows: ArrayVec<ListedFlow, LISTING>,
+}
+
+/// One flow as the worker knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct ListedFlow {
+    /// Name.
+    pub flow: FlowRef,
+    /// Key, client → server.
+    pub key: FlowKey,
+    /// Path.
+    pub path: Path,
+    /// Δ1.
+    pub delta_c2s: Delta,
+    /// Δ2.
+    pub delta_s2c: Delta,
+    /// Counters.
+    pub record: Record,
+}

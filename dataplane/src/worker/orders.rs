@@ -1,0 +1,189 @@
+//! Phase: what the control core has ordered.
+
+use super::message::{Event, LISTING, ListedFlow, Listing, Order};
+use super::*;
+use crate::flow::object::{NONE, Path, Track};
+use crate::flow::quad::Direction;
+use crate::flow::state::TcpState;
+use crate::flow::table::FlowRef;
+use crate::packet::{self, Packet, TcpHeaders};
+use crate::wire::seq::Delta;
+
+/// Slots looked at for one page: a sparse table must not hold up the packets.
+const SLOTS_PER_PAGE: u32 = 4096;
+
+impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+    /// Carries out waiting orders, as long as an answer to each is certain to fit the event mailbox.
+    pub(super) fn carry_out_orders(&mut self, now: Instant) -> usize {
+        let budget = self.events.free().min(ORDERS_PER_ROUND);
+        for done in 0..budget {
+            let Some(order) = self.orders.try_receive() else { return done };
+            self.carry_out(now, order);
+        }
+        budget
+    }
+
+    fn carry_out(&mut self, now: Instant, order: Order<P::Buffer>) {
+        match order {
+            Order::Transmit { port, frame } => {
+                self.counters.count(Counter::Originated);
+                self.lines[usize::from(port.0)].send(frame, &mut self.counters);
+            }
+            Order::Policy(policy) => self.policy = policy,
+            Order::List(listing) => self.list(listing),
+            Order::Participate { flow } => self.on_flow(flow, Self::participate),
+            Order::Release { flow, path } => {
+                self.on_flow(flow, |worker, slot| worker.release(now, slot, path))
+            }
+            Order::Park { flow } => self.on_flow(flow, |worker, slot| {
+                worker.table.object_mut(slot).path = Path::Parked;
+                worker.answer(Event::Parked { flow });
+            }),
+            Order::Unpark { flow } => self.on_flow(flow, Self::unpark),
+            Order::Install { flow, delta_c2s, delta_s2c, track } => {
+                self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, track));
+            }
+            Order::Replay { flow, direction, headers, frame } => {
+                self.replay(now, flow, direction, &headers, frame);
+            }
+            Order::Resume { flow } => self.on_flow(flow, |worker, slot| worker.resume(now, slot)),
+            Order::Remove { flow } => self.on_flow(flow, Self::forget),
+            Order::Restart { flow, port, frame } => {
+                self.on_flow(flow, Self::forget);
+                self.classify_owned(now, port, frame);
+            }
+        }
+    }
+
+    /// Applies an order to a flow that still lives; the entry may have expired meanwhile.
+    fn on_flow(&mut self, flow: FlowRef, apply: impl FnOnce(&mut Self, u32)) {
+        match self.table.resolve(flow) {
+            Some(slot) => apply(self, slot),
+            None => self.counters.count(Counter::OrdersLate),
+        }
+    }
+
+    fn answer(&mut self, event: Event<P::Buffer>) {
+        // `carry_out_orders` has made sure of the room.
+        if self.events.try_send(event).is_err() {
+            self.counters.count(Counter::DropEventsFull);
+        }
+    }
+
+    fn participate(&mut self, slot: u32) {
+        let object = self.table.object_mut(slot);
+        if object.path == Path::Suspended {
+            object.path = Path::Participating;
+            let held = std::mem::replace(&mut object.held, NONE);
+            self.pending.release(held);
+            self.counters.count(Counter::FlowsProxied);
+        }
+    }
+
+    /// The held SYN leaves verbatim; the flow passes from now on.
+    fn release(&mut self, now: Instant, slot: u32, path: Path) {
+        let object = self.table.object_mut(slot);
+        if object.path != Path::Suspended {
+            return;
+        }
+        object.path = path;
+        let client_side = PortId(object.client_side);
+        let held = std::mem::replace(&mut object.held, NONE);
+        self.table.arm(slot, now + self.timeouts.opening);
+        self.counters.count(if path == Path::Monitored {
+            Counter::FlowsMonitored
+        } else {
+            Counter::FlowsBypassed
+        });
+        let frame = copy(&mut self.pool, self.pending.get(held));
+        self.pending.release(held);
+        match frame.map(|frame| (packet::parse(frame.bytes()), frame)) {
+            Some((Ok(Packet::Tcp(headers)), frame)) => {
+                self.observe(now, slot, Direction::ClientToServer, &headers);
+                self.forward(self.peer(client_side), usize::from(headers.end - headers.l3), frame);
+            }
+            _ => self.counters.count(Counter::BuffersExhausted),
+        }
+    }
+
+    fn unpark(&mut self, slot: u32) {
+        let object = self.table.object_mut(slot);
+        if object.path != Path::Parked {
+            return;
+        }
+        object.path = Path::Participating;
+        let mut head = std::mem::replace(&mut object.held, NONE);
+        while let Some(waiting) = self.parked.pop(&mut head) {
+            self.send_up(slot, waiting.direction, &waiting.headers, waiting.frame);
+        }
+    }
+
+    fn install(&mut self, slot: u32, delta_c2s: Delta, delta_s2c: Delta, track: [Track; 2]) {
+        let object = self.table.object_mut(slot);
+        (object.delta_c2s, object.delta_s2c, object.track) = (delta_c2s, delta_s2c, track);
+        object.tcp = TcpState::Established;
+    }
+
+    fn replay(
+        &mut self,
+        now: Instant,
+        flow: FlowRef,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        match self.table.resolve(flow) {
+            Some(slot) => {
+                self.counters.count(Counter::Replayed);
+                self.cut_through(now, slot, direction, headers, frame);
+            }
+            None => self.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    fn resume(&mut self, now: Instant, slot: u32) {
+        let object = self.table.object_mut(slot);
+        if object.path != Path::Parked {
+            return;
+        }
+        object.path = Path::CutThrough;
+        let mut head = std::mem::replace(&mut object.held, NONE);
+        let record = self.table.record_mut(slot);
+        record.merges = record.merges.saturating_add(1);
+        while let Some(waiting) = self.parked.pop(&mut head) {
+            self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);
+        }
+        let life = self.life_time(self.table.object(slot).tcp);
+        self.table.arm(slot, now + life);
+        self.counters.count(Counter::Merges);
+    }
+
+    fn list(&mut self, mut listing: Box<Listing>) {
+        let from = listing.cursor.take().unwrap_or(0);
+        let limit = from.saturating_add(SLOTS_PER_PAGE).min(self.table.capacity() as u32);
+        listing.cursor = (limit < self.table.capacity() as u32).then_some(limit);
+        for slot in self.table.occupied_from(from).take_while(|slot| *slot < limit) {
+            if listing.flows.len() == LISTING {
+                listing.cursor = Some(slot);
+                break;
+            }
+            let object = self.table.object(slot);
+            listing.flows.push(ListedFlow {
+                flow: self.table.flow_ref(slot),
+                key: self.table.key(slot),
+                path: object.path,
+                delta_c2s: object.delta_c2s,
+                delta_s2c: object.delta_s2c,
+                record: *self.table.record(slot),
+            });
+        }
+        self.answer(Event::Listed(listing));
+    }
+}
+
+/// A buffer with a copy of `bytes`.
+fn copy<L: Pool>(pool: &mut L, bytes: &[u8]) -> Option<L::Buffer> {
+    let mut frame = pool.take()?;
+    frame.extend(bytes.len())?.copy_from_slice(bytes);
+    Some(frame)
+}

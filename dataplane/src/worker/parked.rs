@@ -1,0 +1,137 @@
+//! Frames parked on a worker while a flow changes hands: per-flow lists through one fixed arena.
+
+use crate::flow::object::NONE;
+use crate::flow::quad::Direction;
+use crate::packet::TcpHeaders;
+
+/// A frame that waits for its flow's new path.
+pub struct Waiting<B> {
+    /// Which way it travels.
+    pub direction: Direction,
+    /// Its headers.
+    pub headers: TcpHeaders,
+    /// The frame.
+    pub frame: B,
+}
+
+struct Cell<B> {
+    waiting: Option<Waiting<B>>,
+    next: u32,
+    /// Of the list's first cell only: the last cell.
+    tail: u32,
+}
+
+/// All parked frames of a worker.
+pub struct Parked<B> {
+    cells: Box<[Cell<B>]>,
+    free: u32,
+    used: usize,
+}
+
+impl<B> Parked<B> {
+    /// Room for `capacity` frames, taken now.
+    pub fn new(capacity: usize) -> Self {
+        let cells: Box<[Cell<B>]> = (0..capacity as u32)
+            .map(|i| Cell {
+                waiting: None,
+                next: if i as usize + 1 == capacity { NONE } else { i + 1 },
+                tail: NONE,
+            })
+            .collect();
+        Parked { free: if capacity == 0 { NONE } else { 0 }, cells, used: 0 }
+    }
+
+    /// Frames parked.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Whether nothing is parked.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// The most frames that fit.
+    pub fn capacity(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Appends to the list that begins at `head` (`NONE`: an empty one); gives the frame back when there is no room.
+    pub fn push(&mut self, head: &mut u32, waiting: Waiting<B>) -> Result<(), Waiting<B>> {
+        let id = self.free;
+        if id == NONE {
+            return Err(waiting);
+        }
+        self.free = self.cells[id as usize].next;
+        self.cells[id as usize] = Cell { waiting: Some(waiting), next: NONE, tail: id };
+        self.used += 1;
+        if *head == NONE {
+            *head = id;
+        } else {
+            let tail = std::mem::replace(&mut self.cells[*head as usize].tail, id);
+            self.cells[tail as usize].next = id;
+        }
+        Ok(())
+    }
+
+    /// Takes the first of the list that begins at `head`.
+    pub fn pop(&mut self, head: &mut u32) -> Option<Waiting<B>> {
+        let id = *head;
+        let cell = self.cells.get_mut(id as usize)?;
+        let waiting = cell.waiting.take();
+        let (next, tail) = (cell.next, cell.tail);
+        cell.next = self.free;
+        self.free = id;
+        self.used -= 1;
+        *head = next;
+        if next != NONE {
+            self.cells[next as usize].tail = tail;
+        }
+        waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::quad::{Quad, Segment};
+    use crate::wire::{seq::Seq, tcp_flags::TcpFlags};
+
+    fn waiting(n: u32) -> Waiting<u32> {
+        let quad = Quad::between("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()).unwrap();
+        let headers = TcpHeaders {
+            quad,
+            segment: Segment(0),
+            l3: 14,
+            l4: 34,
+            payload: 54,
+            end: 54,
+            seq: Seq(n),
+            ack: Seq(0),
+            flags: TcpFlags::ACK,
+            window: 0,
+            first_fragment: false,
+        };
+        Waiting { direction: Direction::ClientToServer, headers, frame: n }
+    }
+
+    #[test]
+    fn lists_keep_their_order_and_the_arena_its_size() {
+        let mut parked = Parked::new(4);
+        let (mut one, mut two) = (NONE, NONE);
+        for round in 0..3 {
+            for n in 0..2 {
+                assert!(parked.push(&mut one, waiting(round + n)).is_ok());
+                assert!(parked.push(&mut two, waiting(100 + n)).is_ok());
+            }
+            assert_eq!(parked.push(&mut one, waiting(9)).map_err(|w| w.frame), Err(9));
+            assert_eq!(parked.pop(&mut one).map(|w| w.frame), Some(round));
+            assert!(parked.push(&mut one, waiting(50)).is_ok());
+            let rest: Vec<u32> = std::iter::from_fn(|| parked.pop(&mut one)).map(|w| w.frame).collect();
+            assert_eq!(rest, [round + 1, 50]);
+            let rest: Vec<u32> = std::iter::from_fn(|| parked.pop(&mut two)).map(|w| w.frame).collect();
+            assert_eq!(rest, [100, 101]);
+            assert!(parked.is_empty() && one == NONE && two == NONE);
+        }
+    }
+}

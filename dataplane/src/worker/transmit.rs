@@ -1,0 +1,63 @@
+//! One port as a worker sees it: its queue, its peer, and the frames that wait for it.
+
+use crate::buffer::Buffer;
+use crate::counters::Counter;
+use crate::port::{Burst, Port, PortId};
+
+use super::report::Counters;
+
+/// A port's queue pair with the worker's transmit backlog of one burst.
+pub struct Line<P: Port> {
+    port: P,
+    backlog: Burst<P::Buffer>,
+    /// The opposite port of the pair.
+    pub peer: PortId,
+    /// Index of the pair.
+    pub pair: u8,
+    /// The longest IP datagram that leaves here, bytes.
+    pub mtu: u16,
+}
+
+impl<P: Port> Line<P> {
+    /// `peer` is the opposite port of pair number `pair`; `mtu` is that of the pair, its smaller one.
+    pub fn new(port: P, peer: PortId, pair: u8, mtu: u16) -> Self {
+        Line { port, backlog: Burst::new(), peer, pair, mtu }
+    }
+
+    /// Receives into an empty burst.
+    pub fn receive(&mut self, burst: &mut Burst<P::Buffer>, counters: &mut Counters) -> usize {
+        let n = self.port.receive(burst);
+        if n > 0 {
+            counters.add(Counter::Received, n as u64);
+            counters.add(Counter::ReceivedBytes, burst.iter().map(|frame| frame.bytes().len() as u64).sum());
+        }
+        n
+    }
+
+    /// Queues a frame; a full backlog is sent first, and what the device then refuses makes this frame a named drop.
+    pub fn send(&mut self, frame: P::Buffer, counters: &mut Counters) {
+        if self.backlog.is_full() {
+            self.flush(counters);
+        }
+        if self.backlog.try_push(frame).is_err() {
+            counters.count(Counter::DropTransmitFull);
+        }
+    }
+
+    /// Gives the backlog to the device. What it refuses stays for the next round, in order.
+    pub fn flush(&mut self, counters: &mut Counters) {
+        if self.backlog.is_empty() {
+            return;
+        }
+        let bytes = |backlog: &Burst<P::Buffer>| backlog.iter().map(|f| f.bytes().len() as u64).sum::<u64>();
+        let before = bytes(&self.backlog);
+        let n = self.port.transmit(&mut self.backlog);
+        counters.add(Counter::Transmitted, n as u64);
+        counters.add(Counter::TransmittedBytes, before - bytes(&self.backlog));
+    }
+
+    /// The queue itself.
+    pub fn port(&self) -> &P {
+        &self.port
+    }
+}
