@@ -201,6 +201,7 @@ impl<B: Buffer> Block<B> {
         self.snd.wl1 = self.snd.wl1.max(seq);
         self.snd.field = field;
         self.snd.edge = ack.advance(window);
+        self.snd.max_edge = self.snd.max_edge.max(self.snd.edge);
         self.snd.max_window = self.snd.max_window.max(window);
     }
 

@@ -1,6 +1,4 @@
-//! The transmission control block of one leg, its user calls and what it tells about itself.
-
-use std::time::Duration;
+//! The transmission control block of one leg, how it begins, and what its user may call.
 
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
@@ -39,6 +37,8 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) nxt: Seq,
     /// The peer's right edge, SND.WL2 + SND.WND.
     pub(super) edge: Seq,
+    /// The highest that edge has been: what was sent before it, the peer may have taken.
+    pub(super) max_edge: Seq,
     /// SND.WL1.
     pub(super) wl1: Seq,
     /// MAX.SND.WND (RFC 5961 section 5.2).
@@ -153,6 +153,7 @@ impl<B: Buffer> Block<B> {
                 una: zero,
                 nxt: zero,
                 edge: zero,
+                max_edge: zero,
                 wl1: zero,
                 max_window: 0,
                 field: 0,
@@ -227,6 +228,7 @@ impl<B: Buffer> Block<B> {
     /// Takes the next bytes that the peer has sent.
     pub fn read(&mut self) -> Option<Chunk<B>> {
         let chunk = self.rcv.queue.pop();
+        self.out.more_room |= chunk.is_some();
         self.rcv.urgent = self.rcv.urgent.filter(|point| point.gt(self.rcv.queue.start()));
         chunk
     }
@@ -255,6 +257,9 @@ impl<B: Buffer> Block<B> {
 
     /// Drops everything and sends RST, if there is a peer that would otherwise believe in the connection.
     pub fn abort(&mut self) {
+        if self.state == State::Closed {
+            return;
+        }
         self.out = self.reset_on_abort();
         self.state = State::Closed;
         self.release();
@@ -303,6 +308,7 @@ impl<B: Buffer> Block<B> {
         self.snd.una = iss;
         self.snd.nxt = iss.advance(1);
         self.snd.edge = self.snd.nxt;
+        self.snd.max_edge = self.snd.nxt;
         let mut queue = Queue::new(self.snd.nxt, self.limits.max_chunks);
         while let Some(chunk) = self.snd.queue.pop() {
             queue.push(chunk);
@@ -316,8 +322,9 @@ impl<B: Buffer> Block<B> {
         self.rcv.nxt = irs.advance(1);
         self.rcv.edge = self.rcv.nxt;
         self.rcv.last_ack_sent = self.rcv.nxt;
-        self.rcv.queue = Queue::new(self.rcv.nxt, self.limits.max_chunks);
+        self.rcv.allowed = None;
         self.snd.wl1 = irs;
+        self.rcv.queue = Queue::new(self.rcv.nxt, self.limits.max_chunks);
     }
 
     /// Both SYNs are known: an option is in force when both carry it.
@@ -354,117 +361,5 @@ impl<B: Buffer> Block<B> {
     /// Bytes outstanding that the peer is not known to hold.
     pub(super) fn flight(&self) -> u32 {
         self.snd.una.distance_to(self.snd.nxt).saturating_sub(self.snd.scoreboard.bytes())
-    }
-
-    /// Bytes that may be written.
-    pub fn send_space(&self) -> u32 {
-        self.limits.send_buffer.saturating_sub(self.snd.queue.len())
-    }
-
-    /// Bytes in the send queue, sent or not.
-    pub fn queued(&self) -> u32 {
-        self.snd.queue.len()
-    }
-
-    /// Bytes that can be read.
-    pub fn readable(&self) -> u32 {
-        self.rcv.queue.len()
-    }
-
-    /// The state.
-    pub fn state(&self) -> State {
-        self.state
-    }
-
-    /// Our initial sequence number.
-    pub fn iss(&self) -> Seq {
-        self.iss
-    }
-
-    /// The peer's initial sequence number.
-    pub fn irs(&self) -> Seq {
-        self.irs
-    }
-
-    /// SND.UNA.
-    pub fn snd_una(&self) -> Seq {
-        self.snd.una
-    }
-
-    /// SND.NXT: after the highest number ever sent.
-    pub fn snd_nxt(&self) -> Seq {
-        self.snd.nxt
-    }
-
-    /// RCV.NXT.
-    pub fn rcv_nxt(&self) -> Seq {
-        self.rcv.nxt
-    }
-
-    /// Up to where the peer takes data: its last acceptable acknowledgment plus the window that came with it.
-    pub fn peer_right_edge(&self) -> Seq {
-        self.snd.edge
-    }
-
-    /// The peer's last window field, raw.
-    pub fn peer_window(&self) -> u16 {
-        self.snd.field
-    }
-
-    /// The highest right edge that the peer was ever offered.
-    pub fn offered_right_edge(&self) -> Seq {
-        self.rcv.edge
-    }
-
-    /// TS.Recent.
-    pub fn ts_recent(&self) -> Option<u32> {
-        self.ts.value()
-    }
-
-    /// Smoothed round-trip time, from our own transmit times.
-    pub fn srtt(&self) -> Option<Duration> {
-        self.rto.srtt()
-    }
-
-    /// The retransmission timeout in force, backoff included.
-    pub fn rto(&self) -> Duration {
-        self.rto.current()
-    }
-
-    /// What the peer's SYN or SYN-ACK promised.
-    pub fn peer_offer(&self) -> &Handshake {
-        &self.peer
-    }
-
-    /// What our SYN or SYN-ACK promised.
-    pub fn offer(&self) -> &Handshake {
-        &self.offer
-    }
-
-    /// The peer's FIN has been taken.
-    pub fn fin_received(&self) -> bool {
-        self.rcv.fin_taken
-    }
-
-    /// Ready to be merged (DESIGN section 5): open, all sent is acknowledged, no byte is held in any queue, and there is
-    /// no FIN in either direction.
-    pub fn is_drained(&self) -> bool {
-        self.state == State::Established
-            && self.snd.una == self.snd.nxt
-            && self.snd.queue.len() == 0
-            && self.rcv.queue.len() == 0
-            && self.rcv.reassembly.is_empty()
-            && self.rcv.fin.is_none()
-            && !self.snd.fin_queued
-    }
-
-    /// Bytes have come that lie behind a hole, or a FIN before its data.
-    pub fn has_gap(&self) -> bool {
-        !self.rcv.reassembly.is_empty() || self.rcv.fin.is_some() && !self.rcv.fin_taken
-    }
-
-    /// Why the last segment was not taken to its end, if it was not; for counters and tests.
-    pub fn last_stop(&self) -> Option<Stop> {
-        self.last_stop
     }
 }

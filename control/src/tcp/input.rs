@@ -166,10 +166,9 @@ impl<B: Buffer> Block<B> {
         if !self.is_acceptable(segment) {
             if !segment.flags.rst() {
                 self.answer_unacceptable(arrival);
+                self.take_ack_of_duplicate(arrival)?;
             }
-            if !self.repeats_acknowledged(segment) {
-                return Verdict::Break(Stop::OutsideWindow);
-            }
+            return Verdict::Break(Stop::OutsideWindow);
         }
         if let Some(ts) = segment.options.timestamps
             && self.timestamps
@@ -180,25 +179,29 @@ impl<B: Buffer> Block<B> {
         Verdict::Continue(())
     }
 
+    /// What was wholly taken before may still bring an ack, as in BSD. When both sides probe a closed window and take each
+    /// other's byte, neither has anything else to send, and each would drop what the other waits for.
+    fn take_ack_of_duplicate(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let segment = arrival.segment;
+        let one_window = u32::from(u16::MAX) << self.rcv.shift;
+        let old = segment.end().le(self.rcv.nxt) && segment.seq.distance_to(self.rcv.nxt) <= one_window;
+        if old && !segment.flags.syn() && self.state.is_synchronized() {
+            self.check_ack(arrival)?;
+        }
+        Verdict::Continue(())
+    }
+
     /// RFC 9293 table 6, with two widenings that every stack needs: a segment without length may stand at the right edge
-    /// itself (the peer has used up the window, and its data was lost or overtaken); and at a closed window the next
+    /// itself, unless it is a RST (the peer has used up the window, and its data was lost or overtaken); and at a closed window the next
     /// number is acceptable whatever comes with it, so that its ACK or RST counts.
     fn is_acceptable(&self, segment: &Segment) -> bool {
         let window = self.rcv.nxt.distance_to(self.rcv.edge);
         match (segment.sequence_len(), window) {
-            (0, window) => segment.seq.in_window(self.rcv.nxt, window + 1),
+            (0, window) if !segment.flags.rst() => segment.seq.in_window(self.rcv.nxt, window + 1),
+            (0, window) => segment.seq.in_window(self.rcv.nxt, window.max(1)),
             (_, 0) => segment.seq == self.rcv.nxt,
             _ => segment.seq.lt(self.rcv.edge) && segment.end().gt(self.rcv.nxt),
         }
-    }
-
-    /// All of it was taken before, but not before our last acknowledgment: a keep-alive, or a segment overtaken by later
-    /// data. RFC 9293 would forget its ACK and window with it; the update that reopens a window may be in there, so
-    /// that all stacks behind us count it, and so do we.
-    fn repeats_acknowledged(&self, segment: &Segment) -> bool {
-        let flags = segment.flags;
-        let end = segment.end();
-        !flags.rst() && !flags.syn() && end.ge(self.rcv.last_ack_sent) && end.le(self.rcv.nxt)
     }
 
     /// The peer is told where we are. An acknowledgment of sequence space that was repeated is never withheld; one of a

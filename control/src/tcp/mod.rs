@@ -10,6 +10,7 @@ mod ack;
 mod block;
 mod chunk;
 mod congestion;
+mod emit;
 mod events;
 mod handshake;
 mod input;
@@ -25,6 +26,7 @@ mod segment;
 mod state;
 mod timer;
 mod timestamps;
+mod view;
 mod window;
 
 #[cfg(test)]

@@ -4,12 +4,11 @@ use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
-use super::block::{Block, MAX_SHIFT};
+use super::block::Block;
 use super::congestion::Congestion;
 use super::recovery::Phase;
-use super::segment::{Payload, SegmentOut};
+use super::segment::SegmentOut;
 use super::state::State;
 
 /// What waits to be sent besides data.
@@ -21,6 +20,8 @@ pub(super) struct Outbox {
     pub(super) syn_sent: bool,
     /// An acknowledgment.
     pub(super) ack_now: bool,
+    /// There is more room than when the last window was sent: bytes were read, or the caller offers more.
+    pub(super) more_room: bool,
     /// A window probe.
     pub(super) probe: bool,
     /// A question for the peer's present window, without anything to send.
@@ -51,11 +52,11 @@ pub(super) struct Reset {
 
 /// A stretch of the send queue, and the FIN after it.
 #[derive(Debug, Clone, Copy)]
-struct Cut {
-    start: Seq,
-    len: u32,
-    fin: bool,
-    retransmission: bool,
+pub(super) struct Cut {
+    pub(super) start: Seq,
+    pub(super) len: u32,
+    pub(super) fin: bool,
+    pub(super) retransmission: bool,
 }
 
 impl<B: Buffer> Block<B> {
@@ -188,139 +189,8 @@ impl<B: Buffer> Block<B> {
     }
 
     /// Three blocks fit beside timestamps, four without (RFC 2018 section 3).
-    fn sack_blocks_to_send(&self) -> usize {
+    pub(super) fn sack_blocks_to_send(&self) -> usize {
         if self.sack { self.rcv.reassembly.reported().min(if self.timestamps { 3 } else { 4 }) } else { 0 }
-    }
-
-    fn transmit(&mut self, now: Instant, cut: Cut, ts_value: u32) -> SegmentOut {
-        let end = cut.start.advance(cut.len + u32::from(cut.fin));
-        if self.snd.una == self.snd.nxt {
-            self.timers.progress = now;
-        }
-        if cut.retransmission {
-            // Karn: an acknowledgment could be of either transmission.
-            self.snd.timed = None;
-        } else if self.snd.timed.is_none() {
-            self.snd.timed = Some((end, now));
-        }
-        self.snd.nxt = self.snd.nxt.max(end);
-        self.snd.fin_sent |= cut.fin;
-        self.snd.last_sent = now;
-        if self.timers.retransmit.is_none() {
-            let timeout = match self.timers.probes {
-                0 => self.rto.current(),
-                probes => self.rto.after(probes),
-            };
-            self.timers.retransmit = Some(now + timeout);
-        }
-        let mut flags = TcpFlags::ACK;
-        if cut.len > 0 && cut.start.advance(cut.len) == self.snd.queue.end() {
-            flags = flags | TcpFlags::PSH;
-        }
-        if cut.fin {
-            flags = flags | TcpFlags::FIN;
-        }
-        let mut segment = self.header(cut.start, flags, ts_value);
-        segment.payload.len = cut.len;
-        segment.retransmission = cut.retransmission;
-        segment
-    }
-
-    /// A segment that acknowledges everything taken so far.
-    fn header(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> SegmentOut {
-        let mut options = TcpOptions::default();
-        if self.timestamps {
-            options.timestamps = Some(Timestamps { value: ts_value, echo: self.ts.value().unwrap_or(0) });
-        }
-        if self.sack {
-            options.sack = self.rcv.reassembly.sack_blocks();
-            options.sack.truncate(self.sack_blocks_to_send());
-        }
-        let (flags, urgent) = match self.snd.urgent {
-            Some(point) if point.gt(seq) => {
-                (flags | TcpFlags::URG, seq.distance_to(point).min(u32::from(u16::MAX)) as u16)
-            }
-            _ => (flags, 0),
-        };
-        let (field, edge) = self.window_to_offer();
-        self.rcv.field = field;
-        self.rcv.edge = self.rcv.edge.max(edge);
-        self.rcv.last_ack_sent = self.rcv.nxt;
-        self.out.ack_now = false;
-        self.out.unacknowledged = 0;
-        self.timers.ack = None;
-        let payload = Payload { start: seq, len: 0 };
-        SegmentOut {
-            seq,
-            ack: self.rcv.nxt,
-            flags,
-            window: field,
-            urgent,
-            options,
-            payload,
-            retransmission: false,
-        }
-    }
-
-    fn syn_segment(&mut self, now: Instant, ts_value: u32) -> SegmentOut {
-        let retransmission = std::mem::replace(&mut self.out.syn_sent, true);
-        self.snd.timed = (!retransmission).then_some((self.snd.nxt, now));
-        self.snd.last_sent = now;
-        let (ack, flags) = match self.state {
-            State::SynSent => {
-                self.timers.retransmit = Some(now + self.rto.current());
-                (Seq(0), TcpFlags::SYN)
-            }
-            _ => (self.rcv.nxt, TcpFlags::SYN | TcpFlags::ACK),
-        };
-        let echo = if flags.ack() { self.ts.value().unwrap_or(0) } else { 0 };
-        let options = TcpOptions {
-            mss: self.offer.mss,
-            window_scale: self.offer.window_scale.map(|shift| shift.min(MAX_SHIFT)),
-            sack_permitted: self.offer.sack_permitted,
-            timestamps: self.offer.timestamps.then_some(Timestamps { value: ts_value, echo }),
-            ..TcpOptions::default()
-        };
-        SegmentOut {
-            seq: self.iss,
-            ack,
-            flags: flags | self.offer.ecn,
-            window: self.offer.window,
-            urgent: 0,
-            options,
-            payload: Payload { start: self.iss, len: 0 },
-            retransmission,
-        }
-    }
-
-    /// What `abort` sends: RFC 9293 section 3.10.5, with an acknowledgment wherever one is known, because a peer in
-    /// SYN-SENT believes no other RST.
-    pub(super) fn reset_on_abort(&self) -> Outbox {
-        let reset = match self.state {
-            State::Closed | State::TimeWait => None,
-            State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
-            State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
-            _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.rcv.nxt) }),
-        };
-        Outbox { reset, aborted: self.out.aborted || reset.is_some(), ..Outbox::default() }
-    }
-
-    /// SND.NXT, unless the peer's window ends before it.
-    fn sendable_number(&self) -> Seq {
-        self.snd.nxt.min(self.snd.edge).max(self.snd.una)
-    }
-
-    fn reset_segment(reset: Reset) -> SegmentOut {
-        SegmentOut {
-            seq: reset.seq,
-            ack: reset.ack.unwrap_or(Seq(0)),
-            flags: if reset.ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST },
-            window: 0,
-            urgent: 0,
-            options: TcpOptions::default(),
-            payload: Payload { start: reset.seq, len: 0 },
-            retransmission: false,
-        }
     }
 
     /// Asks the peer for its present window although nothing waits to be sent: somebody further back waits for it.

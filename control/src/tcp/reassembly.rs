@@ -104,7 +104,8 @@ impl<B: Buffer> Reassembly<B> {
 
     fn report(&mut self, seq: Seq) {
         let Some(range) = self.range_of(seq) else { return };
-        self.recent.retain(|r| !(range.left.le(*r) && r.lt(range.right)));
+        let first = self.edges(0).left;
+        self.recent.retain(|r| r.ge(first) && !(range.left.le(*r) && r.lt(range.right)));
         self.recent.truncate(3);
         self.recent.insert(0, seq);
     }

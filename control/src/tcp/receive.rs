@@ -102,10 +102,13 @@ impl<B: Buffer> Block<B> {
     /// before data that was already sent.
     fn note_fin(&mut self, arrival: &Arrival<'_>) {
         let segment = arrival.segment;
-        if !segment.flags.fin() || !self.state.takes_data() || self.rcv.fin.is_some() {
+        if !segment.flags.fin() || !self.state.takes_data() {
             return;
         }
         self.out.ack_now = true;
+        if self.rcv.fin.is_some() {
+            return;
+        }
         let fin = segment.seq.advance(segment.len);
         let after_data = self.rcv.reassembly.end().is_none_or(|end| end.le(fin));
         if fin.ge(self.rcv.nxt) && fin.le(self.rcv.edge) && after_data {

@@ -38,8 +38,12 @@ impl Recovery {
         }
     }
 
-    /// Everything outstanding is to be sent again, paced by the congestion window.
+    /// Everything outstanding is to be sent again, paced by the congestion window: fast recovery, which is not, ends.
     pub(super) fn resend_all(&mut self, una: Seq, nxt: Seq) {
+        if self.phase == Phase::Fast {
+            self.phase = Phase::Timeout;
+            self.inflation = 0;
+        }
         self.next = una;
         self.until = nxt;
     }

@@ -9,8 +9,9 @@ impl<B: Buffer> Block<B> {
     /// Lets the peer have `bytes_beyond_rcv_nxt` outstanding, counted from the present RCV.NXT until the next call.
     ///
     /// A right edge that was given stays accepted; less than that only means that it does not move. The receive buffer
-    /// limits it too. Without any call, the receive buffer alone decides.
+    /// limits it too. It counts from the moment on that the peer's SYN is known. Without any call, the receive buffer alone decides.
     pub fn set_offer(&mut self, bytes_beyond_rcv_nxt: u32) {
+        self.out.more_room = true;
         self.rcv.allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(1 << 30)));
     }
 
@@ -52,10 +53,10 @@ impl<B: Buffer> Block<B> {
         self.rcv.field == 0 || self.rcv.nxt.distance_to(self.rcv.edge) >> self.rcv.shift == 0
     }
 
-    /// Whether the window alone is worth a segment: a reopening always; otherwise two segments' worth or half of the
+    /// Whether room made since the last segment is worth one of its own: a reopening always; otherwise two segments' worth or half of the
     /// buffer, or one segment's worth when the peer could not send a full one.
     pub(super) fn window_update_due(&self) -> bool {
-        if !self.state.takes_data() {
+        if !self.out.more_room || !self.state.takes_data() {
             return false;
         }
         let (field, edge) = self.window_to_offer();

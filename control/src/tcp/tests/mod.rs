@@ -1,1 +1,37 @@
 //! Dialogues and properties of the stack.
+
+mod closing;
+mod data;
+mod dialogue;
+mod handshake;
+mod loss;
+mod property;
+mod receiving;
+mod resets;
+mod windows;
+
+use dataplane::buffer::Buffer;
+
+/// A frame on the heap.
+#[derive(Debug)]
+pub(super) struct VecBuffer(pub(super) Vec<u8>);
+
+impl Buffer for VecBuffer {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn extend(&mut self, n: usize) -> Option<&mut [u8]> {
+        let start = self.0.len();
+        self.0.resize(start + n, 0);
+        Some(&mut self.0[start..])
+    }
+}

@@ -1,0 +1,148 @@
+//! How a segment that goes out is put together, and what sending it means to the block.
+
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
+
+use super::block::{Block, MAX_SHIFT};
+use super::output::{Cut, Outbox, Reset};
+use super::segment::{Payload, SegmentOut};
+use super::state::State;
+
+impl<B: Buffer> Block<B> {
+    pub(super) fn transmit(&mut self, now: Instant, cut: Cut, ts_value: u32) -> SegmentOut {
+        let end = cut.start.advance(cut.len + u32::from(cut.fin));
+        if self.snd.una == self.snd.nxt {
+            self.timers.progress = now;
+            // Whatever runs is a wait for the window, no timeout of this segment.
+            self.timers.retransmit = None;
+        }
+        if cut.retransmission {
+            // Karn: an acknowledgment could be of either transmission.
+            self.snd.timed = None;
+        } else if self.snd.timed.is_none() {
+            self.snd.timed = Some((end, now));
+        }
+        self.snd.nxt = self.snd.nxt.max(end);
+        self.snd.fin_sent |= cut.fin;
+        self.snd.last_sent = now;
+        if self.timers.retransmit.is_none() {
+            let timeout = match self.timers.probes {
+                0 => self.rto.current(),
+                probes => self.rto.after(probes),
+            };
+            self.timers.retransmit = Some(now + timeout);
+        }
+        let mut flags = TcpFlags::ACK;
+        if cut.len > 0 && cut.start.advance(cut.len) == self.snd.queue.end() {
+            flags = flags | TcpFlags::PSH;
+        }
+        if cut.fin {
+            flags = flags | TcpFlags::FIN;
+        }
+        let mut segment = self.header(cut.start, flags, ts_value);
+        segment.payload.len = cut.len;
+        segment.retransmission = cut.retransmission;
+        segment
+    }
+
+    /// A segment that acknowledges everything taken so far.
+    pub(super) fn header(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> SegmentOut {
+        let mut options = TcpOptions::default();
+        if self.timestamps {
+            options.timestamps = Some(Timestamps { value: ts_value, echo: self.ts.value().unwrap_or(0) });
+        }
+        if self.sack {
+            options.sack = self.rcv.reassembly.sack_blocks();
+            options.sack.truncate(self.sack_blocks_to_send());
+        }
+        let (flags, urgent) = match self.snd.urgent {
+            Some(point) if point.gt(seq) => {
+                (flags | TcpFlags::URG, seq.distance_to(point).min(u32::from(u16::MAX)) as u16)
+            }
+            _ => (flags, 0),
+        };
+        let (field, edge) = self.window_to_offer();
+        self.rcv.field = field;
+        self.rcv.edge = self.rcv.edge.max(edge);
+        self.rcv.last_ack_sent = self.rcv.nxt;
+        self.out.ack_now = false;
+        self.out.more_room = false;
+        self.out.unacknowledged = 0;
+        self.timers.ack = None;
+        let payload = Payload { start: seq, len: 0 };
+        SegmentOut {
+            seq,
+            ack: self.rcv.nxt,
+            flags,
+            window: field,
+            urgent,
+            options,
+            payload,
+            retransmission: false,
+        }
+    }
+
+    pub(super) fn syn_segment(&mut self, now: Instant, ts_value: u32) -> SegmentOut {
+        let retransmission = std::mem::replace(&mut self.out.syn_sent, true);
+        self.snd.timed = (!retransmission).then_some((self.snd.nxt, now));
+        self.snd.last_sent = now;
+        let (ack, flags) = match self.state {
+            State::SynSent => {
+                self.timers.retransmit = Some(now + self.rto.current());
+                (Seq(0), TcpFlags::SYN)
+            }
+            _ => (self.rcv.nxt, TcpFlags::SYN | TcpFlags::ACK),
+        };
+        let echo = if flags.ack() { self.ts.value().unwrap_or(0) } else { 0 };
+        let options = TcpOptions {
+            mss: self.offer.mss,
+            window_scale: self.offer.window_scale.map(|shift| shift.min(MAX_SHIFT)),
+            sack_permitted: self.offer.sack_permitted,
+            timestamps: self.offer.timestamps.then_some(Timestamps { value: ts_value, echo }),
+            ..TcpOptions::default()
+        };
+        SegmentOut {
+            seq: self.iss,
+            ack,
+            flags: flags | self.offer.ecn,
+            window: self.offer.window,
+            urgent: 0,
+            options,
+            payload: Payload { start: self.iss, len: 0 },
+            retransmission,
+        }
+    }
+
+    /// What `abort` sends: RFC 9293 section 3.10.5, with an acknowledgment wherever one is known, because a peer in
+    /// SYN-SENT believes no other RST.
+    pub(super) fn reset_on_abort(&self) -> Outbox {
+        let reset = match self.state {
+            State::Closed | State::TimeWait => None,
+            State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
+            State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
+            _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.rcv.nxt) }),
+        };
+        Outbox { reset, aborted: self.out.aborted || reset.is_some(), ..Outbox::default() }
+    }
+
+    /// SND.NXT, unless the peer has never had room for as much (a probe is out): it would not look at the ACK.
+    pub(super) fn sendable_number(&self) -> Seq {
+        self.snd.nxt.min(self.snd.max_edge).max(self.snd.una)
+    }
+
+    pub(super) fn reset_segment(reset: Reset) -> SegmentOut {
+        SegmentOut {
+            seq: reset.seq,
+            ack: reset.ack.unwrap_or(Seq(0)),
+            flags: if reset.ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST },
+            window: 0,
+            urgent: 0,
+            options: TcpOptions::default(),
+            payload: Payload { start: reset.seq, len: 0 },
+            retransmission: false,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a block tells about itself.
+
+use std::time::Duration;
+
+use dataplane::buffer::Buffer;
+use dataplane::wire::seq::Seq;
+
+use super::block::Block;
+use super::input::Stop;
+use super::segment::Handshake;
+use super::state::State;
+
+impl<B: Buffer> Block<B> {
+    /// Bytes that may be written.
+    pub fn send_space(&self) -> u32 {
+        self.limits.send_buffer.saturating_sub(self.snd.queue.len())
+    }
+
+    /// Bytes in the send queue, sent or not.
+    pub fn queued(&self) -> u32 {
+        self.snd.queue.len()
+    }
+
+    /// Bytes that can be read.
+    pub fn readable(&self) -> u32 {
+        self.rcv.queue.len()
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Our initial sequence number.
+    pub fn iss(&self) -> Seq {
+        self.iss
+    }
+
+    /// The peer's initial sequence number.
+    pub fn irs(&self) -> Seq {
+        self.irs
+    }
+
+    /// SND.UNA.
+    pub fn snd_una(&self) -> Seq {
+        self.snd.una
+    }
+
+    /// SND.NXT: after the highest number ever sent.
+    pub fn snd_nxt(&self) -> Seq {
+        self.snd.nxt
+    }
+
+    /// RCV.NXT.
+    pub fn rcv_nxt(&self) -> Seq {
+        self.rcv.nxt
+    }
+
+    /// Up to where the peer takes data: its last acceptable acknowledgment plus the window that came with it.
+    pub fn peer_right_edge(&self) -> Seq {
+        self.snd.edge
+    }
+
+    /// The peer's last window field, raw.
+    pub fn peer_window(&self) -> u16 {
+        self.snd.field
+    }
+
+    /// The highest right edge that the peer was ever offered.
+    pub fn offered_right_edge(&self) -> Seq {
+        self.rcv.edge
+    }
+
+    /// TS.Recent.
+    pub fn ts_recent(&self) -> Option<u32> {
+        self.ts.value()
+    }
+
+    /// Smoothed round-trip time, from our own transmit times.
+    pub fn srtt(&self) -> Option<Duration> {
+        self.rto.srtt()
+    }
+
+    /// The retransmission timeout in force, backoff included.
+    pub fn rto(&self) -> Duration {
+        self.rto.current()
+    }
+
+    /// What the peer's SYN or SYN-ACK promised.
+    pub fn peer_offer(&self) -> &Handshake {
+        &self.peer
+    }
+
+    /// What our SYN or SYN-ACK promised.
+    pub fn offer(&self) -> &Handshake {
+        &self.offer
+    }
+
+    /// The peer's FIN has been taken.
+    pub fn fin_received(&self) -> bool {
+        self.rcv.fin_taken
+    }
+
+    /// Ready to be merged (DESIGN section 5): open, all sent is acknowledged, no byte is held in any queue, and there is
+    /// no FIN in either direction.
+    pub fn is_drained(&self) -> bool {
+        self.state == State::Established
+            && self.snd.una == self.snd.nxt
+            && self.snd.queue.len() == 0
+            && self.rcv.queue.len() == 0
+            && self.rcv.reassembly.is_empty()
+            && self.rcv.fin.is_none()
+            && !self.snd.fin_queued
+    }
+
+    /// Bytes have come that lie behind a hole, or a FIN before its data.
+    pub fn has_gap(&self) -> bool {
+        !self.rcv.reassembly.is_empty() || self.rcv.fin.is_some() && !self.rcv.fin_taken
+    }
+
+    /// Why the last segment was not taken to its end, if it was not; for counters and tests.
+    pub fn last_stop(&self) -> Option<Stop> {
+        self.last_stop
+    }
+}
