@@ -44,13 +44,13 @@ pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> 
     let shut_down = eal.shutdown();
     let ended = outcome?;
     ended.print_counters();
-    let (lost, ours) = (in_use.saturating_sub(ended.kept), total - ended.kept);
-    if ended.kept > 0 {
-        // The EAL cannot be cleaned up under them; the system takes everything back when the process ends.
-        info!("{} buffers stay with AF_XDP until the process has ended", ended.kept);
-    } else {
-        shut_down?;
+    // The EAL cannot be cleaned up under what AF_XDP keeps; the system takes that back when the process ends.
+    let kept = in_use.min(ended.kept);
+    match kept {
+        0 => shut_down?,
+        _ => info!("{kept} buffers stay with AF_XDP until the process has ended"),
     }
+    let (lost, ours) = (in_use - kept, total - kept);
     println!("buffers: {} of {ours} returned", ours - lost);
     if lost > 0 {
         bail!("{lost} packet buffers did not come back to their pool; please report this");
@@ -60,7 +60,7 @@ pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> 
 
 /// What is left when all threads have ended.
 struct Ended {
-    /// Buffers that devices keep.
+    /// The most buffers that devices keep.
     kept: usize,
     reports: Vec<Arc<Report>>,
 }

@@ -181,9 +181,14 @@ impl<L: Pool> Connection<L> {
 
     /// After every event: what became ready is done, and what the legs want to say goes out.
     fn settle(&mut self, cx: &mut Context<'_, L>) {
-        if self.phase == Phase::Relaying {
-            self.pump(cx);
-            self.begin_merge_if_due(cx);
+        match self.phase {
+            // What a server acknowledged at once may send is limited like everything it sends later.
+            Phase::Answered => self.offer_windows(),
+            Phase::Relaying => {
+                self.pump(cx);
+                self.begin_merge_if_due(cx);
+            }
+            _ => {}
         }
         self.emit(cx);
         self.park_if_drained(cx);
@@ -209,17 +214,17 @@ impl<L: Pool> Connection<L> {
     }
 
     /// The legs of the endpoints that send and receive in `direction`.
-    fn legs(&mut self, direction: Direction) -> Option<(&mut Leg<L::Buffer>, &mut Leg<L::Buffer>)> {
+    fn legs(&mut self, direction: Direction) -> Option<[&mut Leg<L::Buffer>; 2]> {
         let server = self.server.as_mut()?;
         Some(match direction {
-            Direction::ClientToServer => (&mut self.client, server),
-            Direction::ServerToClient => (server, &mut self.client),
+            Direction::ClientToServer => [&mut self.client, server],
+            Direction::ServerToClient => [server, &mut self.client],
         })
     }
 
     /// Segments that we make look like the last one of the endpoint that they speak for.
     fn learn(&mut self, direction: Direction, headers: &TcpHeaders, frame: &L::Buffer) {
-        if let Some((_, to)) = self.legs(direction) {
+        if let Some([_, to]) = self.legs(direction) {
             to.learn(frame, headers);
         } else if direction == Direction::ServerToClient {
             self.client.learn(frame, headers);

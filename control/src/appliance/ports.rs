@@ -27,11 +27,11 @@ pub(super) struct Opened {
     pub(super) steering: Steering,
     /// By port, the MTU of its pair.
     pub(super) mtu: Vec<u16>,
-    /// Buffers that devices keep beyond their closing, until the process ends.
+    /// The most buffers that devices keep beyond their closing, until the process ends.
     pub(super) kept: usize,
 }
 
-/// The AF_XDP driver never gives back what it has put into its fill ring.
+/// The AF_XDP driver never gives back what is in its fill ring, and not all of what is in its transmit ring.
 const KEEPS_BUFFERS: &str = "net_af_xdp";
 
 pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::Result<Opened> {
@@ -49,7 +49,7 @@ pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::
         let open = Port::open(eal, port.device.as_str(), &settings, pool)
             .with_context(|| format!("port {:?} (device {})", port.name, port.device.as_str()))?;
         if open.port.info()?.driver == KEEPS_BUFFERS {
-            kept += pool.in_use() - before;
+            kept += pool.in_use() - before + usize::from(config.limits.transmit_ring) * workers;
         }
         started.push(open);
     }

@@ -75,35 +75,26 @@ impl Threads {
         let meshes = Neighbours::mesh(lines.len(), NEIGHBOUR_RING);
         let mailbox_size = config.limits.mailbox as usize;
         for (id, (lines, neighbours)) in lines.into_iter().zip(meshes).enumerate() {
-            let (event_sender, events) = mailbox(mailbox_size);
-            let (orders, order_receiver) = mailbox(mailbox_size);
-            links.push(WorkerLink { events, orders });
-            let parts = worker::Parts {
-                id,
-                lines,
-                pool: DpdkPool::new(pool.clone()),
-                limits: worker_limits(config),
-                timeouts: worker_timeouts(config),
-                hash: KeyedHash::new(random_key()),
-                steering: steering.clone(),
-                neighbours,
-                events: event_sender,
-                orders: order_receiver,
-                policy: Arc::clone(&policy),
-                heartbeat: Arc::clone(&heartbeat),
-                report: Arc::clone(&threads.worker_reports[id]),
-            };
-            threads.spawn(
-                format!("worker-{id}"),
-                config.cores.workers[id],
+            let (events, event_receiver) = mailbox(mailbox_size);
+            let (order_sender, orders) = mailbox(mailbox_size);
+            links.push(WorkerLink { events: event_receiver, orders: order_sender });
+            threads.spawn_worker(
                 config,
                 eal,
-                move |idler, stop| {
-                    let mut worker = Worker::new(parts);
-                    while !stop.load(Ordering::Relaxed) {
-                        idler.after_round(worker.poll(clock.now()));
-                    }
-                    worker.report();
+                worker::Parts {
+                    id,
+                    lines,
+                    pool: DpdkPool::new(pool.clone()),
+                    limits: worker_limits(config),
+                    timeouts: worker_timeouts(config),
+                    hash: KeyedHash::new(random_key()),
+                    steering: steering.clone(),
+                    neighbours,
+                    events,
+                    orders,
+                    policy: Arc::clone(&policy),
+                    heartbeat: Arc::clone(&heartbeat),
+                    report: Arc::clone(&threads.worker_reports[id]),
                 },
             )?;
         }
@@ -115,15 +106,42 @@ impl Threads {
             heartbeat,
             report: Arc::clone(&threads.control_report),
         };
-        threads.spawn("control".into(), config.cores.control, config, eal, move |idler, stop| {
+        threads.spawn_control(config, eal, parts, asked)?;
+        Ok(threads)
+    }
+
+    fn spawn_worker(
+        &mut self,
+        config: &Config,
+        eal: &EalHandle,
+        parts: worker::Parts<DpdkPort, DpdkPool>,
+    ) -> anyhow::Result<()> {
+        let (id, clock) = (parts.id, self.clock);
+        self.spawn(format!("worker-{id}"), config.cores.workers[id], config, eal, move |idler, stop| {
+            let mut worker = Worker::new(parts);
+            while !stop.load(Ordering::Relaxed) {
+                idler.after_round(worker.poll(clock.now()));
+            }
+            worker.report();
+        })
+    }
+
+    fn spawn_control(
+        &mut self,
+        config: &Config,
+        eal: &EalHandle,
+        parts: core::Parts<DpdkPool>,
+        asked: crossbeam::channel::Receiver<Query>,
+    ) -> anyhow::Result<()> {
+        let clock = self.clock;
+        self.spawn("control".into(), config.cores.control, config, eal, move |idler, stop| {
             let mut core = Core::new(parts);
             while !stop.load(Ordering::Relaxed) {
                 let asked = asked.try_recv().map(|query| core.ask(query)).is_ok();
                 idler.after_round(core.poll(clock.now()) + usize::from(asked));
             }
             core.report();
-        })?;
-        Ok(threads)
+        })
     }
 
     /// Starts a thread that pins itself, becomes an lcore, and runs `body` with its idle policy and the stop flag.

@@ -73,7 +73,7 @@ impl<L: Pool> Connection<L> {
             return self.finish(cx);
         }
         if events.contains(Events::PROBED)
-            && let Some((_, to)) = self.legs(direction)
+            && let Some([_, to]) = self.legs(direction)
             && to.block.queued() == 0
         {
             // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
@@ -104,13 +104,19 @@ impl<L: Pool> Connection<L> {
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
             self.pump_direction(cx, direction);
             self.close_behind_data(direction);
-            self.offer_window(direction);
         }
+        self.offer_windows();
+    }
+
+    /// Renews what both senders may send.
+    pub(super) fn offer_windows(&mut self) {
+        self.offer_window(Direction::ClientToServer);
+        self.offer_window(Direction::ServerToClient);
     }
 
     fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
         loop {
-            let Some((from, to)) = self.legs(direction) else { return };
+            let Some([from, to]) = self.legs(direction) else { return };
             if to.block.send_space() == 0 {
                 return;
             }
@@ -121,7 +127,7 @@ impl<L: Pool> Connection<L> {
                 Edit::Pass => chunk,
                 Edit::Replace(bytes) => Chunk::owned(bytes),
             };
-            if let Some((_, to)) = self.legs(direction) {
+            if let Some([_, to]) = self.legs(direction) {
                 to.block.write(chunk);
             }
             self.take_step(cx, step);
@@ -131,7 +137,7 @@ impl<L: Pool> Connection<L> {
     /// A FIN goes on behind the last byte before it.
     fn close_behind_data(&mut self, direction: Direction) {
         let closed = self.closed[direction.index()];
-        let Some((from, to)) = self.legs(direction) else { return };
+        let Some([from, to]) = self.legs(direction) else { return };
         if !closed && from.block.fin_received() && from.block.readable() == 0 {
             to.block.close();
             self.closed[direction.index()] = true;
@@ -142,7 +148,7 @@ impl<L: Pool> Connection<L> {
     /// never beyond the right edge that the opposite receiver has offered (DESIGN section 5).
     fn offer_window(&mut self, direction: Direction) {
         let may_merge = self.proxying.is_some_and(|proxying| !proxying.never_merges);
-        let Some((from, to)) = self.legs(direction) else { return };
+        let Some([from, to]) = self.legs(direction) else { return };
         let unread = from.block.readable();
         let mut offer = to.block.send_space().saturating_sub(unread);
         if may_merge {
@@ -181,7 +187,7 @@ impl<L: Pool> Connection<L> {
         error: &IcmpError,
         frame: L::Buffer,
     ) {
-        let Some((_, to)) = self.legs(quoted) else { return };
+        let Some([_, to]) = self.legs(quoted) else { return };
         let in_flight = to.block.snd_una().distance_to(to.block.snd_nxt());
         if !error.seq.in_window(to.block.snd_una(), in_flight.max(1)) {
             return cx.counters.count(Counter::DropForgedIcmp);

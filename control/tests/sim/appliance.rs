@@ -10,10 +10,12 @@ use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Isn, Module, ServerAck};
+use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Direction, Quad};
+use dataplane::packet::{Packet, parse};
 use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::port::{Burst, Port, PortId};
@@ -43,7 +45,6 @@ pub struct Appliance {
     refused: [Burst<SimBuffer>; 2],
     lanes: Vec<Lane>,
     core: Core<SimPool>,
-    spread: usize,
     busy: bool,
     now: Instant,
 }
@@ -104,10 +105,11 @@ impl Appliance {
         });
         let ports = [client, server];
         let now = Instant::ZERO;
-        Appliance { ports, refused: Default::default(), lanes, core, spread: 0, busy: false, now }
+        Appliance { ports, refused: Default::default(), lanes, core, busy: false, now }
     }
 
-    /// What the device does: every frame to some worker's queue, never to the right one on purpose.
+    /// What a device without symmetric RSS does: each direction of a flow to some worker's queue, never to the right one
+    /// on purpose, and always to the same.
     fn spread_received(&mut self) -> usize {
         let mut work = 0;
         for side in 0..2 {
@@ -115,8 +117,11 @@ impl Appliance {
             while self.ports[side].receive(&mut burst) > 0 {
                 work += burst.len();
                 for frame in burst.drain(..) {
-                    self.spread = (self.spread + 1) % self.lanes.len();
-                    self.lanes[self.spread].queues[side].deliver(frame);
+                    let lane = match parse(frame.bytes()) {
+                        Ok(Packet::Tcp(headers)) => usize::from(headers.quad.client_port) + side,
+                        _ => 0,
+                    };
+                    self.lanes[lane % self.lanes.len()].queues[side].deliver(frame);
                 }
             }
         }

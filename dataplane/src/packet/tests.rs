@@ -1,3 +1,5 @@
+//! The parser against frames built by hand, cut short at every length and flipped at every byte.
+
 use std::net::SocketAddr;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Frames built from templates, read back by the parser.
+
 use super::*;
 use crate::packet::{self, Packet};
 use crate::wire::seq::Seq;

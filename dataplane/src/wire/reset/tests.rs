@@ -1,3 +1,5 @@
+//! The RST that a segment becomes, against RFC 9293 section 3.10.7.1.
+
 use super::*;
 use crate::flow::quad::Quad;
 use crate::packet::{self, Packet};

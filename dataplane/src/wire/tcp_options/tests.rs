@@ -1,3 +1,5 @@
+//! TCP options read, written and edited in place.
+
 use proptest::prelude::*;
 
 use super::*;
