@@ -228,6 +228,11 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         &self.table
     }
 
+    /// The queue of port `index`, for a generator that has to be told something.
+    pub fn port_mut(&mut self, index: usize) -> &mut P {
+        self.lines[index].port_mut()
+    }
+
     /// Where the worker's queues are, for statistics and checks.
     pub fn lines(&self) -> &[Line<P>] {
         &self.lines

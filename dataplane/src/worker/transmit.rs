@@ -60,4 +60,9 @@ impl<P: Port> Line<P> {
     pub fn port(&self) -> &P {
         &self.port
     }
+
+    /// The queue itself.
+    pub fn port_mut(&mut self) -> &mut P {
+        &mut self.port
+    }
 }
