@@ -1,9 +1,11 @@
 //! One flow on the control core: from its held SYN to its merge or its end.
 //!
 //! `partial` holds the client until module and server have spoken (seed 000), `relay` moves bytes between the legs
-//! (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent.
+//! (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent, `life` ends
+//! what nobody else ends.
 
 mod leg;
+mod life;
 mod merge;
 mod partial;
 mod relay;
@@ -18,7 +20,6 @@ use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::port::PortId;
-use dataplane::worker::message::Order;
 
 use crate::core::context::Context;
 use crate::module::{Proxying, Session};
@@ -48,6 +49,11 @@ pub enum Phase {
     },
     /// Drained; the worker has been ordered to park.
     Parking,
+    /// Ended by RST, which may have been lost or not believed: what still comes is answered with another.
+    Ended {
+        /// When the flow is forgotten.
+        until: Instant,
+    },
     /// Over. The control core forgets the flow.
     Done,
 }
@@ -72,9 +78,16 @@ pub struct Connection<L: Pool> {
     server: Option<Leg<L::Buffer>>,
     /// FIN of the sender of each direction has been passed on.
     closed: [bool; 2],
+    /// By how much a module has lengthened each direction, modulo 2^32.
+    edited: [i32; 2],
     merge_wanted: bool,
-    merge_not_before: Instant,
+    /// An undone merge is not tried again before.
+    merge_retry: Option<Instant>,
     merge_attempts: u32,
+    /// When an endpoint was heard last.
+    heard: Instant,
+    /// When the flow ends if nothing happens until then.
+    expires: Instant,
     held: VecDeque<Held<L::Buffer>>,
 }
 
@@ -124,11 +137,14 @@ impl<L: Pool> Connection<L> {
             return cx.counters.count(Counter::DropTcpOptions);
         };
         cx.counters.count(Counter::Terminated);
+        self.heard = cx.now;
         self.learn(direction, headers, &frame);
         match self.phase {
             Phase::Refused { .. } => self.refuse_again(cx, &segment),
             Phase::Connecting | Phase::Answered => self.on_handshake(cx, direction, &segment, headers, frame),
-            Phase::Relaying => self.on_relayed(cx, direction, &segment, headers, frame),
+            Phase::Relaying | Phase::Ended { .. } => {
+                self.on_relayed(cx, direction, &segment, headers, frame);
+            }
             Phase::Draining { .. } | Phase::Parking => {
                 self.on_merging(cx, direction, &segment, headers, frame);
             }
@@ -140,8 +156,8 @@ impl<L: Pool> Connection<L> {
     /// A timer of either leg, or of the phase, may be due.
     pub fn on_timer(&mut self, cx: &mut Context<'_, L>) {
         match self.phase {
-            Phase::Refused { until } if until <= cx.now => self.finish(cx),
-            Phase::Refused { .. } | Phase::Done => {}
+            _ if self.expires <= cx.now => self.expire(cx),
+            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Done => {}
             Phase::Draining { deadline } if deadline <= cx.now => self.undo_merge(cx),
             _ => self.on_leg_timers(cx),
         }
@@ -151,14 +167,13 @@ impl<L: Pool> Connection<L> {
     /// When [`Connection::on_timer`] has to be called next.
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
-            Phase::Refused { until } => Some(until),
             Phase::Draining { deadline } => Some(deadline),
-            Phase::Relaying if self.merge_wanted => Some(self.merge_not_before),
+            Phase::Relaying => self.merge_retry,
             _ => None,
         };
         let legs = [Some(&self.client), self.server.as_ref()];
         let blocks = legs.into_iter().flatten().filter_map(|leg| leg.block.deadline());
-        phase.into_iter().chain(blocks).min()
+        phase.into_iter().chain(blocks).chain([self.expires]).min()
     }
 
     /// An ICMP error about a segment of this flow that travelled in direction `quoted`.
@@ -173,7 +188,9 @@ impl<L: Pool> Connection<L> {
             Phase::Connecting if quoted == Direction::ClientToServer => {
                 self.network_refuses(cx, error, frame)
             }
-            Phase::Refused { .. } | Phase::Done => {}
+            // Nothing of ours has travelled that way.
+            Phase::Connecting => cx.counters.count(Counter::DropForgedIcmp),
+            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Done => {}
             _ => self.on_icmp_established(cx, quoted, error, frame),
         }
         self.settle(cx);
@@ -185,13 +202,15 @@ impl<L: Pool> Connection<L> {
             // What a server acknowledged at once may send is limited like everything it sends later.
             Phase::Answered => self.offer_windows(),
             Phase::Relaying => {
-                self.pump(cx);
+                self.pump();
                 self.begin_merge_if_due(cx);
             }
             _ => {}
         }
         self.emit(cx);
+        self.end_if_over(cx);
         self.park_if_drained(cx);
+        self.renew_life(cx);
     }
 
     fn on_leg_timers(&mut self, cx: &mut Context<'_, L>) {
@@ -236,25 +255,13 @@ impl<L: Pool> Connection<L> {
         let server_ts = self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0);
         self.client.emit(cx, server_ts);
         let unvalidated = self.phase == Phase::Answered;
-        if let Some(server) = &mut self.server
+        if let Some(server) = &mut self.server {
             // What a server says before the client is validated is taken and not acknowledged: should the client's ACK
             // be lost, nothing but the server's repetition would bring the handshake on.
-            && !(unvalidated && server.block.rcv_nxt() != server.block.irs().advance(1))
-        {
-            server.emit(cx, client_ts);
-        }
-        let over = |leg: &Leg<L::Buffer>| leg.block.state() == State::Closed;
-        let relayed = matches!(self.phase, Phase::Relaying | Phase::Connecting | Phase::Answered);
-        if relayed && over(&self.client) && self.server.as_ref().is_none_or(over) {
-            self.finish(cx);
-        }
-    }
-
-    /// The worker forgets the flow, and so does the control core.
-    fn finish(&mut self, cx: &mut Context<'_, L>) {
-        if self.phase != Phase::Done {
-            self.phase = Phase::Done;
-            cx.outbox.order(Order::Remove { flow: self.flow });
+            let has_spoken = server.block.rcv_nxt() != server.block.irs().advance(1);
+            if !(unvalidated && has_spoken) || server.block.state() == State::Closed {
+                server.emit(cx, client_ts);
+            }
         }
     }
 

@@ -114,6 +114,8 @@ counters! {
     FlowsPassedFull = "flows_passed_full",
     /// Flows forgotten after their linger or idle time.
     FlowsExpired = "flows_expired",
+    /// Handshakes that the client never completed after it was answered.
+    HandshakesAbandoned = "handshakes_abandoned",
     /// Merges completed.
     Merges = "merges",
     /// Merges undone because the drain took too long.

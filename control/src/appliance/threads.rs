@@ -240,6 +240,8 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         held_per_flow: HELD_PER_FLOW.min(config.limits.held_packets as usize),
         drain: config.timeouts.drain,
         refused: config.timeouts.linger,
+        idle_established: config.timeouts.idle_established,
+        half_closed: config.timeouts.half_closed,
         isn_key: IsnKey::new(random_key()),
         peers: config.ports.iter().map(|port| PortId(port.peer as u8)).collect(),
         mtu: mtu.to_vec(),

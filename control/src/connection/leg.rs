@@ -7,7 +7,7 @@ use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp::TcpRepr;
 
 use crate::core::context::Context;
-use crate::tcp::{Block, Chunk, Segment};
+use crate::tcp::{Block, Chunk, Segment, State};
 
 /// A leg.
 pub(super) struct Leg<B: Buffer> {
@@ -24,9 +24,10 @@ impl<B: Buffer> Leg<B> {
         self.template = FrameTemplate::learn(frame.bytes(), headers);
     }
 
-    /// Sends all that the TCB wants sent, as far as the way to the worker has room.
+    /// Sends all that the TCB wants sent, as far as the way to the worker has room. The RST of a closed TCB goes in any
+    /// case: there is only one, and nothing would repeat it.
     pub(super) fn emit<L: Pool<Buffer = B>>(&mut self, cx: &mut Context<'_, L>, ts_value: u32) {
-        while cx.can_transmit() {
+        while cx.can_transmit() || self.block.state() == State::Closed {
             let Some(out) = self.block.poll(cx.now, ts_value) else { break };
             let tcp = TcpRepr {
                 seq: out.seq,

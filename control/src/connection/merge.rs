@@ -31,7 +31,12 @@ const MAX_DOUBLINGS: u32 = 7;
 impl<L: Pool> Connection<L> {
     /// Starts draining when the module has said so and both legs are in a state that can be merged.
     pub(super) fn begin_merge_if_due(&mut self, cx: &mut Context<'_, L>) {
-        if !self.merge_wanted || cx.now < self.merge_not_before || !self.can_drain() {
+        if !self.merge_wanted || self.merge_retry.is_some_and(|at| cx.now < at) {
+            return;
+        }
+        // From here on every event is an occasion; one that never comes (a FIN was first) needs no timer.
+        self.merge_retry = None;
+        if !self.can_drain() {
             return;
         }
         let Some(server) = self.server.as_mut() else { return };
@@ -120,7 +125,7 @@ impl<L: Pool> Connection<L> {
                 seq: to.block.snd_nxt(),
                 ack: to.block.rcv_nxt(),
                 flags: TcpFlags::ACK,
-                window: opposite.block.peer_window(),
+                window: opposite.block.peer_window_left(),
                 urgent: 0,
                 options: TcpOptions { timestamps, ..TcpOptions::default() },
             };
@@ -132,7 +137,7 @@ impl<L: Pool> Connection<L> {
     pub(super) fn undo_merge(&mut self, cx: &mut Context<'_, L>) {
         cx.counters.count(Counter::MergesUndone);
         self.phase = Phase::Relaying;
-        self.merge_not_before = cx.now + MERGE_RETRY * (1 << self.merge_attempts.min(MAX_DOUBLINGS));
+        self.merge_retry = Some(cx.now + MERGE_RETRY * (1 << self.merge_attempts.min(MAX_DOUBLINGS)));
         self.merge_attempts += 1;
         for Held { direction, headers, frame } in std::mem::take(&mut self.held) {
             if let Some(segment) = read_segment(frame.bytes(), &headers) {

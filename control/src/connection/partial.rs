@@ -9,6 +9,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::port::PortId;
 use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
@@ -17,8 +18,7 @@ use super::leg::{Leg, read_segment, split_payload};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Decision, Isn, Module, PartialConnection, Proxying, ServerAck};
-use crate::tcp::Block;
-use crate::tcp::{Events, Handshake, Segment};
+use crate::tcp::{Block, Events, Handshake, Segment, State};
 
 /// A SYN that a worker has suspended.
 pub struct Offer<B> {
@@ -64,6 +64,7 @@ impl<L: Pool> Connection<L> {
                 let mut refused = Self::suspended(cx, offer, &syn);
                 refused.phase = Phase::Refused { until: cx.now + cx.settings.refused };
                 refused.refuse_again(cx, &syn);
+                refused.renew_life(cx);
                 Some(refused)
             }
             Decision::Drop => {
@@ -97,9 +98,12 @@ impl<L: Pool> Connection<L> {
             client: Leg { block, template, port: offer.client_side },
             server: None,
             closed: [false; 2],
+            edited: [0; 2],
             merge_wanted: false,
-            merge_not_before: cx.now,
+            merge_retry: None,
             merge_attempts: 0,
+            heard: cx.now,
+            expires: cx.now,
             held: Default::default(),
         }
     }
@@ -122,7 +126,7 @@ impl<L: Pool> Connection<L> {
         connection.server = Some(Leg { block, template, port: connection.server_side(cx) });
         connection.session = Some(module.session(&offer.key));
         connection.proxying = Some(proxying);
-        connection.emit(cx);
+        connection.settle(cx);
         connection
     }
 
@@ -148,6 +152,9 @@ impl<L: Pool> Connection<L> {
             if events.contains(Events::NEW_SYN) || events.contains(Events::BARE_ACK_TO_SYN) {
                 return self.pass_across(cx, direction, frame);
             }
+            if direction == Direction::ServerToClient && self.is_bare_ack_before_confirmation(segment) {
+                return self.pass_across(cx, direction, frame);
+            }
         }
         if direction == Direction::ServerToClient && self.phase == Phase::Answered && repeats {
             // The server, acknowledged at once, repeats what it greets with: the client's ACK must have been lost, and
@@ -158,6 +165,13 @@ impl<L: Pool> Connection<L> {
             cx.counters.count(Counter::SynAbsorbed);
         }
         self.on_leg_events(cx, direction, events);
+    }
+
+    /// A server whose SYN-ACK nobody has acknowledged has nothing to say but to a SYN with another number, which we have
+    /// passed on to it: that what it expects is another one. A client that begins anew answers that with RST.
+    fn is_bare_ack_before_confirmation(&self, segment: &Segment) -> bool {
+        let unconfirmed = self.server.as_ref().is_some_and(|leg| leg.block.state() == State::Answered);
+        unconfirmed && segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst()
     }
 
     /// What the handshake of a leg has come to.
@@ -189,7 +203,7 @@ impl<L: Pool> Connection<L> {
         if proxying.server_ack == ServerAck::AtOnce {
             server.block.confirm(cx.now);
         }
-        self.phase = Phase::Answered;
+        self.await_client(cx);
         cx.outbox.order(Order::Participate { flow: self.flow });
     }
 
@@ -202,7 +216,7 @@ impl<L: Pool> Connection<L> {
         self.phase = Phase::Relaying;
         if let Some(session) = &mut self.session {
             let step = session.established();
-            self.take_step(cx, step);
+            self.take_step(step);
         }
     }
 
@@ -212,7 +226,7 @@ impl<L: Pool> Connection<L> {
             // Same quad, same numbers: the server's own answer is exactly what the client would have got.
             cx.forward(self.client_side, frame);
         } else {
-            self.reset_client(cx);
+            self.reset_client(cx, self.client.block.irs().advance(1));
         }
         self.finish(cx);
     }
@@ -221,21 +235,18 @@ impl<L: Pool> Connection<L> {
         self.proxying.is_some_and(|proxying| proxying.isn == Isn::Mirror)
     }
 
-    /// RST that refuses the client's SYN (RFC 9293 section 3.10.7.1).
-    fn reset_client(&mut self, cx: &mut Context<'_, L>) {
-        let reset = TcpRepr {
-            ack: self.client.block.irs().advance(1),
-            flags: TcpFlags::RST | TcpFlags::ACK,
-            ..TcpRepr::default()
-        };
+    /// RST that refuses a SYN of the client which ends at `ack` (RFC 9293 section 3.10.7.1).
+    fn reset_client(&mut self, cx: &mut Context<'_, L>, ack: Seq) {
+        let reset = TcpRepr { ack, flags: TcpFlags::RST | TcpFlags::ACK, ..TcpRepr::default() };
         cx.transmit(self.client.port, &self.client.template, &reset, 0, |_| {});
     }
 
-    /// The module's rejection, at first and for every repeated SYN.
+    /// The module's rejection, at first and for every SYN after it, whatever its number: a client that tries again at once
+    /// from the same port is refused as well.
     pub(super) fn refuse_again(&mut self, cx: &mut Context<'_, L>, segment: &Segment) {
         if segment.flags.syn() && !segment.flags.ack() {
             cx.counters.count(Counter::DropModule);
-            self.reset_client(cx);
+            self.reset_client(cx, segment.end());
         }
     }
 
@@ -253,7 +264,7 @@ impl<L: Pool> Connection<L> {
         if error.seq != server.block.iss() {
             return cx.counters.count(Counter::DropForgedIcmp);
         }
-        let own = dataplane::wire::seq::Delta::between(server.block.iss(), self.client.block.irs());
+        let own = Delta::between(server.block.iss(), self.client.block.irs());
         if !own.is_zero() {
             let deltas = dataplane::rewrite::delta::Deltas { own, other: Default::default() };
             dataplane::rewrite::icmp::restore_quoted(frame.bytes_mut(), error, deltas);
@@ -264,7 +275,7 @@ impl<L: Pool> Connection<L> {
 
     /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and
     /// the bare ACK by which a server answers it. With numbers of our own the ends could not make sense of it.
-    fn pass_across(&mut self, cx: &mut Context<'_, L>, direction: Direction, frame: L::Buffer) {
+    pub(super) fn pass_across(&mut self, cx: &mut Context<'_, L>, direction: Direction, frame: L::Buffer) {
         if !self.is_mirrored() {
             return cx.counters.count(Counter::DropForeignHandshake);
         }

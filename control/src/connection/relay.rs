@@ -4,6 +4,9 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
+use dataplane::rewrite::delta::Deltas;
+use dataplane::rewrite::icmp::restore_quoted;
+use dataplane::wire::seq::Delta;
 use dataplane::worker::message::Order;
 
 use super::leg::split_payload;
@@ -23,6 +26,9 @@ const HEADERS_V6: u32 = 60;
 const LEAST_MTU_V4: u32 = 68;
 const LEAST_MTU_V6: u32 = 1280;
 
+/// Both legs use the same numbers.
+const NO_DELTAS: Deltas = Deltas { own: Delta::ZERO, other: Delta::ZERO };
+
 impl<L: Pool> Connection<L> {
     /// A segment of an established leg.
     pub(super) fn on_relayed(
@@ -37,24 +43,26 @@ impl<L: Pool> Connection<L> {
         let (chunk, frame) = split_payload(frame, headers, cx.scarce);
         let events = leg.block.on_segment(cx.now, segment, chunk);
         if events.contains(Events::NEW_SYN) {
-            if let Some(frame) = frame.filter(|_| direction == Direction::ClientToServer) {
-                self.on_new_syn(cx, frame);
+            if let Some(frame) = frame {
+                self.on_new_syn(cx, direction, frame);
             }
             return;
         }
         self.on_leg_events(cx, direction, events);
     }
 
-    /// A SYN of the client on a quad in use. When the connection is over it begins another one; when not, the server
-    /// has to say what it thinks of it, as it would without us.
-    fn on_new_syn(&mut self, cx: &mut Context<'_, L>, frame: L::Buffer) {
-        if self.is_over() {
-            self.phase = Phase::Done;
-            cx.outbox.order(Order::Restart { flow: self.flow, port: self.client_side, frame });
-        } else {
-            let port = self.server_side(cx);
-            cx.forward(port, frame);
+    /// A SYN on a quad in use. When the connection is over it begins another one, whichever end it comes from; when not,
+    /// the opposite end has to say what it thinks of it, as it would without us.
+    fn on_new_syn(&mut self, cx: &mut Context<'_, L>, direction: Direction, frame: L::Buffer) {
+        if !self.is_over() {
+            return self.pass_across(cx, direction, frame);
         }
+        let port = match direction {
+            Direction::ClientToServer => self.client_side,
+            Direction::ServerToClient => self.server_side(cx),
+        };
+        self.phase = Phase::Done;
+        cx.outbox.order(Order::Restart { flow: self.flow, port, frame });
     }
 
     /// Both FINs have been passed on and acknowledged; the legs only linger.
@@ -91,18 +99,14 @@ impl<L: Pool> Connection<L> {
     fn end_other_leg(&mut self, direction: Direction) {
         match direction {
             Direction::ServerToClient => self.client.block.abort(),
-            Direction::ClientToServer => {
-                if let Some(server) = &mut self.server {
-                    server.block.abort();
-                }
-            }
+            Direction::ClientToServer => self.end_server_leg(),
         }
     }
 
     /// Moves what can be moved in both directions and renews what each sender may send.
-    pub(super) fn pump(&mut self, cx: &mut Context<'_, L>) {
+    pub(super) fn pump(&mut self) {
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
-            self.pump_direction(cx, direction);
+            self.pump_direction(direction);
             self.close_behind_data(direction);
         }
         self.offer_windows();
@@ -114,10 +118,11 @@ impl<L: Pool> Connection<L> {
         self.offer_window(Direction::ServerToClient);
     }
 
-    fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
+    fn pump_direction(&mut self, direction: Direction) {
         loop {
             let Some([from, to]) = self.legs(direction) else { return };
-            if to.block.send_space() == 0 {
+            // A receiver that is gone is sent nothing, and a module is shown nothing that will not be sent.
+            if to.block.send_space() == 0 || to.block.state() == State::Closed {
                 return;
             }
             let Some(chunk) = from.block.read() else { return };
@@ -125,12 +130,17 @@ impl<L: Pool> Connection<L> {
             let (edit, step) = session.data(direction, chunk.bytes());
             let chunk = match edit {
                 Edit::Pass => chunk,
-                Edit::Replace(bytes) => Chunk::owned(bytes),
+                Edit::Replace(bytes) => {
+                    let longer = (bytes.len() as i32).wrapping_sub(chunk.len() as i32);
+                    let edited = &mut self.edited[direction.index()];
+                    *edited = edited.wrapping_add(longer);
+                    Chunk::owned(bytes)
+                }
             };
             if let Some([_, to]) = self.legs(direction) {
                 to.block.write(chunk);
             }
-            self.take_step(cx, step);
+            self.take_step(step);
         }
     }
 
@@ -160,21 +170,13 @@ impl<L: Pool> Connection<L> {
     }
 
     /// What the session wants next.
-    pub(super) fn take_step(&mut self, cx: &mut Context<'_, L>, step: Step) {
+    pub(super) fn take_step(&mut self, step: Step) {
         match step {
             Step::Relay => {}
             Step::Merge => {
-                if !self.merge_wanted {
-                    self.merge_wanted = true;
-                    self.merge_not_before = cx.now;
-                }
+                self.merge_wanted = true;
             }
-            Step::Reset => {
-                self.client.block.abort();
-                if let Some(server) = &mut self.server {
-                    server.block.abort();
-                }
-            }
+            Step::Reset => self.reset_both_legs(),
         }
     }
 
@@ -185,11 +187,12 @@ impl<L: Pool> Connection<L> {
         cx: &mut Context<'_, L>,
         quoted: Direction,
         error: &IcmpError,
-        frame: L::Buffer,
+        mut frame: L::Buffer,
     ) {
         let Some([_, to]) = self.legs(quoted) else { return };
+        // SND.NXT itself is what an acknowledgment without data carries.
         let in_flight = to.block.snd_una().distance_to(to.block.snd_nxt());
-        if !error.seq.in_window(to.block.snd_una(), in_flight.max(1)) {
+        if !error.seq.in_window(to.block.snd_una(), in_flight + 1) {
             return cx.counters.count(Counter::DropForgedIcmp);
         }
         match path_mtu(frame.bytes(), error) {
@@ -199,9 +202,25 @@ impl<L: Pool> Connection<L> {
                     Direction::ClientToServer => self.client_side,
                     Direction::ServerToClient => self.server_side(cx),
                 };
+                let deltas = self.numbers_of(quoted);
+                if !deltas.are_zero() {
+                    restore_quoted(frame.bytes_mut(), error, deltas);
+                }
                 cx.forward(port, frame);
             }
         }
+    }
+
+    /// What lies between the numbers of the legs, for a segment that travels in `direction`.
+    fn numbers_of(&mut self, direction: Direction) -> Deltas {
+        let edited = |direction: Direction| self.edited[direction.index()];
+        let edited = [edited(direction), edited(direction.reverse())];
+        let Some([from, to]) = self.legs(direction) else { return NO_DELTAS };
+        let (own, other) = (
+            Delta::between(to.block.iss(), from.block.irs()),
+            Delta::between(from.block.iss(), to.block.irs()),
+        );
+        Deltas { own: Delta(own.0.wrapping_add(edited[0])), other: Delta(other.0.wrapping_add(edited[1])) }
     }
 }
 

@@ -31,6 +31,10 @@ pub struct Settings {
     pub drain: Duration,
     /// How long a rejected SYN's answer is remembered.
     pub refused: Duration,
+    /// How long a flow lives of which nobody is heard.
+    pub idle_established: Duration,
+    /// The same once an endpoint has closed.
+    pub half_closed: Duration,
     /// Key of the ISNs that are ours.
     pub isn_key: IsnKey,
     /// By port: its opposite.

@@ -66,6 +66,17 @@ impl<B: Buffer> Block<B> {
         self.snd.field
     }
 
+    /// What is left of the peer's window behind SND.NXT, as a segment says it: scaled, whatever the field was that it came
+    /// in. That of a SYN-ACK is not.
+    pub fn peer_window_left(&self) -> u16 {
+        (self.snd.nxt.distance_to(self.snd.edge) >> self.snd.shift).min(u32::from(u16::MAX)) as u16
+    }
+
+    /// The user has aborted it: a RST has been sent, and what still comes is answered with another.
+    pub fn was_aborted(&self) -> bool {
+        self.out.aborted
+    }
+
     /// The highest right edge that the peer was ever offered.
     pub fn offered_right_edge(&self) -> Seq {
         self.rcv.edge

@@ -261,6 +261,8 @@ fn settings(rng: &mut Rng) -> Settings {
         held_per_flow: 128,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        idle_established: Duration::from_secs(3600),
+        half_closed: Duration::from_secs(600),
         isn_key: IsnKey::new(key(rng)),
         peers: vec![SERVER, CLIENT],
         mtu: vec![1500, 1500],

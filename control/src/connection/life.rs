@@ -1,0 +1,104 @@
+//! How a flow ends: in order, by RST, or because nothing happens any more (DESIGN invariant 6: no place is taken for ever).
+
+use dataplane::buffer::Pool;
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+use dataplane::worker::message::Order;
+
+use super::leg::Leg;
+use super::{Connection, Phase};
+use crate::core::context::Context;
+use crate::tcp::State;
+
+impl<L: Pool> Connection<L> {
+    /// After every event: how long the flow may live without another one.
+    pub(super) fn renew_life(&mut self, cx: &Context<'_, L>) {
+        self.expires = match self.phase {
+            Phase::Refused { until } | Phase::Ended { until } => until,
+            // The SYN's own timer ends this one first.
+            Phase::Connecting => self.heard + cx.settings.idle_established,
+            // Set when the client was answered; a server that repeats its SYN-ACK keeps nobody alive.
+            Phase::Answered => self.expires,
+            _ if self.is_half_closed() => self.heard + cx.settings.half_closed,
+            _ => self.heard + cx.settings.idle_established,
+        };
+    }
+
+    /// From now on the client has so long to complete its handshake.
+    pub(super) fn await_client(&mut self, cx: &Context<'_, L>) {
+        self.phase = Phase::Answered;
+        self.expires = cx.now + cx.settings.leg.syn_timeout;
+    }
+
+    fn is_half_closed(&self) -> bool {
+        self.client.block.fin_received() || self.server.as_ref().is_some_and(|leg| leg.block.fin_received())
+    }
+
+    /// The flow has lived as long as it may.
+    pub(super) fn expire(&mut self, cx: &mut Context<'_, L>) {
+        match self.phase {
+            Phase::Done => {}
+            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Connecting => self.finish(cx),
+            Phase::Answered => {
+                // The server may believe in a connection; a client that was never validated hears nothing.
+                cx.counters.count(Counter::HandshakesAbandoned);
+                self.end_server_leg();
+                self.emit(cx);
+                self.finish(cx);
+            }
+            Phase::Relaying | Phase::Draining { .. } | Phase::Parking => {
+                cx.counters.count(Counter::FlowsExpired);
+                self.reset_both_legs();
+            }
+        }
+    }
+
+    /// Both endpoints get a RST.
+    pub(super) fn reset_both_legs(&mut self) {
+        self.client.block.abort();
+        self.end_server_leg();
+    }
+
+    pub(super) fn end_server_leg(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.block.abort();
+        }
+    }
+
+    /// Both legs are closed. One that we have reset stays a while, to answer a peer that has not heard or not believed.
+    pub(super) fn end_if_over(&mut self, cx: &mut Context<'_, L>) {
+        let is_closed = |leg: &Leg<L::Buffer>| leg.block.state() == State::Closed;
+        if !is_closed(&self.client) || !self.server.as_ref().is_none_or(is_closed) {
+            return;
+        }
+        match self.phase {
+            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Done => {}
+            Phase::Answered | Phase::Relaying if self.was_reset() => {
+                self.linger(cx.now + cx.settings.leg.linger)
+            }
+            _ => self.finish(cx),
+        }
+    }
+
+    fn was_reset(&self) -> bool {
+        let legs = [Some(&self.client), self.server.as_ref()];
+        legs.into_iter().flatten().any(|leg| leg.block.was_aborted())
+    }
+
+    /// Stays to answer with RST, and keeps no byte that nobody will read.
+    fn linger(&mut self, until: Instant) {
+        self.phase = Phase::Ended { until };
+        self.session = None;
+        for leg in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+            while leg.block.read().is_some() {}
+        }
+    }
+
+    /// The worker forgets the flow, and so does the control core.
+    pub(super) fn finish(&mut self, cx: &mut Context<'_, L>) {
+        if self.phase != Phase::Done {
+            self.phase = Phase::Done;
+            cx.outbox.order(Order::Remove { flow: self.flow });
+        }
+    }
+}

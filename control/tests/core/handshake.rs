@@ -1,0 +1,137 @@
+//! Delayed acceptance: who hears what, and in which order (DESIGN section 4, seed 000).
+
+use std::time::Duration;
+
+use control::module::relay::{MergeWhen, Relay};
+use control::module::{Decision, Isn, ServerAck};
+use dataplane::counters::Counter;
+use dataplane::wire::tcp_flags::TcpFlags;
+
+use crate::rig::*;
+
+#[test]
+fn the_server_answers_first_and_is_acknowledged_last() {
+    let mut rig = Rig::new(relay(MergeWhen::FirstResponse));
+    assert_eq!(script(&rig.offer(syn(C))), [">S S 1000:0 0"]);
+    assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), ["participate", ">C S. 5000:1001 0"]);
+    assert_eq!(script(&rig.client(ack(C + 1, S + 1), b"")), [">S . 1001:5001 0"]);
+}
+
+#[test]
+fn at_once_the_server_is_acknowledged_with_its_answer() {
+    let mut rig =
+        Rig::new(Relay { merge: MergeWhen::Never, server_ack: ServerAck::AtOnce, isn: Isn::Mirror });
+    rig.offer(syn(C));
+    let said = script(&rig.server(syn_ack(S, C + 1), b""));
+    assert_eq!(said, ["participate", ">C S. 5000:1001 0", ">S . 1001:5001 0"]);
+    // A client that is reset now ends the server's connection, also when the server has spoken since.
+    assert!(rig.server(ack(S + 1, C + 1), b"220").is_empty());
+    assert_eq!(script(&rig.client(rst(C + 1), b"")), [">S R. 1001:5004 0"]);
+}
+
+#[test]
+fn drop_bypass_and_monitor_leave_nothing_behind() {
+    for (decision, expected) in [
+        (Decision::Drop, "remove"),
+        (Decision::Bypass, "release Bypassed"),
+        (Decision::Monitor, "release Monitored"),
+    ] {
+        let mut rig = Rig::deciding(decision);
+        assert_eq!(script(&rig.offer(syn(C))), [expected]);
+        rig.assert_gone();
+    }
+}
+
+#[test]
+fn a_rejection_refuses_whatever_syn_comes_until_it_is_forgotten() {
+    let mut rig = Rig::deciding(Decision::Reject);
+    assert_eq!(script(&rig.offer(syn(C))), [">C R. 0:1001 0"]);
+    assert_eq!(script(&rig.client(syn(C), b"")), [">C R. 0:1001 0"]);
+    assert_eq!(script(&rig.client(syn(C + 700), b"")), [">C R. 0:1701 0"], "another attempt, another number");
+    assert!(rig.client(rst(C + 1), b"").is_empty(), "a RST is never answered");
+    assert_eq!(script(&rig.wait(Duration::from_secs(11))), ["remove"]);
+    rig.assert_gone();
+}
+
+#[test]
+fn the_servers_refusal_is_the_clients() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    let refusal = tcp(TcpFlags::RST | TcpFlags::ACK, 0, C + 1);
+    assert_eq!(script(&rig.server(refusal, b"")), [">C R. 0:1001 0", "remove"]);
+    rig.assert_gone();
+}
+
+#[test]
+fn with_keyed_numbers_the_refusal_is_about_the_clients_own() {
+    let mut rig =
+        Rig::new(Relay { merge: MergeWhen::Never, server_ack: ServerAck::AfterClient, isn: Isn::Keyed });
+    let said = rig.offer(syn(C));
+    let [Said::Tcp(SERVER, sent, _)] = &said[..] else { panic!("{said:?}") };
+    assert_ne!(sent.seq.0, C);
+    let refusal = tcp(TcpFlags::RST | TcpFlags::ACK, 0, sent.seq.0.wrapping_add(1));
+    assert_eq!(script(&rig.server(refusal, b"")), [">C R. 0:1001 0", "remove"]);
+}
+
+#[test]
+fn the_networks_refusal_counts_with_the_number_of_our_syn_only() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    assert!(rig.icmp(C2S, 3, 1, C + 1).is_empty());
+    assert!(rig.icmp(S2C, 3, 1, 0).is_empty(), "nothing has gone to the client");
+    assert_eq!(rig.count(Counter::DropForgedIcmp), 2);
+    assert_eq!(script(&rig.icmp(C2S, 3, 1, C)), [">C icmp", "remove"]);
+    rig.assert_gone();
+}
+
+#[test]
+fn silence_is_answered_with_silence() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    let said = script(&rig.wait(Duration::from_secs(80)));
+    assert_eq!(said.last().map(String::as_str), Some("remove"));
+    assert!(said[..said.len() - 1].iter().all(|line| line == ">S S 1000:0 0"), "{said:?}");
+    rig.assert_gone();
+}
+
+#[test]
+fn a_client_that_is_held_may_give_up_with_the_right_number() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    assert!(rig.client(rst(C), b"").is_empty());
+    assert_eq!(script(&rig.client(rst(C + 1), b"")), [">S R 1001:0 0", "remove"]);
+    rig.assert_gone();
+}
+
+#[test]
+fn a_server_that_takes_its_answer_back_resets_the_client() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    rig.server(syn_ack(S, C + 1), b"");
+    assert_eq!(script(&rig.server(rst(S + 1), b"")), [">C R. 5001:1001 0"]);
+    assert_eq!(script(&rig.wait(Duration::from_secs(11))), ["remove"]);
+    rig.assert_gone();
+}
+
+#[test]
+fn a_client_that_never_acknowledges_is_given_up_and_hears_nothing() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    rig.server(syn_ack(S, C + 1), b"");
+    rig.wait(Duration::from_secs(40));
+    // A server that goes on repeating its SYN-ACK does not keep the flow alive.
+    assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), [">C S. 5000:1001 0"]);
+    assert_eq!(script(&rig.wait(Duration::from_secs(36))), [">S R. 1001:5001 0", "remove"]);
+    assert_eq!(rig.count(Counter::HandshakesAbandoned), 1);
+    rig.assert_gone();
+}
+
+#[test]
+fn a_client_that_begins_anew_learns_what_the_server_expects() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    rig.server(syn_ack(S, C + 1), b"");
+    assert_eq!(script(&rig.client(syn(C + 700), b"")), [">S S 1700:0 0"]);
+    assert_eq!(script(&rig.server(ack(S + 1, C + 1), b"")), [">C . 5001:1001 0"]);
+    assert_eq!(script(&rig.client(rst(C + 1), b"")), [">S R. 1001:5001 0"]);
+}

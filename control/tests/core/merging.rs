@@ -1,0 +1,132 @@
+//! The merge, order by order (DESIGN section 5, seed 001).
+
+use std::time::Duration;
+
+use control::connection::Phase;
+use control::module::relay::{MergeWhen, Relay};
+use control::module::{Isn, ServerAck};
+use dataplane::counters::Counter;
+use dataplane::wire::seq::Seq;
+
+use crate::rig::*;
+
+fn phase(rig: &Rig) -> Phase {
+    rig.core.connections().next().expect("a flow").phase()
+}
+
+#[test]
+fn an_idle_flow_merges_with_what_is_held_behind_the_announcements() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    let said = script(&rig.establish());
+    assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
+    assert!(rig.client(ack(C + 1, S + 1), b"GET").is_empty());
+    let said = rig.parked();
+    assert_eq!(
+        script(&said),
+        ["install 0 0", ">C . 5001:1001 0", ">S . 1001:5001 0", "replay ClientToServer 1001", "resume"]
+    );
+    let Said::Install(_, _, track) = said[0] else { unreachable!() };
+    assert_eq!((track[0].end, track[0].ack), (Seq(C + 1), Seq(S + 1)));
+    assert_eq!((track[1].end, track[1].ack), (Seq(S + 1), Seq(C + 1)));
+    rig.assert_gone();
+}
+
+#[test]
+fn the_announced_windows_are_scaled_though_a_syn_acks_is_not() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    rig.establish();
+    let said = rig.parked();
+    let windows: Vec<_> = said
+        .iter()
+        .filter_map(|said| match said {
+            Said::Tcp(port, tcp, _) => Some((*port, tcp.window)),
+            _ => None,
+        })
+        .collect();
+    // All that the server has ever said is its SYN-ACK's unscaled window.
+    assert_eq!(windows, [(CLIENT, SYN_WINDOW >> SHIFT), (SERVER, 500)]);
+}
+
+#[test]
+fn keyed_numbers_become_deltas() {
+    let mut rig = Rig::new(Relay {
+        merge: MergeWhen::Established,
+        server_ack: ServerAck::AfterClient,
+        isn: Isn::Keyed,
+    });
+    let said = rig.offer(syn(C));
+    let [Said::Tcp(_, ours, _)] = &said[..] else { panic!("{said:?}") };
+    let to_server = ours.seq.0;
+    let said = rig.server(syn_ack(S, to_server.wrapping_add(1)), b"");
+    let [_, Said::Tcp(_, ours, _)] = &said[..] else { panic!("{said:?}") };
+    let to_client = ours.seq.0;
+    rig.client(ack(C + 1, to_client.wrapping_add(1)), b"");
+    let said = rig.parked();
+    let Said::Install(c2s, s2c, _) = said[0] else { panic!("{said:?}") };
+    assert_eq!((c2s, s2c), (to_server.wrapping_sub(C) as i32, to_client.wrapping_sub(S) as i32));
+}
+
+#[test]
+fn a_drain_waits_for_the_acknowledgment_and_is_undone_without_loss() {
+    let mut rig = Rig::established(relay(MergeWhen::FirstResponse));
+    rig.client(ack(C + 1, S + 1), b"GET");
+    // The response makes the module say so; it is relayed first.
+    let said = script(&rig.server(ack(S + 1, C + 4), b"200"));
+    assert!(said.contains(&">C . 5001:1004 3".into()), "{said:?}");
+    assert!(matches!(phase(&rig), Phase::Draining { .. }));
+    // More of the client is held, not acknowledged, while what it has got is not.
+    assert!(rig.client(ack(C + 4, S + 1), b" /").is_empty());
+    let said = script(&rig.wait(Duration::from_millis(160)));
+    assert!(said.contains(&">S . 1004:5004 2".into()), "what was held goes on: {said:?}");
+    assert_eq!((phase(&rig), rig.count(Counter::MergesUndone)), (Phase::Relaying, 1));
+    // Later, with everything acknowledged, it merges.
+    rig.server(ack(S + 4, C + 6), b"");
+    rig.client(ack(C + 6, S + 4), b"");
+    let said = script(&rig.wait(Duration::from_millis(260)));
+    assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
+}
+
+#[test]
+fn what_comes_beyond_the_limit_is_dropped_by_name() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    rig.establish();
+    for n in 0..6 {
+        rig.client(ack(C + 1 + n, S + 1), b"x");
+    }
+    assert_eq!(rig.count(Counter::DropHeldFull), 2);
+    let replayed = script(&rig.parked()).iter().filter(|line| line.starts_with("replay")).count();
+    assert_eq!(replayed, 4);
+}
+
+#[test]
+fn a_reset_stays_behind_held_data() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    rig.establish();
+    rig.server(ack(S + 1, C + 1), b"bye");
+    rig.server(rst(S + 4), b"");
+    let said = script(&rig.parked());
+    assert_eq!(said[3..], ["replay ServerToClient 5001", "replay ServerToClient 5004", "resume"]);
+}
+
+#[test]
+fn a_merge_that_a_fin_has_overtaken_costs_no_timer() {
+    let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1)));
+    rig.client(fin(C + 1, S + 1), b"GET");
+    rig.server(ack(S + 1, C + 5), b"200");
+    rig.client(ack(C + 5, S + 4), b"");
+    rig.wait(Duration::from_secs(1));
+    let deadline = rig.core.connections().next().and_then(|connection| connection.deadline());
+    assert!(deadline.is_some_and(|at| at > rig.now + Duration::from_secs(10)), "{deadline:?}");
+}
+
+#[test]
+fn no_sender_is_promised_more_than_the_receiver_has() {
+    let mut rig = Rig::established(relay(MergeWhen::FirstResponse));
+    // The client's receiver has 500 << 7 bytes; the server may never be told more.
+    let said = rig.server(ack(S + 1, C + 1), &[0; 1000]);
+    let mut edges = said.iter().filter_map(|said| match said {
+        Said::Tcp(SERVER, tcp, _) => Some(tcp.ack.advance(u32::from(tcp.window) << SHIFT)),
+        _ => None,
+    });
+    assert!(edges.all(|edge| edge.le(Seq(S + 1).advance(500 << SHIFT))), "{said:?}");
+}

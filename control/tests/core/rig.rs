@@ -1,0 +1,325 @@
+//! A control core of one worker, and a worker that only writes down what it is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::core::context::Settings;
+use control::core::secret::IsnKey;
+use control::core::{Core, Parts, WorkerLink};
+use control::module::relay::{MergeWhen, Relay};
+use control::module::{Decision, Isn, Module, PartialConnection, ServerAck, Session};
+use control::tcp::Limits;
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+use dataplane::flow::object::{Path, Track};
+use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
+use dataplane::flow::table::FlowRef;
+use dataplane::packet::{self, Packet, TcpHeaders};
+use dataplane::port::PortId;
+use dataplane::port::sim::{SimBuffer, SimPool};
+use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::icmp;
+use dataplane::wire::ipv4::Ipv4Repr;
+use dataplane::wire::seq::{Delta, Seq};
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::wire::tcp_options::TcpOptions;
+use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
+use dataplane::worker::message::{Event, Order};
+use zerocopy::IntoBytes;
+
+pub use Direction::{ClientToServer as C2S, ServerToClient as S2C};
+
+pub const CLIENT: PortId = PortId(0);
+pub const SERVER: PortId = PortId(1);
+/// Initial sequence numbers of both ends, and the window fields of their SYNs.
+pub const C: u32 = 1000;
+pub const S: u32 = 5000;
+pub const SYN_WINDOW: u16 = 60_000;
+/// Window scale of both ends.
+pub const SHIFT: u8 = 7;
+
+/// What the worker was told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// A segment to the endpoint on that side.
+    Tcp(PortId, TcpRepr, Vec<u8>),
+    /// Any other frame.
+    Other(PortId),
+    Participate,
+    Release(Path),
+    Park,
+    Install(i32, i32, [Track; 2]),
+    Replay(Direction, Seq),
+    Resume,
+    Remove,
+    Restart(PortId),
+}
+
+/// A module that decides what it was told to.
+struct Fixed(Decision);
+
+impl Module for Fixed {
+    fn offered(&mut self, _: &PartialConnection<'_>) -> Decision {
+        self.0
+    }
+
+    fn session(&mut self, _: &FlowKey) -> Box<dyn Session> {
+        unreachable!("it never proxies")
+    }
+}
+
+pub struct Rig {
+    pub core: Core<SimPool>,
+    pub pool: SimPool,
+    pub now: Instant,
+    events: Sender<Event<SimBuffer>>,
+    orders: Receiver<Order<SimBuffer>>,
+    flow: FlowRef,
+}
+
+pub fn quad() -> Quad {
+    Quad::between(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 80).into()).expect("one family")
+}
+
+pub fn relay(merge: MergeWhen) -> Relay {
+    Relay { merge, server_ack: ServerAck::AfterClient, isn: Isn::Mirror }
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        leg: Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Limits::default() },
+        connections: 4,
+        held_per_flow: 4,
+        drain: Duration::from_millis(150),
+        refused: Duration::from_secs(10),
+        idle_established: Duration::from_secs(3600),
+        half_closed: Duration::from_secs(60),
+        isn_key: IsnKey::new([1, 2, 3, 4]),
+        peers: vec![SERVER, CLIENT],
+        mtu: vec![1500, 1500],
+    }
+}
+
+/// A segment of an endpoint: flags by letter, numbers relative to nothing.
+pub fn tcp(flags: TcpFlags, seq: u32, ack: u32) -> TcpRepr {
+    TcpRepr { seq: Seq(seq), ack: Seq(ack), flags, window: 500, ..TcpRepr::default() }
+}
+
+pub fn syn(seq: u32) -> TcpRepr {
+    let options = TcpOptions {
+        mss: Some(1460),
+        window_scale: Some(SHIFT),
+        sack_permitted: true,
+        ..TcpOptions::default()
+    };
+    TcpRepr { window: SYN_WINDOW, options, ..tcp(TcpFlags::SYN, seq, 0) }
+}
+
+pub fn syn_ack(seq: u32, ack: u32) -> TcpRepr {
+    TcpRepr { ack: Seq(ack), flags: TcpFlags::SYN | TcpFlags::ACK, ..syn(seq) }
+}
+
+pub fn ack(seq: u32, ack: u32) -> TcpRepr {
+    tcp(TcpFlags::ACK, seq, ack)
+}
+
+pub fn fin(seq: u32, ack: u32) -> TcpRepr {
+    tcp(TcpFlags::FIN | TcpFlags::ACK, seq, ack)
+}
+
+pub fn rst(seq: u32) -> TcpRepr {
+    tcp(TcpFlags::RST, seq, 0)
+}
+
+impl Rig {
+    pub fn new(module: impl Module + 'static) -> Rig {
+        Rig::with(module, settings())
+    }
+
+    pub fn deciding(decision: Decision) -> Rig {
+        Rig::new(Fixed(decision))
+    }
+
+    pub fn with(module: impl Module + 'static, settings: Settings) -> Rig {
+        let (events, event_receiver) = mailbox(64);
+        let (order_sender, orders) = mailbox(64);
+        let pool = SimPool::new(4096);
+        let core = Core::new(Parts {
+            links: vec![WorkerLink { events: event_receiver, orders: order_sender }],
+            pool: pool.clone(),
+            modules: vec![Box::new(module)],
+            settings,
+            heartbeat: Arc::default(),
+            report: Arc::default(),
+        });
+        Rig { core, pool, now: Instant::ZERO, events, orders, flow: FlowRef { slot: 0, generation: 0 } }
+    }
+
+    /// With both legs up and the server's SYN-ACK acknowledged; nothing of it has been looked at.
+    pub fn established(module: impl Module + 'static) -> Rig {
+        let mut rig = Rig::new(module);
+        rig.establish();
+        rig
+    }
+
+    /// Returns what followed the client's ACK.
+    pub fn establish(&mut self) -> Vec<Said> {
+        self.offer(syn(C));
+        self.server(syn_ack(S, C + 1), b"");
+        self.client(ack(C + 1, S + 1), b"")
+    }
+
+    fn frame(&mut self, direction: Direction, tcp: &TcpRepr, payload: &[u8]) -> (TcpHeaders, SimBuffer) {
+        let (quad, macs) = match direction {
+            C2S => (quad(), ([2; 6], [1; 6])),
+            S2C => (quad().reversed(), ([1; 6], [2; 6])),
+        };
+        let template = FrameTemplate::new(macs.0, macs.1, &[], 60, quad);
+        let mut bytes = [0; 2048];
+        let len = template.build(tcp, payload, &mut bytes).expect("it fits");
+        match packet::parse(&bytes[..len]) {
+            Ok(Packet::Tcp(headers)) => (headers, self.pool.copy_of(&bytes[..len]).expect("a buffer")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn offer(&mut self, syn: TcpRepr) -> Vec<Said> {
+        let (headers, frame) = self.frame(C2S, &syn, b"");
+        let key = FlowKey { quad: quad(), segment: Segment(0) };
+        let flow = self.flow;
+        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, headers, frame })
+    }
+
+    pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
+        self.segment(C2S, tcp, payload)
+    }
+
+    pub fn server(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
+        self.segment(S2C, tcp, payload)
+    }
+
+    fn segment(&mut self, direction: Direction, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
+        let (headers, frame) = self.frame(direction, &tcp, payload);
+        let flow = self.flow;
+        self.tell(Event::Segment { flow, direction, headers, frame })
+    }
+
+    pub fn parked(&mut self) -> Vec<Said> {
+        let flow = self.flow;
+        self.tell(Event::Parked { flow })
+    }
+
+    /// An ICMP error of `kind` and `code` about a segment that was sent in direction `quoted` with number `seq`.
+    pub fn icmp(&mut self, quoted: Direction, kind: u8, code: u8, seq: u32) -> Vec<Said> {
+        let frame = self.icmp_frame(quoted, kind, code, seq);
+        let Ok(Packet::IcmpError(error)) = packet::parse(frame.bytes()) else { panic!("no ICMP error") };
+        let flow = self.flow;
+        self.tell(Event::Icmp { flow, quoted, error, frame })
+    }
+
+    fn icmp_frame(&mut self, quoted: Direction, kind: u8, code: u8, seq: u32) -> SimBuffer {
+        let (_, about) = self.frame(quoted, &ack(seq, 0), b"");
+        let quotation = &about.bytes()[14..42];
+        let mut message = vec![kind, code, 0, 0, 0, 0, 5, 0];
+        message.extend(quotation);
+        let quad = if quoted == C2S { quad() } else { quad().reversed() };
+        let dataplane::flow::quad::Addresses::V4(source, _) = quad.addresses else { unreachable!() };
+        let repr = Ipv4Repr {
+            source: [10, 0, 0, 9],
+            destination: source,
+            protocol: 1,
+            ttl: 60,
+            traffic_class: 0,
+            payload_len: message.len() as u16,
+        };
+        icmp::fill_checksum(&mut message, &quad.addresses);
+        let mut frame = vec![1; 12];
+        frame.extend([8, 0]);
+        frame.extend(repr.header().as_bytes());
+        frame.extend(message);
+        self.pool.copy_of(&frame).expect("a buffer")
+    }
+
+    fn tell(&mut self, event: Event<SimBuffer>) -> Vec<Said> {
+        assert!(self.events.try_send(event).is_ok(), "the mailbox is full");
+        self.poll()
+    }
+
+    /// Lets time pass, millisecond by millisecond, as far as anything is due.
+    pub fn wait(&mut self, time: Duration) -> Vec<Said> {
+        let until = self.now + time;
+        let mut said = Vec::new();
+        while self.now < until {
+            self.now = self.core.next_deadline(self.now).max(self.now + Duration::from_millis(1)).min(until);
+            said.extend(self.poll());
+        }
+        said
+    }
+
+    fn poll(&mut self) -> Vec<Said> {
+        self.core.poll(self.now);
+        std::iter::from_fn(|| self.orders.try_receive()).map(read).collect()
+    }
+
+    pub fn count(&self, counter: Counter) -> u64 {
+        self.core.counters().get(counter)
+    }
+
+    /// Nothing is left of the flow, no buffer either.
+    pub fn assert_gone(&self) {
+        assert_eq!(self.core.connections().count(), 0, "the control core keeps the flow");
+        assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
+    }
+}
+
+fn read(order: Order<SimBuffer>) -> Said {
+    match order {
+        Order::Transmit { port, frame } => match packet::parse(frame.bytes()) {
+            Ok(Packet::Tcp(headers)) => {
+                assert!(packet::is_tcp_checksum_valid(frame.bytes(), &headers));
+                let segment = &frame.bytes()[usize::from(headers.l4)..usize::from(headers.end)];
+                let payload = frame.bytes()[usize::from(headers.payload)..usize::from(headers.end)].to_vec();
+                Said::Tcp(port, TcpRepr::parse(segment).expect("sound options"), payload)
+            }
+            _ => Said::Other(port),
+        },
+        Order::Participate { .. } => Said::Participate,
+        Order::Release { path, .. } => Said::Release(path),
+        Order::Park { .. } => Said::Park,
+        Order::Install { delta_c2s: Delta(c2s), delta_s2c: Delta(s2c), track, .. } => {
+            Said::Install(c2s, s2c, track)
+        }
+        Order::Replay { direction, headers, .. } => Said::Replay(direction, headers.seq),
+        Order::Resume { .. } => Said::Resume,
+        Order::Remove { .. } => Said::Remove,
+        Order::Restart { port, .. } => Said::Restart(port),
+        Order::Unpark { .. } | Order::Policy(_) | Order::List(_) => panic!("an order that no test expects"),
+    }
+}
+
+/// One line for each order: `>S` to the server, `>C` to the client, flags, sequence, ack and length.
+pub fn script(said: &[Said]) -> Vec<String> {
+    let line = |said: &Said| match said {
+        Said::Tcp(port, tcp, payload) => {
+            let to = if *port == CLIENT { 'C' } else { 'S' };
+            let mut flags = String::new();
+            for (flag, letter) in
+                [(TcpFlags::SYN, 'S'), (TcpFlags::FIN, 'F'), (TcpFlags::RST, 'R'), (TcpFlags::ACK, '.')]
+            {
+                if tcp.flags & flag == flag {
+                    flags.push(letter);
+                }
+            }
+            format!(">{to} {flags} {}:{} {}", tcp.seq.0, tcp.ack.0, payload.len())
+        }
+        Said::Other(port) => format!(">{} icmp", if *port == CLIENT { 'C' } else { 'S' }),
+        Said::Install(c2s, s2c, _) => format!("install {c2s} {s2c}"),
+        Said::Replay(direction, seq) => format!("replay {direction:?} {}", seq.0),
+        Said::Restart(port) => format!("restart {}", port.0),
+        Said::Release(path) => format!("release {path:?}"),
+        other => format!("{other:?}").to_lowercase(),
+    };
+    said.iter().map(line).collect()
+}
