@@ -3,6 +3,7 @@
 //! The calling thread keeps the EAL and watches links and signals. Shutdown drops what holds frames first, so that
 //! every buffer is back in the pool before the pool is asked.
 
+mod faults;
 mod links;
 mod ports;
 mod threads;
@@ -30,11 +31,13 @@ pub use view::View;
 /// How often the calling thread looks at links and signals.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Runs until SIGINT or SIGTERM. `ready` is called once, with the view that the management interface serves; what it
+/// Runs until SIGINT or SIGTERM. A device that DPDK does not find, or that cannot be what its port is configured as, is a
+/// [`crate::config::ConfigError`]. `ready` is called once, with the view that the management interface serves; what it
 /// returns lives as long as packets are carried.
 pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> anyhow::Result<()> {
+    faults::check_rights(&config)?;
     let signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be watched")?;
-    let eal = Eal::start(&eal_config(&config))?;
+    let eal = Eal::start(&eal_config(&config)).map_err(|error| faults::at_start(&config, error))?;
     let memory = &config.memory;
     let pool =
         Mempool::new(&eal.handle(), "quadrille", memory.buffers, BUFFER_CACHE, memory.data_room, None)?;

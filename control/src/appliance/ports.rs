@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tracing::info;
 
 use dataplane::flow::hash::KeyedHash;
@@ -15,6 +14,7 @@ use dpdk_bindings::{EalHandle, Mempool, Port, PortConfig, Rss, StartedPort};
 
 use crate::config::validated::Config;
 
+use super::faults;
 use super::threads::random_key;
 
 /// All ports, started.
@@ -38,7 +38,7 @@ pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::
     let workers = config.cores.workers.len();
     let mut started = Vec::new();
     let mut kept = 0;
-    for port in &config.ports {
+    for (index, port) in config.ports.iter().enumerate() {
         let settings = PortConfig {
             rx_descriptors: config.limits.receive_ring,
             tx_descriptors: config.limits.transmit_ring,
@@ -47,8 +47,8 @@ pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::
         };
         let before = pool.in_use();
         let open = Port::open(eal, port.device.as_str(), &settings, pool)
-            .with_context(|| format!("port {:?} (device {})", port.name, port.device.as_str()))?;
-        if open.port.info()?.driver == KEEPS_BUFFERS {
+            .map_err(|error| faults::at_open(config, index, error))?;
+        if faults::of_port(port, open.port.info())?.driver == KEEPS_BUFFERS {
             kept += pool.in_use() - before + usize::from(config.limits.transmit_ring) * workers;
         }
         started.push(open);
@@ -59,7 +59,7 @@ pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::
     let mut ports = Vec::new();
     for (index, StartedPort { port, rx, tx }) in started.into_iter().enumerate() {
         let settings = &config.ports[index];
-        let info = port.info()?;
+        let info = faults::of_port(settings, port.info())?;
         info!(
             port = settings.name,
             driver = info.driver,

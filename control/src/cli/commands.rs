@@ -67,7 +67,10 @@ fn run(file: &ConfigFile, appliance: Appliance) -> Result<String, Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    run(config).map(|()| String::new()).map_err(Failure::Failed)
+    run(config).map(|()| String::new()).map_err(|error| match error.downcast::<ConfigError>() {
+        Ok(error) => Failure::Config(error),
+        Err(error) => Failure::Failed(error),
+    })
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {

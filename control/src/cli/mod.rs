@@ -21,7 +21,8 @@ use commands::Failure;
 /// What only an assembled appliance can do; the binary hands it in. `None` where a build has no packet path.
 #[derive(Clone, Copy, Default)]
 pub struct Appliance {
-    /// Runs until it is told to stop.
+    /// Runs until it is told to stop. What turns out to be wrong with the configuration only now is a
+    /// [`crate::config::ConfigError`] inside.
     pub run: Option<fn(validated::Config) -> anyhow::Result<()>>,
     /// Builds a world of its own, shows it, and takes it down.
     pub demo: Option<fn() -> anyhow::Result<()>>,

@@ -7,7 +7,7 @@ use crate::api::types::{
     self, CoreStatus, Counters, FlowInfo, Link, Mbufs, PortStats, PortStatus, Stats, Status, Usage,
     WorkerStats,
 };
-use crate::config::{Machine, parse};
+use crate::config::{Devices, Machine, parse};
 
 fn flow() -> FlowInfo {
     FlowInfo {
@@ -162,7 +162,7 @@ fn check_shows_what_a_configuration_comes_to() {
         [module.spare]
         kind = "relay"
     "#;
-    let config = parse("q.toml", text, &Machine { cores: vec![0, 1] }).unwrap();
+    let config = parse("q.toml", text, &Machine { cores: vec![0, 1], devices: Devices::Unknown }).unwrap();
     let expected = "\
 q.toml is valid
 warning: q.toml:25:17: module.spare: no rule offers flows to this module

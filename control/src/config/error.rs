@@ -16,12 +16,18 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is too long to be a configuration.
-    #[error("{}: {length} bytes is too long for a configuration; at most {} are read", path.display(), super::MAX_FILE)]
+    #[error("{}: longer than {} bytes; is this a configuration?", path.display(), super::MAX_FILE)]
     TooLong {
         /// As the user named it.
         path: PathBuf,
-        /// Bytes.
-        length: u64,
+    },
+    /// The file is not UTF-8.
+    #[error("{}:{line}: not a text (UTF-8); is this a configuration?", path.display())]
+    NotText {
+        /// As the user named it.
+        path: PathBuf,
+        /// Of the first byte that does not belong, from 1.
+        line: usize,
     },
     /// The text has errors; at least one, in the order of the file.
     #[error("{}", lines(.0))]

@@ -32,7 +32,7 @@ impl<'a> Locator<'a> {
         Diagnostic { file: self.file.to_owned(), line, column, key, message: problem.message }
     }
 
-    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+    pub(super) fn line_and_column(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

@@ -4,6 +4,8 @@
 //! Every problem names file, line, column and key, and says what to write instead. All impossible values of a file
 //! are reported at once; a file that is not TOML, or has a key that nobody knows, stops at the first.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 mod error;
@@ -18,7 +20,7 @@ mod validate;
 pub mod validated;
 
 pub use error::{ConfigError, Diagnostic};
-pub use machine::Machine;
+pub use machine::{Devices, Machine};
 pub use memory::{BUFFER_CACHE, MemoryNeed};
 pub use scalar::show_bytes;
 pub use validated::Config;
@@ -32,12 +34,19 @@ pub const MAX_FILE: u64 = 1 << 20;
 /// Reads, parses and proves a configuration file.
 pub fn load(path: &Path, machine: &Machine) -> Result<Config, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > MAX_FILE {
-        return Err(ConfigError::TooLong { path: path.to_owned(), length });
+    // What has no length of its own, a device or a pipe, may have no end either.
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(ConfigError::TooLong { path: path.to_owned() });
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse(&path.display().to_string(), &text, machine)
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(&path.display().to_string(), text, machine),
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(ConfigError::NotText { path: path.to_owned(), line })
+        }
+    }
 }
 
 /// Parses and proves a configuration text; `file` is what its problems are reported under.
@@ -50,6 +59,9 @@ pub fn parse(file: &str, text: &str, machine: &Machine) -> Result<Config, Config
     match (config, problems.into_errors()) {
         (Some((mut config, warnings)), errors) if errors.is_empty() => {
             config.source = file.to_owned();
+            for (port, raw) in config.ports.iter_mut().zip(&raw.port) {
+                port.place = locator.line_and_column(raw.get_ref().device.span().start);
+            }
             config.warnings = warnings.into_iter().map(|problem| locator.place(problem)).collect();
             Ok(config)
         }

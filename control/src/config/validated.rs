@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dataplane::policy::{Fallback, Strays};
 
-use super::{Diagnostic, MemoryNeed};
+use super::{ConfigError, Diagnostic, MemoryNeed};
 
 mod rules;
 
@@ -45,6 +45,18 @@ impl Config {
     /// What this configuration takes at start.
     pub fn memory_need(&self) -> MemoryNeed {
         MemoryNeed::of(self)
+    }
+
+    /// The device of a port turned out to be impossible.
+    pub fn device_error(&self, port: usize, why: impl std::fmt::Display) -> ConfigError {
+        let Port { name, device, place: (line, column), .. } = &self.ports[port];
+        ConfigError::Invalid(vec![Diagnostic {
+            file: self.source.clone(),
+            line: *line,
+            column: *column,
+            key: format!("port[{port}].device"),
+            message: format!("port {name:?}, device {}: {why}", device.as_str()),
+        }])
     }
 }
 
@@ -99,6 +111,8 @@ pub struct Port {
     pub pair: u8,
     /// To set on the device, bytes of IP datagram; `None` leaves the device's own.
     pub mtu: Option<u16>,
+    /// Line and column of `device`, for what only turns out when it is opened.
+    pub place: (usize, usize),
 }
 
 /// A device in DPDK's words.

@@ -7,7 +7,7 @@ use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::{Action, Fallback, Strays};
 
 use super::validated::{Device, Idle, Isn, Merge, Pair, ServerAck};
-use super::{Config, Machine, load, parse};
+use super::{Config, Devices, Machine, load, parse};
 
 mod rejected;
 
@@ -27,7 +27,7 @@ peer = \"client\"
 ";
 
 fn machine() -> Machine {
-    Machine { cores: vec![0, 1, 2, 3, 8] }
+    Machine { cores: vec![0, 1, 2, 3, 8], devices: Devices::Unknown }
 }
 
 fn accept(text: &str) -> Config {
@@ -154,7 +154,7 @@ fn a_rule_behind_one_that_matches_everything_is_warned_about() {
 #[test]
 fn every_example_is_valid_on_a_machine_that_has_its_cores() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
-    let machine = Machine { cores: (0..8).collect() };
+    let machine = Machine { cores: (0..8).collect(), devices: Devices::Unknown };
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

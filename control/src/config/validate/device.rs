@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::config::error::{Problems, nearest};
+use crate::config::Devices;
+use crate::config::error::{Problems, did_you_mean, nearest};
+use crate::config::external;
 use crate::config::validated::Device;
 
 /// Virtual devices of DPDK 22.11 and newer that make sense as one end of a wire.
@@ -25,12 +27,17 @@ const KERNEL_DRIVERS: [(&str, &str); 2] = [("net_af_packet", "qpairs"), ("net_af
 
 /// A PCI address or a vdev string; `None` after a problem.
 pub(super) fn validate(
-    text: &str,
-    span: Range<usize>,
+    port: &external::Port,
     workers: usize,
+    devices: Devices,
     problems: &mut Problems,
 ) -> Option<Device> {
+    let (text, span) = (port.device.get_ref().as_str(), port.device.span());
     if let Some(address) = pci_address(text) {
+        if !devices.has_pci(&address) {
+            problems.at(span, missing(port, "there is no PCI device of this address; `lspci -D` lists them"));
+            return None;
+        }
         return Some(Device::Pci(address));
     }
     let (name, arguments) = text.split_once(',').unwrap_or((text, ""));
@@ -55,27 +62,43 @@ pub(super) fn validate(
         problems.at(span, format!("number the device, so that there can be several: \"{name}0\""));
         return None;
     }
-    kernel_arguments(driver, text, arguments, span, workers, problems)?;
+    if let Some((_, queues)) = KERNEL_DRIVERS.into_iter().find(|(name, _)| *name == driver) {
+        let value =
+            |key: &str| arguments.split(',').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        enough_queues(value(queues), queues, workers, span.clone(), problems)?;
+        let interface = value("iface").unwrap_or_default();
+        if interface.is_empty() {
+            problems.at(span, format!("name the kernel interface: \"{text},iface=eth0\""));
+            return None;
+        }
+        if !devices.has_interface(interface) {
+            problems.at(span, missing(port, &no_interface(interface, &devices.interfaces())));
+            return None;
+        }
+    }
     Some(Device::Vdev(text.to_owned()))
 }
 
-fn kernel_arguments(
-    driver: &str,
-    text: &str,
-    arguments: &str,
-    span: Range<usize>,
+/// What is missing, by port and device.
+fn missing(port: &external::Port, what: &str) -> String {
+    format!("port {:?}, device {}: {what}", port.name.get_ref(), port.device.get_ref())
+}
+
+fn no_interface(wanted: &str, there: &[String]) -> String {
+    let all = if there.is_empty() { "none but lo".to_owned() } else { there.join(", ") };
+    let hint =
+        did_you_mean(wanted, there.iter().map(String::as_str), || format!("; there is {all} (`ip link`)"));
+    format!("this network namespace has no interface \"{wanted}\"{hint}")
+}
+
+fn enough_queues(
+    count: Option<&str>,
+    queues: &str,
     workers: usize,
+    span: Range<usize>,
     problems: &mut Problems,
 ) -> Option<()> {
-    let Some((_, queues)) = KERNEL_DRIVERS.into_iter().find(|(name, _)| *name == driver) else {
-        return Some(());
-    };
-    let value = |key: &str| arguments.split(',').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
-    if value("iface").is_none_or(str::is_empty) {
-        problems.at(span, format!("name the kernel interface: \"{text},iface=eth0\""));
-        return None;
-    }
-    let opened = value(queues).map_or(Some(1), |count| count.parse().ok());
+    let opened = count.map_or(Some(1), |count| count.parse().ok());
     if opened.is_none_or(|opened: usize| opened < workers) {
         problems.at(
             span,

@@ -32,7 +32,7 @@ pub(super) fn validate(
     let cores = cores::validate(&raw.cores, machine, problems);
     let (limits, timeouts) =
         (limits::limits(&raw.limits, problems), limits::timeouts(&raw.timeouts, problems));
-    let (ports, pairs) = ports::validate(&raw.port, cores.workers.len(), problems);
+    let (ports, pairs) = ports::validate(&raw.port, cores.workers.len(), machine.devices, problems);
     let memory = limits::memory(&raw.memory, &ports, cores.workers.len(), &limits, problems);
     let modules = rules::modules(&raw.module, problems);
     let rules = rules::rules(&raw.rule, &modules, problems)?;

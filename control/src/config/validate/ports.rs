@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use toml::Spanned;
 
 use super::device;
+use crate::config::Devices;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{name, number};
@@ -17,6 +18,7 @@ const MTU: std::ops::RangeInclusive<u16> = 576..=9600;
 pub(super) fn validate(
     raw: &[Spanned<external::Port>],
     workers: usize,
+    devices: Devices,
     problems: &mut Problems,
 ) -> (Vec<Port>, Vec<Pair>) {
     if !PORTS.contains(&raw.len()) {
@@ -35,11 +37,11 @@ pub(super) fn validate(
         .enumerate()
         .map(|(index, port)| Port {
             name: port.name.get_ref().clone(),
-            device: device::validate(port.device.get_ref(), port.device.span(), workers, problems)
-                .unwrap_or(Device::Vdev(String::new())),
+            device: device::validate(port, workers, devices, problems).unwrap_or(Device::Vdev(String::new())),
             peer: peer(&raw, &names, index, problems),
             pair: 0,
             mtu: port.mtu.as_ref().map(|_| number(&port.mtu, 1500, MTU, problems)),
+            place: (0, 0),
         })
         .collect();
     unique_devices(&raw, &ports, problems);
