@@ -1,5 +1,9 @@
 //! How much memory a configuration takes at start (DESIGN invariant 6), and the sizes that follow from it.
 
+use dataplane::flow::table::FlowTable;
+use dataplane::suspend::pending::Pending;
+use dataplane::worker::message::BYTES_PER_MESSAGE;
+
 use super::validated::{Config, Limits};
 
 /// Buffers that each thread's pool cache may keep out of others' reach.
@@ -13,14 +17,14 @@ const BUFFER_HEADER: u64 = 128 + 64;
 const FRAME_OVERHEAD: u64 = 14 + 8 + 4;
 /// Many NICs take buffer sizes in KiB only, and DPDK's own default leaves 2 KiB.
 const DATA_ROOM_STEP: u64 = 1024;
-/// A cut-through flow, table and timers included: the budget of DESIGN section 10.
-const FLOW: u64 = 128;
-/// A suspended flow: its SYN verbatim (at most 162 bytes for IPv6 with two tags) and its entry.
-const SUSPENDED: u64 = 256;
+/// A flow, table and timer included.
+const FLOW: u64 = FlowTable::BYTES_PER_FLOW as u64;
+/// A held SYN, verbatim.
+const SUSPENDED: u64 = Pending::BYTES_PER_SYN as u64;
 /// The two TCBs of a participating flow, without what their buffers hold.
 const PARTICIPATING: u64 = 2048;
 /// One message between a worker and the control core.
-const MESSAGE: u64 = 64;
+const MESSAGE: u64 = BYTES_PER_MESSAGE as u64;
 /// What EAL and the drivers take besides the pool.
 const EAL_OVERHEAD: u64 = 64 << 20;
 

@@ -29,6 +29,9 @@ pub struct Wheel {
 }
 
 impl Wheel {
+    /// What one id takes.
+    pub const BYTES_PER_TIMER: usize = size_of::<Link>();
+
     /// A wheel for ids below `capacity` (at most 2^31), at tick 0.
     pub fn new(capacity: usize) -> Self {
         assert!(capacity < HEAD_FLAG as usize, "a wheel holds fewer than 2^31 ids");

@@ -39,6 +39,15 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
+    /// What one flow takes at the most: both lines, the IPv6 addresses' place, timer, free list, and two buckets of the
+    /// index (a slot number and a control byte each), for hashbrown rounds its buckets up to a power of two.
+    pub const BYTES_PER_FLOW: usize = size_of::<Object>()
+        + size_of::<Record>()
+        + size_of::<([u8; 16], [u8; 16])>()
+        + Wheel::BYTES_PER_TIMER
+        + size_of::<u32>()
+        + 2 * (size_of::<u32>() + 1);
+
     /// A table of at most `capacity` flows, hashed with `hash`.
     pub fn new(capacity: usize, hash: KeyedHash) -> Self {
         FlowTable {

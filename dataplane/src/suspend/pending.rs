@@ -29,6 +29,9 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// What one held SYN takes.
+    pub const BYTES_PER_SYN: usize = size_of::<Held>() + size_of::<u32>();
+
     /// Room for `capacity` SYNs.
     pub fn new(capacity: usize) -> Self {
         Pending {

@@ -138,6 +138,13 @@ pub enum Order<B> {
     List(Box<Listing>),
 }
 
+/// What one place in a mailbox takes, of either direction, for a buffer that is one pointer (as an mbuf is).
+pub const BYTES_PER_MESSAGE: usize = {
+    let (event, order) = (size_of::<Event<usize>>(), size_of::<Order<usize>>());
+    // The queue's own stamp beside each message.
+    size_of::<usize>() + if event > order { event } else { order }
+};
+
 /// Flows that fit in one listing.
 pub const LISTING: usize = 64;
 
