@@ -1,7 +1,7 @@
 //! What keeps a device from being opened, said by port: what the configuration can mend names its line, and ends with
 //! exit code 2; what the system refuses ends with 1.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, socket};
 
@@ -30,6 +30,35 @@ pub(super) fn check_rights(config: &Config) -> anyhow::Result<()> {
 fn opens_packet_socket(port: &Port) -> bool {
     let Device::Vdev(text) = &port.device else { return false };
     PACKET_SOCKETS.iter().any(|driver| text.starts_with(driver))
+}
+
+/// Before DPDK is started: whether the huge pages are there. It would take what it gets and fail later.
+pub(super) fn check_huge_pages(config: &Config) -> anyhow::Result<()> {
+    let wanted = u64::from(config.memory.megabytes);
+    // Kernels without huge pages have no folder; what DPDK makes of that is its own message.
+    let (true, Ok(free)) = (config.memory.hugepages, free_huge_megabytes()) else { return Ok(()) };
+    if free < wanted {
+        bail!(
+            "{wanted} MiB of huge pages are configured and {free} MiB are free: sysctl vm.nr_hugepages={} (pages of \
+             2 MiB), or [memory] hugepages = false in {}",
+            wanted.div_ceil(2),
+            config.source
+        );
+    }
+    Ok(())
+}
+
+/// Over all page sizes.
+fn free_huge_megabytes() -> std::io::Result<u64> {
+    let mut kilobytes = 0;
+    for folder in std::fs::read_dir("/sys/kernel/mm/hugepages")? {
+        let folder = folder?;
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let size = name.trim_start_matches("hugepages-").trim_end_matches("kB").parse().unwrap_or(0);
+        let free = std::fs::read_to_string(folder.path().join("free_hugepages"))?;
+        kilobytes += size * free.trim().parse().unwrap_or(0);
+    }
+    Ok(kilobytes >> 10)
 }
 
 /// An error of the EAL's start: a virtual device that cannot be made, or the EAL itself.
