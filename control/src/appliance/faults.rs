@@ -79,6 +79,12 @@ pub(super) fn at_open(config: &Config, port: usize, error: Error) -> anyhow::Err
         Error::NoSuchDevice { .. } | Error::PortConfig { .. } => {
             config.device_error(port, without_device(&error)).into()
         }
+        Error::Port { errno, .. }
+            if [Errno::PERM, Errno::ACCESS].map(Errno::raw_os_error).contains(&errno.code()) =>
+        {
+            anyhow!("{}; run as root, or with CAP_NET_ADMIN too", without_device(&error))
+                .context(place(&config.ports[port]))
+        }
         _ => anyhow!(without_device(&error)).context(place(&config.ports[port])),
     }
 }
