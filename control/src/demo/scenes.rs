@@ -84,9 +84,9 @@ pub(super) fn merged(narrator: &mut Narrator, lab: &Lab, appliance: &Appliance) 
     let after = appliance.wait_for_flow("10.77.0.2:80", "cut_through", WAIT)?;
     narrator.check("after the first response the worker alone carries the flow", true, &short(&after));
     show_flows(narrator, appliance)?;
-    narrator
-        .note("Δ C2S is added to the sequence numbers that the client sends, Δ S2C to those of the server;");
-    narrator.note("each is taken off again from what acknowledges them. 0 before the merge, and where ours mirror theirs");
+    narrator.note(
+        "Δ C2S is added to the client's sequence numbers, Δ S2C to the server's, and taken off their acks",
+    );
     client.write(b"GET /hello HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
     client.close_stdin();
     let finished = client.wait(WAIT)?;
