@@ -9,6 +9,7 @@ mod ports;
 mod threads;
 mod view;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 
@@ -36,8 +37,11 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// returns lives as long as packets are carried.
 pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> anyhow::Result<()> {
     faults::check_rights(&config)?;
+    faults::check_huge_pages(&config)?;
+    let eal_config = eal_config(&config);
+    let _leftovers = RuntimeFolder::of(eal_config.file_prefix.as_deref().unwrap_or_default());
     let signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be watched")?;
-    let eal = Eal::start(&eal_config(&config)).map_err(|error| faults::at_start(&config, error))?;
+    let eal = Eal::start(&eal_config).map_err(|error| faults::at_start(&config, error))?;
     let memory = &config.memory;
     let pool =
         Mempool::new(&eal.handle(), "quadrille", memory.buffers, BUFFER_CACHE, memory.data_room, None)?;
@@ -115,6 +119,29 @@ fn let_flows_finish(config: &Config, threads: &Threads, signals: &mut Signals) {
         && !threads.any_ended()
     {
         std::thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+/// DPDK makes a folder for each file prefix and never removes it; ours has the process id in it, so nobody else would.
+struct RuntimeFolder(PathBuf);
+
+impl RuntimeFolder {
+    /// Where `eal_create_runtime_dir` puts it.
+    fn of(prefix: &str) -> RuntimeFolder {
+        let root = rustix::process::getuid().is_root();
+        let base = match std::env::var_os("XDG_RUNTIME_DIR") {
+            _ if root => "/var/run".into(),
+            Some(folder) => folder,
+            None => "/tmp".into(),
+        };
+        RuntimeFolder(Path::new(&base).join("dpdk").join(prefix))
+    }
+}
+
+impl Drop for RuntimeFolder {
+    fn drop(&mut self) {
+        // It may never have been made, and an empty folder on a tmpfs is no reason to fail.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -21,12 +21,13 @@ fn run(config: control::config::Config) -> anyhow::Result<()> {
     use control::api::Server;
 
     // First of all: a second appliance must not touch the first one's devices.
-    let server = Server::bind(&config.socket)?;
+    let socket = config.socket.clone();
+    let server = Server::bind(&socket)?;
     control::appliance::run(config, |view| {
         let serving = server.spawn(Arc::new(view))?;
         // Nobody listens unless systemd has started us.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        tracing::info!("ready");
+        tracing::info!(socket = %socket.display(), "ready");
         Ok(serving)
     })
 }

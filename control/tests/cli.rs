@@ -82,6 +82,68 @@ fn bad_configurations_are_2_for_check_and_run() {
     assert!(stderr(&output).starts_with("/nonexistent.toml: No such file"));
 }
 
+/// Two ports, the first one of them this device.
+fn with_device(device: &str) -> String {
+    let core = control::config::Machine::this().cores[0];
+    format!(
+        "[cores]\ncontrol = {core}\nworkers = [{core}]\nidle = \"sleep\"\n\
+         [[port]]\nname = \"a\"\ndevice = \"{device}\"\npeer = \"b\"\n\
+         [[port]]\nname = \"b\"\ndevice = \"net_null1\"\npeer = \"a\"\n"
+    )
+}
+
+#[test]
+fn missing_devices_and_impossible_cores_are_2_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q.toml");
+    let file = path.to_str().unwrap();
+    let cases = [
+        (
+            with_device("net_af_packet0,iface=no-such"),
+            "7:10: port[0].device: port \"a\", device net_af_packet0,",
+        ),
+        (with_device("net_af_xdp0,iface=no-such"), "7:10: port[0].device: port \"a\", device net_af_xdp0,"),
+        (
+            with_device("ffff:1f:1f.7"),
+            "7:10: port[0].device: port \"a\", device ffff:1f:1f.7: there is no PCI",
+        ),
+        (
+            with_device("net_null0").replacen("workers = [", "workers = [9999, ", 1),
+            "3:12: cores.workers[0]: ",
+        ),
+    ];
+    for (text, expected) in cases {
+        std::fs::write(&path, text).unwrap();
+        for verb in ["check", "run"] {
+            let output = quadrille(&[verb, "--config", file]);
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.starts_with(&format!("{file}:{expected}")), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_no_configuration_are_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q.toml");
+    let file = path.to_str().unwrap();
+    let cases: [(&[u8], &str); 3] = [
+        (b"[[[ what ]", ":1:"),
+        (b"# one\n\xff\xfe", ":2: not a text"),
+        (&[b'#'; (1 << 20) + 1], ": longer than 1048576 bytes"),
+    ];
+    for (bytes, expected) in cases {
+        std::fs::write(&path, bytes).unwrap();
+        let output = quadrille(&["check", "--config", file]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).starts_with(&format!("{file}{expected}")), "{}", stderr(&output));
+    }
+    let output = quadrille(&["check", "--config", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
 #[test]
 fn a_good_configuration_is_shown() {
     let folder = tempfile::tempdir().unwrap();

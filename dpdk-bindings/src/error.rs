@@ -53,6 +53,11 @@ impl fmt::Debug for Errno {
     }
 }
 
+/// Many drivers say -1 for whatever went wrong, which would read "Operation not permitted".
+fn reason(errno: Errno) -> String {
+    if errno.code() == 1 { String::new() } else { format!(" ({errno})") }
+}
+
 /// Why an operation of this crate failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -89,9 +94,9 @@ pub enum Error {
 
     /// A virtual device could not be made.
     #[error(
-        "device {device}: cannot be created: {errno} (many drivers say no more than 1, which reads so; the line printed \
-         above is more exact); check its arguments, that the interface exists, and that this process may open it \
-         (af_packet: CAP_NET_RAW; af_xdp: root)"
+        "device {device}: DPDK cannot create it{}; the line that it printed above is more exact; check the arguments, \
+         that what they name exists, and that this process may open it (af_packet: CAP_NET_RAW; af_xdp: root)",
+        reason(*errno)
     )]
     DeviceProbe {
         /// The vdev string.
@@ -133,8 +138,8 @@ pub enum Error {
 
     /// No port has this device name.
     #[error(
-        "device {device}: not found; a NIC must be bound to vfio-pci (`dpdk-devbind.py -b vfio-pci {device}`) and \
-         be in the EAL's allow list, a virtual device must be among its vdevs"
+        "device {device}: DPDK has no port for it; is it a NIC that DPDK has a driver for, and bound to vfio-pci \
+         (`dpdk-devbind.py --status-dev net` shows, `dpdk-devbind.py --bind=vfio-pci {device}` binds)?"
     )]
     NoSuchDevice {
         /// The device's name.

@@ -25,12 +25,12 @@ pub enum BindError {
     )]
     NotASocket(PathBuf),
     /// The system refuses.
-    #[error("cannot listen at {}: {source}; set a `socket` that this user may create", path.display())]
+    #[error("cannot listen at {}: {cause}; set a `socket` that this user may create", path.display())]
     System {
         /// The socket, or the file beside it that failed.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -61,7 +61,7 @@ impl Server {
     pub fn bind(path: &Path) -> Result<Server, BindError> {
         let system = |path: &Path| {
             let path = path.to_owned();
-            move |source| BindError::System { path, source }
+            move |cause| BindError::System { path, cause }
         };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(system(folder))?;
@@ -73,7 +73,7 @@ impl Server {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(BindError::AlreadyRunning(path.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(system(&lock_path)(source)),
+            Err(TryLockError::Error(cause)) => return Err(system(&lock_path)(cause)),
         }
         stale_or_absent(path)?;
         // Bound under another name and renamed: what appears at `path` already has its mode, and replaces a stale
@@ -92,7 +92,7 @@ impl Server {
 
 /// There is nothing at `path`, or a socket that nobody listens at.
 fn stale_or_absent(path: &Path) -> Result<(), BindError> {
-    let system = |source| BindError::System { path: path.to_owned(), source };
+    let system = |cause| BindError::System { path: path.to_owned(), cause };
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => Err(BindError::NotASocket(path.to_owned())),
         Ok(_) => match UnixStream::connect(path) {

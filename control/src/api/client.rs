@@ -30,20 +30,20 @@ pub enum ClientError {
     #[error("the appliance at {} has not answered within {} s: is it stopped or starved of CPU?", .0.display(), PATIENCE.as_secs())]
     Silent(PathBuf),
     /// The connection broke.
-    #[error("asking the appliance at {}: {source}", path.display())]
+    #[error("asking the appliance at {}: {cause}", path.display())]
     System {
         /// The socket.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Not the answer of an appliance of this version.
-    #[error("the answer from {} cannot be read: {source}; do both sides have the same version?", path.display())]
+    #[error("the answer from {} cannot be read: {cause}; do both sides have the same version?", path.display())]
     Garbled {
         /// The socket.
         path: PathBuf,
         /// What is wrong with it.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// The appliance says why not.
     #[error("the appliance answers: {0}")]
@@ -52,16 +52,16 @@ pub enum ClientError {
 
 /// Asks the appliance at `socket` and reads the answer as `T`, which must be what [`Request`] says.
 pub fn ask<T: DeserializeOwned>(socket: &Path, request: &Request) -> Result<T, ClientError> {
-    let line = exchange(socket, request).map_err(|source| match source.kind() {
+    let line = exchange(socket, request).map_err(|cause| match cause.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ClientError::NobodyListens(socket.to_owned()),
         ErrorKind::PermissionDenied => ClientError::Forbidden(socket.to_owned()),
         ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(socket.to_owned()),
-        _ => ClientError::System { path: socket.to_owned(), source },
+        _ => ClientError::System { path: socket.to_owned(), cause },
     })?;
     match serde_json::from_slice(&line) {
         Ok(Response::Ok(answer)) => Ok(answer),
         Ok(Response::Error(error)) => Err(ClientError::Refused(error)),
-        Err(source) => Err(ClientError::Garbled { path: socket.to_owned(), source }),
+        Err(cause) => Err(ClientError::Garbled { path: socket.to_owned(), cause }),
     }
 }
 

@@ -57,9 +57,9 @@ pub struct FlowInfo {
     pub delta_c2s: i32,
     /// Δ2, modulo 2^32 as signed.
     pub delta_s2c: i32,
-    /// TCP payload bytes, client → server.
+    /// Bytes of its IP packets, headers included, client → server.
     pub bytes_c2s: u64,
-    /// TCP payload bytes, server → client.
+    /// Bytes of its IP packets, headers included, server → client.
     pub bytes_s2c: u64,
     /// Packets, client → server.
     pub packets_c2s: u64,

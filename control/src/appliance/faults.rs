@@ -1,7 +1,7 @@
 //! What keeps a device from being opened, said by port: what the configuration can mend names its line, and ends with
 //! exit code 2; what the system refuses ends with 1.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, socket};
 
@@ -32,6 +32,35 @@ fn opens_packet_socket(port: &Port) -> bool {
     PACKET_SOCKETS.iter().any(|driver| text.starts_with(driver))
 }
 
+/// Before DPDK is started: whether the huge pages are there. It would take what it gets and fail later.
+pub(super) fn check_huge_pages(config: &Config) -> anyhow::Result<()> {
+    let wanted = u64::from(config.memory.megabytes);
+    // Kernels without huge pages have no folder; what DPDK makes of that is its own message.
+    let (true, Ok(free)) = (config.memory.hugepages, free_huge_megabytes()) else { return Ok(()) };
+    if free < wanted {
+        bail!(
+            "{wanted} MiB of huge pages are configured and {free} MiB are free: sysctl vm.nr_hugepages={} (pages of \
+             2 MiB), or [memory] hugepages = false in {}",
+            wanted.div_ceil(2),
+            config.source
+        );
+    }
+    Ok(())
+}
+
+/// Over all page sizes.
+fn free_huge_megabytes() -> std::io::Result<u64> {
+    let mut kilobytes = 0;
+    for folder in std::fs::read_dir("/sys/kernel/mm/hugepages")? {
+        let folder = folder?;
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let size = name.trim_start_matches("hugepages-").trim_end_matches("kB").parse().unwrap_or(0);
+        let free = std::fs::read_to_string(folder.path().join("free_hugepages"))?;
+        kilobytes += size * free.trim().parse().unwrap_or(0);
+    }
+    Ok(kilobytes >> 10)
+}
+
 /// An error of the EAL's start: a virtual device that cannot be made, or the EAL itself.
 pub(super) fn at_start(config: &Config, error: Error) -> anyhow::Error {
     let device = match &error {
@@ -49,6 +78,12 @@ pub(super) fn at_open(config: &Config, port: usize, error: Error) -> anyhow::Err
     match &error {
         Error::NoSuchDevice { .. } | Error::PortConfig { .. } => {
             config.device_error(port, without_device(&error)).into()
+        }
+        Error::Port { errno, .. }
+            if [Errno::PERM, Errno::ACCESS].map(Errno::raw_os_error).contains(&errno.code()) =>
+        {
+            anyhow!("{}; run as root, or with CAP_NET_ADMIN too", without_device(&error))
+                .context(place(&config.ports[port]))
         }
         _ => anyhow!(without_device(&error)).context(place(&config.ports[port])),
     }

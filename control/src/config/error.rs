@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: {source}; name a configuration with --config (configs/ holds examples)", path.display())]
+    #[error("{}: {source}; {}", path.display(), remedy(source))]
     Unreadable {
         /// As the user named it.
         path: PathBuf,
@@ -32,6 +32,13 @@ pub enum ConfigError {
     /// The text has errors; at least one, in the order of the file.
     #[error("{}", lines(.0))]
     Invalid(Vec<Diagnostic>),
+}
+
+fn remedy(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => "run as root, or as a user who may read it",
+        _ => "name a configuration with --config (configs/ holds examples)",
+    }
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> String {

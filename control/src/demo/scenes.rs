@@ -74,7 +74,7 @@ pub(super) fn suspended(narrator: &mut Narrator, lab: &Lab, appliance: &Applianc
 
 /// A connection is relayed, then merged when the response has been seen.
 pub(super) fn merged(narrator: &mut Narrator, lab: &Lab, appliance: &Appliance) -> anyhow::Result<()> {
-    narrator.scene("Proxy, relay, merge: `flows` before and after");
+    narrator.scene("Proxy, relay, merge: `quadrille flows` before and after");
     let mut client = lab.client().command("nc").words("-n 10.77.0.2 80").spawn()?;
     let before = appliance.wait_for_flow("10.77.0.2:80", "participating", WAIT)?;
     narrator.check("both handshakes are done, both legs end in our TCP stack", true, &short(&before));
@@ -84,6 +84,9 @@ pub(super) fn merged(narrator: &mut Narrator, lab: &Lab, appliance: &Appliance) 
     let after = appliance.wait_for_flow("10.77.0.2:80", "cut_through", WAIT)?;
     narrator.check("after the first response the worker alone carries the flow", true, &short(&after));
     show_flows(narrator, appliance)?;
+    narrator.note(
+        "Δ C2S is added to the client's sequence numbers, Δ S2C to the server's, and taken off their acks",
+    );
     client.write(b"GET /hello HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
     client.close_stdin();
     let finished = client.wait(WAIT)?;
@@ -150,7 +153,7 @@ pub(super) fn rules(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()> {
     let cases = [
         (DROPPED, Connected::Silence, "rule `drop`: silence"),
         (REJECTED, Connected::Refused, "rule `reject`: RST"),
-        (AUTHORISED, Connected::Refused, "10.77.0.1 is not authorised for port 8080"),
+        (AUTHORISED, Connected::Refused, "10.77.0.1 is not authorised for port 8080: RST"),
     ];
     for (port, expected, told) in cases {
         let (seen, took) = lab.client().connect(server, port, PATIENCE)?;
@@ -159,7 +162,7 @@ pub(super) fn rules(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()> {
     lab.client().ip("address add 10.77.0.9/24 dev eth0")?;
     let url = lab.server().url(Net::V4, AUTHORISED, "hello");
     let allowed = lab.client().curl(&url).words("--interface 10.77.0.9").run()?;
-    narrator.check("10.77.0.9 is", allowed.success(), allowed.stdout.trim());
+    narrator.check("10.77.0.9 is authorised: the page arrives", allowed.success(), allowed.stdout.trim());
     Ok(())
 }
 
@@ -175,7 +178,7 @@ pub(super) fn families(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()>
 
 /// The end: all buffers back, all drops named.
 pub(super) fn stop(narrator: &mut Narrator, appliance: Appliance) -> anyhow::Result<()> {
-    narrator.scene("SIGTERM");
+    narrator.scene("SIGTERM: its counters, and every packet buffer back in its pool");
     let finished = appliance.stop()?;
     narrator.output(&finished.stdout);
     let last = finished.stdout.lines().last().unwrap_or_default();
