@@ -141,6 +141,7 @@ impl<L: Pool> Core<L> {
                 c.on_icmp(cx, quoted, &error, frame);
             }),
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
+            Event::Expired { flow } => self.forget(worker, flow),
             Event::Listed(listing) => {
                 let unasked = self.questions.on_listing(listing);
                 if let Some(listing) = unasked {
@@ -187,6 +188,15 @@ impl<L: Pool> Core<L> {
             Some(slot) => self.on_slot(now, *slot, handle),
             // The flow was merged or removed while this event was on its way.
             None => self.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    /// A flow that its worker has forgotten; nobody is told, as with any idle flow.
+    fn forget(&mut self, worker: usize, flow: FlowRef) {
+        if let Some(slot) = self.by_flow.remove(&(worker, flow)) {
+            self.connections[slot as usize] = None;
+            self.timers.cancel(slot);
+            self.free.push(slot);
         }
     }
 

@@ -34,6 +34,8 @@ counters! {
     Transmitted = "transmitted",
     /// Bytes given to a device, without FCS.
     TransmittedBytes = "transmitted_bytes",
+    /// Frames that the device delivered in pieces too large for one buffer, or without room for their VLAN tag.
+    DropUnfitBuffer = "drop_unfit_buffer",
     /// Malformed Ethernet or VLAN header.
     DropMalformedEthernet = "drop_malformed_ethernet",
     /// Malformed IPv4 header: version, header length or total length.
@@ -90,7 +92,7 @@ counters! {
     DropWrongSide = "drop_wrong_side",
     /// A SYN whose module or rule ended the flow without an answer.
     DropModule = "drop_module",
-    /// An order of the control core for a flow that is gone.
+    /// A frame that waited for its flow, or for an order to it, when the flow went.
     DropFlowGone = "drop_flow_gone",
     /// The control core had no room to hold a segment while merging.
     DropHeldFull = "drop_held_full",

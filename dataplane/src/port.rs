@@ -27,6 +27,11 @@ pub trait Port {
     /// Appends what has arrived to `burst`, as far as there is room, and returns how many.
     fn receive(&mut self, burst: &mut Burst<Self::Buffer>) -> usize;
 
+    /// Frames that the device has delivered and [`Port::receive`] could not hand out, since the start.
+    fn unfit(&self) -> u64 {
+        0
+    }
+
     /// Gives the frames at the front of `burst` to the device, in order, and returns how many it took.
     ///
     /// What the device refuses stays in `burst`, in order, and stays the caller's.

@@ -116,6 +116,8 @@ pub struct Worker<P: Port, L: Pool<Buffer = P::Buffer>> {
     report: Arc<Report>,
     counters: Counters,
     rounds: u32,
+    /// Until then flows may live that passed without a place in the table.
+    unplaced_until: Instant,
 }
 
 impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
@@ -138,6 +140,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             report: parts.report,
             counters: Counters::default(),
             rounds: 0,
+            unplaced_until: Instant::ZERO,
         }
     }
 

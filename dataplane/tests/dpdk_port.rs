@@ -49,7 +49,7 @@ fn dpdk_port() {
         assert_eq!(fill_and_empty(&mut queues, &mut pool), (1023, 1023));
         assert_eq!(mempool.in_use(), 0);
     }
-    assert_eq!((queues.rx_dropped(), queues.rx_linearized()), (0, 0));
+    assert_eq!((queues.unfit(), queues.rx_linearized()), (0, 0));
     drop((queues, pool, mempool));
     port.close().expect("all queues are back");
     eal.shutdown().expect("everything has been given back");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use tracing::info;
 
 use dataplane::flow::hash::KeyedHash;
@@ -98,10 +99,16 @@ fn steering(workers: usize, started: &[StartedPort]) -> Steering {
 
 /// The queue on which a device receives a quad: RSS hashes addresses and ports as they stand in the headers.
 fn rss_queue(rss: &Rss, quad: &Quad) -> usize {
-    let ports = [quad.client_port.to_be_bytes(), quad.server_port.to_be_bytes()].concat();
-    let queue = match quad.addresses {
-        Addresses::V4(source, destination) => rss.queue_of(&[&source[..], &destination, &ports].concat()),
-        Addresses::V6(source, destination) => rss.queue_of(&[&source[..], &destination, &ports].concat()),
-    };
-    usize::from(queue)
+    let ports = [quad.client_port.to_be_bytes(), quad.server_port.to_be_bytes()];
+    let mut input: ArrayVec<u8, 36> = ArrayVec::new();
+    match &quad.addresses {
+        Addresses::V4(source, destination) => {
+            input.extend([source, destination].into_iter().flatten().copied())
+        }
+        Addresses::V6(source, destination) => {
+            input.extend([source, destination].into_iter().flatten().copied())
+        }
+    }
+    input.extend(ports.into_iter().flatten());
+    usize::from(rss.queue_of(&input))
 }

@@ -206,7 +206,7 @@ impl Middle for Appliance {
             }
         }
         for lane in &self.lanes {
-            for slot in lane.worker.table().occupied_from(0) {
+            for slot in lane.worker.table().occupied(0..u32::MAX) {
                 text += &format!(
                     "  {} {:?}\n",
                     lane.worker.table().key(slot).quad,

@@ -51,7 +51,9 @@ impl FlowTable {
     /// A table of at most `capacity` flows, hashed with `hash`.
     pub fn new(capacity: usize, hash: KeyedHash) -> Self {
         FlowTable {
-            index: HashTable::with_capacity(capacity),
+            // Twice the room: a hashbrown table that is more than half full grows when tombstones use up the rest,
+            // otherwise it is cleaned up in place.
+            index: HashTable::with_capacity(capacity * 2),
             hash,
             objects: vec![Object::FREE; capacity].into_boxed_slice(),
             records: vec![Record::default(); capacity].into_boxed_slice(),
@@ -199,9 +201,10 @@ impl FlowTable {
         (object.path != Path::Free && object.generation == flow.generation).then_some(flow.slot)
     }
 
-    /// Slots in use from `from` on, in slot order.
-    pub fn occupied_from(&self, from: u32) -> impl Iterator<Item = u32> + '_ {
-        (from..self.objects.len() as u32).filter(|slot| self.objects[*slot as usize].path != Path::Free)
+    /// Slots in use among `slots`, in slot order. Looks at each of them.
+    pub fn occupied(&self, slots: std::ops::Range<u32>) -> impl Iterator<Item = u32> + '_ {
+        let end = slots.end.min(self.objects.len() as u32);
+        (slots.start..end).filter(|slot| self.objects[*slot as usize].path != Path::Free)
     }
 
     /// Has [`FlowTable::expire`] give the slot at `deadline` or up to one tick later.
@@ -300,6 +303,23 @@ mod tests {
         assert_eq!(table.expire(Instant::from_millis(99)), None);
         assert_eq!(table.expire(Instant::from_millis(120)), Some(first));
         assert_eq!(table.expire(Instant::from_millis(100_000)), None);
+    }
+
+    #[test]
+    fn a_full_table_whose_flows_come_and_go_never_grows() {
+        let mut table = table(56);
+        let taken = table.index.allocation_size();
+        let mut slots = std::collections::VecDeque::new();
+        for n in 0..20_000u32 {
+            if slots.len() == 56 {
+                table.remove(slots.pop_front().unwrap());
+            }
+            let client = std::net::SocketAddr::from((n.to_be_bytes(), 1));
+            let quad = Quad::between(client, "10.0.0.2:80".parse().unwrap()).unwrap();
+            let key = FlowKey { quad, segment: Segment(0) };
+            slots.push_back(table.insert(&key, Path::CutThrough, 0, Instant::ZERO).unwrap());
+        }
+        assert_eq!(table.index.allocation_size(), taken);
     }
 
     proptest! {

@@ -76,11 +76,6 @@ impl DpdkPort {
         DpdkPort { rx, tx }
     }
 
-    /// Frames that RX dropped because they did not fit into one buffer.
-    pub fn rx_dropped(&self) -> u64 {
-        self.rx.dropped()
-    }
-
     /// Frames that RX had to copy into one buffer.
     pub fn rx_linearized(&self) -> u64 {
         self.rx.linearized()
@@ -93,6 +88,11 @@ impl Port for DpdkPort {
     #[inline]
     fn receive(&mut self, burst: &mut Burst<Mbuf>) -> usize {
         self.rx.receive(burst)
+    }
+
+    #[inline]
+    fn unfit(&self) -> u64 {
+        self.rx.dropped()
     }
 
     #[inline]

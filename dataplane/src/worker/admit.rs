@@ -21,7 +21,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         frame: P::Buffer,
     ) {
         if !headers.flags.syn() || headers.flags.ack() {
-            return self.stray(port, key, headers, frame);
+            return self.stray(now, port, key, headers, frame);
         }
         let decision = self.policy.decide(&key.quad, key.segment);
         match decision.action {
@@ -38,8 +38,13 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         self.forward(self.peer(port), usize::from(headers.end - headers.l3), frame);
     }
 
-    fn stray(&mut self, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
+    /// While flows without a place in the table may live, any stray may be theirs and passes.
+    fn stray(&mut self, now: Instant, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
         if !self.policy.protects(&key.quad, key.segment) {
+            return self.pass_on(port, headers, frame);
+        }
+        if now < self.unplaced_until {
+            self.unplaced_until = now + self.timeouts.established;
             return self.pass_on(port, headers, frame);
         }
         match self.policy.strays() {
@@ -51,10 +56,10 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
 
     /// The frame becomes the RST that refuses it and goes back. A RST is never answered (invariant 5).
     fn refuse(&mut self, port: PortId, headers: &TcpHeaders, mut frame: P::Buffer, reason: Counter) {
-        self.counters.count(reason);
-        if headers.flags.rst() || headers.first_fragment {
-            return;
+        if !headers.first_fragment && !is_verified(&frame, headers) {
+            return self.counters.count(Counter::DropTcpChecksum);
         }
+        self.counters.count(reason);
         let Some(len) = reset_for(frame.bytes_mut(), headers) else { return };
         frame.truncate(len);
         self.counters.count(Counter::Originated);
@@ -82,7 +87,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
                 self.counters.count(counter);
                 self.carry(now, port, slot, crate::flow::quad::Direction::ClientToServer, headers, frame);
             }
-            Err(_) => self.when_full(port, headers, Counter::DropFlowsFull, frame),
+            Err(_) => self.when_full(now, port, headers, Counter::DropFlowsFull, frame),
         }
     }
 
@@ -112,12 +117,17 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         }
         let held = match self.pending.hold(frame.bytes()) {
             Ok(held) => held,
-            Err(Refused::Full) => return self.when_full(port, headers, Counter::DropSuspendedFull, frame),
+            Err(Refused::Full) => {
+                return match self.policy.flows_full() {
+                    Fallback::Drop => self.counters.count(Counter::DropSuspendedFull),
+                    Fallback::Pass => self.let_pass(now, port, key, headers, decision, Path::Bypassed, frame),
+                };
+            }
             Err(Refused::TooLong) => return self.counters.count(Counter::DropSynTooLong),
         };
         let Ok(slot) = self.table.insert(key, Path::Suspended, port.0, now) else {
             self.pending.release(held);
-            return self.when_full(port, headers, Counter::DropFlowsFull, frame);
+            return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
         self.table.object_mut(slot).held = held;
         let record = self.table.record_mut(slot);
@@ -134,11 +144,19 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         self.counters.count(Counter::FlowsOffered);
     }
 
-    fn when_full(&mut self, port: PortId, headers: &TcpHeaders, reason: Counter, frame: P::Buffer) {
+    fn when_full(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        headers: &TcpHeaders,
+        reason: Counter,
+        frame: P::Buffer,
+    ) {
         match self.policy.flows_full() {
             Fallback::Drop => self.counters.count(reason),
             Fallback::Pass => {
                 self.counters.count(Counter::FlowsPassedFull);
+                self.unplaced_until = now + self.timeouts.established;
                 self.pass_on(port, headers, frame);
             }
         }

@@ -124,7 +124,8 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     pub(super) fn observe(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
         let object = self.table.object_mut(slot);
         let before = object.tcp;
-        let observed = observed(object, direction, headers);
+        // A RST that nobody obeys tells nothing.
+        let Some(observed) = observed(object, direction, headers) else { return };
         let other_delta = object.other_delta(direction);
         let track = &mut object.track[direction.index()];
         let end = headers.seq.advance(headers.sequence_len());
@@ -153,6 +154,11 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         mut frame: P::Buffer,
     ) {
         let object = self.table.object(slot);
+        // It comes from where the quoted segment went.
+        if self.side_of(object, quoted.reverse()) != port {
+            self.counters.count(Counter::DropWrongSide);
+            return;
+        }
         match object.path {
             Path::Suspended | Path::Participating | Path::Parked => {
                 let flow = self.table.flow_ref(slot);
@@ -189,7 +195,11 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         if held != NONE {
             match path {
                 Path::Suspended => self.pending.release(held),
-                _ => while self.parked.pop(&mut held).is_some() {},
+                _ => {
+                    while self.parked.pop(&mut held).is_some() {
+                        self.counters.count(Counter::DropFlowGone);
+                    }
+                }
             }
         }
         self.table.remove(slot);
@@ -210,29 +220,37 @@ fn begins_another(tcp: TcpState, headers: &TcpHeaders) -> bool {
     tcp.is_over() && headers.flags.syn() && !headers.flags.ack()
 }
 
-/// What a segment means to the observed state.
-fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Observed {
+/// What a segment means to the observed state; `None` for a RST that its receiver would not obey.
+fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Option<Observed> {
     let flags = headers.flags;
     if flags.rst() {
-        // Only a RST that its receiver would obey counts (RFC 5961 section 3.2): exactly the next byte expected. During
-        // the handshake any does: the entry then only lingers, and lives on when the connection does.
-        let receiver = object.track[direction.reverse().index()];
-        let sender = object.track[direction.index()];
-        let opening = matches!(object.tcp, TcpState::SynSent | TcpState::SynReceived);
-        let exact = opening || headers.seq == receiver.ack || headers.seq == sender.end;
-        return if exact { Observed::Rst } else { Observed::Plain };
+        return is_obeyed(object, direction, headers).then_some(Observed::Rst);
     }
     if flags.syn() {
-        return if flags.ack() { Observed::SynAck } else { Observed::Syn };
+        return Some(if flags.ack() { Observed::SynAck } else { Observed::Syn });
     }
     let reverse = direction.reverse();
     let fin_acked = object.tcp.fin_seen(reverse)
         && flags.ack()
         && headers.ack.minus(object.other_delta(direction)).ge(object.track[reverse.index()].end);
-    match (flags.fin(), fin_acked) {
+    Some(match (flags.fin(), fin_acked) {
         (true, true) => Observed::FinAndAcked,
         (true, false) => Observed::Fin,
         (false, true) => Observed::FinAcked,
         (false, false) => Observed::Plain,
+    })
+}
+
+/// Whether a RST ends the connection at its receiver: it has exactly the next byte expected (RFC 5961 section 3.2), or
+/// it answers the SYN and acknowledges it (RFC 9293 section 3.10.7.3; refusals of firewalls look the same).
+fn is_obeyed(object: &Object, direction: Direction, headers: &TcpHeaders) -> bool {
+    let (sender, receiver) = (object.track[direction.index()], object.track[direction.reverse().index()]);
+    let is_next = headers.seq == receiver.ack || headers.seq == sender.end;
+    let answers_syn =
+        || headers.flags.ack() && headers.ack.minus(object.other_delta(direction)) == receiver.end;
+    match (object.tcp, direction) {
+        (TcpState::SynSent, Direction::ServerToClient) => answers_syn(),
+        (TcpState::SynReceived, Direction::ServerToClient) => answers_syn() || is_next,
+        _ => is_next,
     }
 }

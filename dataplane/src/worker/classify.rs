@@ -2,9 +2,9 @@
 
 use super::steer::Handed;
 use super::*;
-use crate::flow::quad::{FlowKey, Quad, Segment};
+use crate::flow::quad::{Addresses, FlowKey, Quad, Segment};
 use crate::packet::{self, IcmpError, Packet, TcpHeaders};
-use crate::wire::ethernet;
+use crate::wire::{ethernet, ipv6};
 
 impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     /// A frame from one of our own queues: perhaps another worker's.
@@ -14,7 +14,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             Ok(Packet::Other) => self.pass(port, frame),
             Ok(Packet::Tcp(headers)) => {
                 let key = self.key(port, headers.quad, headers.segment);
-                let owner = if headers.first_fragment {
+                let owner = if is_placed_by_addresses(&headers) {
                     self.steering.owner_of_flow(&key, self.id)
                 } else {
                     self.steering.owner_of_segment(&key, self.id)
@@ -87,4 +87,11 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             None => self.forward(self.peer(port), usize::from(error.end - error.l3), frame),
         }
     }
+}
+
+/// Whether a device's RSS may not have seen the ports: a fragment, extension headers, or more tags than it looks behind.
+fn is_placed_by_addresses(headers: &TcpHeaders) -> bool {
+    let is_v6 = matches!(headers.quad.addresses, Addresses::V6(..));
+    let has_extensions = is_v6 && usize::from(headers.l4 - headers.l3) != ipv6::HEADER_LEN;
+    headers.first_fragment || has_extensions || headers.segment.outer_vlan() != 0
 }

@@ -5,27 +5,29 @@ use crate::flow::object::Path;
 
 /// Entries looked at in one housekeeping, at most.
 const EXPIRIES: usize = 64;
+/// The wait before a full event mailbox is tried again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Watches the control core's heartbeat.
 pub(super) struct ControlWatch {
     beat: Arc<AtomicU64>,
-    last: u64,
-    since: Instant,
+    /// The last beat that was another than the one before, and when it was seen.
+    last: Option<(u64, Instant)>,
     stalled: bool,
     patience: Duration,
 }
 
 impl ControlWatch {
     pub(super) fn new(beat: Arc<AtomicU64>, patience: Duration) -> Self {
-        ControlWatch { beat, last: 0, since: Instant::ZERO, stalled: false, patience }
+        ControlWatch { beat, last: None, stalled: false, patience }
     }
 
     fn look(&mut self, now: Instant) {
         let beat = self.beat.load(Ordering::Relaxed);
-        if beat != self.last {
-            (self.last, self.since) = (beat, now);
+        match self.last {
+            Some((last, since)) if last == beat => self.stalled = now - since > self.patience,
+            _ => (self.last, self.stalled) = (Some((beat, now)), false),
         }
-        self.stalled = now - self.since > self.patience;
     }
 
     pub(super) fn is_stalled(&self) -> bool {
@@ -49,18 +51,28 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     fn expire(&mut self, now: Instant, slot: u32) -> bool {
         let object = self.table.object(slot);
         let idle_ms = (now.as_millis() as u32).wrapping_sub(object.last_seen);
-        let life = match object.path {
-            // The control core ends these itself; ours is for when it is gone.
-            Path::Suspended | Path::Participating | Path::Parked => self.timeouts.established * 2,
-            _ => self.life_time(object.tcp),
-        };
+        let controlled = matches!(object.path, Path::Suspended | Path::Participating | Path::Parked);
+        // Handshakes and closing on the participating path have the control core's own timers.
+        let life = if controlled { self.timeouts.established } else { self.life_time(object.tcp) };
         let left = life.saturating_sub(Duration::from_millis(idle_ms.into()));
         if !left.is_zero() {
             self.table.arm(slot, now + left);
             return false;
         }
+        if controlled && !self.tell_expired(slot) {
+            self.table.arm(slot, now + RETRY);
+            return false;
+        }
         self.forget(slot);
         self.counters.count(Counter::FlowsExpired);
         true
+    }
+
+    /// The control core has to forget the flow too. False while its mailbox is full; one that has stalled is not asked.
+    fn tell_expired(&mut self, slot: u32) -> bool {
+        let flow = self.table.flow_ref(slot);
+        let told =
+            self.events.free() > EVENT_RESERVE && self.events.try_send(Event::Expired { flow }).is_ok();
+        told || self.control.is_stalled()
     }
 }

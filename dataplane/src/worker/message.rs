@@ -56,6 +56,11 @@ pub enum Event<B> {
         /// The flow.
         flow: FlowRef,
     },
+    /// A suspended or participating flow was idle for its life time; the worker has forgotten it.
+    Expired {
+        /// The flow.
+        flow: FlowRef,
+    },
     /// The answer to order `List`.
     Listed(Box<Listing>),
 }

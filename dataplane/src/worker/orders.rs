@@ -14,13 +14,23 @@ const SLOTS_PER_PAGE: u32 = 4096;
 
 impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     /// Carries out waiting orders, as long as an answer to each is certain to fit the event mailbox.
+    ///
+    /// An order may also send segments up, any number of them; those leave `EVENT_RESERVE` places free. So that many
+    /// orders can be carried out before the mailbox has to be looked at again.
     pub(super) fn carry_out_orders(&mut self, now: Instant) -> usize {
-        let budget = self.events.free().min(ORDERS_PER_ROUND);
-        for done in 0..budget {
-            let Some(order) = self.orders.try_receive() else { return done };
-            self.carry_out(now, order);
+        let mut done = 0;
+        while done < ORDERS_PER_ROUND {
+            let batch = self.events.free().min(EVENT_RESERVE);
+            if batch == 0 {
+                break;
+            }
+            for _ in 0..batch {
+                let Some(order) = self.orders.try_receive() else { return done };
+                self.carry_out(now, order);
+                done += 1;
+            }
         }
-        budget
+        done
     }
 
     fn carry_out(&mut self, now: Instant, order: Order<P::Buffer>) {
@@ -35,10 +45,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             Order::Release { flow, path } => {
                 self.on_flow(flow, |worker, slot| worker.release(now, slot, path))
             }
-            Order::Park { flow } => self.on_flow(flow, |worker, slot| {
-                worker.table.object_mut(slot).path = Path::Parked;
-                worker.answer(Event::Parked { flow });
-            }),
+            Order::Park { flow } => self.on_flow(flow, |worker, slot| worker.begin_parking(flow, slot)),
             Order::Unpark { flow } => self.on_flow(flow, Self::unpark),
             Order::Install { flow, delta_c2s, delta_s2c, track } => {
                 self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, track));
@@ -106,6 +113,14 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         }
     }
 
+    fn begin_parking(&mut self, flow: FlowRef, slot: u32) {
+        let object = self.table.object_mut(slot);
+        if object.path == Path::Participating {
+            object.path = Path::Parked;
+            self.answer(Event::Parked { flow });
+        }
+    }
+
     fn unpark(&mut self, slot: u32) {
         let object = self.table.object_mut(slot);
         if object.path != Path::Parked {
@@ -120,6 +135,9 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
 
     fn install(&mut self, slot: u32, delta_c2s: Delta, delta_s2c: Delta, track: [Track; 2]) {
         let object = self.table.object_mut(slot);
+        if object.path != Path::Parked {
+            return;
+        }
         (object.delta_c2s, object.delta_s2c, object.track) = (delta_c2s, delta_s2c, track);
         object.tcp = TcpState::Established;
     }
@@ -162,7 +180,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         let from = listing.cursor.take().unwrap_or(0);
         let limit = from.saturating_add(SLOTS_PER_PAGE).min(self.table.capacity() as u32);
         listing.cursor = (limit < self.table.capacity() as u32).then_some(limit);
-        for slot in self.table.occupied_from(from).take_while(|slot| *slot < limit) {
+        for slot in self.table.occupied(from..limit) {
             if listing.flows.len() == LISTING {
                 listing.cursor = Some(slot);
                 break;

@@ -10,6 +10,8 @@ use super::report::Counters;
 pub struct Line<P: Port> {
     port: P,
     backlog: Burst<P::Buffer>,
+    /// Of [`Port::unfit`], how many are counted.
+    unfit: u64,
     /// The opposite port of the pair.
     pub peer: PortId,
     /// Index of the pair.
@@ -21,12 +23,15 @@ pub struct Line<P: Port> {
 impl<P: Port> Line<P> {
     /// `peer` is the opposite port of pair number `pair`; `mtu` is that of the pair, its smaller one.
     pub fn new(port: P, peer: PortId, pair: u8, mtu: u16) -> Self {
-        Line { port, backlog: Burst::new(), peer, pair, mtu }
+        Line { port, backlog: Burst::new(), unfit: 0, peer, pair, mtu }
     }
 
     /// Receives into an empty burst.
     pub fn receive(&mut self, burst: &mut Burst<P::Buffer>, counters: &mut Counters) -> usize {
         let n = self.port.receive(burst);
+        let unfit = self.port.unfit();
+        counters.add(Counter::DropUnfitBuffer, unfit - self.unfit);
+        self.unfit = unfit;
         if n > 0 {
             counters.add(Counter::Received, n as u64);
             counters.add(Counter::ReceivedBytes, burst.iter().map(|frame| frame.bytes().len() as u64).sum());

@@ -8,11 +8,13 @@ use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
-use dataplane::flow::quad::Quad;
+use dataplane::flow::quad::{Addresses, Quad};
 use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::icmp;
+use dataplane::wire::ipv4::Ipv4Repr;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
@@ -22,6 +24,7 @@ use dataplane::worker::report::Report;
 use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{Limits, Parts, Timeouts, Worker};
+use zerocopy::IntoBytes;
 
 pub const CLIENT: PortId = PortId(0);
 pub const SERVER: PortId = PortId(1);
@@ -34,6 +37,13 @@ pub struct Bench {
     pub orders: Sender<Order<SimBuffer>>,
     pub now: Instant,
     heartbeat: Arc<AtomicU64>,
+}
+
+/// What differs between the workers of a bench.
+struct Place {
+    id: usize,
+    steering: Steering,
+    neighbours: Neighbours<SimBuffer>,
 }
 
 /// One rule: `action` for everything to 10.0.0.2 or fd00::2, port 80.
@@ -67,6 +77,21 @@ impl Bench {
     }
 
     pub fn with_limits(policy: Snapshot, limits: Limits, events: usize) -> Bench {
+        let alone = Place { id: 0, steering: Steering::Single, neighbours: Neighbours::mesh(1, 1).remove(0) };
+        Bench::at(alone, policy, limits, events)
+    }
+
+    /// Workers 0 and 1, each with a queue of both ports, `ring` frames between them, and no help of RSS.
+    pub fn two(policy: &Snapshot, ring: usize) -> [Bench; 2] {
+        let mut mesh = Neighbours::mesh(2, ring);
+        [0, 1].map(|id| {
+            let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
+            let place = Place { id, steering, neighbours: mesh.remove(0) };
+            Bench::at(place, policy.clone(), Limits { flows: 8, suspended: 4, parked: 4 }, 256)
+        })
+    }
+
+    fn at(place: Place, policy: Snapshot, limits: Limits, events: usize) -> Bench {
         let pool = SimPool::new(64);
         let (client_port, client) = SimPort::new(64);
         let (server_port, server) = SimPort::new(64);
@@ -74,7 +99,7 @@ impl Bench {
         let (order_sender, order_receiver) = mailbox(64);
         let heartbeat = Arc::new(AtomicU64::new(0));
         let worker = Worker::new(Parts {
-            id: 0,
+            id: place.id,
             lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
             pool: pool.clone(),
             limits,
@@ -86,8 +111,8 @@ impl Bench {
                 control_stall: Duration::from_secs(1),
             },
             hash: KeyedHash::new([1, 2, 3, 4]),
-            steering: Steering::Single,
-            neighbours: Neighbours::mesh(1, 1).remove(0),
+            steering: place.steering,
+            neighbours: place.neighbours,
             events: event_sender,
             orders: order_receiver,
             policy: Arc::new(policy),
@@ -140,6 +165,34 @@ impl Bench {
     pub fn count(&self, counter: Counter) -> u64 {
         self.worker.counters().get(counter)
     }
+}
+
+/// An ICMP or ICMPv6 error from beyond the port where it comes in, about `segment`, a frame of ours.
+pub fn icmp_error(segment: &[u8]) -> Vec<u8> {
+    let (link, quote) = segment.split_at(14);
+    let is_v6 = link[12..] == [0x86, 0xdd];
+    let mut message =
+        vec![if is_v6 { icmp::v6::UNREACHABLE } else { icmp::v4::UNREACHABLE }, 1, 0, 0, 0, 0, 0, 0];
+    message.extend(&quote[..quote.len().min(80)]);
+    let payload_len = message.len() as u16;
+    let mut frame = link.to_vec();
+    if is_v6 {
+        let (source, destination) = ([0xfd; 16], [0xfc; 16]);
+        icmp::fill_checksum(&mut message, &Addresses::V6(source, destination));
+        let header: &mut [u8] = &mut [0; 40];
+        (header[0], header[6], header[7]) = (0x60, 58, 9);
+        header[4..6].copy_from_slice(&payload_len.to_be_bytes());
+        header[8..24].fill(0xfd);
+        header[24..].fill(0xfc);
+        frame.extend(&*header);
+    } else {
+        let (source, destination) = ([203, 0, 113, 1], [10, 0, 0, 1]);
+        icmp::fill_checksum(&mut message, &Addresses::V4(source, destination));
+        let repr = Ipv4Repr { source, destination, protocol: 1, ttl: 9, traffic_class: 0, payload_len };
+        frame.extend(repr.header().as_bytes());
+    }
+    frame.extend(message);
+    frame
 }
 
 pub fn quad(v6: bool) -> Quad {

@@ -32,7 +32,7 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
         participating_bytes: bytes(&raw.participating_bytes, 256 * MIB, MIB..=1024 * GIB, problems),
         receive_ring: power_of_two(&raw.receive_ring, 1024, 64..=8192, problems),
         transmit_ring: power_of_two(&raw.transmit_ring, 1024, 64..=8192, problems),
-        mailbox: power_of_two(&raw.mailbox, 4096, 64..=1 << 16, problems),
+        mailbox: power_of_two(&raw.mailbox, 4096, 256..=1 << 16, problems),
     };
     let one_flow = 2 * (limits.send_buffer + limits.receive_buffer);
     if limits.participating_bytes < one_flow {

@@ -1,0 +1,167 @@
+//! What passes without a TCB: strays, fallbacks, monitored flows, ICMP errors, tags, the MTU.
+
+use std::time::Duration;
+
+use super::bench::{Bench, CLIENT, DEFAULTS, SERVER, frame, icmp_error, quad, rules};
+use super::{ACK, OFFER, SYN, cut_through, headers, suspend};
+use dataplane::counters::Counter;
+use dataplane::flow::object::Path;
+use dataplane::packet::{Packet, is_tcp_checksum_valid, parse};
+use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::Limits;
+
+/// Everything to port 80 is offered.
+fn offer_with(defaults: Defaults) -> Snapshot {
+    let rule = RuleSpec {
+        destinations: vec![],
+        destination_ports: vec![80..=80],
+        sources: vec![],
+        source_ports: vec![],
+        vlans: vec![],
+        action: OFFER,
+    };
+    Snapshot::compile(&[rule], defaults).unwrap()
+}
+
+#[test]
+fn strays_are_reset_or_passed_as_the_config_says() {
+    let mut bench = Bench::new(offer_with(Defaults { strays: Strays::Reset, ..DEFAULTS }));
+    let stray = frame(quad(false), ACK, 7, 900, b"x", &[(0x8100, 5)]);
+    bench.deliver(CLIENT, &stray);
+    let reset = bench.collect(CLIENT).expect("a RST where the stray came from");
+    let got = headers(&reset);
+    assert_eq!((got.quad, got.flags, got.seq), (quad(false).reversed(), TcpFlags::RST, Seq(900)));
+    assert_eq!(got.segment.inner_vlan(), 5);
+    bench.deliver(CLIENT, &frame(quad(false), TcpFlags::RST, 7, 0, b"", &[]));
+    assert_eq!((bench.count(Counter::DropStrayReset), bench.collect(CLIENT)), (2, None), "no RST for a RST");
+    let mut corrupt = stray.clone();
+    corrupt[58] ^= 1;
+    bench.deliver(CLIENT, &corrupt);
+    assert_eq!(
+        (bench.count(Counter::DropTcpChecksum), bench.collect(CLIENT)),
+        (1, None),
+        "nobody can say whose"
+    );
+
+    let mut bench = Bench::new(offer_with(Defaults { strays: Strays::Pass, ..DEFAULTS }));
+    bench.deliver(CLIENT, &stray);
+    assert_eq!((bench.collect(SERVER), bench.pool.in_use()), (Some(stray), 0));
+}
+
+#[test]
+fn a_flow_that_passed_for_want_of_a_place_goes_on() {
+    let policy = offer_with(Defaults { flows_full: Fallback::Pass, ..DEFAULTS });
+    let mut bench = Bench::with_limits(policy, Limits { flows: 2, suspended: 1, parked: 1 }, 256);
+    suspend(&mut bench, false);
+    let mut others = [quad(false); 2];
+    (others[0].client_port, others[1].client_port) = (1, 2);
+    for (other, counter) in others.into_iter().zip([Counter::FlowsBypassed, Counter::FlowsPassedFull]) {
+        for segment in [frame(other, SYN, 1, 0, b"", &[]), frame(other, ACK, 2, 9, b"x", &[])] {
+            bench.deliver(CLIENT, &segment);
+            assert_eq!(bench.collect(SERVER), Some(segment));
+        }
+        assert_eq!(bench.count(counter), 1);
+    }
+    bench.wait(Duration::from_secs(601));
+    bench.deliver(CLIENT, &frame(others[1], ACK, 3, 9, b"x", &[]));
+    assert_eq!((bench.count(Counter::DropStray), bench.collect(SERVER)), (1, None), "idle for too long");
+}
+
+#[test]
+fn a_monitored_flow_is_followed_from_syn_to_linger() {
+    let mut bench = Bench::new(rules(Action::Monitor));
+    let (there, back) = (quad(true), quad(true).reversed());
+    let tags = &[(0x88a8, 9), (0x8100, 0x6007)];
+    let talk = [
+        (CLIENT, frame(there, SYN, 100, 0, b"", tags)),
+        (SERVER, frame(back, SYN | ACK, 500, 101, b"", tags)),
+        (CLIENT, frame(there, ACK, 101, 501, b"hi", tags)),
+        // Neither expected by the server nor next after what was sent.
+        (CLIENT, frame(there, TcpFlags::RST, 90, 0, b"", tags)),
+        (SERVER, frame(back, ACK | TcpFlags::FIN, 501, 103, b"", tags)),
+        (CLIENT, frame(there, ACK | TcpFlags::FIN, 103, 502, b"", tags)),
+        (SERVER, frame(back, ACK, 502, 104, b"", tags)),
+    ];
+    for (from, segment) in talk {
+        bench.deliver(from, &segment);
+        let to = if from == CLIENT { SERVER } else { CLIENT };
+        assert_eq!(bench.collect(to), Some(segment), "untouched");
+        let slot = bench.worker.table().occupied(0..8).next().unwrap();
+        assert_eq!(bench.worker.table().object(slot).path, Path::Monitored);
+        bench.wait(Duration::from_secs(9));
+    }
+    assert_eq!(bench.worker.table().len(), 1);
+    bench.wait(Duration::from_secs(2));
+    assert!(bench.worker.table().is_empty(), "both FINs are acknowledged: ten seconds");
+}
+
+#[test]
+fn during_the_handshake_only_a_rst_for_it_counts() {
+    for (from_client, flags, seq, ack, ends) in [
+        (true, TcpFlags::RST, 101, 0, true),
+        (true, TcpFlags::RST, 4711, 0, false),
+        (false, TcpFlags::RST | ACK, 0, 101, true),
+        (false, TcpFlags::RST | ACK, 0, 99, false),
+    ] {
+        let mut bench = Bench::new(rules(Action::Bypass));
+        bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+        let (port, quad) = if from_client { (CLIENT, quad(false)) } else { (SERVER, quad(false).reversed()) };
+        bench.deliver(port, &frame(quad, flags, seq, ack, b"", &[]));
+        bench.wait(Duration::from_secs(11));
+        assert_eq!(bench.worker.table().is_empty(), ends, "{flags:?} {seq} {ack}");
+    }
+}
+
+#[test]
+fn an_icmp_error_about_a_cut_through_segment_quotes_what_was_sent() {
+    let mut bench = Bench::new(rules(OFFER));
+    cut_through(&mut bench, 1000, -300);
+    let sent = frame(quad(false), ACK, 101, 501, b"request", &[]);
+    bench.deliver(CLIENT, &sent);
+    let forwarded = bench.collect(SERVER).unwrap();
+    bench.deliver(SERVER, &icmp_error(&forwarded));
+    assert_eq!(bench.collect(CLIENT), Some(icmp_error(&sent)));
+
+    let answer = frame(quad(false).reversed(), ACK, 801, 1108, b"response", &[]);
+    bench.deliver(SERVER, &answer);
+    let forwarded = bench.collect(CLIENT).unwrap();
+    bench.deliver(CLIENT, &icmp_error(&forwarded));
+    assert_eq!(bench.collect(SERVER), Some(icmp_error(&answer)));
+
+    bench.deliver(CLIENT, &icmp_error(&sent));
+    assert_eq!((bench.count(Counter::DropWrongSide), bench.collect(SERVER)), (1, None));
+}
+
+#[test]
+fn an_icmp_error_about_no_flow_crosses_untouched() {
+    for v6 in [false, true] {
+        let mut bench = Bench::new(rules(OFFER));
+        let error = icmp_error(&frame(quad(v6), ACK, 1, 2, b"x", &[]));
+        assert!(matches!(parse(&error), Ok(Packet::IcmpError(_))));
+        bench.deliver(SERVER, &error);
+        assert_eq!(bench.collect(CLIENT), Some(error));
+    }
+}
+
+#[test]
+fn a_datagram_longer_than_the_mtu_is_dropped_and_tags_do_not_count() {
+    let tags: &[(u16, u16)] = &[(0x88a8, 9), (0x8100, 7)];
+    let mut bench = Bench::new(rules(OFFER));
+    cut_through(&mut bench, 1, 1);
+    let mut passing = quad(false);
+    passing.server_port = 81;
+    for (quad, tags) in [(quad(false), &[][..]), (passing, tags), (passing, &[][..])] {
+        bench.deliver(CLIENT, &frame(quad, ACK, 101, 501, &[0; 1460], tags));
+        let out = bench.collect(SERVER).expect("1500 bytes fit");
+        assert!(is_tcp_checksum_valid(&out, &headers(&out)));
+        bench.deliver(CLIENT, &frame(quad, ACK, 101, 501, &[0; 1461], tags));
+        assert_eq!(bench.collect(SERVER), None);
+    }
+    let udp = |len: usize| [&[2; 12][..], &[0x88, 0xb5], &vec![0; len]].concat();
+    bench.deliver(CLIENT, &udp(1500));
+    assert_eq!(bench.collect(SERVER), Some(udp(1500)));
+    bench.deliver(CLIENT, &udp(1501));
+    assert_eq!((bench.count(Counter::DropMtu), bench.pool.in_use()), (4, 0));
+}
