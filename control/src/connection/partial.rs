@@ -14,7 +14,7 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
-use super::leg::{Leg, read_segment, split_payload};
+use super::leg::{Leg, read_segment};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Decision, Isn, Module, PartialConnection, Proxying, ServerAck};
@@ -143,7 +143,8 @@ impl<L: Pool> Connection<L> {
         let Some(leg) = self.sender(direction) else { return };
         let repeats = segment.len > 0 && segment.end().le(leg.block.rcv_nxt());
         // Data on a SYN is not taken; the client repeats it behind the handshake.
-        let (chunk, frame) = split_payload(frame, headers, cx.scarce);
+        let (chunk, frame) = self.take_payload(cx, direction, segment, headers, frame);
+        let Some(leg) = self.sender(direction) else { return };
         let events = leg.block.on_segment(now, segment, chunk);
         if let Some(frame) = frame {
             if direction == Direction::ServerToClient && events.contains(Events::REFUSED) {

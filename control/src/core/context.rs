@@ -15,6 +15,7 @@ use dataplane::worker::report::Counters;
 
 use crate::tcp::Limits;
 
+use super::load::Load;
 use super::secret::IsnKey;
 
 /// Fixed at start.
@@ -24,8 +25,12 @@ pub struct Settings {
     pub leg: Limits,
     /// Connections on the participating path, suspended ones included.
     pub connections: usize,
+    /// Bytes in the send and receive buffers of all of them.
+    pub buffered: u64,
     /// Segments held for one flow while it merges.
     pub held_per_flow: usize,
+    /// Segments held for all flows that merge.
+    pub held: usize,
     /// Added to the longer round trip of the two legs: how long a merge may drain. Below the senders' RTO, which is at
     /// least 200 ms more than the round trip on all common stacks.
     pub drain: Duration,
@@ -99,6 +104,8 @@ pub struct Context<'a, L: Pool> {
     pub counters: &'a mut Counters,
     /// Fixed settings.
     pub settings: &'a Settings,
+    /// What all flows kept before this event.
+    pub load: Load,
     /// Buffers are scarce: payload is copied out of them, nothing is held.
     pub scarce: bool,
 }

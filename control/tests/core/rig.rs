@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::core::context::Settings;
+use control::core::load::Load;
 use control::core::secret::IsnKey;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
@@ -91,7 +92,9 @@ pub fn settings() -> Settings {
     Settings {
         leg: Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Limits::default() },
         connections: 4,
+        buffered: 1 << 20,
         held_per_flow: 4,
+        held: 16,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
         idle_established: Duration::from_secs(3600),
@@ -153,6 +156,7 @@ impl Rig {
             settings,
             heartbeat: Arc::default(),
             report: Arc::default(),
+            buffered: Arc::default(),
         });
         Rig { core, pool, now: Instant::ZERO, events, orders, flow: FlowRef { slot: 0, generation: 0 } }
     }
@@ -270,6 +274,7 @@ impl Rig {
     /// Nothing is left of the flow, no buffer either.
     pub fn assert_gone(&self) {
         assert_eq!(self.core.connections().count(), 0, "the control core keeps the flow");
+        assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
 }
