@@ -16,7 +16,9 @@ use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::expiry::Wheel;
+use dataplane::flow::object::Path;
 use dataplane::flow::table::FlowRef;
+use dataplane::policy::Fallback;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::{Counters, Gauges, Report};
@@ -162,8 +164,17 @@ impl<L: Pool> Core<L> {
     fn offer(&mut self, now: Instant, offer: Offer<L::Buffer>) {
         let outbox = &mut self.outboxes[offer.worker];
         let Some(slot) = self.free.pop() else {
-            self.counters.count(Counter::DropConnectionsFull);
-            return outbox.order(Order::Remove { flow: offer.flow });
+            let flow = offer.flow;
+            return match self.settings.when_full {
+                Fallback::Drop => {
+                    self.counters.count(Counter::DropConnectionsFull);
+                    outbox.order(Order::Remove { flow });
+                }
+                Fallback::Pass => {
+                    self.counters.count(Counter::FlowsPassedFull);
+                    outbox.order(Order::Release { flow, path: Path::Bypassed });
+                }
+            };
         };
         let module = &mut *self.modules[usize::from(offer.module)];
         let mut cx = Context {

@@ -240,6 +240,7 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
             ..Default::default()
         },
         connections: config.limits.participating as usize,
+        when_full: config.policy.flows_full,
         buffered: config.limits.participating_bytes,
         held_per_flow: HELD_PER_FLOW.min(config.limits.held_packets as usize),
         held: config.limits.held_packets as usize,

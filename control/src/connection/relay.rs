@@ -2,7 +2,7 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
-use dataplane::flow::quad::Direction;
+use dataplane::flow::quad::{Addresses, Direction, Quad};
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::rewrite::delta::Deltas;
 use dataplane::rewrite::icmp::restore_quoted;
@@ -250,11 +250,17 @@ impl<L: Pool> Connection<L> {
     }
 }
 
+/// The largest MSS with which a segment fits `mtu` bytes of IP datagram.
+pub(super) fn mss_within(mtu: u16, quad: &Quad) -> u16 {
+    let headers = if matches!(quad.addresses, Addresses::V6(..)) { HEADERS_V6 } else { HEADERS_V4 };
+    u32::from(mtu).saturating_sub(headers) as u16
+}
+
 /// The segment size that an error reports as the most that fits the path; `None` for any other error.
 fn path_mtu(frame: &[u8], error: &IcmpError) -> Option<u16> {
     let icmp = frame.get(usize::from(error.l4)..)?;
     let word = u32::from_be_bytes(icmp.get(4..8)?.try_into().ok()?);
-    let is_v6 = matches!(error.quad.addresses, dataplane::flow::quad::Addresses::V6(..));
+    let is_v6 = matches!(error.quad.addresses, Addresses::V6(..));
     let mss = match (is_v6, error.kind, error.code) {
         (true, PACKET_TOO_BIG, _) => word.max(LEAST_MTU_V6) - HEADERS_V6,
         (false, kind, code) if (kind, code) == FRAGMENTATION_NEEDED => {

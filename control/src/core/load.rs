@@ -42,6 +42,8 @@ impl Load {
 mod tests {
     use std::time::Duration;
 
+    use dataplane::policy::Fallback;
+
     use super::*;
     use crate::core::secret::IsnKey;
 
@@ -49,6 +51,7 @@ mod tests {
         Settings {
             leg: Default::default(),
             connections: 1,
+            when_full: Fallback::Drop,
             buffered,
             held_per_flow: 1,
             held: 1,

@@ -1,8 +1,10 @@
 //! Memory has a limit, and a policy for when it is reached.
 
 use control::core::context::Settings;
+use control::module::Decision;
 use control::module::relay::MergeWhen;
 use dataplane::counters::Counter;
+use dataplane::policy::Fallback;
 
 use crate::rig::*;
 
@@ -45,4 +47,46 @@ fn all_merges_together_hold_no_more_than_allowed() {
     assert_eq!((rig.core.load().held, rig.count(Counter::DropHeldFull)), (2, 1));
     rig.parked();
     rig.assert_gone();
+}
+
+#[test]
+fn segments_fit_the_pair_whatever_the_ends_have_promised() {
+    let settings = Settings { mtu: vec![600, 600], ..settings() };
+    let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+    rig.establish();
+    let said = rig.client(ack(C + 1, S + 1), &[0; 1400]);
+    let sizes: Vec<usize> = said
+        .iter()
+        .filter_map(|said| match said {
+            Said::Tcp(SERVER, _, payload) if !payload.is_empty() => Some(payload.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sizes, [560, 560, 280]);
+}
+
+#[test]
+fn a_syn_beyond_the_last_place_passes_or_is_dropped_as_configured() {
+    for (when_full, expected, counter) in [
+        (Fallback::Drop, "remove", Counter::DropConnectionsFull),
+        (Fallback::Pass, "release Bypassed", Counter::FlowsPassedFull),
+    ] {
+        let settings = Settings { connections: 0, when_full, ..settings() };
+        let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+        assert_eq!(script(&rig.offer(syn(C))), [expected]);
+        assert_eq!(rig.count(counter), 1);
+        rig.assert_gone();
+    }
+}
+
+#[test]
+fn answers_that_a_peer_can_ask_for_do_not_pile_up_behind_a_worker_that_does_not_take_them() {
+    let mut rig = Rig::deciding(Decision::Reject);
+    rig.offer(syn(C));
+    rig.stop_taking_orders();
+    for _ in 0..6_000 {
+        rig.client(syn(C), b"");
+    }
+    assert!(rig.count(Counter::DropOrdersFull) > 1_000);
+    assert!(rig.pool.in_use() < 4_500, "{}", rig.pool.in_use());
 }

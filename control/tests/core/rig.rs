@@ -17,6 +17,7 @@ use dataplane::flow::object::{Path, Track};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::{self, Packet, TcpHeaders};
+use dataplane::policy::Fallback;
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPool};
 use dataplane::wire::build::FrameTemplate;
@@ -78,6 +79,7 @@ pub struct Rig {
     events: Sender<Event<SimBuffer>>,
     orders: Receiver<Order<SimBuffer>>,
     flow: FlowRef,
+    takes_orders: bool,
 }
 
 pub fn quad() -> Quad {
@@ -92,6 +94,7 @@ pub fn settings() -> Settings {
     Settings {
         leg: Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Limits::default() },
         connections: 4,
+        when_full: Fallback::Drop,
         buffered: 1 << 20,
         held_per_flow: 4,
         held: 16,
@@ -148,7 +151,7 @@ impl Rig {
     pub fn with(module: impl Module + 'static, settings: Settings) -> Rig {
         let (events, event_receiver) = mailbox(64);
         let (order_sender, orders) = mailbox(64);
-        let pool = SimPool::new(4096);
+        let pool = SimPool::new(16_384);
         let core = Core::new(Parts {
             links: vec![WorkerLink { events: event_receiver, orders: order_sender }],
             pool: pool.clone(),
@@ -158,7 +161,8 @@ impl Rig {
             report: Arc::default(),
             buffered: Arc::default(),
         });
-        Rig { core, pool, now: Instant::ZERO, events, orders, flow: FlowRef { slot: 0, generation: 0 } }
+        let flow = FlowRef { slot: 0, generation: 0 };
+        Rig { core, pool, now: Instant::ZERO, events, orders, flow, takes_orders: true }
     }
 
     /// With both legs up and the server's SYN-ACK acknowledged; nothing of it has been looked at.
@@ -264,7 +268,20 @@ impl Rig {
 
     fn poll(&mut self) -> Vec<Said> {
         self.core.poll(self.now);
-        std::iter::from_fn(|| self.orders.try_receive()).map(read).collect()
+        if !self.takes_orders {
+            return Vec::new();
+        }
+        let orders = std::iter::from_fn(|| {
+            let order = self.orders.try_receive();
+            self.core.poll(self.now);
+            order
+        });
+        orders.map(read).collect()
+    }
+
+    /// From now on the worker is busy with something else.
+    pub fn stop_taking_orders(&mut self) {
+        self.takes_orders = false;
     }
 
     pub fn count(&self, counter: Counter) -> u64 {

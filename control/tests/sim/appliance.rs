@@ -259,6 +259,7 @@ fn settings(rng: &mut Rng) -> Settings {
     Settings {
         leg,
         connections: 256,
+        when_full: Fallback::Drop,
         buffered: 1 << 24,
         held_per_flow: 128,
         held: 1024,
