@@ -22,6 +22,7 @@ use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::port::PortId;
 
 use crate::core::context::Context;
+use crate::core::load::Load;
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, State};
 
@@ -120,6 +121,12 @@ impl<L: Pool> Connection<L> {
         u64::from(from.block.readable()) + u64::from(to.block.queued()) + fin
     }
 
+    /// What it keeps.
+    pub fn load(&self) -> Load {
+        let server = self.server.as_ref().map_or(0, |leg| leg.block.buffered());
+        Load { bytes: self.client.block.buffered() + server, held: self.held.len(), connections: 1 }
+    }
+
     /// The key, client → server.
     pub fn key(&self) -> &FlowKey {
         &self.key
@@ -200,9 +207,9 @@ impl<L: Pool> Connection<L> {
     fn settle(&mut self, cx: &mut Context<'_, L>) {
         match self.phase {
             // What a server acknowledged at once may send is limited like everything it sends later.
-            Phase::Answered => self.offer_windows(),
+            Phase::Answered => self.offer_windows(cx),
             Phase::Relaying => {
-                self.pump();
+                self.pump(cx);
                 self.begin_merge_if_due(cx);
             }
             _ => {}

@@ -3,6 +3,7 @@
 //! Sans-I/O like all below it: events of the workers and time go in, orders come out. [`Core::poll`] is its loop body.
 
 pub mod context;
+pub mod load;
 pub mod query;
 pub mod secret;
 
@@ -15,7 +16,9 @@ use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::expiry::Wheel;
+use dataplane::flow::object::Path;
 use dataplane::flow::table::FlowRef;
+use dataplane::policy::Fallback;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::{Counters, Gauges, Report};
@@ -24,6 +27,7 @@ use crate::connection::{Connection, Offer, Phase};
 use crate::module::Module;
 
 use context::{Context, Outbox, Settings};
+use load::Load;
 use query::{Query, Questions};
 
 /// Events of one worker handled in a round, at most.
@@ -51,6 +55,8 @@ pub struct Parts<L: Pool> {
     pub heartbeat: Arc<AtomicU64>,
     /// Where counters are published.
     pub report: Arc<Report>,
+    /// Where the bytes in all send and receive buffers are published.
+    pub buffered: Arc<AtomicU64>,
 }
 
 /// The control core.
@@ -67,7 +73,9 @@ pub struct Core<L: Pool> {
     questions: Questions,
     heartbeat: Arc<AtomicU64>,
     report: Arc<Report>,
+    buffered: Arc<AtomicU64>,
     counters: Counters,
+    load: Load,
     rounds: u32,
     scarce: bool,
 }
@@ -96,7 +104,9 @@ impl<L: Pool> Core<L> {
             settings: parts.settings,
             heartbeat: parts.heartbeat,
             report: parts.report,
+            buffered: parts.buffered,
             counters: Counters::default(),
+            load: Load::default(),
             rounds: 0,
             scarce: false,
         }
@@ -155,8 +165,17 @@ impl<L: Pool> Core<L> {
     fn offer(&mut self, now: Instant, offer: Offer<L::Buffer>) {
         let outbox = &mut self.outboxes[offer.worker];
         let Some(slot) = self.free.pop() else {
-            self.counters.count(Counter::DropConnectionsFull);
-            return outbox.order(Order::Remove { flow: offer.flow });
+            let flow = offer.flow;
+            return match self.settings.when_full {
+                Fallback::Drop => {
+                    self.counters.count(Counter::DropConnectionsFull);
+                    outbox.order(Order::Remove { flow });
+                }
+                Fallback::Pass => {
+                    self.counters.count(Counter::FlowsPassedFull);
+                    outbox.order(Order::Release { flow, path: Path::Bypassed });
+                }
+            };
         };
         let module = &mut *self.modules[usize::from(offer.module)];
         let mut cx = Context {
@@ -165,11 +184,13 @@ impl<L: Pool> Core<L> {
             outbox,
             counters: &mut self.counters,
             settings: &self.settings,
+            load: self.load,
             scarce: self.scarce,
         };
         match Connection::offer(&mut cx, module, &offer) {
             Some(connection) => {
                 self.by_flow.insert((offer.worker, offer.flow), slot);
+                self.load.change(Load::default(), connection.load());
                 self.connections[slot as usize] = Some(connection);
                 self.rearm(slot);
             }
@@ -213,15 +234,19 @@ impl<L: Pool> Core<L> {
             outbox: &mut self.outboxes[connection.worker()],
             counters: &mut self.counters,
             settings: &self.settings,
+            load: self.load,
             scarce: self.scarce,
         };
+        let before = connection.load();
         handle(connection, &mut cx);
         if connection.phase() == Phase::Done {
+            self.load.change(before, Load::default());
             self.by_flow.remove(&(connection.worker(), connection.flow()));
             self.connections[slot as usize] = None;
             self.timers.cancel(slot);
             self.free.push(slot);
         } else {
+            self.load.change(before, connection.load());
             self.rearm(slot);
         }
     }
@@ -274,10 +299,21 @@ impl<L: Pool> Core<L> {
     /// Publishes counters and table sizes; [`Core::poll`] does so all the time.
     pub fn report(&self) {
         self.report.publish(&self.counters, self.gauges());
+        self.buffered.store(self.load.bytes, Ordering::Relaxed);
+    }
+
+    /// What all flows keep.
+    pub fn load(&self) -> Load {
+        self.load
     }
 
     fn gauges(&self) -> Gauges {
-        let capacity = self.connections.len() as u64;
-        Gauges { flows: capacity - self.free.len() as u64, flows_capacity: capacity, ..Gauges::default() }
+        Gauges {
+            flows: self.load.connections as u64,
+            flows_capacity: self.connections.len() as u64,
+            parked: self.load.held as u64,
+            parked_capacity: self.settings.held as u64,
+            ..Gauges::default()
+        }
     }
 }

@@ -95,7 +95,7 @@ pub trait Module: Send {
     /// A SYN is held: what now?
     fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision;
 
-    /// Both legs of a flow that it decided to proxy are up: who looks at the bytes?
+    /// It has decided to proxy a flow: who will look at the bytes? The handshakes are still to come, and may fail.
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
 }
 

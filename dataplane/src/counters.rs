@@ -96,6 +96,10 @@ counters! {
     DropFlowGone = "drop_flow_gone",
     /// The control core had no room to hold a segment while merging.
     DropHeldFull = "drop_held_full",
+    /// Data for the TCP stack while all send and receive buffers together were full; its sender repeats it.
+    DropBuffersFull = "drop_buffers_full",
+    /// A frame that the control core would have passed on or answered while too many waited for the worker.
+    DropOrdersFull = "drop_orders_full",
     /// A SYN offered while the control core had no place for another flow.
     DropConnectionsFull = "drop_connections_full",
     /// The control core took the segment: the TCP stack ends it here.

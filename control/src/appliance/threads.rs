@@ -41,6 +41,7 @@ pub(super) struct Threads {
     handles: Vec<JoinHandle<anyhow::Result<()>>>,
     pub(super) worker_reports: Vec<Arc<Report>>,
     pub(super) control_report: Arc<Report>,
+    pub(super) buffered: Arc<AtomicU64>,
     pub(super) queries: crossbeam::channel::Sender<Query>,
     pub(super) clock: SystemClock,
 }
@@ -68,6 +69,7 @@ impl Threads {
             handles: Vec::new(),
             worker_reports: lines.iter().map(|_| Arc::default()).collect(),
             control_report: Arc::default(),
+            buffered: Arc::default(),
             queries,
             clock,
         };
@@ -105,6 +107,7 @@ impl Threads {
             settings: settings(config, mtu),
             heartbeat,
             report: Arc::clone(&threads.control_report),
+            buffered: Arc::clone(&threads.buffered),
         };
         threads.spawn_control(config, eal, parts, asked)?;
         Ok(threads)
@@ -237,7 +240,10 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
             ..Default::default()
         },
         connections: config.limits.participating as usize,
+        when_full: config.policy.flows_full,
+        buffered: config.limits.participating_bytes,
         held_per_flow: HELD_PER_FLOW.min(config.limits.held_packets as usize),
+        held: config.limits.held_packets as usize,
         drain: config.timeouts.drain,
         refused: config.timeouts.linger,
         idle_established: config.timeouts.idle_established,

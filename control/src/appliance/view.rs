@@ -1,6 +1,7 @@
 //! What the management interface sees of a running appliance. Never touches packets: reports are read, flows asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dataplane::clock::{Clock, SystemClock};
@@ -30,6 +31,7 @@ pub struct View {
     clock: SystemClock,
     worker_reports: Vec<Arc<Report>>,
     control_report: Arc<Report>,
+    buffered: Arc<AtomicU64>,
     queries: crossbeam::channel::Sender<Query>,
     pool: Mempool,
     ports: Arc<[Port]>,
@@ -42,6 +44,7 @@ impl View {
             clock: threads.clock,
             worker_reports: threads.worker_reports.clone(),
             control_report: Arc::clone(&threads.control_report),
+            buffered: Arc::clone(&threads.buffered),
             queries: threads.queries.clone(),
             pool,
             ports,
@@ -135,6 +138,7 @@ impl Backend for View {
             Ok(PortStats { name: settings.name.clone(), counters: counters.into_iter().collect() })
         });
         let (sum, control) = (self.gauges(), self.control_report.gauges());
+        let buffered = self.buffered.load(Ordering::Relaxed);
         let usage = |used, capacity| Usage { used, capacity };
         let everybody: Vec<&Arc<Report>> =
             self.worker_reports.iter().chain(std::iter::once(&self.control_report)).collect();
@@ -149,6 +153,8 @@ impl Backend for View {
                 ("suspended", usage(sum.suspended, sum.suspended_capacity)),
                 ("parked", usage(sum.parked, sum.parked_capacity)),
                 ("participating", usage(control.flows, control.flows_capacity)),
+                ("held", usage(control.parked, control.parked_capacity)),
+                ("participating_bytes", usage(buffered, self.config.limits.participating_bytes)),
             ]
             .map(|(name, usage)| (name.to_owned(), usage))
             .into(),

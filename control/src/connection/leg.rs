@@ -1,9 +1,13 @@
 //! One of the two TCP connections of a proxied flow: its TCB, and how its segments look on the wire.
 
 use dataplane::buffer::{Buffer, Pool};
+use dataplane::flow::quad::Addresses;
 use dataplane::packet::TcpHeaders;
 use dataplane::port::PortId;
 use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::ip::ECN_MASK;
+use dataplane::wire::ipv4::Ipv4Header;
+use dataplane::wire::ipv6::Ipv6Header;
 use dataplane::wire::tcp::TcpRepr;
 
 use crate::core::context::Context;
@@ -57,7 +61,18 @@ pub(super) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment
         urgent: tcp.urgent,
         options: tcp.options,
         len: headers.payload_len(),
+        congested: is_congested(frame, headers),
     })
+}
+
+/// The ECN field of the IP header is CE.
+fn is_congested(frame: &[u8], headers: &TcpHeaders) -> bool {
+    let class = match (headers.quad.addresses, frame.get(usize::from(headers.l3)..)) {
+        (Addresses::V4(..), Some(ip)) => Ipv4Header::view(ip).map(|header| header.traffic_class),
+        (Addresses::V6(..), Some(ip)) => Ipv6Header::view(ip).map(|header| header.traffic_class()),
+        (_, None) => None,
+    };
+    class.is_some_and(|class| class & ECN_MASK == ECN_MASK)
 }
 
 /// The payload of a segment as a chunk that keeps the frame, or the frame back when there is none to take. While buffers

@@ -78,7 +78,7 @@ impl<L: Pool> Connection<L> {
         if headers.sequence_len() == 0 && !segment.flags.rst() {
             return;
         }
-        if self.held.len() >= cx.settings.held_per_flow || cx.scarce {
+        if self.held.len() >= cx.settings.held_per_flow || cx.load.held >= cx.settings.held || cx.scarce {
             return cx.counters.count(Counter::DropHeldFull);
         }
         self.held.push_back(Held { direction, headers: *headers, frame });

@@ -14,7 +14,8 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
-use super::leg::{Leg, read_segment, split_payload};
+use super::leg::{Leg, read_segment};
+use super::relay::mss_within;
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Decision, Isn, Module, PartialConnection, Proxying, ServerAck};
@@ -143,7 +144,8 @@ impl<L: Pool> Connection<L> {
         let Some(leg) = self.sender(direction) else { return };
         let repeats = segment.len > 0 && segment.end().le(leg.block.rcv_nxt());
         // Data on a SYN is not taken; the client repeats it behind the handshake.
-        let (chunk, frame) = split_payload(frame, headers, cx.scarce);
+        let (chunk, frame) = self.take_payload(cx, direction, segment, headers, frame);
+        let Some(leg) = self.sender(direction) else { return };
         let events = leg.block.on_segment(now, segment, chunk);
         if let Some(frame) = frame {
             if direction == Direction::ServerToClient && events.contains(Events::REFUSED) {
@@ -200,6 +202,10 @@ impl<L: Pool> Connection<L> {
             Isn::Keyed => cx.settings.isn_key.towards_client(&self.key, cx.now),
         };
         self.client.block.answer(cx.now, iss, server.block.peer_offer());
+        // Either end may promise more than the pair's own links take.
+        let mss = mss_within(cx.settings.mtu[usize::from(self.client_side.0)], &self.key.quad);
+        self.client.block.set_path_mtu_mss(mss);
+        server.block.set_path_mtu_mss(mss);
         if proxying.server_ack == ServerAck::AtOnce {
             server.block.confirm(cx.now);
         }
@@ -246,6 +252,9 @@ impl<L: Pool> Connection<L> {
     pub(super) fn refuse_again(&mut self, cx: &mut Context<'_, L>, segment: &Segment) {
         if segment.flags.syn() && !segment.flags.ack() {
             cx.counters.count(Counter::DropModule);
+            if !cx.can_transmit() {
+                return cx.counters.count(Counter::DropOrdersFull);
+            }
             self.reset_client(cx, segment.end());
         }
     }

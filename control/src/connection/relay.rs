@@ -2,7 +2,7 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
-use dataplane::flow::quad::Direction;
+use dataplane::flow::quad::{Addresses, Direction, Quad};
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::rewrite::delta::Deltas;
 use dataplane::rewrite::icmp::restore_quoted;
@@ -39,8 +39,8 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
+        let (chunk, frame) = self.take_payload(cx, direction, segment, headers, frame);
         let Some(leg) = self.sender(direction) else { return };
-        let (chunk, frame) = split_payload(frame, headers, cx.scarce);
         let events = leg.block.on_segment(cx.now, segment, chunk);
         if events.contains(Events::NEW_SYN) {
             if let Some(frame) = frame {
@@ -49,6 +49,31 @@ impl<L: Pool> Connection<L> {
             return;
         }
         self.on_leg_events(cx, direction, events);
+    }
+
+    /// The payload of a segment, or the frame back when there is none. When all buffers together are full, only what a
+    /// leg that keeps nothing has to get next is taken, so that every flow goes on; the rest is as good as lost.
+    pub(super) fn take_payload(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) -> (Option<Chunk<L::Buffer>>, Option<L::Buffer>) {
+        let (chunk, frame) = split_payload(frame, headers, cx.scarce);
+        if chunk.is_none() || !cx.load.is_full(cx.settings) {
+            return (chunk, frame);
+        }
+        let keeps_nothing = self.legs(direction).is_some_and(|[from, to]| {
+            let is_next = segment.seq.le(from.block.rcv_nxt());
+            is_next && from.block.readable() == 0 && to.block.queued() == 0
+        });
+        if keeps_nothing {
+            return (chunk, frame);
+        }
+        cx.counters.count(Counter::DropBuffersFull);
+        (None, frame)
     }
 
     /// A SYN on a quad in use. When the connection is over it begins another one, whichever end it comes from; when not,
@@ -104,18 +129,19 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Moves what can be moved in both directions and renews what each sender may send.
-    pub(super) fn pump(&mut self) {
+    pub(super) fn pump(&mut self, cx: &Context<'_, L>) {
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
             self.pump_direction(direction);
             self.close_behind_data(direction);
         }
-        self.offer_windows();
+        self.offer_windows(cx);
     }
 
     /// Renews what both senders may send.
-    pub(super) fn offer_windows(&mut self) {
-        self.offer_window(Direction::ClientToServer);
-        self.offer_window(Direction::ServerToClient);
+    pub(super) fn offer_windows(&mut self, cx: &Context<'_, L>) {
+        let share = cx.load.window_share(cx.settings);
+        self.offer_window(Direction::ClientToServer, share);
+        self.offer_window(Direction::ServerToClient, share);
     }
 
     fn pump_direction(&mut self, direction: Direction) {
@@ -154,13 +180,13 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    /// Back-pressure: a sender may send what the other leg's send queue has room for, and, on a flow that may merge,
+    /// Back-pressure: a sender may send what the other leg's send queue has room for, at most its share of memory, and, on a flow that may merge,
     /// never beyond the right edge that the opposite receiver has offered (DESIGN section 5).
-    fn offer_window(&mut self, direction: Direction) {
+    fn offer_window(&mut self, direction: Direction, share: u32) {
         let may_merge = self.proxying.is_some_and(|proxying| !proxying.never_merges);
         let Some([from, to]) = self.legs(direction) else { return };
         let unread = from.block.readable();
-        let mut offer = to.block.send_space().saturating_sub(unread);
+        let mut offer = to.block.send_space().saturating_sub(unread).min(share);
         if may_merge {
             let queue_end = to.block.snd_una().advance(to.block.queued());
             let room = queue_end.distance_to(to.block.peer_right_edge());
@@ -224,11 +250,17 @@ impl<L: Pool> Connection<L> {
     }
 }
 
+/// The largest MSS with which a segment fits `mtu` bytes of IP datagram.
+pub(super) fn mss_within(mtu: u16, quad: &Quad) -> u16 {
+    let headers = if matches!(quad.addresses, Addresses::V6(..)) { HEADERS_V6 } else { HEADERS_V4 };
+    u32::from(mtu).saturating_sub(headers) as u16
+}
+
 /// The segment size that an error reports as the most that fits the path; `None` for any other error.
 fn path_mtu(frame: &[u8], error: &IcmpError) -> Option<u16> {
     let icmp = frame.get(usize::from(error.l4)..)?;
     let word = u32::from_be_bytes(icmp.get(4..8)?.try_into().ok()?);
-    let is_v6 = matches!(error.quad.addresses, dataplane::flow::quad::Addresses::V6(..));
+    let is_v6 = matches!(error.quad.addresses, Addresses::V6(..));
     let mss = match (is_v6, error.kind, error.code) {
         (true, PACKET_TOO_BIG, _) => word.max(LEAST_MTU_V6) - HEADERS_V6,
         (false, kind, code) if (kind, code) == FRAGMENTATION_NEEDED => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
+use dataplane::policy::Fallback;
 use dataplane::port::PortId;
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
 use dataplane::wire::tcp::TcpRepr;
@@ -15,6 +16,7 @@ use dataplane::worker::report::Counters;
 
 use crate::tcp::Limits;
 
+use super::load::Load;
 use super::secret::IsnKey;
 
 /// Fixed at start.
@@ -24,8 +26,14 @@ pub struct Settings {
     pub leg: Limits,
     /// Connections on the participating path, suspended ones included.
     pub connections: usize,
+    /// What becomes of a SYN beyond that.
+    pub when_full: Fallback,
+    /// Bytes in the send and receive buffers of all of them.
+    pub buffered: u64,
     /// Segments held for one flow while it merges.
     pub held_per_flow: usize,
+    /// Segments held for all flows that merge.
+    pub held: usize,
     /// Added to the longer round trip of the two legs: how long a merge may drain. Below the senders' RTO, which is at
     /// least 200 ms more than the round trip on all common stacks.
     pub drain: Duration,
@@ -43,7 +51,8 @@ pub struct Settings {
     pub mtu: Vec<u16>,
 }
 
-/// Frames waiting in an outbox beyond its mailbox; more are dropped, TCP repeats them.
+/// Frames waiting in an outbox beyond its mailbox; more are not made, or dropped: TCP repeats them. What may wait beyond
+/// it is bounded by the number of flows: each has a few orders of its own, and the frames that its merge holds.
 const WAITING_FRAMES: usize = 4096;
 
 /// The way to one worker. Orders are never lost; when the mailbox is full they wait here.
@@ -99,6 +108,8 @@ pub struct Context<'a, L: Pool> {
     pub counters: &'a mut Counters,
     /// Fixed settings.
     pub settings: &'a Settings,
+    /// What all flows kept before this event.
+    pub load: Load,
     /// Buffers are scarce: payload is copied out of them, nothing is held.
     pub scarce: bool,
 }
@@ -141,8 +152,11 @@ impl<L: Pool> Context<'_, L> {
         Some(frame)
     }
 
-    /// Sends a frame as it is.
+    /// Sends a frame as it is, if there is room: a peer could ask for any number of them.
     pub fn forward(&mut self, port: PortId, frame: L::Buffer) {
+        if !self.can_transmit() {
+            return self.counters.count(Counter::DropOrdersFull);
+        }
         self.outbox.order(Order::Transmit { port, frame });
     }
 }

@@ -3,6 +3,7 @@
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp_flags::TcpFlags;
 
 use super::chunk::Chunk;
 use super::congestion::{Congestion, NewReno};
@@ -104,6 +105,10 @@ pub struct Block<B: Buffer> {
     pub(super) peer: Handshake,
     pub(super) timestamps: bool,
     pub(super) sack: bool,
+    /// Classic ECN is in force (RFC 3168). We echo what the peer's segments met; our own are sent as not capable of it.
+    pub(super) ecn: bool,
+    /// The peer has yet to say that it has heard of the congestion.
+    pub(super) echo_congestion: bool,
     pub(super) snd: Sender<B>,
     pub(super) rcv: Receiver<B>,
     pub(super) ts: RecentTimestamp,
@@ -149,6 +154,8 @@ impl<B: Buffer> Block<B> {
             peer: Handshake::default(),
             timestamps: false,
             sack: false,
+            ecn: false,
+            echo_congestion: false,
             snd: Sender {
                 una: zero,
                 nxt: zero,
@@ -334,6 +341,7 @@ impl<B: Buffer> Block<B> {
             self.snd.shift = theirs.min(MAX_SHIFT);
         }
         self.sack = self.offer.sack_permitted && self.peer.sack_permitted;
+        self.ecn = self.offer.ecn.contains(TcpFlags::ECE) && self.peer.ecn.contains(TcpFlags::ECE);
         self.timestamps = self.offer.timestamps && self.peer.timestamps;
         self.congestion.set_segment_size(self.segment_size());
     }

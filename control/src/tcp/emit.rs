@@ -64,6 +64,7 @@ impl<B: Buffer> Block<B> {
             }
             _ => (flags, 0),
         };
+        let flags = if self.echo_congestion { flags | TcpFlags::ECE } else { flags };
         let (field, edge) = self.window_to_offer();
         self.rcv.field = field;
         self.rcv.edge = self.rcv.edge.max(edge);

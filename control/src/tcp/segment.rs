@@ -21,6 +21,8 @@ pub struct Segment {
     pub options: TcpOptions,
     /// Bytes of payload.
     pub len: u32,
+    /// The IP header says that congestion was experienced (RFC 3168 section 5).
+    pub congested: bool,
 }
 
 impl Segment {

@@ -26,6 +26,12 @@ impl<B: Buffer> Block<B> {
         self.rcv.queue.len()
     }
 
+    /// Bytes that the block keeps, at most: its queues, and all that what has come out of order spans.
+    pub fn buffered(&self) -> u64 {
+        let ahead = self.rcv.reassembly.end().map_or(0, |end| self.rcv.nxt.distance_to(end));
+        u64::from(self.snd.queue.len()) + u64::from(self.rcv.queue.len()) + u64::from(ahead)
+    }
+
     /// The state.
     pub fn state(&self) -> State {
         self.state

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::core::context::Settings;
+use control::core::load::Load;
 use control::core::secret::IsnKey;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
@@ -16,6 +17,7 @@ use dataplane::flow::object::{Path, Track};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::{self, Packet, TcpHeaders};
+use dataplane::policy::Fallback;
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPool};
 use dataplane::wire::build::FrameTemplate;
@@ -77,6 +79,7 @@ pub struct Rig {
     events: Sender<Event<SimBuffer>>,
     orders: Receiver<Order<SimBuffer>>,
     flow: FlowRef,
+    takes_orders: bool,
 }
 
 pub fn quad() -> Quad {
@@ -91,7 +94,10 @@ pub fn settings() -> Settings {
     Settings {
         leg: Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Limits::default() },
         connections: 4,
+        when_full: Fallback::Drop,
+        buffered: 1 << 20,
         held_per_flow: 4,
+        held: 16,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
         idle_established: Duration::from_secs(3600),
@@ -145,7 +151,7 @@ impl Rig {
     pub fn with(module: impl Module + 'static, settings: Settings) -> Rig {
         let (events, event_receiver) = mailbox(64);
         let (order_sender, orders) = mailbox(64);
-        let pool = SimPool::new(4096);
+        let pool = SimPool::new(16_384);
         let core = Core::new(Parts {
             links: vec![WorkerLink { events: event_receiver, orders: order_sender }],
             pool: pool.clone(),
@@ -153,8 +159,10 @@ impl Rig {
             settings,
             heartbeat: Arc::default(),
             report: Arc::default(),
+            buffered: Arc::default(),
         });
-        Rig { core, pool, now: Instant::ZERO, events, orders, flow: FlowRef { slot: 0, generation: 0 } }
+        let flow = FlowRef { slot: 0, generation: 0 };
+        Rig { core, pool, now: Instant::ZERO, events, orders, flow, takes_orders: true }
     }
 
     /// With both legs up and the server's SYN-ACK acknowledged; nothing of it has been looked at.
@@ -260,7 +268,20 @@ impl Rig {
 
     fn poll(&mut self) -> Vec<Said> {
         self.core.poll(self.now);
-        std::iter::from_fn(|| self.orders.try_receive()).map(read).collect()
+        if !self.takes_orders {
+            return Vec::new();
+        }
+        let orders = std::iter::from_fn(|| {
+            let order = self.orders.try_receive();
+            self.core.poll(self.now);
+            order
+        });
+        orders.map(read).collect()
+    }
+
+    /// From now on the worker is busy with something else.
+    pub fn stop_taking_orders(&mut self) {
+        self.takes_orders = false;
     }
 
     pub fn count(&self, counter: Counter) -> u64 {
@@ -270,6 +291,7 @@ impl Rig {
     /// Nothing is left of the flow, no buffer either.
     pub fn assert_gone(&self) {
         assert_eq!(self.core.connections().count(), 0, "the control core keeps the flow");
+        assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
 }

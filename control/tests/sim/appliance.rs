@@ -102,6 +102,7 @@ impl Appliance {
             settings: settings(&mut rng),
             heartbeat,
             report: Arc::default(),
+            buffered: Arc::default(),
         });
         let ports = [client, server];
         let now = Instant::ZERO;
@@ -258,7 +259,10 @@ fn settings(rng: &mut Rng) -> Settings {
     Settings {
         leg,
         connections: 256,
+        when_full: Fallback::Drop,
+        buffered: 1 << 24,
         held_per_flow: 128,
+        held: 1024,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
         idle_established: Duration::from_secs(3600),

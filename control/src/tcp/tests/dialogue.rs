@@ -216,6 +216,9 @@ impl Dialogue {
     }
 }
 
+/// Before the flags: the IP header says that congestion was experienced.
+const CONGESTED: char = '!';
+
 /// `FLAGS SEQ[+LEN] [ack N] [win N] [urg N] [<options>]`; the payload's length comes beside.
 pub(super) fn parse(text: &str) -> (Segment, u32) {
     let (head, options) = text.split_once('<').unwrap_or((text, ""));
@@ -237,6 +240,7 @@ pub(super) fn parse(text: &str) -> (Segment, u32) {
     let numbers = words.next().expect("sequence number");
     let (seq, len) = numbers.split_once('+').unwrap_or((numbers, "0"));
     let (seq, len) = (Seq(seq.parse().expect(text)), len.parse().expect(text));
+    let congested = head.starts_with(CONGESTED);
     let (mut ack, mut window, mut urgent) = (Seq(0), 10_000, 0);
     while let Some(word) = words.next() {
         let value: u32 = words.next().expect(text).parse().expect(text);
@@ -248,7 +252,7 @@ pub(super) fn parse(text: &str) -> (Segment, u32) {
         }
     }
     let options = parse_options(options.trim_end_matches('>'));
-    (Segment { seq, ack, flags, window, urgent, options, len }, len)
+    (Segment { seq, ack, flags, window, urgent, options, len, congested }, len)
 }
 
 /// `mss N,ws N,sack,ts VALUE:ECHO,blk LEFT:RIGHT`.

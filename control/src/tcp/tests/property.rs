@@ -127,6 +127,7 @@ impl World {
                 ..Default::default()
             },
             len: 0,
+            congested: false,
         };
         let mut server = Block::suspended(now, &syn, limits);
         server.answer(now, Seq(random.next() as u32), &offer);
@@ -148,6 +149,7 @@ impl World {
                     urgent: out.urgent,
                     options: out.options,
                     len: out.payload.len,
+                    congested: false,
                 };
                 let copies =
                     if self.random.percent(self.loss) { 0 } else { 1 + self.random.percent(5) as u64 };
