@@ -76,6 +76,8 @@ pub struct Connection<L: Pool> {
     merge_not_before: Instant,
     merge_attempts: u32,
     held: VecDeque<Held<L::Buffer>>,
+    /// The client's SYN for its next connection on this quad, until the server too has this one behind it.
+    next_syn: Option<L::Buffer>,
 }
 
 impl<L: Pool> Connection<L> {
@@ -191,6 +193,7 @@ impl<L: Pool> Connection<L> {
             _ => {}
         }
         self.emit(cx);
+        self.restart_if_over(cx);
         self.park_if_drained(cx);
     }
 
@@ -254,7 +257,10 @@ impl<L: Pool> Connection<L> {
     fn finish(&mut self, cx: &mut Context<'_, L>) {
         if self.phase != Phase::Done {
             self.phase = Phase::Done;
-            cx.outbox.order(Order::Remove { flow: self.flow });
+            cx.outbox.order(match self.next_syn.take() {
+                Some(frame) => Order::Restart { flow: self.flow, port: self.client_side, frame },
+                None => Order::Remove { flow: self.flow },
+            });
         }
     }
 

@@ -101,6 +101,7 @@ impl<L: Pool> Connection<L> {
             merge_not_before: cx.now,
             merge_attempts: 0,
             held: Default::default(),
+            next_syn: None,
         }
     }
 

@@ -4,7 +4,6 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
-use dataplane::worker::message::Order;
 
 use super::leg::split_payload;
 use super::{BlockOf, Connection, Phase};
@@ -37,23 +36,21 @@ impl<L: Pool> Connection<L> {
         let (chunk, frame) = split_payload(frame, headers, cx.scarce);
         let events = leg.block.on_segment(cx.now, segment, chunk);
         if events.contains(Events::NEW_SYN) {
-            if let Some(frame) = frame.filter(|_| direction == Direction::ClientToServer) {
-                self.on_new_syn(cx, frame);
+            if direction == Direction::ClientToServer {
+                // A repeated one takes the place of the first.
+                self.next_syn = frame;
             }
             return;
         }
         self.on_leg_events(cx, direction, events);
     }
 
-    /// A SYN of the client on a quad in use. When the connection is over it begins another one; when not, the server
-    /// has to say what it thinks of it, as it would without us.
-    fn on_new_syn(&mut self, cx: &mut Context<'_, L>, frame: L::Buffer) {
-        if self.is_over() {
-            self.phase = Phase::Done;
-            cx.outbox.order(Order::Restart { flow: self.flow, port: self.client_side, frame });
-        } else {
-            let port = self.server_side(cx);
-            cx.forward(port, frame);
+    /// A client that is done with this connection has begun another one on its quad. The server gets to see that only
+    /// when it is done too: before that, the last acknowledgment to or from it may still be under way, which without us
+    /// the SYN could not have overtaken.
+    pub(super) fn restart_if_over(&mut self, cx: &mut Context<'_, L>) {
+        if self.next_syn.is_some() && self.is_over() {
+            self.finish(cx);
         }
     }
 
