@@ -90,6 +90,8 @@ pub struct Connection<L: Pool> {
     /// When the flow ends if nothing happens until then.
     expires: Instant,
     held: VecDeque<Held<L::Buffer>>,
+    /// The client's SYN for its next connection on this quad, until the server too has this one behind it.
+    next_syn: Option<L::Buffer>,
 }
 
 impl<L: Pool> Connection<L> {
@@ -215,6 +217,7 @@ impl<L: Pool> Connection<L> {
             _ => {}
         }
         self.emit(cx);
+        self.restart_if_over(cx);
         self.end_if_over(cx);
         self.park_if_drained(cx);
         self.renew_life(cx);

@@ -18,6 +18,7 @@ use dataplane::counters::Counter;
 use dataplane::flow::expiry::Wheel;
 use dataplane::flow::object::Path;
 use dataplane::flow::table::FlowRef;
+use dataplane::packet::TcpHeaders;
 use dataplane::policy::Fallback;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
@@ -85,6 +86,11 @@ const EVENTS_PER_LOOK: usize = 16;
 /// Rounds between two publications of the counters.
 const REPORT_ROUNDS: u32 = 64;
 
+/// A SYN, and not the answer to one.
+fn begins_another(headers: &TcpHeaders) -> bool {
+    headers.flags.syn() && !headers.flags.ack()
+}
+
 impl<L: Pool> Core<L> {
     /// Takes the memory of its tables.
     pub fn new(parts: Parts<L>) -> Self {
@@ -144,9 +150,15 @@ impl<L: Pool> Core<L> {
             Event::Offered { flow, key, client_side, module, headers, frame } => {
                 self.offer(now, Offer { worker, flow, key, client_side, module, headers, frame });
             }
-            Event::Segment { flow, direction, headers, frame } => self.on_flow(now, worker, flow, |c, cx| {
-                c.on_segment(cx, direction, &headers, frame);
-            }),
+            Event::Segment { flow, port, headers, frame, .. }
+                if begins_another(&headers) && !self.by_flow.contains_key(&(worker, flow)) =>
+            {
+                // A client that reuses its port was quicker than the order that removes its last flow.
+                self.outboxes[worker].order(Order::Readmit { port, frame });
+            }
+            Event::Segment { flow, direction, headers, frame, .. } => {
+                self.on_flow(now, worker, flow, |c, cx| c.on_segment(cx, direction, &headers, frame));
+            }
             Event::Icmp { flow, quoted, error, frame } => self.on_flow(now, worker, flow, |c, cx| {
                 c.on_icmp(cx, quoted, &error, frame);
             }),

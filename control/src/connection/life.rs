@@ -98,7 +98,10 @@ impl<L: Pool> Connection<L> {
     pub(super) fn finish(&mut self, cx: &mut Context<'_, L>) {
         if self.phase != Phase::Done {
             self.phase = Phase::Done;
-            cx.outbox.order(Order::Remove { flow: self.flow });
+            cx.outbox.order(match self.next_syn.take() {
+                Some(frame) => Order::Restart { flow: self.flow, port: self.client_side, frame },
+                None => Order::Remove { flow: self.flow },
+            });
         }
     }
 }

@@ -106,6 +106,7 @@ impl<L: Pool> Connection<L> {
             heard: cx.now,
             expires: cx.now,
             held: Default::default(),
+            next_syn: None,
         }
     }
 
@@ -152,10 +153,10 @@ impl<L: Pool> Connection<L> {
                 return self.server_refuses(cx, frame);
             }
             if events.contains(Events::NEW_SYN) || events.contains(Events::BARE_ACK_TO_SYN) {
-                return self.pass_across(cx, direction, frame);
+                return self.pass_across(cx, direction, segment, frame);
             }
             if direction == Direction::ServerToClient && self.is_bare_ack_before_confirmation(segment) {
-                return self.pass_across(cx, direction, frame);
+                return self.pass_across(cx, direction, segment, frame);
             }
         }
         if direction == Direction::ServerToClient && self.phase == Phase::Answered && repeats {
@@ -283,9 +284,20 @@ impl<L: Pool> Connection<L> {
     }
 
     /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and
-    /// the bare ACK by which a server answers it. With numbers of our own the ends could not make sense of it.
-    pub(super) fn pass_across(&mut self, cx: &mut Context<'_, L>, direction: Direction, frame: L::Buffer) {
+    /// the bare ACK by which a server answers it. With numbers of our own the ends could not make sense of it: the
+    /// server gets the RST that the client would send (RFC 9293 section 3.10.7.3), and forgets what it had on this quad.
+    pub(super) fn pass_across(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        frame: L::Buffer,
+    ) {
         if !self.is_mirrored() {
+            if let (Direction::ServerToClient, Some(server)) = (direction, &self.server) {
+                let reset = TcpRepr { seq: segment.ack, flags: TcpFlags::RST, ..TcpRepr::default() };
+                cx.transmit(server.port, &server.template, &reset, 0, |_| {});
+            }
             return cx.counters.count(Counter::DropForeignHandshake);
         }
         let port = match direction {

@@ -43,12 +43,24 @@ impl<L: Pool> Connection<L> {
         let Some(leg) = self.sender(direction) else { return };
         let events = leg.block.on_segment(cx.now, segment, chunk);
         if events.contains(Events::NEW_SYN) {
-            if let Some(frame) = frame {
-                self.on_new_syn(cx, direction, frame);
+            if direction == Direction::ClientToServer {
+                // A repeated one takes the place of the first.
+                self.next_syn = frame;
+            } else if let Some(frame) = frame {
+                self.on_new_syn_of_server(cx, segment, frame);
             }
             return;
         }
         self.on_leg_events(cx, direction, events);
+    }
+
+    /// A client that is done with this connection has begun another one on its quad. The server gets to see that only
+    /// when it is done too: before that, the last acknowledgment to or from it may still be under way, which without us
+    /// the SYN could not have overtaken.
+    pub(super) fn restart_if_over(&mut self, cx: &mut Context<'_, L>) {
+        if self.next_syn.is_some() && self.is_over() {
+            self.finish(cx);
+        }
     }
 
     /// The payload of a segment, or the frame back when there is none. When all buffers together are full, only what a
@@ -76,16 +88,13 @@ impl<L: Pool> Connection<L> {
         (None, frame)
     }
 
-    /// A SYN on a quad in use. When the connection is over it begins another one, whichever end it comes from; when not,
-    /// the opposite end has to say what it thinks of it, as it would without us.
-    fn on_new_syn(&mut self, cx: &mut Context<'_, L>, direction: Direction, frame: L::Buffer) {
+    /// A SYN of the server on a quad in use. When the connection is over it begins another one; when not, the client has
+    /// to say what it thinks of it, as it would without us.
+    fn on_new_syn_of_server(&mut self, cx: &mut Context<'_, L>, segment: &Segment, frame: L::Buffer) {
         if !self.is_over() {
-            return self.pass_across(cx, direction, frame);
+            return self.pass_across(cx, Direction::ServerToClient, segment, frame);
         }
-        let port = match direction {
-            Direction::ClientToServer => self.client_side,
-            Direction::ServerToClient => self.server_side(cx),
-        };
+        let port = self.server_side(cx);
         self.phase = Phase::Done;
         cx.outbox.order(Order::Restart { flow: self.flow, port, frame });
     }

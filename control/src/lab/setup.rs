@@ -144,7 +144,7 @@ impl Setup {
 
     /// The configuration file's text.
     pub fn toml(&self, socket: &Path, queues: u16) -> String {
-        let workers: Vec<String> = (1..=queues).map(|core| core.to_string()).collect();
+        let workers: Vec<String> = worker_cores(queues, cores()).map(|core| core.to_string()).collect();
         let mut text = format!(
             "socket = \"{}\"\n\n[memory]\nhugepages = false\n\n\
              [cores]\ncontrol = 0\nworkers = [{}]\nidle = \"sleep\"\nidle_ceiling_us = 50\n\n",
@@ -170,9 +170,28 @@ impl Setup {
     }
 }
 
+/// Cores of this machine that the appliance may run on.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// One core for each worker. Core 0 is the control core's: a worker shares it only where there are no more.
+fn worker_cores(queues: u16, cores: usize) -> std::ops::Range<usize> {
+    let workers = usize::from(queues);
+    let first = usize::from(workers < cores);
+    first..first + workers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_leave_core_0_to_the_control_core_where_they_can() {
+        assert_eq!(worker_cores(1, 2), 1..2);
+        assert_eq!(worker_cores(2, 2), 0..2);
+        assert_eq!(worker_cores(2, 4), 1..3);
+    }
 
     #[test]
     fn rules_come_in_order_and_the_offer_last() {
@@ -181,7 +200,7 @@ mod tests {
             .rule("{ vlan = 77 }", Action::Bypass);
         let text = setup.toml(Path::new("/run/q.sock"), 1);
         let places =
-            ["workers = [1]", "drop-0", "vlan = 77", "the-rest", "[module.lab]", "after_bytes = 7", "keyed"]
+            ["workers = [", "drop-0", "vlan = 77", "the-rest", "[module.lab]", "after_bytes = 7", "keyed"]
                 .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is missing in:\n{text}")));
         assert!(places.is_sorted(), "{text}");
     }
@@ -189,6 +208,6 @@ mod tests {
     #[test]
     fn without_an_offer_no_rule_names_a_module() {
         let text = Setup::default().without_offer().on_port(1, Action::Monitor).toml(Path::new("/q"), 2);
-        assert!(!text.contains("module = \"lab\"") && text.contains("workers = [1, 2]"), "{text}");
+        assert!(!text.contains("module = \"lab\"") && text.contains("workers = ["), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use super::error::{LabError, Result};
 const ALSO_SEARCHED: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
 
 /// Program and Debian package.
-const PACKAGES: [(&str, &str); 20] = [
+const PACKAGES: [(&str, &str); 21] = [
     ("arping", "iputils-arping"),
     ("clang", "clang"),
     ("cmp", "diffutils"),
@@ -22,6 +22,7 @@ const PACKAGES: [(&str, &str); 20] = [
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("ping", "iputils-ping"),
+    ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("sha256sum", "coreutils"),
     ("socat", "socat"),

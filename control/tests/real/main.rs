@@ -5,6 +5,7 @@
 
 mod bulk;
 mod passing;
+mod peers;
 mod refusal;
 mod relay;
 mod shutdown;

@@ -81,7 +81,9 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             self.counters.count(Counter::DropTcpChecksum);
             return;
         }
-        let event = Event::Segment { flow: self.table.flow_ref(slot), direction, headers: *headers, frame };
+        let port = self.side_of(self.table.object(slot), direction);
+        let flow = self.table.flow_ref(slot);
+        let event = Event::Segment { flow, direction, port, headers: *headers, frame };
         self.send_event(event);
     }
 

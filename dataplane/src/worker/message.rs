@@ -35,6 +35,8 @@ pub enum Event<B> {
         flow: FlowRef,
         /// Which way it travels.
         direction: Direction,
+        /// Port on which it came in.
+        port: PortId,
         /// Its headers.
         headers: TcpHeaders,
         /// The frame.
@@ -132,6 +134,13 @@ pub enum Order<B> {
     Restart {
         /// The flow.
         flow: FlowRef,
+        /// Port on which the frame came in.
+        port: PortId,
+        /// The frame.
+        frame: B,
+    },
+    /// Take this frame as if it had just come in: a SYN whose flow went while it was on its way up.
+    Readmit {
         /// Port on which the frame came in.
         port: PortId,
         /// The frame.

@@ -59,6 +59,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
                 self.on_flow(flow, Self::forget);
                 self.classify_owned(now, port, frame);
             }
+            Order::Readmit { port, frame } => self.classify_owned(now, port, frame),
         }
     }
 
