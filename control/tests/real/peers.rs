@@ -46,7 +46,7 @@ fn each_merge(lab: &Lab, merges: &[Merge], commands: &[&str]) -> Result<()> {
         let mut drops = counters.iter().filter(|(name, count)| {
             name.starts_with("drop_") && !expected.contains(&name.as_str()) && count.as_u64() != Some(0)
         });
-        expect(drops.next().is_none(), format!("no unexplained drop ({merge:?})"), &stats.to_string())?;
+        expect(drops.next().is_none(), format!("no unexplained drop ({merge:?})"), stats.to_string())?;
     }
     Ok(())
 }
