@@ -211,7 +211,8 @@ impl Rig {
     fn segment(&mut self, direction: Direction, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
         let (headers, frame) = self.frame(direction, &tcp, payload);
         let flow = self.flow;
-        self.tell(Event::Segment { flow, direction, headers, frame })
+        let port = if direction == C2S { CLIENT } else { SERVER };
+        self.tell(Event::Segment { flow, port, direction, headers, frame })
     }
 
     pub fn parked(&mut self) -> Vec<Said> {
@@ -316,7 +317,7 @@ fn read(order: Order<SimBuffer>) -> Said {
         Order::Replay { direction, headers, .. } => Said::Replay(direction, headers.seq),
         Order::Resume { .. } => Said::Resume,
         Order::Remove { .. } => Said::Remove,
-        Order::Restart { port, .. } => Said::Restart(port),
+        Order::Restart { port, .. } | Order::Readmit { port, .. } => Said::Restart(port),
         Order::Unpark { .. } | Order::Policy(_) | Order::List(_) => panic!("an order that no test expects"),
     }
 }
