@@ -137,10 +137,7 @@ pub enum Error {
     },
 
     /// No port has this device name.
-    #[error(
-        "device {device}: DPDK has no port for it; is it a NIC that DPDK has a driver for, and bound to vfio-pci \
-         (`dpdk-devbind.py --status-dev net` shows, `dpdk-devbind.py --bind=vfio-pci {device}` binds)?"
-    )]
+    #[error("device {device}: DPDK has no port for it{}", remedy(device))]
     NoSuchDevice {
         /// The device's name.
         device: String,
@@ -191,4 +188,16 @@ pub enum Error {
     /// The calling thread is an lcore already.
     #[error("this thread is already lcore {0}")]
     LcoreRegistered(u32),
+}
+
+/// What may be done about a device without a port: a NIC has an address, a virtual device a name.
+fn remedy(device: &str) -> String {
+    if device.contains(':') {
+        format!(
+            "; is it a NIC that DPDK has a driver for, and bound to vfio-pci (`dpdk-devbind.py --status-dev net` shows, \
+             `dpdk-devbind.py --bind=vfio-pci {device}` binds)?"
+        )
+    } else {
+        "; is it among the vdevs that the EAL was started with?".into()
+    }
 }
