@@ -10,6 +10,16 @@ use crate::policy::{Action, Decision, Fallback, Strays};
 use crate::suspend::pending::Refused;
 use crate::wire::reset::reset_for;
 
+/// A segment that no flow expected.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    now: Instant,
+    port: PortId,
+    /// The packet's own, source → destination.
+    key: &'a FlowKey,
+    headers: &'a TcpHeaders,
+}
+
 impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     /// A TCP segment without a flow; `key` is the packet's own, source → destination.
     pub(super) fn admit(
@@ -23,14 +33,15 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         if !headers.flags.syn() || headers.flags.ack() {
             return self.stray(now, port, key, headers, frame);
         }
+        let arrival = Arrival { now, port, key, headers };
         let decision = self.policy.decide(&key.quad, key.segment);
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
             Action::Reject => self.refuse(port, headers, frame, Counter::DropPolicyReject),
-            Action::Bypass => self.let_pass(now, port, key, headers, decision, Path::Bypassed, frame),
-            Action::Monitor => self.let_pass(now, port, key, headers, decision, Path::Monitored, frame),
-            Action::Offer { module } => self.offer(now, port, key, headers, decision, module, frame),
+            Action::Bypass => self.let_pass(arrival, decision, Path::Bypassed, frame),
+            Action::Monitor => self.let_pass(arrival, decision, Path::Monitored, frame),
+            Action::Offer { module } => self.offer(arrival, decision, module, frame),
         }
     }
 
@@ -67,17 +78,8 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         self.forward(port, datagram, frame);
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn let_pass(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        key: &FlowKey,
-        headers: &TcpHeaders,
-        decision: Decision,
-        path: Path,
-        frame: P::Buffer,
-    ) {
+    fn let_pass(&mut self, arrival: Arrival<'_>, decision: Decision, path: Path, frame: P::Buffer) {
+        let Arrival { now, port, key, headers } = arrival;
         match self.table.insert(key, path, port.0, now) {
             Ok(slot) => {
                 self.table.record_mut(slot).rule = decision.rule;
@@ -92,24 +94,15 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     }
 
     /// Suspends the SYN and offers it to the module (seed 000).
-    #[allow(clippy::too_many_arguments)]
-    fn offer(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        key: &FlowKey,
-        headers: &TcpHeaders,
-        decision: Decision,
-        module: u16,
-        frame: P::Buffer,
-    ) {
+    fn offer(&mut self, arrival: Arrival<'_>, decision: Decision, module: u16, frame: P::Buffer) {
+        let Arrival { now, port, key, headers } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
         }
         if self.control.is_stalled() {
             return match self.policy.on_control_stall() {
                 Fallback::Drop => self.counters.count(Counter::DropControlStalled),
-                Fallback::Pass => self.let_pass(now, port, key, headers, decision, Path::Bypassed, frame),
+                Fallback::Pass => self.let_pass(arrival, decision, Path::Bypassed, frame),
             };
         }
         if !is_verified(&frame, headers) {
@@ -120,7 +113,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             Err(Refused::Full) => {
                 return match self.policy.flows_full() {
                     Fallback::Drop => self.counters.count(Counter::DropSuspendedFull),
-                    Fallback::Pass => self.let_pass(now, port, key, headers, decision, Path::Bypassed, frame),
+                    Fallback::Pass => self.let_pass(arrival, decision, Path::Bypassed, frame),
                 };
             }
             Err(Refused::TooLong) => return self.counters.count(Counter::DropSynTooLong),
