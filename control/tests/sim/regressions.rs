@@ -27,4 +27,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("duplicate", 20310),
     // smoltcp: a keep-alive behind an outstanding FIN is read as data.
     ("duplicate", 24380),
+    // A flipped bit made an ACK a RST: the entry of a live connection went after its linger.
+    ("corrupt", 1765),
 ];

@@ -10,6 +10,10 @@ use crate::flow::state::{self, Observed, TcpState};
 use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
 use crate::rewrite::delta::{self, Deltas};
 use crate::rewrite::icmp;
+use crate::wire::tcp_flags::TcpFlags;
+
+/// Control bits that open or close a connection.
+const DECIDING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
 impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     /// A segment of the flow in `slot`.
@@ -41,7 +45,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             Path::Parked => self.park(slot, direction, headers, frame),
             Path::CutThrough => self.cut_through(now, slot, direction, headers, frame),
             Path::Monitored | Path::Bypassed => {
-                self.observe(now, slot, direction, headers);
+                self.observe(now, slot, direction, headers, &frame);
                 let out = self.peer(port);
                 self.forward(out, usize::from(headers.end - headers.l3), frame);
             }
@@ -114,7 +118,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         let object = self.table.object(slot);
         let out = self.side_of(object, direction.reverse());
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
-        self.observe(now, slot, direction, headers);
+        self.observe(now, slot, direction, headers, &frame);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
             self.counters.count(Counter::Rewritten);
@@ -123,15 +127,30 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     }
 
     /// Follows the connection's state, and re-arms the entry's timer when its life time has become another.
-    pub(super) fn observe(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
+    pub(super) fn observe(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: &P::Buffer,
+    ) {
         let object = self.table.object_mut(slot);
         let before = object.tcp;
+        // Corrupt segments pass, and their receivers drop them: one flipped bit must not open or close an entry. Data of
+        // an open connection is not worth the sum over it; what could move the state is.
+        let decides = headers.flags.intersects(DECIDING) || before != TcpState::Established;
+        if decides && !headers.first_fragment && !is_verified(frame, headers) {
+            return;
+        }
         // A RST that nobody obeys tells nothing.
         let Some(observed) = observed(object, direction, headers) else { return };
         let other_delta = object.other_delta(direction);
         let track = &mut object.track[direction.index()];
         let end = headers.seq.advance(headers.sequence_len());
-        track.end = if headers.flags.syn() { end } else { track.end.max(end) };
+        // Nothing comes after a FIN: where it ends, whatever was seen before.
+        let exact = headers.flags.intersects(TcpFlags::SYN | TcpFlags::FIN);
+        track.end = if exact { end } else { track.end.max(end) };
         if headers.flags.ack() {
             let ack = headers.ack.minus(other_delta);
             // Before the handshake is over there is nothing that this number could be compared with.

@@ -107,7 +107,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         self.pending.release(held);
         match frame.map(|frame| (packet::parse(frame.bytes()), frame)) {
             Some((Ok(Packet::Tcp(headers)), frame)) => {
-                self.observe(now, slot, Direction::ClientToServer, &headers);
+                self.observe(now, slot, Direction::ClientToServer, &headers, &frame);
                 self.forward(self.peer(client_side), usize::from(headers.end - headers.l3), frame);
             }
             _ => self.counters.count(Counter::BuffersExhausted),

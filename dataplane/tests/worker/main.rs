@@ -205,6 +205,21 @@ fn a_closed_flow_lingers_and_goes_and_a_syn_begins_another() {
 }
 
 #[test]
+fn a_corrupt_segment_passes_and_ends_no_entry() {
+    let mut bench = Bench::new(rules(OFFER));
+    cut_through(&mut bench, 7, 0);
+    for flag in [TcpFlags::RST, TcpFlags::FIN] {
+        let mut corrupt = frame(quad(false), ACK, 101, 501, b"data", &[]);
+        corrupt[47] |= flag.0 as u8;
+        bench.deliver(CLIENT, &corrupt);
+        let out = bench.collect(SERVER).expect("as corrupt as it was sent");
+        assert!(!is_tcp_checksum_valid(&out, &headers(&out)));
+    }
+    bench.wait(Duration::from_secs(300));
+    assert_eq!(bench.worker.table().len(), 1, "its receiver drops it, so nothing has ended");
+}
+
+#[test]
 fn a_forged_reset_does_not_end_the_entry() {
     let mut bench = Bench::new(rules(OFFER));
     cut_through(&mut bench, 0, 0);
