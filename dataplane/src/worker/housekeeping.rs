@@ -52,8 +52,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         let object = self.table.object(slot);
         let idle_ms = (now.as_millis() as u32).wrapping_sub(object.last_seen);
         let controlled = matches!(object.path, Path::Suspended | Path::Participating | Path::Parked);
-        // Handshakes and closing on the participating path have the control core's own timers.
-        let life = if controlled { self.timeouts.established } else { self.life_time(object.tcp) };
+        let life = if controlled { self.backstop() } else { self.life_time(object.tcp) };
         let left = life.saturating_sub(Duration::from_millis(idle_ms.into()));
         if !left.is_zero() {
             self.table.arm(slot, now + left);
@@ -66,6 +65,12 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         self.forget(slot);
         self.counters.count(Counter::FlowsExpired);
         true
+    }
+
+    /// What the control core owns it ends itself, and tells both endpoints so; the worker's timer is for what it failed to
+    /// end, and must not come first: later than the longest idle time and the lingering behind it.
+    fn backstop(&self) -> Duration {
+        self.timeouts.established.max(self.timeouts.half_closed) + 2 * self.timeouts.linger
     }
 
     /// The control core has to forget the flow too. False while its mailbox is full; one that has stalled is not asked.
