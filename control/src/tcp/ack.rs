@@ -5,7 +5,7 @@ use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 
 use super::block::Block;
-use super::congestion::Congestion;
+use super::congestion::{Acked, Congestion};
 use super::events::Events;
 use super::input::{Arrival, Stop, Verdict};
 use super::recovery::Phase;
@@ -71,14 +71,15 @@ impl<B: Buffer> Block<B> {
         self.snd.una = ack;
         self.snd.queue.drop_before(ack);
         self.snd.scoreboard.advance(ack);
-        if let Some((end, at)) = self.snd.timed
-            && ack.ge(end)
-        {
-            self.snd.timed = None;
-            self.rto.sample(arrival.now.since(at));
+        let timed = self.snd.timed.take_if(|(end, _)| ack.ge(*end));
+        let rtt = timed.map(|(_, at)| arrival.now.since(at));
+        if let Some(rtt) = rtt {
+            self.rto.sample(rtt);
         }
         self.snd.urgent = self.snd.urgent.filter(|point| point.gt(ack));
-        self.recover(acked, flight);
+        let limited = flight >= self.congestion.window() / 2;
+        let (una, nxt) = (ack, self.snd.nxt);
+        self.recover(Acked { now: arrival.now, bytes: acked, flight, rtt, limited, una, nxt });
         // RFC 6298 (5.2), (5.3).
         let outstanding = self.snd.una != self.snd.nxt;
         self.timers.retransmit = outstanding.then(|| arrival.now + self.rto.current());
@@ -87,22 +88,23 @@ impl<B: Buffer> Block<B> {
     }
 
     /// What new data being acknowledged means to congestion control and loss recovery.
-    fn recover(&mut self, acked: u32, flight: u32) {
+    fn recover(&mut self, acked: Acked) {
         let complete = self.snd.una.ge(self.snd.recovery.recover);
         self.snd.recovery.advance(self.snd.una);
         match self.snd.recovery.phase {
-            Phase::Open => self.congestion.on_ack(acked, flight),
+            Phase::Open => self.congestion.on_ack(&acked),
             Phase::Fast if complete => {
                 self.snd.recovery.phase = Phase::Open;
                 self.snd.recovery.inflation = 0;
-                let left = self.flight();
-                self.congestion.on_recovered(left);
+                // RFC 6582 section 3.2 step 3, option 1: no burst when little is left in flight.
+                let size = self.segment_size();
+                let window = self.congestion.threshold().min(self.flight().max(size) + size);
+                self.congestion.set_window(window);
             }
-            Phase::Fast => self.take_partial_ack(acked),
+            Phase::Fast => self.take_partial_ack(acked.bytes),
             Phase::Timeout => {
                 // Slow start: after a timeout the window is what limits, whatever was in flight before it.
-                let window = self.congestion.window();
-                self.congestion.on_ack(acked, window);
+                self.congestion.on_ack(&Acked { limited: true, ..acked });
                 if complete {
                     self.snd.recovery.phase = Phase::Open;
                 }
@@ -151,7 +153,8 @@ impl<B: Buffer> Block<B> {
     }
 
     fn enter_fast_recovery(&mut self, now: Instant) {
-        self.congestion.on_loss(self.snd.una.distance_to(self.snd.nxt));
+        self.congestion.on_congestion(now, self.snd.una.distance_to(self.snd.nxt));
+        self.congestion.set_window(self.congestion.threshold());
         self.snd.recovery.phase = Phase::Fast;
         self.snd.recovery.recover = self.snd.nxt;
         self.snd.recovery.inflation = if self.sack { 0 } else { DUPLICATES * self.segment_size() };

@@ -6,7 +6,7 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 
 use super::chunk::Chunk;
-use super::congestion::{Congestion, NewReno};
+use super::congestion::{Congestion, Controller};
 use super::input::{Challenges, Stop};
 use super::limits::Limits;
 use super::output::Outbox;
@@ -113,7 +113,7 @@ pub struct Block<B: Buffer> {
     pub(super) rcv: Receiver<B>,
     pub(super) ts: RecentTimestamp,
     pub(super) rto: Rto,
-    pub(super) congestion: NewReno,
+    pub(super) congestion: Controller,
     pub(super) timers: Timers,
     pub(super) out: Outbox,
     pub(super) challenges: Challenges,
@@ -190,7 +190,7 @@ impl<B: Buffer> Block<B> {
             },
             ts: RecentTimestamp::default(),
             rto: Rto::new(&limits),
-            congestion: NewReno::new(u32::from(DEFAULT_MSS)),
+            congestion: Controller::new(limits.congestion, u32::from(DEFAULT_MSS)),
             timers: Timers::new(now),
             out: Outbox::default(),
             challenges: Challenges::default(),

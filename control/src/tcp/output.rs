@@ -154,7 +154,7 @@ impl<B: Buffer> Block<B> {
         }
         let idle = start == self.snd.una;
         if idle && now.since(self.snd.last_sent) > self.rto.current() {
-            self.congestion.on_idle();
+            self.congestion.on_idle(now);
         }
         if !idle && self.flight() + len > self.allowance() {
             return None;

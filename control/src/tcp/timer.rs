@@ -94,7 +94,7 @@ impl<B: Buffer> Block<B> {
 
     /// RFC 6298 (5.4) to (5.6), RFC 5681 section 3.1.
     fn on_retransmission_timeout(&mut self, now: Instant) {
-        self.congestion.on_timeout(self.flight(), self.rto.is_backed_off());
+        self.congestion.on_timeout(now, self.flight(), self.rto.is_backed_off());
         self.rto.back_off();
         self.timers.retransmit = Some(now + self.rto.current());
         self.snd.timed = None;
