@@ -3,9 +3,8 @@
 use super::hystart::{HyStart, Pace};
 use super::{Acked, MAX_WINDOW};
 
-/// RFC 9406 section 4.3: what one acknowledgment is worth in slow start, segments at most. RFC 3465 would have two, and one
-/// after a timeout, for senders that put all they may send on the wire at once; this one paces (`pacing.rs`), and receivers
-/// that coalesce acknowledge a dozen segments at a time.
+/// RFC 9406 section 4.3: what one acknowledgment is worth in slow start, segments at most. RFC 3465 would have two, for
+/// receivers that acknowledge every other segment; those that coalesce acknowledge a dozen at a time.
 const MAX_GROWTH: u32 = 8;
 
 /// Congestion window and slow start threshold of one leg, bytes.
@@ -50,7 +49,9 @@ impl Window {
     /// RFC 5681 section 3.1. The first slow start, whose end nobody knows, watches the round trip for it (RFC 9406 section
     /// 4.3 advises against doing so in later ones).
     pub(super) fn slow_start(&mut self, acked: &Acked) {
-        let worth = acked.bytes.min(MAX_GROWTH.saturating_mul(self.segment));
+        // What was not thought to be in the network proves no room in it: after a timeout an acknowledgment may cover what
+        // the peer has had all the time (RFC 3465 section 2.3).
+        let worth = acked.bytes.min(acked.flight).min(MAX_GROWTH.saturating_mul(self.segment));
         let first = self.threshold == MAX_WINDOW;
         match if first { self.hystart.on_ack(acked) } else { Pace::Standard } {
             Pace::Standard => self.set((self.bytes + worth).min(self.threshold)),
