@@ -11,6 +11,9 @@ mod hystart;
 mod newreno;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use dataplane::clock::Instant;

@@ -50,12 +50,13 @@ pub(super) struct HyStart {
 }
 
 impl HyStart {
-    /// RFC 9406 section 4.2, for one acknowledgment in slow start.
+    /// RFC 9406 section 4.2, for one acknowledgment in slow start that the window limits: the round trips of a window that
+    /// is not used say nothing about the queue that it would make.
     pub(super) fn on_ack(&mut self, acked: &Acked) -> Pace {
         let pace = self.pace();
         if let Some(rtt) = acked.rtt {
             self.current_min = Some(self.current_min.map_or(rtt, |min| min.min(rtt)));
-            self.samples += 1;
+            self.samples = self.samples.saturating_add(1);
             if self.samples >= N_RTT_SAMPLE {
                 self.judge();
             }

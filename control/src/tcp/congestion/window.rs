@@ -56,7 +56,7 @@ impl Window {
         match if first { self.hystart.on_ack(acked) } else { Pace::Standard } {
             Pace::Standard => self.set((self.bytes + worth).min(self.threshold)),
             Pace::Conservative(divisor) => self.set(self.bytes + worth / divisor),
-            Pace::Enough => self.threshold = self.bytes,
+            Pace::Enough => self.reduce(self.bytes),
         }
     }
 
