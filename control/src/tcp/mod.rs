@@ -16,6 +16,7 @@ mod handshake;
 mod input;
 mod limits;
 mod output;
+mod pacing;
 mod queue;
 mod reassembly;
 mod receive;
