@@ -22,7 +22,6 @@ mod reassembly;
 mod receive;
 mod recovery;
 mod rto;
-mod sack;
 mod segment;
 mod state;
 mod timer;

@@ -92,8 +92,7 @@ fn later_slow_starts_do_not_watch_the_round_trip() {
 #[test]
 fn a_round_that_is_lost_in_wrapped_numbers_ends() {
     let mut path = started();
-    // More than half of the sequence space was sent meanwhile, and never filled the window.
-    path.una = path.una.advance((1 << 31) + (1 << 20));
+    path.una = path.una.advance(1 << 31);
     for _ in 0..3 {
         path.round(BASE + MS(20));
     }
