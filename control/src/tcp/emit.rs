@@ -28,6 +28,7 @@ impl<B: Buffer> Block<B> {
             self.snd.nxt = end;
         }
         self.snd.recovery.on_sent(cut.start.distance_to(end), cut.retransmission);
+        self.count_pace(now, cut.len);
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;
         if self.timers.retransmit.is_none() {
