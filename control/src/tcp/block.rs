@@ -4,6 +4,7 @@ use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::wire::tcp_options::SackBlock;
 
 use super::chunk::Chunk;
 use super::congestion::{Congestion, NewReno};
@@ -82,6 +83,8 @@ pub(super) struct Receiver<B: Buffer> {
     /// In order, not yet read.
     pub(super) queue: Queue<B>,
     pub(super) reassembly: Reassembly<B>,
+    /// What came twice since the last segment that we sent (RFC 2883).
+    pub(super) duplicate: Option<SackBlock>,
     /// Number of the peer's FIN, once seen.
     pub(super) fin: Option<Seq>,
     /// The FIN counts: RCV.NXT is beyond it.
@@ -182,7 +185,8 @@ impl<B: Buffer> Block<B> {
                 field: 0,
                 shift: 0,
                 queue: Queue::new(zero, limits.max_chunks),
-                reassembly: Reassembly::new(limits.max_reassembly_segments, limits.max_chunks),
+                reassembly: Reassembly::new(limits.max_chunks),
+                duplicate: None,
                 fin: None,
                 fin_taken: false,
                 urgent: None,

@@ -10,6 +10,7 @@ mod ack;
 mod block;
 mod chunk;
 mod congestion;
+mod dsack;
 mod emit;
 mod events;
 mod handshake;

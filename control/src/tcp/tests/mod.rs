@@ -5,6 +5,7 @@ mod data;
 mod dialogue;
 mod handshake;
 mod loss;
+mod overlap;
 mod property;
 mod receiving;
 mod resets;
