@@ -69,6 +69,7 @@ impl<B: Buffer> Block<B> {
         let ack = arrival.segment.ack;
         let acked = self.snd.una.distance_to(ack);
         self.snd.una = ack;
+        self.note_size_acked(arrival.now);
         self.snd.queue.drop_before(ack);
         self.snd.scoreboard.advance(ack);
         if let Some((end, at)) = self.snd.timed

@@ -25,6 +25,7 @@ impl<B: Buffer> Block<B> {
         } else if self.snd.timed.is_none() {
             self.snd.timed = Some((end, now));
         }
+        self.note_size_sent(now, cut.start, cut.len, cut.retransmission);
         self.snd.nxt = self.snd.nxt.max(end);
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;

@@ -105,6 +105,7 @@ impl<B: Buffer> Block<B> {
         recovery.inflation = 0;
         recovery.duplicates = 0;
         recovery.resend_all(self.snd.una, self.snd.nxt);
+        self.suspect_path(now);
     }
 
     /// The block is over.

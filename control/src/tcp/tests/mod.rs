@@ -6,6 +6,7 @@ mod dialogue;
 mod handshake;
 mod loss;
 mod overlap;
+mod path;
 mod property;
 mod receiving;
 mod resets;
