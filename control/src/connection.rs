@@ -8,6 +8,7 @@ mod leg;
 mod life;
 mod merge;
 mod partial;
+mod path;
 mod relay;
 
 use std::collections::VecDeque;

@@ -5,4 +5,5 @@ mod bounds;
 mod ending;
 mod handshake;
 mod merging;
+mod path;
 mod rig;

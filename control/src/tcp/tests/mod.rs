@@ -6,6 +6,8 @@ mod dialogue;
 mod goodput;
 mod handshake;
 mod loss;
+mod overlap;
+mod path;
 mod property;
 mod receiving;
 mod recovery;
