@@ -226,6 +226,10 @@ impl<B: Buffer> Block<B> {
         }
         let before = self.state;
         self.state = before.next(Step::FinAcked);
+        if self.state == State::Closed && self.withholds() {
+            // The peer still waits for the acknowledgment of its own FIN: as after a simultaneous close.
+            self.state = State::TimeWait;
+        }
         match self.state {
             State::Closed => {
                 arrival.events |= self.finish(Events::NONE);

@@ -24,6 +24,7 @@ mod rto;
 mod sack;
 mod segment;
 mod state;
+mod through;
 mod timer;
 mod timestamps;
 mod view;

@@ -30,6 +30,8 @@ pub(super) struct Outbox {
     pub(super) reset: Option<Reset>,
     /// The block was aborted: what still comes is answered with RST.
     pub(super) aborted: bool,
+    /// The last acknowledgment is to be repeated this often.
+    pub(super) duplicates: u8,
     /// Segments with data since the last acknowledgment.
     pub(super) unacknowledged: u8,
     /// Segments with data that were acknowledged at once because the connection is young.
@@ -81,7 +83,10 @@ impl<B: Buffer> Block<B> {
         if self.out.ack_now || self.window_update_due() {
             // A number beyond the peer's window would be dropped, and the acknowledgment with it.
             let seq = self.sendable_number();
-            return Some(self.header(seq, TcpFlags::ACK, ts_value));
+            let ack = self.header(seq, TcpFlags::ACK, ts_value);
+            self.out.ack_now = self.out.duplicates > 0;
+            self.out.duplicates = self.out.duplicates.saturating_sub(1);
+            return Some(ack);
         }
         None
     }
@@ -190,7 +195,11 @@ impl<B: Buffer> Block<B> {
 
     /// Three blocks fit beside timestamps, four without (RFC 2018 section 3).
     pub(super) fn sack_blocks_to_send(&self) -> usize {
-        if self.sack { self.rcv.reassembly.reported().min(if self.timestamps { 3 } else { 4 }) } else { 0 }
+        if self.sack && !self.withholds() {
+            self.rcv.reassembly.reported().min(if self.timestamps { 3 } else { 4 })
+        } else {
+            0
+        }
     }
 
     /// Asks the peer for its present window although nothing waits to be sent: somebody further back waits for it.
