@@ -55,12 +55,12 @@ impl Through {
             return;
         }
         if self.marks.is_full() {
-            // Every other one goes: the one before stands for it, which makes a round trip look a little longer.
-            let mut index = 0;
-            self.marks.retain(|_| {
-                index += 1;
-                index % 2 == 1
-            });
+            // One goes whose neighbours are closest; the one before stands for it, which makes a round trip look a
+            // little longer.
+            let gap = |at: &usize| self.marks[at - 1].0.distance_to(self.marks[at + 1].0);
+            if let Some(at) = (1..MARKS - 1).min_by_key(gap) {
+                self.marks.remove(at);
+            }
         }
         self.marks.push((seq, value));
     }

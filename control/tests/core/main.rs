@@ -6,3 +6,4 @@ mod ending;
 mod handshake;
 mod merging;
 mod rig;
+mod through;

@@ -208,6 +208,8 @@ impl Dialogue {
             "repeat" => self.block.repeat_syn_ack(),
             "offer" => self.block.set_offer(n),
             "ack" => self.block.acknowledge_now(),
+            "withhold" => self.block.withhold_acknowledgments(),
+            "through" => self.block.acknowledge_through(self.now, Seq(n)),
             "mtu" => self.block.set_path_mtu_mss(n as u16),
             "ts" => self.ts_value = n,
             "urgent" => self.block.set_urgent(Seq(n)),

@@ -8,6 +8,7 @@ mod loss;
 mod property;
 mod receiving;
 mod resets;
+mod through;
 mod windows;
 
 use dataplane::buffer::Buffer;
