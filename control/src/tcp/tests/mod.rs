@@ -7,6 +7,7 @@ mod handshake;
 mod loss;
 mod property;
 mod receiving;
+mod recovery;
 mod resets;
 mod through;
 mod windows;
