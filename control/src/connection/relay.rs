@@ -159,6 +159,7 @@ impl<L: Pool> Connection<L> {
                     let longer = (bytes.len() as i32).wrapping_sub(chunk.len() as i32);
                     let edited = &mut self.edited[direction.index()];
                     *edited = edited.wrapping_add(longer);
+                    self.note_edit(direction, chunk.len() as u32, bytes.len() as u32);
                     Chunk::owned(bytes)
                 }
             };

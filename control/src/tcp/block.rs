@@ -18,6 +18,7 @@ use super::recovery::{Flight, Recovery};
 use super::rto::Rto;
 use super::segment::{Handshake, Segment};
 use super::state::{State, Step};
+use super::through::Through;
 use super::timer::Timers;
 use super::timestamps::RecentTimestamp;
 
@@ -85,6 +86,8 @@ pub(super) struct Receiver<B: Buffer> {
     pub(super) urgent: Option<Seq>,
     /// Last.ACK.sent (RFC 7323 section 4.3).
     pub(super) last_ack_sent: Seq,
+    /// Acknowledgments wait for those of the receiver behind us.
+    pub(super) through: Option<Box<Through>>,
 }
 
 /// One TCP connection between the appliance and one endpoint.
@@ -183,6 +186,7 @@ impl<B: Buffer> Block<B> {
                 fin_taken: false,
                 urgent: None,
                 last_ack_sent: zero,
+                through: None,
             },
             ts: RecentTimestamp::default(),
             rto: Rto::new(&limits),

@@ -25,6 +25,7 @@ mod recovery;
 mod rto;
 mod segment;
 mod state;
+mod through;
 mod timer;
 mod timestamps;
 mod view;

@@ -7,3 +7,4 @@ mod handshake;
 mod merging;
 mod path;
 mod rig;
+mod through;
