@@ -17,6 +17,7 @@ mod handshake;
 mod input;
 mod limits;
 mod output;
+mod pacing;
 mod path;
 mod queue;
 mod reassembly;
