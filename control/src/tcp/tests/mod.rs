@@ -7,6 +7,7 @@ mod goodput;
 mod handshake;
 mod loss;
 mod overlap;
+mod pacing;
 mod path;
 mod property;
 mod receiving;
