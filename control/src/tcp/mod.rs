@@ -11,6 +11,7 @@ mod block;
 mod chunk;
 mod congestion;
 mod dsack;
+mod ecn;
 mod emit;
 mod events;
 mod handshake;
