@@ -105,6 +105,8 @@ pub struct Block<B: Buffer> {
     pub(super) ecn: bool,
     /// The peer has yet to say that it has heard of the congestion.
     pub(super) echo_congestion: bool,
+    /// Client leg: the peer has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
+    pub(super) crossed: bool,
     pub(super) snd: Sender<B>,
     pub(super) rcv: Receiver<B>,
     pub(super) ts: RecentTimestamp,
@@ -153,6 +155,7 @@ impl<B: Buffer> Block<B> {
             sack: false,
             ecn: false,
             echo_congestion: false,
+            crossed: false,
             snd: Sender {
                 una: zero,
                 nxt: zero,

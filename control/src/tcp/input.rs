@@ -137,7 +137,7 @@ impl<B: Buffer> Block<B> {
             return Verdict::Continue(());
         }
         match self.state {
-            State::SynReceived if flags.ack() => Verdict::Break(Stop::NotNow),
+            State::SynReceived if flags.ack() => self.take_crossing_answer(arrival),
             State::SynReceived => self.take_repeated_syn(arrival),
             State::TimeWait if !flags.ack() => {
                 arrival.events.insert(Events::NEW_SYN);
