@@ -7,16 +7,15 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::SackBlock;
 
 use super::chunk::Chunk;
-use super::congestion::{Congestion, NewReno};
+use super::congestion::{Congestion, Controller};
 use super::input::{Challenges, Stop};
 use super::limits::Limits;
 use super::output::Outbox;
 use super::path::{Family, Path};
 use super::queue::Queue;
 use super::reassembly::Reassembly;
-use super::recovery::Recovery;
+use super::recovery::{Flight, Recovery};
 use super::rto::Rto;
-use super::sack::Scoreboard;
 use super::segment::{Handshake, Segment};
 use super::state::{State, Step};
 use super::timer::Timers;
@@ -52,10 +51,10 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) fin_sent: bool,
     /// SND.UP.
     pub(super) urgent: Option<Seq>,
-    pub(super) scoreboard: Scoreboard,
+    pub(super) flight: Flight,
     pub(super) recovery: Recovery,
-    /// The round trip being measured: up to this number, sent then.
-    pub(super) timed: Option<(Seq, Instant)>,
+    /// When the SYN or SYN-ACK was sent, unless it was sent more than once.
+    pub(super) syn_at: Option<Instant>,
     /// When anything with sequence space was sent last.
     pub(super) last_sent: Instant,
 }
@@ -111,7 +110,7 @@ pub struct Block<B: Buffer> {
     pub(super) rcv: Receiver<B>,
     pub(super) ts: RecentTimestamp,
     pub(super) rto: Rto,
-    pub(super) congestion: NewReno,
+    pub(super) congestion: Controller,
     pub(super) path: Path,
     pub(super) timers: Timers,
     pub(super) out: Outbox,
@@ -169,9 +168,9 @@ impl<B: Buffer> Block<B> {
                 fin_queued: false,
                 fin_sent: false,
                 urgent: None,
-                scoreboard: Scoreboard::default(),
+                flight: Flight::default(),
                 recovery: Recovery::new(zero),
-                timed: None,
+                syn_at: None,
                 last_sent: now,
             },
             rcv: Receiver {
@@ -190,7 +189,7 @@ impl<B: Buffer> Block<B> {
             },
             ts: RecentTimestamp::default(),
             rto: Rto::new(&limits),
-            congestion: NewReno::new(u32::from(Family::V4.default_mss())),
+            congestion: Controller::new(limits.congestion, u32::from(Family::V4.default_mss())),
             path: Path::default(),
             timers: Timers::new(now),
             out: Outbox::default(),
@@ -277,7 +276,7 @@ impl<B: Buffer> Block<B> {
     pub(super) fn release(&mut self) {
         self.snd.queue.clear();
         self.rcv.reassembly.clear();
-        self.snd.scoreboard.clear();
+        self.snd.flight.clear();
         self.timers.stop();
     }
 
@@ -337,15 +336,5 @@ impl<B: Buffer> Block<B> {
     pub(super) fn promise_window(&mut self) {
         self.rcv.field = self.offer.window;
         self.rcv.edge = self.rcv.nxt.advance(u32::from(self.offer.window));
-    }
-
-    pub(super) fn resend_larger_than(&mut self, _: u32) {
-        self.snd.timed = None;
-        self.snd.recovery.resend_all(self.snd.una, self.snd.nxt);
-    }
-
-    /// Bytes outstanding that the peer is not known to hold.
-    pub(super) fn flight(&self) -> u32 {
-        self.snd.una.distance_to(self.snd.nxt).saturating_sub(self.snd.scoreboard.bytes())
     }
 }

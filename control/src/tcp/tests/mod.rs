@@ -3,12 +3,14 @@
 mod closing;
 mod data;
 mod dialogue;
+mod goodput;
 mod handshake;
 mod loss;
 mod overlap;
 mod path;
 mod property;
 mod receiving;
+mod recovery;
 mod resets;
 mod windows;
 
