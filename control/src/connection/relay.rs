@@ -111,6 +111,11 @@ impl<L: Pool> Connection<L> {
             // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
             to.block.ask_window();
         }
+        if events.contains(Events::KEPT_ALIVE)
+            && let Some([_, to]) = self.legs(direction)
+        {
+            to.block.ask_if_alive(cx.now);
+        }
         if events.contains(Events::RESET)
             || events.contains(Events::GAVE_UP)
             || events.contains(Events::REFUSED)

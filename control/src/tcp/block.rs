@@ -9,6 +9,7 @@ use dataplane::wire::tcp_options::SackBlock;
 use super::chunk::Chunk;
 use super::congestion::{Congestion, Controller};
 use super::input::{Challenges, Stop};
+use super::keepalive::Life;
 use super::limits::Limits;
 use super::output::Outbox;
 use super::path::{Family, Path};
@@ -115,6 +116,9 @@ pub struct Block<B: Buffer> {
     pub(super) timers: Timers,
     pub(super) out: Outbox,
     pub(super) challenges: Challenges,
+    /// The same for answers to keep-alives: who only guesses must not use them up.
+    pub(super) answers: Challenges,
+    pub(super) life: Life,
     pub(super) last_stop: Option<Stop>,
 }
 
@@ -194,6 +198,8 @@ impl<B: Buffer> Block<B> {
             timers: Timers::new(now),
             out: Outbox::default(),
             challenges: Challenges::default(),
+            answers: Challenges::default(),
+            life: Life::new(now),
             last_stop: None,
         }
     }
@@ -228,6 +234,7 @@ impl<B: Buffer> Block<B> {
         if self.state == State::Answered {
             self.state = State::Established;
             self.timers.progress = now;
+            self.note_life(now);
             self.out.ack_now = true;
         }
     }
