@@ -101,6 +101,7 @@ impl<L: Pool> Connection<L> {
             server: None,
             closed: [false; 2],
             edited: [0; 2],
+            through: None,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,
@@ -219,6 +220,7 @@ impl<L: Pool> Connection<L> {
         if proxying.server_ack == ServerAck::AtOnce {
             server.block.confirm(cx.now);
         }
+        self.begin_through();
         self.await_client(cx);
         cx.outbox.order(Order::Participate { flow: self.flow });
     }

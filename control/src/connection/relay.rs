@@ -150,6 +150,7 @@ impl<L: Pool> Connection<L> {
 
     fn pump_direction(&mut self, direction: Direction) {
         loop {
+            self.pass_urgent(direction);
             let Some([from, to]) = self.legs(direction) else { return };
             // A receiver that is gone is sent nothing, and a module is shown nothing that will not be sent.
             if to.block.send_space() == 0 || to.block.state() == State::Closed {
@@ -164,6 +165,7 @@ impl<L: Pool> Connection<L> {
                     let longer = (bytes.len() as i32).wrapping_sub(chunk.len() as i32);
                     let edited = &mut self.edited[direction.index()];
                     *edited = edited.wrapping_add(longer);
+                    self.note_edit(direction, chunk.len() as u32, bytes.len() as u32);
                     Chunk::owned(bytes)
                 }
             };

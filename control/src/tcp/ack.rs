@@ -110,6 +110,11 @@ impl<B: Buffer> Block<B> {
         }
         let before = self.state;
         self.state = before.next(Step::FinAcked);
+        if self.state == State::Closed && self.rcv.through.is_some() {
+            // Our FIN went out before the peer's was acknowledged: this is a simultaneous close, whose last
+            // acknowledgment may have to be repeated.
+            self.state = State::TimeWait;
+        }
         match self.state {
             State::Closed => {
                 arrival.events |= self.finish(Events::NONE);

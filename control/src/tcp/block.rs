@@ -19,6 +19,7 @@ use super::recovery::{Flight, Recovery};
 use super::rto::Rto;
 use super::segment::{Handshake, Segment};
 use super::state::{State, Step};
+use super::through::Through;
 use super::timer::Timers;
 use super::timestamps::RecentTimestamp;
 
@@ -86,6 +87,8 @@ pub(super) struct Receiver<B: Buffer> {
     pub(super) urgent: Option<Seq>,
     /// Last.ACK.sent (RFC 7323 section 4.3).
     pub(super) last_ack_sent: Seq,
+    /// Acknowledgments wait for those of the receiver behind us.
+    pub(super) through: Option<Box<Through>>,
 }
 
 /// One TCP connection between the appliance and one endpoint.
@@ -190,6 +193,7 @@ impl<B: Buffer> Block<B> {
                 fin_taken: false,
                 urgent: None,
                 last_ack_sent: zero,
+                through: None,
             },
             ts: RecentTimestamp::default(),
             rto: Rto::new(&limits),
@@ -292,9 +296,13 @@ impl<B: Buffer> Block<B> {
         self.rcv.urgent
     }
 
-    /// Our bytes before `point` are urgent: the urgent pointer is sent until they are.
+    /// Our bytes before `point` are urgent: the peer is told at once, with data or without, and with every segment until
+    /// it has acknowledged them (RFC 9293 section 3.8.5).
     pub fn set_urgent(&mut self, point: Seq) {
-        self.snd.urgent = Some(point);
+        if point.gt(self.snd.una) && self.snd.urgent != Some(point) {
+            self.snd.urgent = Some(point);
+            self.out.ack_now = true;
+        }
     }
 
     /// Copies payload of the send queue, from number `start` on, into `out`.

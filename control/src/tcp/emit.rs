@@ -23,12 +23,12 @@ impl<B: Buffer> Block<B> {
         if cut.start.lt(fresh_from) {
             self.snd.flight.resend(now, cut.start, end.min(fresh_from));
         }
-        self.note_size_sent(now, cut.start, cut.len, cut.retransmission);
         if end.gt(fresh_from) {
             self.snd.flight.push(now, fresh_from, end);
             self.snd.nxt = end;
         }
         self.snd.recovery.on_sent(cut.start.distance_to(end), cut.retransmission);
+        self.note_size_sent(now, cut.start, cut.len, cut.retransmission);
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;
         if self.timers.retransmit.is_none() {
@@ -54,7 +54,7 @@ impl<B: Buffer> Block<B> {
         segment
     }
 
-    /// A segment that acknowledges everything taken so far.
+    /// A segment that acknowledges everything taken so far, as far as it may be.
     pub(super) fn header(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> SegmentOut {
         let mut options = TcpOptions::default();
         if self.timestamps {
@@ -72,7 +72,7 @@ impl<B: Buffer> Block<B> {
         let (field, edge) = self.window_to_offer();
         self.rcv.field = field;
         self.rcv.edge = self.rcv.edge.max(edge);
-        self.rcv.last_ack_sent = self.rcv.nxt;
+        self.rcv.last_ack_sent = self.ack_number();
         self.out.ack_now = false;
         self.out.more_room = false;
         self.out.unacknowledged = 0;
@@ -80,7 +80,7 @@ impl<B: Buffer> Block<B> {
         let payload = Payload { start: seq, len: 0 };
         SegmentOut {
             seq,
-            ack: self.rcv.nxt,
+            ack: self.rcv.last_ack_sent,
             flags,
             window: field,
             urgent,
@@ -125,10 +125,12 @@ impl<B: Buffer> Block<B> {
     /// SYN-SENT believes no other RST.
     pub(super) fn reset_on_abort(&self) -> Outbox {
         let reset = match self.state {
-            State::Closed | State::TimeWait => None,
+            State::Closed => None,
+            // Of a peer that has been told everything, nobody is left to be told more.
+            State::TimeWait if !self.withholds() => None,
             State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
             State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
-            _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.rcv.nxt) }),
+            _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),
         };
         Outbox { reset, aborted: self.out.aborted || reset.is_some(), ..Outbox::default() }
     }

@@ -32,6 +32,8 @@ pub(super) struct Outbox {
     pub(super) reset: Option<Reset>,
     /// The block was aborted: what still comes is answered with RST.
     pub(super) aborted: bool,
+    /// The last acknowledgment is to be repeated this often.
+    pub(super) duplicates: u8,
     /// Segments with data since the last acknowledgment.
     pub(super) unacknowledged: u8,
     /// Segments with data that were acknowledged at once because the connection is young.
@@ -83,7 +85,10 @@ impl<B: Buffer> Block<B> {
         if self.out.ack_now || self.window_update_due() {
             // A number beyond the peer's window would be dropped, and the acknowledgment with it.
             let seq = self.sendable_number();
-            return Some(self.header(seq, TcpFlags::ACK, ts_value));
+            let ack = self.header(seq, TcpFlags::ACK, ts_value);
+            self.out.ack_now = self.out.duplicates > 0;
+            self.out.duplicates = self.out.duplicates.saturating_sub(1);
+            return Some(ack);
         }
         None
     }

@@ -7,3 +7,5 @@ mod handshake;
 mod merging;
 mod path;
 mod rig;
+mod through;
+mod urgent;

@@ -8,7 +8,7 @@ use control::core::load::Load;
 use control::core::secret::IsnKey;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
-use control::module::{Decision, Isn, Module, PartialConnection, ServerAck, Session};
+use control::module::{Acknowledge, Decision, Isn, Module, PartialConnection, ServerAck, Session};
 use control::tcp::Limits;
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
@@ -87,7 +87,7 @@ pub fn quad() -> Quad {
 }
 
 pub fn relay(merge: MergeWhen) -> Relay {
-    Relay { merge, server_ack: ServerAck::AfterClient, isn: Isn::Mirror }
+    Relay { merge, server_ack: ServerAck::AfterClient, isn: Isn::Mirror, acknowledge: Acknowledge::Receipt }
 }
 
 pub fn settings() -> Settings {

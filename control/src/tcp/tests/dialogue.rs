@@ -220,6 +220,8 @@ impl Dialogue {
             "repeat" => self.block.repeat_syn_ack(),
             "offer" => self.block.set_offer(n),
             "ack" => self.block.acknowledge_now(),
+            "withhold" => self.block.withhold_acknowledgments(),
+            "through" => self.block.acknowledge_through(self.now, Seq(n)),
             "link" => self.block.set_link_mss(n as u16),
             // About the first segment that is outstanding, dropped at its full size.
             "mtu" => {

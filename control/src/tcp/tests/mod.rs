@@ -13,6 +13,7 @@ mod property;
 mod receiving;
 mod recovery;
 mod resets;
+mod through;
 mod windows;
 
 use dataplane::buffer::Buffer;
