@@ -11,6 +11,7 @@ mod partial;
 mod path;
 mod relay;
 mod through;
+mod urgent;
 
 use std::collections::VecDeque;
 use std::fmt;

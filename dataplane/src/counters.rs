@@ -142,4 +142,6 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
+    /// SYNs of servers that met ours: both ends opened at once.
+    SynCrossed = "syn_crossed",
 }

@@ -8,3 +8,4 @@ mod merging;
 mod path;
 mod rig;
 mod through;
+mod urgent;

@@ -80,6 +80,13 @@ pub(super) fn timeouts(raw: &external::Timeouts, problems: &mut Problems) -> Tim
         idle_established: duration(&raw.idle_established, s(7440), s(1)..=s(7 * 86_400), problems),
         // RFC 5382 REQ-5: transitory connections, not less than 4 minutes.
         half_closed: duration(&raw.half_closed, s(240), s(1)..=s(86_400), problems),
+        // RFC 9293 section 3.8.3: not less than 100 seconds.
+        user: duration(&raw.user, s(300), s(100)..=s(86_400), problems),
+        // Off by default, and whoever wants it says when (RFC 9293 section 3.8.4).
+        keepalive: raw
+            .keepalive
+            .is_some()
+            .then(|| duration(&raw.keepalive, s(7200), s(10)..=s(7 * 86_400), problems)),
         // DESIGN section 4: lingering entries go after at most 10 s.
         linger: duration(&raw.linger, s(10), ms(100)..=s(10), problems),
         // Below the smallest RTO in use (200 ms on Linux): DESIGN section 5.

@@ -5,6 +5,7 @@ mod data;
 mod dialogue;
 mod goodput;
 mod handshake;
+mod keepalive;
 mod loss;
 mod overlap;
 mod pacing;
