@@ -4,6 +4,7 @@
 //! (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent, `life` ends
 //! what nobody else ends.
 
+mod allowance;
 mod leg;
 mod life;
 mod merge;
@@ -27,6 +28,7 @@ use crate::core::load::Load;
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, State};
 
+use allowance::Allowance;
 use leg::{Leg, read_segment};
 pub use partial::Offer;
 use through::Ledger;
@@ -83,6 +85,8 @@ pub struct Connection<L: Pool> {
     closed: [bool; 2],
     /// By how much a module has lengthened each direction, modulo 2^32.
     edited: [i32; 2],
+    /// By direction: what may be kept.
+    allowances: [Allowance; 2],
     /// By direction, on a flow that acknowledges through.
     through: Option<Box<[Ledger; 2]>>,
     merge_wanted: bool,

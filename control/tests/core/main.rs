@@ -7,3 +7,4 @@ mod handshake;
 mod merging;
 mod rig;
 mod through;
+mod windows;
