@@ -228,6 +228,7 @@ impl<L: Pool> Connection<L> {
             _ => {}
         }
         self.acknowledge_through(cx);
+        self.count_copies(cx);
         self.emit(cx);
         self.restart_if_over(cx);
         self.end_if_over(cx);
@@ -243,6 +244,12 @@ impl<L: Pool> Connection<L> {
                 let events = leg.block.on_timer(now);
                 self.on_leg_events(cx, direction, events);
             }
+        }
+    }
+
+    fn count_copies(&mut self, cx: &mut Context<'_, L>) {
+        for leg in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+            cx.counters.add(Counter::CopiedBytes, leg.block.take_copied() as u64);
         }
     }
 

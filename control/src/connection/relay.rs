@@ -74,6 +74,9 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) -> (Option<Chunk<L::Buffer>>, Option<L::Buffer>) {
         let (chunk, frame) = split_payload(frame, headers, cx.scarce);
+        if let (Some(chunk), true) = (&chunk, cx.scarce) {
+            cx.counters.add(Counter::CopiedBytes, chunk.len() as u64);
+        }
         if chunk.is_none() || !cx.load.is_full(cx.settings) {
             return (chunk, frame);
         }
@@ -138,9 +141,9 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Moves what can be moved in both directions and renews what each sender may send.
-    pub(super) fn pump(&mut self, cx: &Context<'_, L>) {
+    pub(super) fn pump(&mut self, cx: &mut Context<'_, L>) {
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
-            self.pump_direction(direction);
+            self.pump_direction(cx, direction);
             self.close_behind_data(direction);
         }
         self.offer_windows(cx);
@@ -161,7 +164,7 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    fn pump_direction(&mut self, direction: Direction) {
+    fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
         loop {
             let Some([from, to]) = self.legs(direction) else { return };
             // A receiver that is gone is sent nothing, and a module is shown nothing that will not be sent.
@@ -169,6 +172,7 @@ impl<L: Pool> Connection<L> {
                 return;
             }
             let Some(chunk) = from.block.read() else { return };
+            cx.counters.add(Counter::RelayedBytes, chunk.len() as u64);
             let Some(session) = &mut self.session else { return };
             let (edit, step) = session.data(direction, chunk.bytes());
             let chunk = match edit {

@@ -22,12 +22,14 @@ pub(super) struct Queue<B: Buffer> {
     start: Seq,
     end: Seq,
     max_chunks: usize,
+    /// Bytes that were copied together since this was asked last.
+    copied: usize,
 }
 
 impl<B: Buffer> Queue<B> {
     /// An empty queue whose first byte will be `start`.
     pub(super) fn new(start: Seq, max_chunks: usize) -> Self {
-        Queue { chunks: VecDeque::new(), start, end: start, max_chunks }
+        Queue { chunks: VecDeque::new(), start, end: start, max_chunks, copied: 0 }
     }
 
     /// Number of the first byte.
@@ -63,7 +65,7 @@ impl<B: Buffer> Queue<B> {
             && chunk.len() < SMALL
             && last.len() < if matches!(last, Chunk::Owned(..)) { LARGE } else { SMALL }
         {
-            last.append(&chunk);
+            self.copied += last.append(&chunk);
             return;
         }
         self.chunks.push_back((at, chunk));
@@ -113,6 +115,11 @@ impl<B: Buffer> Queue<B> {
             }
         }
         done
+    }
+
+    /// How many bytes were copied together since this was asked last.
+    pub(super) fn take_copied(&mut self) -> usize {
+        std::mem::take(&mut self.copied)
     }
 
     /// Drops everything.

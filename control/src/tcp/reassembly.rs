@@ -20,11 +20,18 @@ pub(super) struct Reassembly<B: Buffer> {
     recent: ArrayVec<Seq, 4>,
     max_segments: usize,
     max_chunks: usize,
+    /// Bytes that were copied since this was asked last.
+    copied: usize,
 }
 
 impl<B: Buffer> Reassembly<B> {
     pub(super) fn new(max_segments: usize, max_chunks: usize) -> Self {
-        Reassembly { chunks: VecDeque::new(), recent: ArrayVec::new(), max_segments, max_chunks }
+        Reassembly { chunks: VecDeque::new(), recent: ArrayVec::new(), max_segments, max_chunks, copied: 0 }
+    }
+
+    /// How many bytes were copied since this was asked last.
+    pub(super) fn take_copied(&mut self) -> usize {
+        std::mem::take(&mut self.copied)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -82,10 +89,10 @@ impl<B: Buffer> Reassembly<B> {
                 && self.edges(before).right == seq
                 && self.chunks[before].1.len() < SMALL
             {
-                self.chunks[before].1.append(&chunk);
+                self.copied += self.chunks[before].1.append(&chunk);
                 return;
             }
-            chunk.unpin();
+            self.copied += chunk.unpin();
         }
         self.chunks.insert(at, (seq, chunk));
     }

@@ -26,6 +26,11 @@ impl<B: Buffer> Block<B> {
         self.rcv.queue.len()
     }
 
+    /// Bytes of payload that were copied inside of the block since this was asked last.
+    pub fn take_copied(&mut self) -> usize {
+        self.rcv.reassembly.take_copied() + self.rcv.queue.take_copied() + self.snd.queue.take_copied()
+    }
+
     /// Bytes that the block keeps, at most: its queues, and all that what has come out of order spans.
     pub fn buffered(&self) -> u64 {
         let ahead = self.rcv.reassembly.end().map_or(0, |end| self.rcv.nxt.distance_to(end));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bounds;
+mod copies;
 mod ending;
 mod handshake;
 mod merging;
