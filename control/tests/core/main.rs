@@ -3,6 +3,7 @@
 
 mod bounds;
 mod copies;
+mod crowd;
 mod ending;
 mod handshake;
 mod merging;
