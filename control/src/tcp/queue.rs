@@ -14,6 +14,16 @@ const SMALL: usize = 512;
 /// A chunk that has been copied together does not grow beyond this.
 const LARGE: usize = 16 * 1024;
 
+/// An empty list of more places than this gives its memory back.
+pub(super) const PLACES: usize = 16;
+
+/// Gives memory back that nothing is in: of a hundred thousand flows most are idle (DESIGN invariant 6).
+pub(super) fn give_back<T>(list: &mut VecDeque<T>) {
+    if list.is_empty() && list.capacity() > PLACES {
+        *list = VecDeque::new();
+    }
+}
+
 /// The bytes `[start, end)` of a sequence space. Every chunk knows its number, so that a retransmission finds its
 /// bytes by binary search.
 #[derive(Debug)]
@@ -75,6 +85,7 @@ impl<B: Buffer> Queue<B> {
     pub(super) fn pop(&mut self) -> Option<Chunk<B>> {
         let (at, chunk) = self.chunks.pop_front()?;
         self.start = at.advance(chunk.len() as u32);
+        give_back(&mut self.chunks);
         Some(chunk)
     }
 
@@ -93,6 +104,7 @@ impl<B: Buffer> Queue<B> {
                 *at = self.start;
             }
         }
+        give_back(&mut self.chunks);
     }
 
     /// Copies the bytes from number `from` on into `out`, and returns how many there were.
@@ -124,7 +136,7 @@ impl<B: Buffer> Queue<B> {
 
     /// Drops everything.
     pub(super) fn clear(&mut self) {
-        self.chunks.clear();
+        self.chunks = VecDeque::new();
         self.start = self.end;
     }
 }
