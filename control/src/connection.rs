@@ -9,6 +9,7 @@ mod leg;
 mod life;
 mod merge;
 mod partial;
+mod path;
 mod relay;
 mod through;
 

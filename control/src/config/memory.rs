@@ -55,7 +55,8 @@ impl MemoryNeed {
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
             suspended: workers * u64::from(limits.suspended) * SUSPENDED,
-            participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING + limits.participating_bytes,
+            participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING
+                + limits.participating_bytes,
             mailboxes: workers * 2 * u64::from(limits.mailbox) * MESSAGE,
         }
     }

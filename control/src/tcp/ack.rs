@@ -51,6 +51,7 @@ impl<B: Buffer> Block<B> {
     fn advance_una(&mut self, arrival: &mut Arrival<'_>) {
         let ack = arrival.segment.ack;
         self.snd.una = ack;
+        self.note_size_acked(arrival.now);
         self.snd.queue.drop_before(ack);
         self.snd.urgent = self.snd.urgent.filter(|point| point.gt(ack));
         // RFC 6298 (5.2), (5.3).

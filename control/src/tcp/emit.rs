@@ -28,6 +28,7 @@ impl<B: Buffer> Block<B> {
             self.snd.nxt = end;
         }
         self.snd.recovery.on_sent(cut.start.distance_to(end), cut.retransmission);
+        self.note_size_sent(now, cut.start, cut.len, cut.retransmission);
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;
         if self.timers.retransmit.is_none() {
@@ -59,10 +60,8 @@ impl<B: Buffer> Block<B> {
         if self.timestamps {
             options.timestamps = Some(Timestamps { value: ts_value, echo: self.ts.value().unwrap_or(0) });
         }
-        if self.sack {
-            options.sack = self.rcv.reassembly.sack_blocks();
-            options.sack.truncate(self.sack_blocks_to_send());
-        }
+        options.sack = self.sack_option();
+        self.rcv.duplicate = None;
         let (flags, urgent) = match self.snd.urgent {
             Some(point) if point.gt(seq) => {
                 (flags | TcpFlags::URG, seq.distance_to(point).min(u32::from(u16::MAX)) as u16)

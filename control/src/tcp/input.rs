@@ -223,6 +223,7 @@ impl<B: Buffer> Block<B> {
     /// (DESIGN invariant 5).
     fn answer_unacceptable(&mut self, arrival: &Arrival<'_>) {
         let flags = arrival.segment.flags;
+        self.note_duplicate(arrival.segment.seq, arrival.segment.end().min(self.rcv.nxt));
         match self.state {
             State::SynReceived => {}
             _ if flags.syn() || (arrival.segment.len == 0 && !flags.fin()) => self.challenge(arrival.now),

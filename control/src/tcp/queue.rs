@@ -7,9 +7,9 @@ use dataplane::wire::seq::Seq;
 
 use super::chunk::Chunk;
 
-/// A chunk shorter than this, a quarter of the packet buffer that it pins, is copied into its neighbour once the queue
+/// A chunk shorter than this, a quarter of the packet buffer that it pins, is copied into its neighbour once a list
 /// holds too many of them. Bulk comes in larger ones, whatever the path's MTU (RFC 9293 section 3.7.1: 536 at least).
-const SMALL: usize = 512;
+pub(super) const SMALL: usize = 512;
 
 /// A chunk that has been copied together does not grow beyond this.
 const LARGE: usize = 16 * 1024;

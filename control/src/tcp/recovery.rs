@@ -167,6 +167,7 @@ impl<B: Buffer> Block<B> {
         if let Some(block) = dsack {
             self.take_dsack(block);
         }
+        self.take_early(delivery.early);
         self.take_tail_ack(arrival, delivery, dsack);
         let delivered = delivery.bytes + self.count_duplicate(delivery, duplicate);
         let ended = self.end_if_complete();

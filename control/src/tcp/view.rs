@@ -31,9 +31,9 @@ impl<B: Buffer> Block<B> {
         self.rcv.reassembly.take_copied() + self.rcv.queue.take_copied() + self.snd.queue.take_copied()
     }
 
-    /// Bytes that the block keeps, at most: its queues, and all that what has come out of order spans.
+    /// Bytes that the block keeps: its queues, and what has come out of order.
     pub fn buffered(&self) -> u64 {
-        let ahead = self.rcv.reassembly.end().map_or(0, |end| self.rcv.nxt.distance_to(end));
+        let ahead = self.rcv.reassembly.bytes();
         u64::from(self.snd.queue.len()) + u64::from(self.rcv.queue.len()) + u64::from(ahead)
     }
 

@@ -7,6 +7,7 @@ mod crowd;
 mod ending;
 mod handshake;
 mod merging;
+mod path;
 mod rig;
 mod through;
 mod windows;

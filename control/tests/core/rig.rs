@@ -234,6 +234,7 @@ impl Rig {
     fn icmp_frame(&mut self, quoted: Direction, kind: u8, code: u8, seq: u32) -> SimBuffer {
         let (_, about) = self.frame(quoted, &ack(seq, 0), b"");
         let quotation = &about.bytes()[14..42];
+        // For those errors that say one, the next hop's MTU is 1280.
         let mut message = vec![kind, code, 0, 0, 0, 0, 5, 0];
         message.extend(quotation);
         let quad = if quoted == C2S { self.quad } else { self.quad.reversed() };

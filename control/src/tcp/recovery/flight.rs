@@ -70,6 +70,8 @@ pub(in crate::tcp) struct Delivery {
     pub(in crate::tcp) original: bool,
     /// Something of it was sent more than once.
     pub(in crate::tcp) resent: bool,
+    /// Bytes that were sent again, and arrived sooner than the repetition could have.
+    pub(super) early: u32,
     /// Something sent once came later than what was sent after it.
     pub(super) reordered: bool,
 }
@@ -89,6 +91,7 @@ impl Delivery {
             earliest: None,
             original: false,
             resent: false,
+            early: 0,
             reordered: false,
         }
     }
@@ -114,11 +117,16 @@ impl Delivery {
             if cumulative {
                 self.earliest = Some(self.earliest.map_or(record.at, |at| at.min(record.at)));
             }
-            self.reordered |= record.end.lt(self.fack);
         }
-        self.fack = self.fack.max(record.end);
-        // RFC 8985 section 6.2 step 2: the original's acknowledgment says nothing of when the repetition arrived.
+        // RFC 8985 section 6.2 step 2: the original's acknowledgment says nothing of when the repetition arrived …
         let ambiguous = record.resent && self.now.since(record.at) < self.least_rtt;
+        // … but that the original was only late. Else a path on which everything late is sent again at once would never
+        // be known for one that reorders.
+        self.reordered |= (!record.resent || ambiguous) && record.end.lt(self.fack);
+        self.fack = self.fack.max(record.end);
+        if ambiguous {
+            self.early += record.len();
+        }
         if !ambiguous && self.newest.is_none_or(|newest| !record.is_before(newest)) {
             self.newest = Some((record.at, record.end));
         }

@@ -90,8 +90,10 @@ impl Rack {
         }
     }
 
-    /// Step 4: a DSACK says that a retransmission was needless; the window grows, once a round trip.
+    /// Step 4: a DSACK says that a retransmission was needless, so its original was late; the window grows, once a round
+    /// trip.
     pub(super) fn take_dsack(&mut self, una: Seq, nxt: Seq) {
+        self.reordering_seen = true;
         if self.dsack_round.is_some_and(|round| una.ge(round)) {
             self.dsack_round = None;
         }

@@ -8,18 +8,21 @@ use super::{Frto, Phase};
 use crate::tcp::block::Block;
 use crate::tcp::congestion::Congestion;
 
-/// What the last recovery has sent again, and how much of that the peer has reported as needless.
+/// What the last recovery has sent again, and how much of that was needless: by the peer's own report (DSACK), or because
+/// it was acknowledged sooner than a round trip takes (as the Eifel detection of RFC 3522, without its timestamps: ours
+/// belong to the endpoint that we speak for). Both can be about the same bytes, so they are counted apart.
 #[derive(Debug, Default)]
 pub(super) struct Undo {
     /// SND.UNA when it began. It outlasts the recovery: the last reports come after its end.
     since: Option<Seq>,
     resent: u32,
-    needless: u32,
+    reported: u32,
+    early: u32,
 }
 
 impl Undo {
     pub(super) fn begin(&mut self, una: Seq) {
-        *self = Undo { since: Some(una), resent: 0, needless: 0 };
+        *self = Undo { since: Some(una), resent: 0, reported: 0, early: 0 };
     }
 
     pub(super) fn on_resent(&mut self, bytes: u32) {
@@ -28,14 +31,20 @@ impl Undo {
         }
     }
 
+    /// `bytes` that were sent again had arrived before. True when that was all.
+    fn take_early(&mut self, bytes: u32) -> bool {
+        self.early = self.early.saturating_add(bytes);
+        self.since.is_some() && self.resent > 0 && self.early >= self.resent
+    }
+
     /// The peer has got `block` twice. True when that was all that was sent again.
     fn take(&mut self, block: SackBlock, nxt: Seq) -> bool {
         let Some(since) = self.since else { return false };
         if block.left.lt(since) || block.right.gt(nxt) {
             return false;
         }
-        self.needless = self.needless.saturating_add(block.left.distance_to(block.right));
-        self.resent > 0 && self.needless >= self.resent
+        self.reported = self.reported.saturating_add(block.left.distance_to(block.right));
+        self.resent > 0 && self.reported >= self.resent
     }
 }
 
@@ -49,6 +58,13 @@ impl<B: Buffer> Block<B> {
         }
         self.snd.recovery.rack.take_dsack(una, nxt);
         if self.snd.recovery.undo.take(block, nxt) {
+            self.undo_recovery();
+        }
+    }
+
+    /// What was sent again is acknowledged, too soon to be the answer to that.
+    pub(super) fn take_early(&mut self, bytes: u32) {
+        if bytes > 0 && self.snd.recovery.undo.take_early(bytes) {
             self.undo_recovery();
         }
     }

@@ -3,8 +3,11 @@
 mod closing;
 mod data;
 mod dialogue;
+mod goodput;
 mod handshake;
 mod loss;
+mod overlap;
+mod path;
 mod property;
 mod receiving;
 mod recovery;

@@ -236,6 +236,7 @@ fn a_late_path_is_no_lossy_path() {
            > -
            ! write 2000
            > -
+           +100ms
            < . 501 ack 1101 win 60000
            > . 4101+1000 ack 501
            > P. 5101+1000 ack 501
@@ -258,6 +259,7 @@ fn a_lossy_path_is_no_late_path() {
            +300ms
            > . 101+1000 ack 501
            ! write 1000
+           +100ms
            < . 501 ack 1101 win 60000
            > P. 5101+1000 ack 501
            > -
@@ -278,6 +280,7 @@ fn timeout_goes_around_what_is_sacked_after_it() {
            +300ms
            > . 101+1000 ack 501
            > -
+           +100ms
            < . 501 ack 1101 win 60000
            > . 1101+1000 ack 501
            > . 2101+1000 ack 501
@@ -313,10 +316,30 @@ fn a_needless_recovery_is_taken_back() {
         "+100ms
            < . 501 ack 101 win 60000 <blk 1101:4101>
            > . 101+1000 ack 501
+           +100ms
            < . 501 ack 6101 win 60000",
     );
     assert!(window(&d) < before);
     d.run("+100ms\n< . 501 ack 6101 win 60000 <blk 101:1101>\n> -");
+    assert!(window(&d) >= before);
+}
+
+/// The same without DSACK: an acknowledgment that comes sooner than a round trip takes is of the original.
+#[test]
+fn a_recovery_that_was_answered_too_soon_is_taken_back() {
+    let mut d = sent(6);
+    let before = window(&d);
+    d.run(
+        "+100ms
+           < . 501 ack 101 win 60000 <blk 1101:4101>
+           > . 101+1000 ack 501",
+    );
+    assert!(window(&d) < before);
+    d.run(
+        "+30ms
+           < . 501 ack 6101 win 60000
+           > -",
+    );
     assert!(window(&d) >= before);
 }
 
@@ -332,7 +355,7 @@ fn sacked_data_that_the_peer_has_dropped_is_sent_again() {
            +100ms
            < . 501 ack 1101 win 60000
            > -
-           +1000ms
+           +300ms
            > . 1101+1000 ack 501
            < . 501 ack 2101 win 60000
            > P. 2101+1000 ack 501
