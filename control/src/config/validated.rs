@@ -159,9 +159,9 @@ pub struct Limits {
     pub participating: u32,
     /// Packets held back by merges and verdicts, in all.
     pub held_packets: u32,
-    /// Unacknowledged bytes that one leg may keep.
+    /// Unacknowledged bytes that one leg may come to keep.
     pub send_buffer: u64,
-    /// Unread bytes that one leg may keep: its largest window.
+    /// Unread bytes that one leg may come to keep: its largest window.
     pub receive_buffer: u64,
     /// Bytes in all send and receive buffers together.
     pub participating_bytes: u64,
