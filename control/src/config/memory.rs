@@ -4,7 +4,7 @@ use dataplane::flow::table::FlowTable;
 use dataplane::suspend::pending::Pending;
 use dataplane::worker::message::BYTES_PER_MESSAGE;
 
-use super::validated::{Config, Limits};
+use super::validated::{Config, Limits, Port};
 
 /// Buffers that each thread's pool cache may keep out of others' reach.
 pub const BUFFER_CACHE: u32 = 256;
@@ -73,12 +73,16 @@ pub(super) fn data_room(mtu: u16) -> u16 {
 }
 
 /// Buffers below which some ring, held packet or cache could starve the others.
-pub(super) fn least_buffers(ports: usize, workers: usize, limits: &Limits) -> u64 {
-    let (ports, workers) = (ports as u64, workers as u64);
+pub(super) fn least_buffers(ports: &[Port], workers: usize, limits: &Limits) -> u64 {
+    let workers = workers as u64;
+    // Each worker's queue of a port has a cable of two directions.
+    let cables: u64 =
+        ports.iter().flat_map(|port| &port.impairment).map(|cable| 2 * cable.queue as u64).sum();
+    let ports = ports.len() as u64;
     let rings = ports * workers * (u64::from(limits.receive_ring) + u64::from(limits.transmit_ring));
     let mailboxes = workers * 2 * u64::from(limits.mailbox);
     let caches = (workers + 1) * u64::from(BUFFER_CACHE);
-    rings + mailboxes + u64::from(limits.held_packets) + caches
+    rings + mailboxes + u64::from(limits.held_packets) + caches + workers * cables
 }
 
 /// Bytes of a pool.

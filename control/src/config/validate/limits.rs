@@ -96,14 +96,15 @@ pub(super) fn memory(
     limits: &Limits,
     problems: &mut Problems,
 ) -> Memory {
-    let least = least_buffers(ports.len(), workers, limits);
+    let least = least_buffers(ports, workers, limits);
     // One less than a power of two is what a mempool stores best.
     let default = u32::try_from((least + 1).next_power_of_two() - 1).unwrap_or(MAX_BUFFERS).min(MAX_BUFFERS);
     let buffers = number(&raw.buffers, default, 1..=MAX_BUFFERS, problems);
     if u64::from(buffers) < least {
         let message = format!(
-            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes and held packets can keep \
-             {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or held_packets",
+            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes, held packets and impaired \
+             cables can keep {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or \
+             held_packets, or the queue of an impairment",
             ports.len()
         );
         match &raw.buffers {
