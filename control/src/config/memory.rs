@@ -25,6 +25,8 @@ const SUSPENDED: u64 = Pending::BYTES_PER_SYN as u64;
 const PARTICIPATING: u64 = 2048;
 /// One message between a worker and the control core.
 const MESSAGE: u64 = BYTES_PER_MESSAGE as u64;
+/// An ordinary page.
+const PAGE: u64 = 4096;
 /// What EAL and the drivers take besides the pool.
 const EAL_OVERHEAD: u64 = 64 << 20;
 
@@ -51,7 +53,7 @@ impl MemoryNeed {
         let workers = config.cores.workers.len() as u64;
         let limits = &config.limits;
         MemoryNeed {
-            buffers: pool_bytes(config.memory.buffers, config.memory.data_room),
+            buffers: pool_bytes(config.memory.buffers, config.memory.data_room, config.memory.hugepages),
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
             suspended: workers * u64::from(limits.suspended) * SUSPENDED,
@@ -85,9 +87,15 @@ pub(super) fn least_buffers(ports: &[Port], workers: usize, limits: &Limits) -> 
     rings + mailboxes + u64::from(limits.held_packets) + caches + workers * cables
 }
 
-/// Bytes of a pool.
-pub(super) fn pool_bytes(buffers: u32, data_room: u16) -> u64 {
-    u64::from(buffers) * (BUFFER_HEADER + u64::from(data_room)).next_multiple_of(64)
+/// Bytes of a pool. DPDK lets no buffer cross a page while it works with physical addresses, which is what it does as root
+/// without an IOMMU; huge pages hide it, ordinary ones leave the rest of each page unused.
+pub(super) fn pool_bytes(buffers: u32, data_room: u16, hugepages: bool) -> u64 {
+    let (buffers, buffer) = (u64::from(buffers), (BUFFER_HEADER + u64::from(data_room)).next_multiple_of(64));
+    match PAGE / buffer {
+        _ if hugepages => buffers * buffer,
+        0 => buffers * buffer.next_multiple_of(PAGE),
+        in_a_page => buffers.div_ceil(in_a_page) * PAGE,
+    }
 }
 
 /// Megabytes below which EAL or a driver is likely to fail.

@@ -46,7 +46,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!(config.pairs, [Pair { ports: [0, 1], mtu: None }]);
     assert_eq!(
         (config.memory.buffers, config.memory.data_room, config.memory.megabytes),
-        (32_767, 2176, 192)
+        (32_767, 2176, 256)
     );
     assert_eq!(config.timeouts.syn, Duration::from_secs(75));
     assert_eq!(config.timeouts.idle_established, Duration::from_secs(7440));

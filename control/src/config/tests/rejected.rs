@@ -234,7 +234,12 @@ fn limits_timeouts_and_memory() {
         ),
         (
             "[memory]\nmegabytes = 64",
-            "13:13: memory.megabytes: 64 MB is too little: 32767 buffers take 74.0 MiB, DPDK and its \
+            "13:13: memory.megabytes: 64 MB is too little: 32767 buffers take 128.0 MiB, DPDK and its \
+            drivers the rest; write at least 208, or leave it out",
+        ),
+        (
+            "[memory]\nhugepages = true\nmegabytes = 64",
+            "14:13: memory.megabytes: 64 MB is too little: 32767 buffers take 74.0 MiB, DPDK and its \
             drivers the rest; write at least 148, or leave it out",
         ),
     ]);

@@ -114,7 +114,7 @@ pub(super) fn memory(
     }
     let widest = ports.iter().map(|port| port.mtu.unwrap_or(DEFAULT_MTU)).max().unwrap_or(DEFAULT_MTU);
     let data_room = data_room(widest);
-    let pool = pool_bytes(buffers, data_room);
+    let pool = pool_bytes(buffers, data_room, raw.hugepages);
     let least = u32::try_from(least_megabytes(pool)).unwrap_or(MAX_MEGABYTES);
     let megabytes = number(&raw.megabytes, least.next_multiple_of(64), 1..=MAX_MEGABYTES, problems);
     if let (Some(raw), true) = (&raw.megabytes, megabytes < least) {
