@@ -78,6 +78,16 @@ impl Dialogue {
 
     /// The same, from these initial numbers on.
     pub(super) fn established_at(iss: Seq, irs: Seq, options: &str, window: u16, limits: Limits) -> Self {
+        Self::established_after(Duration::ZERO, [iss, irs], options, window, limits)
+    }
+
+    /// The same as `established`, over a path whose round trip has taken `rtt`.
+    pub(super) fn established_over(rtt: Duration, options: &str, window: u16, limits: Limits) -> Self {
+        Self::established_after(rtt, [Seq(100), Seq(500)], options, window, limits)
+    }
+
+    fn established_after(rtt: Duration, start: [Seq; 2], options: &str, window: u16, limits: Limits) -> Self {
+        let [iss, irs] = start;
         let options = if options.is_empty() { String::new() } else { format!(",{options}") };
         let (syn, _) = parse(&format!("S {} win {window} <mss 1000{options}>", irs.0));
         let mut d = Self::new(Block::suspended(Instant::from_millis(1000), &syn, limits));
@@ -91,6 +101,7 @@ impl Dialogue {
         };
         d.block.answer(d.now, iss, &ours);
         d.block.poll(d.now, 7).expect("SYN-ACK");
+        d.now = d.now + rtt;
         let (ack, raw) = (iss.advance(1).0, window >> scale.unwrap_or(0));
         let stamp = if ours.timestamps { " <ts 9:7>" } else { "" };
         d.run(&format!("< . {} ack {ack} win {raw}{stamp}\n: Established\n> -", irs.advance(1).0));
@@ -208,7 +219,15 @@ impl Dialogue {
             "repeat" => self.block.repeat_syn_ack(),
             "offer" => self.block.set_offer(n),
             "ack" => self.block.acknowledge_now(),
-            "mtu" => self.block.set_path_mtu_mss(n as u16),
+            "withhold" => self.block.withhold_acknowledgments(),
+            "through" => self.block.acknowledge_through(self.now, Seq(n)),
+            "link" => self.block.set_link_mss(n as u16),
+            // About the first segment that is outstanding, dropped at its full size.
+            "mtu" => {
+                let una = self.block.snd_una();
+                let believed = self.block.on_packet_too_big(self.now, una, n, 1040);
+                assert!(believed, "at `{text}`");
+            }
             "ts" => self.ts_value = n,
             "urgent" => self.block.set_urgent(Seq(n)),
             _ => panic!("what is `{text}`?"),
