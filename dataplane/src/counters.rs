@@ -149,4 +149,12 @@ counters! {
     SynAbsorbed = "syn_absorbed",
     /// SYNs of servers that met ours: both ends opened at once.
     SynCrossed = "syn_crossed",
+    /// Frames that the impaired cable of a port lost on purpose; neither received nor missing in what was transmitted.
+    ImpairedLost = "impaired_lost",
+    /// Frames lost because more were on the impaired cable of a port than its `queue` takes.
+    ImpairedOverflow = "impaired_overflow",
+    /// Frames that the impaired cable of a port delivered twice.
+    ImpairedDuplicated = "impaired_duplicated",
+    /// Frames that the impaired cable of a port held back behind later ones.
+    ImpairedReordered = "impaired_reordered",
 }
