@@ -113,14 +113,14 @@ impl Connection {
             let app = &hosts[side as usize].apps[self.index];
             let expected = self.plan.parts[side.opposite() as usize].total();
             let complete = app.finished && app.peer_finished;
-            let place = format!("{} end", side.name());
+            let place = || format!("{} end", side.name());
             if app.peer_finished && app.received != expected {
-                let detail = format!("{place}: FIN after {} of {expected} bytes", app.received);
+                let detail = format!("{}: FIN after {} of {expected} bytes", place(), app.received);
                 return violation(Invariant::Bytes, detail);
             }
             let state = hosts[side as usize].state(self.index);
             if state == State::Closed && !complete {
-                let detail = format!("{place}: closed after {} of {expected} bytes", app.received);
+                let detail = format!("{}: closed after {} of {expected} bytes", place(), app.received);
                 return violation(Invariant::Ending, detail);
             }
             closed &= complete && matches!(state, State::Closed | State::TimeWait);
