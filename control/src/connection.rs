@@ -4,6 +4,7 @@
 //! (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent, `life` ends
 //! what nobody else ends.
 
+mod check;
 mod leg;
 mod life;
 mod merge;
@@ -193,6 +194,7 @@ impl<L: Pool> Connection<L> {
         error: &IcmpError,
         frame: L::Buffer,
     ) {
+        cx.counters.count(Counter::Terminated);
         match self.phase {
             Phase::Connecting if quoted == Direction::ClientToServer => {
                 self.network_refuses(cx, error, frame)

@@ -7,6 +7,7 @@
 
 mod app;
 mod appliance;
+mod books;
 mod broken;
 mod campaign;
 mod connection;
