@@ -5,6 +5,7 @@
 //! `QUADRILLE_INPUT=fuzz/artifacts/TARGET/crash-…`.
 #![forbid(unsafe_code)]
 
+mod appliance;
 mod block;
 
 use std::env;
@@ -57,4 +58,9 @@ fn run_all(target: &str, harness: fn(&[u8])) {
 #[test]
 fn a_block_survives_anything() {
     run_all("tcp_block", block::run);
+}
+
+#[test]
+fn an_appliance_survives_anything() {
+    run_all("appliance", appliance::run);
 }
