@@ -6,15 +6,14 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 
 use super::chunk::Chunk;
-use super::congestion::{Congestion, NewReno};
+use super::congestion::{Congestion, Controller};
 use super::input::{Challenges, Stop};
 use super::limits::Limits;
 use super::output::Outbox;
 use super::queue::Queue;
 use super::reassembly::Reassembly;
-use super::recovery::Recovery;
+use super::recovery::{Flight, Recovery};
 use super::rto::Rto;
-use super::sack::Scoreboard;
 use super::segment::{Handshake, Segment};
 use super::state::{State, Step};
 use super::timer::Timers;
@@ -58,10 +57,10 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) fin_sent: bool,
     /// SND.UP.
     pub(super) urgent: Option<Seq>,
-    pub(super) scoreboard: Scoreboard,
+    pub(super) flight: Flight,
     pub(super) recovery: Recovery,
-    /// The round trip being measured: up to this number, sent then.
-    pub(super) timed: Option<(Seq, Instant)>,
+    /// When the SYN or SYN-ACK was sent, unless it was sent more than once.
+    pub(super) syn_at: Option<Instant>,
     /// When anything with sequence space was sent last.
     pub(super) last_sent: Instant,
 }
@@ -113,7 +112,7 @@ pub struct Block<B: Buffer> {
     pub(super) rcv: Receiver<B>,
     pub(super) ts: RecentTimestamp,
     pub(super) rto: Rto,
-    pub(super) congestion: NewReno,
+    pub(super) congestion: Controller,
     pub(super) timers: Timers,
     pub(super) out: Outbox,
     pub(super) challenges: Challenges,
@@ -170,9 +169,9 @@ impl<B: Buffer> Block<B> {
                 fin_queued: false,
                 fin_sent: false,
                 urgent: None,
-                scoreboard: Scoreboard::default(),
+                flight: Flight::default(),
                 recovery: Recovery::new(zero),
-                timed: None,
+                syn_at: None,
                 last_sent: now,
             },
             rcv: Receiver {
@@ -190,7 +189,7 @@ impl<B: Buffer> Block<B> {
             },
             ts: RecentTimestamp::default(),
             rto: Rto::new(&limits),
-            congestion: NewReno::new(u32::from(DEFAULT_MSS)),
+            congestion: Controller::new(limits.congestion, u32::from(DEFAULT_MSS)),
             timers: Timers::new(now),
             out: Outbox::default(),
             challenges: Challenges::default(),
@@ -276,7 +275,7 @@ impl<B: Buffer> Block<B> {
     pub(super) fn release(&mut self) {
         self.snd.queue.clear();
         self.rcv.reassembly.clear();
-        self.snd.scoreboard.clear();
+        self.snd.flight.clear();
         self.timers.stop();
     }
 
@@ -299,8 +298,7 @@ impl<B: Buffer> Block<B> {
         self.snd.path_mss = mss;
         self.congestion.set_segment_size(self.segment_size());
         if self.state.sends_data() {
-            self.snd.timed = None;
-            self.snd.recovery.resend_all(self.snd.una, self.snd.nxt);
+            self.resend_larger_than(self.segment_size());
         }
     }
 
@@ -364,10 +362,5 @@ impl<B: Buffer> Block<B> {
     /// Bytes of payload that the peer can put into a segment, by what we have promised.
     pub(super) fn peer_segment_size(&self) -> u32 {
         u32::from(self.offer.mss.unwrap_or(DEFAULT_MSS))
-    }
-
-    /// Bytes outstanding that the peer is not known to hold.
-    pub(super) fn flight(&self) -> u32 {
-        self.snd.una.distance_to(self.snd.nxt).saturating_sub(self.snd.scoreboard.bytes())
     }
 }

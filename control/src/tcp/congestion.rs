@@ -1,146 +1,154 @@
-//! How much may be in flight: the seam for congestion control, and NewReno behind it.
+//! How much may be in flight: the seam for congestion control, and the controllers behind it.
+//!
+//! A controller is told what the network did and says how large the window is. It knows nothing of segments that are lost or
+//! sent again: *when* there was congestion is loss recovery's to say (`recovery.rs`), and so is how the window comes down
+//! to the threshold in a reduction (PRR, RFC 6937). The two legs of a flow have a controller each.
+//!
+//! All windows are bytes. All arithmetic is in integers: a simulated run repeats itself to the byte on every machine.
 
-/// A congestion controller. All quantities are bytes; `flight` is what is outstanding and not SACKed.
+mod cubic;
+mod hystart;
+mod newreno;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use dataplane::clock::Instant;
+use dataplane::wire::seq::Seq;
+
+use cubic::Cubic;
+use newreno::NewReno;
+
+/// No connection here has more than this in flight (a scaled window is at most 2^30, RFC 7323 section 2.3).
+pub(super) const MAX_WINDOW: u32 = 1 << 30;
+
+/// What one acknowledgment of new data means to a controller.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Acked {
+    pub(super) now: Instant,
+    /// Bytes newly acknowledged or SACKed: what has left the network.
+    pub(super) bytes: u32,
+    /// Bytes outstanding before this acknowledgment (RFC 6675's pipe).
+    pub(super) flight: u32,
+    /// The round trip that this acknowledgment has measured.
+    pub(super) rtt: Option<Duration>,
+    /// A whole window was in flight: it is the window that limits, neither the user nor the peer.
+    pub(super) limited: bool,
+    /// SND.UNA after this acknowledgment.
+    pub(super) una: Seq,
+    /// SND.NXT.
+    pub(super) nxt: Seq,
+}
+
+/// A congestion controller.
 pub(super) trait Congestion {
-    /// The congestion window.
+    /// The congestion window, bytes: at least a segment, at most `MAX_WINDOW`.
     fn window(&self) -> u32;
 
-    /// `acked` new bytes outside of fast recovery, `flight` having been outstanding before.
-    fn on_ack(&mut self, acked: u32, flight: u32);
+    /// The slow start threshold, bytes: at least two segments; `MAX_WINDOW` until the first reduction.
+    fn threshold(&self) -> u32;
 
-    /// Loss has been inferred from duplicate acknowledgments.
-    fn on_loss(&mut self, flight: u32);
+    /// New data is acknowledged, outside of any reduction; after a timeout too, while slow start refills the network.
+    fn on_ack(&mut self, acked: &Acked);
 
-    /// Fast recovery is over.
-    fn on_recovered(&mut self, flight: u32);
+    /// Loss was inferred, or the peer says that it has seen a congestion mark: sets the threshold. The caller moves the
+    /// window to it. `flight` is what was outstanding, bytes.
+    fn on_congestion(&mut self, now: Instant, flight: u32);
 
-    /// The retransmission timer has expired; `again` when it has for the same data.
-    fn on_timeout(&mut self, flight: u32, again: bool);
+    /// The retransmission timer has expired; `again` when it has for the same data, which lowers the threshold no further.
+    fn on_timeout(&mut self, now: Instant, flight: u32, again: bool);
+
+    /// The window that loss recovery allows during a reduction, and the threshold at its end.
+    fn set_window(&mut self, bytes: u32);
 
     /// Nothing was sent for longer than the retransmission timeout.
-    fn on_idle(&mut self);
+    fn on_idle(&mut self, now: Instant);
 
-    /// The sender's segment size is known or has changed.
+    /// The last reduction answered a loss that was none: window and threshold are as before it, or as now if that is more.
+    fn undo(&mut self);
+
+    /// The sender's segment size is known or has changed: bytes of payload.
     fn set_segment_size(&mut self, bytes: u32);
 }
 
-/// RFC 5681 with the initial window of RFC 6928.
+/// Which controller a leg has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Algorithm {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// RFC 5681.
+    NewReno,
+}
+
+/// The controller of one leg.
 #[derive(Debug)]
-pub(super) struct NewReno {
-    window: u32,
-    threshold: u32,
-    segment: u32,
-    /// Bytes acknowledged towards the next increase in congestion avoidance (RFC 5681 section 3.1, byte counting).
-    counted: u32,
-    pristine: bool,
+pub(super) enum Controller {
+    Cubic(Cubic),
+    NewReno(NewReno),
 }
 
-/// No connection here has more than this in flight (a scaled window is at most 2^30, RFC 7323 section 2.3).
-const MAX_WINDOW: u32 = 1 << 30;
-
-impl NewReno {
-    pub(super) fn new(segment: u32) -> Self {
-        NewReno { window: Self::initial(segment), threshold: MAX_WINDOW, segment, counted: 0, pristine: true }
+impl Controller {
+    /// With the initial window for segments of `segment` bytes.
+    pub(super) fn new(algorithm: Algorithm, segment: u32) -> Self {
+        match algorithm {
+            Algorithm::Cubic => Controller::Cubic(Cubic::new(segment)),
+            Algorithm::NewReno => Controller::NewReno(NewReno::new(segment)),
+        }
     }
 
-    /// RFC 6928 section 2.
-    fn initial(segment: u32) -> u32 {
-        (10 * segment).min((2 * segment).max(14_600))
+    fn get(&self) -> &dyn Congestion {
+        match self {
+            Controller::Cubic(cubic) => cubic,
+            Controller::NewReno(reno) => reno,
+        }
     }
 
-    /// RFC 5681 equation 4.
-    fn halved(&self, flight: u32) -> u32 {
-        (flight / 2).max(2 * self.segment)
+    fn get_mut(&mut self) -> &mut dyn Congestion {
+        match self {
+            Controller::Cubic(cubic) => cubic,
+            Controller::NewReno(reno) => reno,
+        }
     }
 }
 
-impl Congestion for NewReno {
+impl Congestion for Controller {
     fn window(&self) -> u32 {
-        self.window
+        self.get().window()
     }
 
-    fn on_ack(&mut self, acked: u32, flight: u32) {
-        self.pristine = false;
-        // A window that was not used proves nothing about the path (RFC 7661 section 4.3).
-        if flight < self.window / 2 {
-            return;
-        }
-        if self.window < self.threshold {
-            // RFC 3465 with L = 2: what one acknowledgment of two delayed segments is worth.
-            self.window = self.window.saturating_add(acked.min(2 * self.segment)).min(MAX_WINDOW);
-            return;
-        }
-        self.counted = self.counted.saturating_add(acked);
-        if self.counted >= self.window {
-            self.counted -= self.window;
-            self.window = self.window.saturating_add(self.segment).min(MAX_WINDOW);
-        }
+    fn threshold(&self) -> u32 {
+        self.get().threshold()
     }
 
-    fn on_loss(&mut self, flight: u32) {
-        self.pristine = false;
-        self.threshold = self.halved(flight);
-        self.window = self.threshold;
-        self.counted = 0;
+    fn on_ack(&mut self, acked: &Acked) {
+        self.get_mut().on_ack(acked);
     }
 
-    fn on_recovered(&mut self, flight: u32) {
-        // RFC 6582 section 3.2 step 3, option 1: no burst when little is left in flight.
-        self.window = self.threshold.min(flight.max(self.segment) + self.segment);
+    fn on_congestion(&mut self, now: Instant, flight: u32) {
+        self.get_mut().on_congestion(now, flight);
     }
 
-    fn on_timeout(&mut self, flight: u32, again: bool) {
-        self.pristine = false;
-        if !again {
-            self.threshold = self.halved(flight);
-        }
-        self.window = self.segment;
-        self.counted = 0;
+    fn on_timeout(&mut self, now: Instant, flight: u32, again: bool) {
+        self.get_mut().on_timeout(now, flight, again);
     }
 
-    fn on_idle(&mut self) {
-        // RFC 5681 section 4.1: restart window.
-        self.window = self.window.min(Self::initial(self.segment));
+    fn set_window(&mut self, bytes: u32) {
+        self.get_mut().set_window(bytes);
+    }
+
+    fn on_idle(&mut self, now: Instant) {
+        self.get_mut().on_idle(now);
+    }
+
+    fn undo(&mut self) {
+        self.get_mut().undo();
     }
 
     fn set_segment_size(&mut self, bytes: u32) {
-        self.segment = bytes;
-        if self.pristine {
-            self.window = Self::initial(bytes);
-        }
-        self.window = self.window.max(bytes);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn starts_slowly_then_avoids() {
-        let mut c = NewReno::new(1000);
-        assert_eq!(c.window(), 10_000);
-        c.on_ack(1000, 10_000);
-        assert_eq!(c.window(), 11_000);
-        c.on_loss(11_000);
-        assert_eq!(c.window(), 5_500);
-        c.on_ack(5_500, 5_500);
-        assert_eq!(c.window(), 6_500);
-    }
-
-    #[test]
-    fn timeouts_shrink_once() {
-        let mut c = NewReno::new(1000);
-        c.on_timeout(10_000, false);
-        assert_eq!((c.window(), c.threshold), (1000, 5000));
-        c.on_timeout(1000, true);
-        assert_eq!((c.window(), c.threshold), (1000, 5000));
-    }
-
-    #[test]
-    fn an_unused_window_does_not_grow() {
-        let mut c = NewReno::new(1000);
-        c.on_ack(1000, 1000);
-        assert_eq!(c.window(), 10_000);
+        self.get_mut().set_segment_size(bytes);
     }
 }

@@ -19,13 +19,15 @@ impl<B: Buffer> Block<B> {
             // Whatever runs is a wait for the window, no timeout of this segment.
             self.timers.retransmit = None;
         }
-        if cut.retransmission {
-            // Karn: an acknowledgment could be of either transmission.
-            self.snd.timed = None;
-        } else if self.snd.timed.is_none() {
-            self.snd.timed = Some((end, now));
+        let fresh_from = self.snd.nxt;
+        if cut.start.lt(fresh_from) {
+            self.snd.flight.resend(now, cut.start, end.min(fresh_from));
         }
-        self.snd.nxt = self.snd.nxt.max(end);
+        if end.gt(fresh_from) {
+            self.snd.flight.push(now, fresh_from, end);
+            self.snd.nxt = end;
+        }
+        self.snd.recovery.on_sent(cut.start.distance_to(end), cut.retransmission);
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;
         if self.timers.retransmit.is_none() {
@@ -34,6 +36,9 @@ impl<B: Buffer> Block<B> {
                 probes => self.rto.after(probes),
             };
             self.timers.retransmit = Some(now + timeout);
+        }
+        if end.gt(fresh_from) {
+            self.arm_tail(now);
         }
         let mut flags = TcpFlags::ACK;
         if cut.len > 0 && cut.start.advance(cut.len) == self.snd.queue.end() {
@@ -88,7 +93,7 @@ impl<B: Buffer> Block<B> {
 
     pub(super) fn syn_segment(&mut self, now: Instant, ts_value: u32) -> SegmentOut {
         let retransmission = std::mem::replace(&mut self.out.syn_sent, true);
-        self.snd.timed = (!retransmission).then_some((self.snd.nxt, now));
+        self.snd.syn_at = (!retransmission).then_some(now);
         self.snd.last_sent = now;
         let (ack, flags) = match self.state {
             State::SynSent => {

@@ -145,8 +145,10 @@ impl<B: Buffer> Block<B> {
     }
 
     fn measure_handshake(&mut self, arrival: &Arrival<'_>) {
-        if let Some((_, at)) = self.snd.timed.take() {
-            self.rto.sample(arrival.now.since(at));
+        if let Some(at) = self.snd.syn_at.take() {
+            let rtt = arrival.now.since(at);
+            self.rto.sample(rtt);
+            self.snd.recovery.start_rtt(arrival.now, rtt);
         }
         self.rto.handshake_done();
     }

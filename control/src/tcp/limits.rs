@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::congestion::Algorithm;
+
 /// Limits of one block. Bytes and counts are per block.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -23,6 +25,8 @@ pub struct Limits {
     pub linger: Duration,
     /// How long data is retransmitted without any progress before giving up (RFC 9293 section 3.8.3, R2).
     pub user_timeout: Duration,
+    /// The congestion controller.
+    pub congestion: Algorithm,
 }
 
 impl Default for Limits {
@@ -37,6 +41,7 @@ impl Default for Limits {
             syn_timeout: Duration::from_secs(75),
             linger: Duration::from_secs(10),
             user_timeout: Duration::from_secs(300),
+            congestion: Algorithm::default(),
         }
     }
 }

@@ -22,7 +22,6 @@ mod reassembly;
 mod receive;
 mod recovery;
 mod rto;
-mod sack;
 mod segment;
 mod state;
 mod timer;
@@ -35,6 +34,7 @@ mod tests;
 
 pub use block::Block;
 pub use chunk::Chunk;
+pub use congestion::Algorithm;
 pub use events::Events;
 pub use input::Stop;
 pub use limits::Limits;

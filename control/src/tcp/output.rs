@@ -7,7 +7,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 
 use super::block::Block;
 use super::congestion::Congestion;
-use super::recovery::Phase;
+use super::recovery::Frto;
 use super::segment::SegmentOut;
 use super::state::State;
 
@@ -24,6 +24,8 @@ pub(super) struct Outbox {
     pub(super) more_room: bool,
     /// A window probe.
     pub(super) probe: bool,
+    /// A tail loss probe.
+    pub(super) tail_probe: bool,
     /// A question for the peer's present window, without anything to send.
     pub(super) ask_window: bool,
     /// A RST.
@@ -90,35 +92,32 @@ impl<B: Buffer> Block<B> {
         if !self.state.sends_data() {
             return None;
         }
-        self.next_retransmission().or_else(|| self.next_probe()).or_else(|| self.next_fresh(now))
+        // While a timeout is in question nothing else is sent again (RFC 5682 section 2.1).
+        let repeats = self.snd.recovery.frto != Frto::Asking;
+        let lost = if repeats { self.next_retransmission() } else { None };
+        lost.or_else(|| self.next_probe()).or_else(|| self.next_tail_probe()).or_else(|| self.next_fresh(now))
     }
 
-    /// The next stretch that the peer has to get again.
+    /// The next stretch that the peer has to get again (RFC 6675 section 5, NextSeg rule 1).
     fn next_retransmission(&mut self) -> Option<Cut> {
-        if !self.snd.recovery.is_pending() {
+        let recovery = &self.snd.recovery;
+        if recovery.frto == Frto::Repeated && !recovery.force {
             return None;
         }
-        let (next, until) = (self.snd.recovery.next, self.snd.recovery.until);
-        let Some((start, end)) = self.snd.scoreboard.hole(next, until) else {
-            self.snd.recovery.next = until;
-            return None;
-        };
+        let forced = recovery.force;
+        let limit = self.payload_limit();
+        let (start, end) = self.snd.flight.next_lost(limit + u32::from(self.snd.fin_sent))?;
         let data_end = self.snd.queue.end();
-        let wanted = start.distance_to(end.min(data_end)).min(self.payload_limit());
+        let wanted = start.distance_to(end.min(data_end)).min(limit);
         let len = wanted.min(start.distance_to(self.snd.edge));
         if wanted > 0 && len == 0 {
             return None;
         }
         let fin = self.snd.fin_sent && start.advance(len) == data_end && end.gt(data_end);
-        // Fast recovery sends one segment for one that has left the network; all else keeps to the window.
-        if self.snd.recovery.phase != Phase::Fast {
-            let sacked = self.snd.scoreboard.bytes_before(start);
-            let pipe = self.snd.una.distance_to(start).saturating_sub(sacked);
-            if pipe > 0 && pipe + len > self.congestion.window() {
-                return None;
-            }
+        let pipe = self.snd.flight.pipe();
+        if !forced && pipe > 0 && pipe + len > self.congestion.window() {
+            return None;
         }
-        self.snd.recovery.next = start.advance(len + u32::from(fin));
         Some(Cut { start, len, fin, retransmission: true })
     }
 
@@ -137,9 +136,32 @@ impl<B: Buffer> Block<B> {
 
     /// New data, as far as the peer's window, the congestion window and silly window avoidance allow; no Nagle.
     fn next_fresh(&mut self, now: Instant) -> Option<Cut> {
+        let waits = self.snd.nxt != self.snd.queue.end() || self.snd.fin_queued;
+        let recovery = &self.snd.recovery;
+        let is_repeating = self.snd.flight.lost() > 0 && recovery.frto != Frto::Asking;
+        if self.snd.fin_sent || !waits || is_repeating || recovery.frto == Frto::Repeated {
+            return None;
+        }
+        let Some(cut) = self.fresh_cut() else {
+            self.arm_probe(now);
+            return None;
+        };
+        let idle = self.snd.nxt == self.snd.una;
+        if idle && now.since(self.snd.last_sent) > self.rto.current() {
+            self.congestion.on_idle(now);
+        }
+        if !idle && self.snd.flight.pipe() + cut.len > self.congestion.window() {
+            self.snd.recovery.note_limited(self.snd.nxt);
+            return None;
+        }
+        (!self.snd.flight.is_full()).then_some(cut)
+    }
+
+    /// The new data that would go next if only the peer's window mattered.
+    pub(super) fn fresh_cut(&self) -> Option<Cut> {
         let start = self.snd.nxt;
         let unsent = start.distance_to(self.snd.queue.end());
-        if self.snd.fin_sent || self.snd.recovery.is_pending() || (unsent == 0 && !self.snd.fin_queued) {
+        if self.snd.fin_sent || (unsent == 0 && !self.snd.fin_queued) {
             return None;
         }
         let limit = self.payload_limit();
@@ -148,30 +170,7 @@ impl<B: Buffer> Block<B> {
         let fin = self.snd.fin_queued && len == unsent && len < window;
         // RFC 9293 section 3.8.6.2.1: a full segment, or all there is, or half of what the peer ever had room for.
         let silly = len < limit && len < unsent && len < self.snd.max_window / 2;
-        if (len == 0 && !fin) || silly {
-            self.arm_probe(now);
-            return None;
-        }
-        let idle = start == self.snd.una;
-        if idle && now.since(self.snd.last_sent) > self.rto.current() {
-            self.congestion.on_idle();
-        }
-        if !idle && self.flight() + len > self.allowance() {
-            return None;
-        }
-        Some(Cut { start, len, fin, retransmission: false })
-    }
-
-    /// The congestion window, and what duplicate acknowledgments add to it: RFC 6582 section 3.2 in fast recovery,
-    /// limited transmit (RFC 3042) before. With SACK, what has left the network is not in flight to begin with.
-    fn allowance(&self) -> u32 {
-        let recovery = &self.snd.recovery;
-        let limited = if self.sack || recovery.phase != Phase::Open {
-            0
-        } else {
-            recovery.duplicates.min(2) * self.segment_size()
-        };
-        self.congestion.window().saturating_add(recovery.inflation).saturating_add(limited)
+        ((len > 0 || fin) && !silly).then_some(Cut { start, len, fin, retransmission: false })
     }
 
     /// Nothing is in flight whose acknowledgment could open the window: ask for it after a while.
@@ -183,7 +182,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// Bytes of payload that go into one segment beside the options it will carry.
-    fn payload_limit(&self) -> u32 {
+    pub(super) fn payload_limit(&self) -> u32 {
         let blocks = self.sack_blocks_to_send() as u32;
         self.segment_size() - if blocks > 0 { 4 + 8 * blocks } else { 0 }
     }

@@ -46,11 +46,6 @@ impl Rto {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// Whether the last transmission was already one after an expiry.
-    pub(super) fn is_backed_off(&self) -> bool {
-        self.backoff > 0
-    }
-
     /// A round trip of a segment that was sent once (Karn): (2.2), (2.3), and the end of any backoff.
     pub(super) fn sample(&mut self, rtt: Duration) {
         let (srtt, rttvar) = match self.smoothed {
@@ -58,7 +53,9 @@ impl Rto {
             Some((srtt, rttvar)) => (srtt * 7 / 8 + rtt / 8, rttvar * 3 / 4 + srtt.abs_diff(rtt) / 4),
         };
         self.smoothed = Some((srtt, rttvar));
-        self.base = (srtt + rttvar * 4).clamp(self.min, self.max);
+        // The lower bound is one of patience beyond the round trip, as in Linux: a peer's delayed acknowledgment must not
+        // look like a loss on a long path with little variance.
+        self.base = (srtt + (rttvar * 4).max(self.min)).min(self.max);
         self.backoff = 0;
     }
 
@@ -96,7 +93,7 @@ mod tests {
             rto.back_off();
         }
         rto.sample(MS(1));
-        assert_eq!(rto.current(), MS(200));
+        assert_eq!(rto.current(), MS(201));
     }
 
     #[test]

@@ -6,9 +6,7 @@ use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 
 use super::block::Block;
-use super::congestion::Congestion;
 use super::events::Events;
-use super::recovery::Phase;
 use super::state::State;
 
 /// RFC 9293 section 3.8.6.3 allows half a second; this is what Linux takes at least.
@@ -23,6 +21,10 @@ pub(super) struct Timers {
     pub(super) progress: Instant,
     /// Retransmission timeout, or the next window probe.
     pub(super) retransmit: Option<Instant>,
+    /// Reordering becomes loss (RFC 8985 section 6).
+    pub(super) reorder: Option<Instant>,
+    /// Tail loss probe (RFC 8985 section 7).
+    pub(super) tail: Option<Instant>,
     /// Doublings of the window probe's interval.
     pub(super) probes: u32,
     /// Delayed acknowledgment.
@@ -33,13 +35,29 @@ pub(super) struct Timers {
 
 impl Timers {
     pub(super) fn new(now: Instant) -> Self {
-        Timers { started: now, progress: now, retransmit: None, probes: 0, ack: None, linger: None }
+        Timers {
+            started: now,
+            progress: now,
+            retransmit: None,
+            reorder: None,
+            tail: None,
+            probes: 0,
+            ack: None,
+            linger: None,
+        }
     }
 
     pub(super) fn stop(&mut self) {
-        self.retransmit = None;
+        self.stop_sending();
         self.ack = None;
         self.linger = None;
+    }
+
+    /// Nothing is outstanding that could be lost.
+    pub(super) fn stop_sending(&mut self) {
+        self.retransmit = None;
+        self.reorder = None;
+        self.tail = None;
     }
 }
 
@@ -47,7 +65,8 @@ impl<B: Buffer> Block<B> {
     /// When `on_timer` wants to be called; it may be called earlier, and any number of times.
     pub fn deadline(&self) -> Option<Instant> {
         let give_up = (self.state == State::SynSent).then(|| self.timers.started + self.limits.syn_timeout);
-        [self.timers.retransmit, self.timers.ack, self.timers.linger, give_up].into_iter().flatten().min()
+        let Timers { retransmit, reorder, tail, ack, linger, .. } = self.timers;
+        [retransmit, reorder, tail, ack, linger, give_up].into_iter().flatten().min()
     }
 
     /// Lets time pass. Call `poll` afterwards.
@@ -61,6 +80,16 @@ impl<B: Buffer> Block<B> {
         }
         if self.state == State::SynSent && now >= self.timers.started + self.limits.syn_timeout {
             return self.finish(Events::GAVE_UP);
+        }
+        if self.timers.reorder.is_some_and(|at| at <= now) {
+            self.timers.reorder = None;
+            self.on_reordering_timer(now);
+        }
+        if self.timers.tail.is_some_and(|at| at <= now) {
+            self.timers.tail = None;
+            if self.on_tail_timer(now) {
+                return Events::NONE;
+            }
         }
         if self.timers.retransmit.is_some_and(|at| at <= now) {
             self.timers.retransmit = None;
@@ -92,21 +121,6 @@ impl<B: Buffer> Block<B> {
         Events::NONE
     }
 
-    /// RFC 6298 (5.4) to (5.6), RFC 5681 section 3.1.
-    fn on_retransmission_timeout(&mut self, now: Instant) {
-        self.congestion.on_timeout(self.flight(), self.rto.is_backed_off());
-        self.rto.back_off();
-        self.timers.retransmit = Some(now + self.rto.current());
-        self.snd.timed = None;
-        self.snd.scoreboard.clear();
-        let recovery = &mut self.snd.recovery;
-        recovery.phase = Phase::Timeout;
-        recovery.recover = self.snd.nxt;
-        recovery.inflation = 0;
-        recovery.duplicates = 0;
-        recovery.resend_all(self.snd.una, self.snd.nxt);
-    }
-
     /// The block is over.
     pub(super) fn finish(&mut self, reason: Events) -> Events {
         self.state = State::Closed;
@@ -117,7 +131,7 @@ impl<B: Buffer> Block<B> {
 
     /// Both FINs are acknowledged: RFC 9293 section 3.6.1, with the appliance's own, shorter, duration.
     pub(super) fn start_linger(&mut self, now: Instant) {
-        self.timers.retransmit = None;
+        self.timers.stop_sending();
         self.timers.linger = Some(now + self.limits.linger);
     }
 }

@@ -78,6 +78,16 @@ impl Dialogue {
 
     /// The same, from these initial numbers on.
     pub(super) fn established_at(iss: Seq, irs: Seq, options: &str, window: u16, limits: Limits) -> Self {
+        Self::established_after(Duration::ZERO, [iss, irs], options, window, limits)
+    }
+
+    /// The same as `established`, over a path whose round trip has taken `rtt`.
+    pub(super) fn established_over(rtt: Duration, options: &str, window: u16, limits: Limits) -> Self {
+        Self::established_after(rtt, [Seq(100), Seq(500)], options, window, limits)
+    }
+
+    fn established_after(rtt: Duration, start: [Seq; 2], options: &str, window: u16, limits: Limits) -> Self {
+        let [iss, irs] = start;
         let options = if options.is_empty() { String::new() } else { format!(",{options}") };
         let (syn, _) = parse(&format!("S {} win {window} <mss 1000{options}>", irs.0));
         let mut d = Self::new(Block::suspended(Instant::from_millis(1000), &syn, limits));
@@ -91,6 +101,7 @@ impl Dialogue {
         };
         d.block.answer(d.now, iss, &ours);
         d.block.poll(d.now, 7).expect("SYN-ACK");
+        d.now = d.now + rtt;
         let (ack, raw) = (iss.advance(1).0, window >> scale.unwrap_or(0));
         let stamp = if ours.timestamps { " <ts 9:7>" } else { "" };
         d.run(&format!("< . {} ack {ack} win {raw}{stamp}\n: Established\n> -", irs.advance(1).0));

@@ -135,52 +135,6 @@ fn limited_transmit_sends_new_data_on_the_first_duplicates() {
 }
 
 #[test]
-fn sacked_data_is_not_sent_again() {
-    let mut d = Dialogue::established("sack", 60_000, Limits::default());
-    d.run(
-        "! write 6000
-           > . 101+1000 ack 501
-           > . 1101+1000 ack 501
-           > . 2101+1000 ack 501
-           > . 3101+1000 ack 501
-           > . 4101+1000 ack 501
-           > P. 5101+1000 ack 501
-           < . 501 ack 101 win 60000 <blk 1101:2101>
-           < . 501 ack 101 win 60000 <blk 3101:4101,blk 1101:2101>
-           < . 501 ack 101 win 60000 <blk 3101:4101,blk 1101:2101>
-           > -
-           < . 501 ack 101 win 60000 <blk 3101:5101,blk 1101:2101>
-           > . 101+1000 ack 501
-           < . 501 ack 101 win 60000 <blk 3101:6101,blk 1101:2101>
-           > . 2101+1000 ack 501
-           > -
-           < . 501 ack 2101 win 60000 <blk 3101:6101>
-           > -
-           < . 501 ack 6101 win 60000
-           > -",
-    );
-}
-
-#[test]
-fn timeout_goes_around_what_is_sacked_after_it() {
-    let mut d = Dialogue::established("sack", 60_000, Limits::default());
-    d.run(
-        "! write 4000
-           > . 101+1000 ack 501
-           > . 1101+1000 ack 501
-           > . 2101+1000 ack 501
-           > P. 3101+1000 ack 501
-           +200ms
-           > . 101+1000 ack 501
-           > -
-           < . 501 ack 1101 win 60000 <blk 2101:3101>
-           > . 1101+1000 ack 501
-           > P. 3101+1000 ack 501
-           > -",
-    );
-}
-
-#[test]
 fn acknowledgments_of_the_unsent_or_long_gone_are_challenged() {
     let mut d = Dialogue::established("", 10_000, Limits::default());
     d.run(

@@ -3,10 +3,12 @@
 mod closing;
 mod data;
 mod dialogue;
+mod goodput;
 mod handshake;
 mod loss;
 mod property;
 mod receiving;
+mod recovery;
 mod resets;
 mod windows;
 
