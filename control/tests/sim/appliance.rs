@@ -245,7 +245,7 @@ fn timeouts() -> Timeouts {
     Timeouts {
         opening: Duration::from_secs(75),
         established: Duration::from_secs(3600),
-        half_closed: Duration::from_secs(600),
+        half_closed: Duration::from_secs(3600),
         linger: Duration::from_secs(10),
         control_stall: Duration::from_secs(3600),
     }
@@ -263,7 +263,7 @@ fn settings(rng: &mut Rng) -> Settings {
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
         idle_established: Duration::from_secs(3600),
-        half_closed: Duration::from_secs(600),
+        half_closed: Duration::from_secs(3600),
         isn_key: IsnKey::new(key(rng)),
         peers: vec![SERVER, CLIENT],
         mtu: vec![1500, 1500],

@@ -133,8 +133,8 @@ fn judge_all(world: &mut World) -> Result<bool, Violation> {
         if !connection.started {
             continue;
         }
-        match connection.judge(&world.hosts, &world.tap, world.now, world.profile.loses())? {
-            Judgement::Goes => {}
+        match connection.judge(&world.hosts, world.now, world.profile.loses())? {
+            Judgement::Goes => world.jog(index),
             Judgement::Ended => world.connections[index].ended = true,
             Judgement::Hung => {
                 Side::BOTH.into_iter().for_each(|side| world.abort(side, index));
