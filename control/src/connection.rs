@@ -9,7 +9,9 @@ mod leg;
 mod life;
 mod merge;
 mod partial;
+mod path;
 mod relay;
+mod through;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,6 +31,7 @@ use crate::tcp::{Block, State};
 
 use leg::{Leg, read_segment};
 pub use partial::Offer;
+use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub struct Connection<L: Pool> {
     closed: [bool; 2],
     /// By how much a module has lengthened each direction, modulo 2^32.
     edited: [i32; 2],
+    /// By direction, on a flow that acknowledges through.
+    through: Option<Box<[Ledger; 2]>>,
     merge_wanted: bool,
     /// An undone merge is not tried again before.
     merge_retry: Option<Instant>,
@@ -119,6 +124,9 @@ impl<L: Pool> Connection<L> {
             Direction::ServerToClient => (self.server.as_ref(), Some(&self.client)),
         };
         let (Some(from), Some(to)) = (from, to) else { return 0 };
+        if self.through.is_some() {
+            return 0;
+        }
         let fin_acked = matches!(to.block.state(), State::FinWait2 | State::TimeWait | State::Closed);
         let fin = u64::from(from.block.fin_received() && !fin_acked);
         u64::from(from.block.readable()) + u64::from(to.block.queued()) + fin
@@ -218,6 +226,7 @@ impl<L: Pool> Connection<L> {
             }
             _ => {}
         }
+        self.acknowledge_through(cx);
         self.emit(cx);
         self.restart_if_over(cx);
         self.end_if_over(cx);

@@ -44,13 +44,25 @@ pub enum Isn {
     Keyed,
 }
 
+/// When the bytes of a direction are acknowledged to their sender (seed 002, claim 20).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// When they have come: they are ours to deliver.
+    #[default]
+    Receipt,
+    /// When the receiver has acknowledged them. A merge then has nothing to drain.
+    Through,
+}
+
 /// How to proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Proxying {
     /// When the server's SYN-ACK is acknowledged.
     pub server_ack: ServerAck,
     /// Initial sequence numbers.
     pub isn: Isn,
+    /// When each sender is acknowledged.
+    pub acknowledge: Acknowledge,
     /// The flow will never be merged: windows need not respect the opposite end's right edge.
     pub never_merges: bool,
 }
@@ -120,6 +132,10 @@ pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
         validated::Isn::Mirror => Isn::Mirror,
         validated::Isn::Keyed => Isn::Keyed,
     };
+    let acknowledge = match module.acknowledge {
+        validated::Acknowledge::Receipt => Acknowledge::Receipt,
+        validated::Acknowledge::Through => Acknowledge::Through,
+    };
     let merge = match module.merge {
         validated::Merge::Established => relay::MergeWhen::Established,
         validated::Merge::FirstResponse => relay::MergeWhen::FirstResponse,
@@ -127,7 +143,7 @@ pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
         validated::Merge::Never => relay::MergeWhen::Never,
     };
     match module.kind {
-        validated::ModuleKind::Relay => Box::new(relay::Relay { merge, server_ack, isn }),
+        validated::ModuleKind::Relay => Box::new(relay::Relay { merge, server_ack, isn, acknowledge }),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::table::Table;
 use super::units::{bytes, count, of};
-use crate::config::validated::{Action, Config, Idle, Match, Merge};
+use crate::config::validated::{Acknowledge, Action, Config, Idle, Match, Merge};
 
 /// The whole report.
 pub(super) fn check(path: &Path, config: &Config) -> String {
@@ -123,7 +123,11 @@ fn offer(config: &Config, module: u16) -> String {
         Merge::AfterBytes(count) => format!("after {}", bytes(count)),
         Merge::Never => "never".to_owned(),
     };
-    format!("offer to {} (merged {merge})", module.name)
+    let through = match module.acknowledge {
+        Acknowledge::Receipt => "",
+        Acknowledge::Through => ", acknowledged through",
+    };
+    format!("offer to {} (merged {merge}{through})", module.name)
 }
 
 fn matches(matches: &Match) -> String {

@@ -136,6 +136,7 @@ pub(super) struct Rule {
     pub(super) matches: Match,
     pub(super) action: Spanned<Action>,
     pub(super) module: Option<Spanned<String>>,
+    pub(super) acknowledge: Option<Spanned<Acknowledge>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -167,6 +168,8 @@ pub(super) struct Module {
     pub(super) server_ack: ServerAck,
     #[serde(default)]
     pub(super) isn: Isn,
+    #[serde(default)]
+    pub(super) acknowledge: Acknowledge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -199,4 +202,12 @@ pub(super) enum Isn {
     #[default]
     Mirror,
     Keyed,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Acknowledge {
+    #[default]
+    Receipt,
+    Through,
 }

@@ -9,7 +9,7 @@ use super::{ConfigError, Diagnostic, MemoryNeed};
 
 mod rules;
 
-pub use rules::{Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
+pub use rules::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
 /// Everything that is configured. Built by [`super::parse`] and [`super::load`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct Config {
     pub policy: Policy,
     /// First match wins.
     pub rules: Vec<Rule>,
-    /// Ordered by name; the index is the module of `Action::Offer`.
+    /// The index is the module of `Action::Offer`. Ordered by name, then those that a rule has given another
+    /// `acknowledge`, under the same name.
     pub modules: Vec<Module>,
     /// What is possible but hardly meant.
     pub warnings: Vec<Diagnostic>,

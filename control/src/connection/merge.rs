@@ -20,6 +20,7 @@ use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 use dataplane::worker::message::Order;
 
 use super::leg::{Leg, read_segment};
+use super::through::Ledger;
 use super::{Connection, Held, Phase};
 use crate::core::context::Context;
 use crate::module::MERGE_RETRY;
@@ -86,11 +87,23 @@ impl<L: Pool> Connection<L> {
 
     /// When all that was sent has been acknowledged, the worker is told to park.
     pub(super) fn park_if_drained(&mut self, cx: &mut Context<'_, L>) {
-        let drained =
-            self.client.block.is_drained() && self.server.as_ref().is_some_and(|leg| leg.block.is_drained());
-        if matches!(self.phase, Phase::Draining { .. }) && drained {
+        if matches!(self.phase, Phase::Draining { .. }) && self.is_drained() {
             self.phase = Phase::Parking;
             cx.outbox.order(Order::Park { flow: self.flow });
+        }
+    }
+
+    /// Seed 001, FIG. 6, steps 606 to 612: both sides have acknowledged all. A flow that acknowledges through only waits
+    /// until what it has taken is sent: its sender still has it, and end to end is who repeats it. What a module has
+    /// edited has to arrive first, for there are no deltas by which the sender could repeat that.
+    fn is_drained(&self) -> bool {
+        let Some(server) = &self.server else { return false };
+        let legs = [&self.client.block, &server.block];
+        match &self.through {
+            Some(ledgers) => {
+                legs.iter().all(|block| block.is_handed_over()) && ledgers.iter().all(Ledger::is_even)
+            }
+            None => legs.iter().all(|block| block.is_drained()),
         }
     }
 
@@ -101,8 +114,8 @@ impl<L: Pool> Connection<L> {
         // FIG. 8: seq1 − ack1 and seq2 − ack2.
         let delta_c2s = Delta::between(server.snd_nxt(), client.rcv_nxt());
         let delta_s2c = Delta::between(client.snd_nxt(), server.rcv_nxt());
-        let from_client = Track { end: client.rcv_nxt(), ack: server.rcv_nxt() };
-        let from_server = Track { end: server.rcv_nxt(), ack: client.rcv_nxt() };
+        let from_client = Track { end: client.rcv_nxt(), ack: server.ack_number() };
+        let from_server = Track { end: server.rcv_nxt(), ack: client.ack_number() };
         let track = [from_client, from_server];
         cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, track });
         self.announce_windows(cx);
@@ -123,7 +136,7 @@ impl<L: Pool> Connection<L> {
                 echo.map(|echo| Timestamps { value: opposite.block.ts_recent().unwrap_or(0), echo });
             let ack = TcpRepr {
                 seq: to.block.snd_nxt(),
-                ack: to.block.rcv_nxt(),
+                ack: to.block.ack_number(),
                 flags: TcpFlags::ACK,
                 window: opposite.block.peer_window_left(),
                 urgent: 0,

@@ -15,7 +15,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
 use super::leg::{Leg, read_segment};
-use super::relay::mss_within;
+use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Decision, Isn, Module, PartialConnection, Proxying, ServerAck};
@@ -87,7 +87,8 @@ impl<L: Pool> Connection<L> {
     /// The template TCB: as far as the module is concerned the client is connected; on the wire nobody has answered.
     fn suspended(cx: &Context<'_, L>, offer: &Offer<L::Buffer>, syn: &Segment) -> Connection<L> {
         let template = unheard_server(offer.frame.bytes(), &offer.headers);
-        let block: BlockOf<L> = Block::suspended(cx.now, syn, cx.settings.leg);
+        let mut block: BlockOf<L> = Block::suspended(cx.now, syn, cx.settings.leg);
+        block.set_family(family(&offer.key.quad));
         Connection {
             key: offer.key,
             flow: offer.flow,
@@ -100,6 +101,7 @@ impl<L: Pool> Connection<L> {
             server: None,
             closed: [false; 2],
             edited: [0; 2],
+            through: None,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,
@@ -123,7 +125,8 @@ impl<L: Pool> Connection<L> {
             Isn::Mirror => syn.seq,
             Isn::Keyed => cx.settings.isn_key.towards_server(&offer.key, cx.now),
         };
-        let block = Block::connect(cx.now, iss, &Handshake::of(syn), cx.settings.leg);
+        let mut block = Block::connect(cx.now, iss, &Handshake::of(syn), cx.settings.leg);
+        block.set_family(family(&offer.key.quad));
         let template = FrameTemplate::learn(offer.frame.bytes(), &offer.headers);
         connection.server = Some(Leg { block, template, port: connection.server_side(cx) });
         connection.session = Some(module.session(&offer.key));
@@ -205,11 +208,12 @@ impl<L: Pool> Connection<L> {
         self.client.block.answer(cx.now, iss, server.block.peer_offer());
         // Either end may promise more than the pair's own links take.
         let mss = mss_within(cx.settings.mtu[usize::from(self.client_side.0)], &self.key.quad);
-        self.client.block.set_path_mtu_mss(mss);
-        server.block.set_path_mtu_mss(mss);
+        self.client.block.set_link_mss(mss);
+        server.block.set_link_mss(mss);
         if proxying.server_ack == ServerAck::AtOnce {
             server.block.confirm(cx.now);
         }
+        self.begin_through();
         self.await_client(cx);
         cx.outbox.order(Order::Participate { flow: self.flow });
     }

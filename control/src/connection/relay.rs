@@ -2,7 +2,7 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
-use dataplane::flow::quad::{Addresses, Direction, Quad};
+use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::rewrite::delta::Deltas;
 use dataplane::rewrite::icmp::restore_quoted;
@@ -10,21 +10,11 @@ use dataplane::wire::seq::Delta;
 use dataplane::worker::message::Order;
 
 use super::leg::split_payload;
+use super::path::{TooBig, too_big};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Edit, Step};
 use crate::tcp::{Chunk, Events, Segment, State};
-
-/// ICMP "fragmentation needed" (RFC 792, type 3 code 4) and ICMPv6 "packet too big" (RFC 4443, type 2).
-const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
-const PACKET_TOO_BIG: u8 = 2;
-
-/// Bytes of IP and TCP header, without options, below a path MTU.
-const HEADERS_V4: u32 = 40;
-const HEADERS_V6: u32 = 60;
-/// RFC 1191 and RFC 8201: no path is narrower.
-const LEAST_MTU_V4: u32 = 68;
-const LEAST_MTU_V6: u32 = 1280;
 
 /// Both legs use the same numbers.
 const NO_DELTAS: Deltas = Deltas { own: Delta::ZERO, other: Delta::ZERO };
@@ -169,6 +159,7 @@ impl<L: Pool> Connection<L> {
                     let longer = (bytes.len() as i32).wrapping_sub(chunk.len() as i32);
                     let edited = &mut self.edited[direction.index()];
                     *edited = edited.wrapping_add(longer);
+                    self.note_edit(direction, chunk.len() as u32, bytes.len() as u32);
                     Chunk::owned(bytes)
                 }
             };
@@ -230,8 +221,12 @@ impl<L: Pool> Connection<L> {
         if !error.seq.in_window(to.block.snd_una(), in_flight + 1) {
             return cx.counters.count(Counter::DropForgedIcmp);
         }
-        match path_mtu(frame.bytes(), error) {
-            Some(mss) => to.block.set_path_mtu_mss(mss),
+        match too_big(frame.bytes(), error) {
+            Some(TooBig { mtu, datagram }) => {
+                if !to.block.on_packet_too_big(cx.now, error.seq, mtu, datagram) {
+                    cx.counters.count(Counter::DropForgedIcmp);
+                }
+            }
             None => {
                 let port = match quoted {
                     Direction::ClientToServer => self.client_side,
@@ -257,25 +252,4 @@ impl<L: Pool> Connection<L> {
         );
         Deltas { own: Delta(own.0.wrapping_add(edited[0])), other: Delta(other.0.wrapping_add(edited[1])) }
     }
-}
-
-/// The largest MSS with which a segment fits `mtu` bytes of IP datagram.
-pub(super) fn mss_within(mtu: u16, quad: &Quad) -> u16 {
-    let headers = if matches!(quad.addresses, Addresses::V6(..)) { HEADERS_V6 } else { HEADERS_V4 };
-    u32::from(mtu).saturating_sub(headers) as u16
-}
-
-/// The segment size that an error reports as the most that fits the path; `None` for any other error.
-fn path_mtu(frame: &[u8], error: &IcmpError) -> Option<u16> {
-    let icmp = frame.get(usize::from(error.l4)..)?;
-    let word = u32::from_be_bytes(icmp.get(4..8)?.try_into().ok()?);
-    let is_v6 = matches!(error.quad.addresses, Addresses::V6(..));
-    let mss = match (is_v6, error.kind, error.code) {
-        (true, PACKET_TOO_BIG, _) => word.max(LEAST_MTU_V6) - HEADERS_V6,
-        (false, kind, code) if (kind, code) == FRAGMENTATION_NEEDED => {
-            (word & 0xffff).max(LEAST_MTU_V4) - HEADERS_V4
-        }
-        _ => return None,
-    };
-    Some(mss.min(u16::MAX.into()) as u16)
 }

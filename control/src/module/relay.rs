@@ -2,7 +2,9 @@
 
 use dataplane::flow::quad::{Direction, FlowKey};
 
-use super::{Decision, Edit, Isn, Module, PartialConnection, Proxying, ServerAck, Session, Step};
+use super::{
+    Acknowledge, Decision, Edit, Isn, Module, PartialConnection, Proxying, ServerAck, Session, Step,
+};
 
 /// When the relay has seen enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Relay {
     pub server_ack: ServerAck,
     /// Initial sequence numbers.
     pub isn: Isn,
+    /// When each sender is acknowledged.
+    pub acknowledge: Acknowledge,
 }
 
 impl Module for Relay {
@@ -33,6 +37,7 @@ impl Module for Relay {
         Decision::Proxy(Proxying {
             server_ack: self.server_ack,
             isn: self.isn,
+            acknowledge: self.acknowledge,
             never_merges: self.merge == MergeWhen::Never,
         })
     }

@@ -51,6 +51,7 @@ impl<B: Buffer> Block<B> {
     fn advance_una(&mut self, arrival: &mut Arrival<'_>) {
         let ack = arrival.segment.ack;
         self.snd.una = ack;
+        self.note_size_acked(arrival.now);
         self.snd.queue.drop_before(ack);
         self.snd.urgent = self.snd.urgent.filter(|point| point.gt(ack));
         // RFC 6298 (5.2), (5.3).
@@ -109,6 +110,11 @@ impl<B: Buffer> Block<B> {
         }
         let before = self.state;
         self.state = before.next(Step::FinAcked);
+        if self.state == State::Closed && self.rcv.through.is_some() {
+            // Our FIN went out before the peer's was acknowledged: this is a simultaneous close, whose last
+            // acknowledgment may have to be repeated.
+            self.state = State::TimeWait;
+        }
         match self.state {
             State::Closed => {
                 arrival.events |= self.finish(Events::NONE);

@@ -4,26 +4,23 @@ use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::wire::tcp_options::SackBlock;
 
 use super::chunk::Chunk;
 use super::congestion::{Congestion, Controller};
 use super::input::{Challenges, Stop};
 use super::limits::Limits;
 use super::output::Outbox;
+use super::path::{Family, Path};
 use super::queue::Queue;
 use super::reassembly::Reassembly;
 use super::recovery::{Flight, Recovery};
 use super::rto::Rto;
 use super::segment::{Handshake, Segment};
 use super::state::{State, Step};
+use super::through::Through;
 use super::timer::Timers;
 use super::timestamps::RecentTimestamp;
-
-/// RFC 9293 section 3.7.1: the segment size of a peer that has not said any (IPv4; never too large for IPv6).
-const DEFAULT_MSS: u16 = 536;
-
-/// A peer that announces less than this would make us send mostly headers.
-const MIN_MSS: u16 = 64;
 
 /// RFC 7323 section 2.3.
 pub(super) const MAX_SHIFT: u8 = 14;
@@ -47,8 +44,6 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) field: u16,
     /// Snd.Wind.Shift.
     pub(super) shift: u8,
-    /// Upper bound of a segment from the path, in terms of the MSS option.
-    pub(super) path_mss: u16,
     /// From SND.UNA on (but for SYN and FIN): sent and not acknowledged, then not sent.
     pub(super) queue: Queue<B>,
     /// The user has closed.
@@ -81,6 +76,8 @@ pub(super) struct Receiver<B: Buffer> {
     /// In order, not yet read.
     pub(super) queue: Queue<B>,
     pub(super) reassembly: Reassembly<B>,
+    /// What came twice since the last segment that we sent (RFC 2883).
+    pub(super) duplicate: Option<SackBlock>,
     /// Number of the peer's FIN, once seen.
     pub(super) fin: Option<Seq>,
     /// The FIN counts: RCV.NXT is beyond it.
@@ -89,6 +86,8 @@ pub(super) struct Receiver<B: Buffer> {
     pub(super) urgent: Option<Seq>,
     /// Last.ACK.sent (RFC 7323 section 4.3).
     pub(super) last_ack_sent: Seq,
+    /// Acknowledgments wait for those of the receiver behind us.
+    pub(super) through: Option<Box<Through>>,
 }
 
 /// One TCP connection between the appliance and one endpoint.
@@ -113,6 +112,7 @@ pub struct Block<B: Buffer> {
     pub(super) ts: RecentTimestamp,
     pub(super) rto: Rto,
     pub(super) congestion: Controller,
+    pub(super) path: Path,
     pub(super) timers: Timers,
     pub(super) out: Outbox,
     pub(super) challenges: Challenges,
@@ -164,7 +164,6 @@ impl<B: Buffer> Block<B> {
                 max_window: 0,
                 field: 0,
                 shift: 0,
-                path_mss: u16::MAX,
                 queue: Queue::new(zero, limits.max_chunks),
                 fin_queued: false,
                 fin_sent: false,
@@ -181,15 +180,18 @@ impl<B: Buffer> Block<B> {
                 field: 0,
                 shift: 0,
                 queue: Queue::new(zero, limits.max_chunks),
-                reassembly: Reassembly::new(limits.max_reassembly_segments, limits.max_chunks),
+                reassembly: Reassembly::new(limits.max_chunks),
+                duplicate: None,
                 fin: None,
                 fin_taken: false,
                 urgent: None,
                 last_ack_sent: zero,
+                through: None,
             },
             ts: RecentTimestamp::default(),
             rto: Rto::new(&limits),
-            congestion: Controller::new(limits.congestion, u32::from(DEFAULT_MSS)),
+            congestion: Controller::new(limits.congestion, u32::from(Family::V4.default_mss())),
+            path: Path::default(),
             timers: Timers::new(now),
             out: Outbox::default(),
             challenges: Challenges::default(),
@@ -289,19 +291,6 @@ impl<B: Buffer> Block<B> {
         self.snd.urgent = Some(point);
     }
 
-    /// The path takes no segments larger than an MSS of `mss`: what is outstanding is sent again in smaller ones.
-    pub fn set_path_mtu_mss(&mut self, mss: u16) {
-        let mss = mss.max(MIN_MSS);
-        if mss >= self.snd.path_mss.min(self.peer_mss()) {
-            return;
-        }
-        self.snd.path_mss = mss;
-        self.congestion.set_segment_size(self.segment_size());
-        if self.state.sends_data() {
-            self.resend_larger_than(self.segment_size());
-        }
-    }
-
     /// Copies payload of the send queue, from number `start` on, into `out`.
     pub fn copy_payload(&self, start: Seq, out: &mut [u8]) {
         let done = self.snd.queue.copy(start, out);
@@ -348,19 +337,5 @@ impl<B: Buffer> Block<B> {
     pub(super) fn promise_window(&mut self) {
         self.rcv.field = self.offer.window;
         self.rcv.edge = self.rcv.nxt.advance(u32::from(self.offer.window));
-    }
-
-    fn peer_mss(&self) -> u16 {
-        self.peer.mss.unwrap_or(DEFAULT_MSS).max(MIN_MSS)
-    }
-
-    /// Bytes of payload in a full segment without SACK blocks (RFC 6691: the MSS less the options).
-    pub(super) fn segment_size(&self) -> u32 {
-        u32::from(self.peer_mss().min(self.snd.path_mss)) - if self.timestamps { 12 } else { 0 }
-    }
-
-    /// Bytes of payload that the peer can put into a segment, by what we have promised.
-    pub(super) fn peer_segment_size(&self) -> u32 {
-        u32::from(self.offer.mss.unwrap_or(DEFAULT_MSS))
     }
 }

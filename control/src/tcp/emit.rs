@@ -28,6 +28,7 @@ impl<B: Buffer> Block<B> {
             self.snd.nxt = end;
         }
         self.snd.recovery.on_sent(cut.start.distance_to(end), cut.retransmission);
+        self.note_size_sent(now, cut.start, cut.len, cut.retransmission);
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;
         if self.timers.retransmit.is_none() {
@@ -53,16 +54,14 @@ impl<B: Buffer> Block<B> {
         segment
     }
 
-    /// A segment that acknowledges everything taken so far.
+    /// A segment that acknowledges everything taken so far, as far as it may be.
     pub(super) fn header(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> SegmentOut {
         let mut options = TcpOptions::default();
         if self.timestamps {
             options.timestamps = Some(Timestamps { value: ts_value, echo: self.ts.value().unwrap_or(0) });
         }
-        if self.sack {
-            options.sack = self.rcv.reassembly.sack_blocks();
-            options.sack.truncate(self.sack_blocks_to_send());
-        }
+        options.sack = self.sack_option();
+        self.rcv.duplicate = None;
         let (flags, urgent) = match self.snd.urgent {
             Some(point) if point.gt(seq) => {
                 (flags | TcpFlags::URG, seq.distance_to(point).min(u32::from(u16::MAX)) as u16)
@@ -73,7 +72,7 @@ impl<B: Buffer> Block<B> {
         let (field, edge) = self.window_to_offer();
         self.rcv.field = field;
         self.rcv.edge = self.rcv.edge.max(edge);
-        self.rcv.last_ack_sent = self.rcv.nxt;
+        self.rcv.last_ack_sent = self.ack_number();
         self.out.ack_now = false;
         self.out.more_room = false;
         self.out.unacknowledged = 0;
@@ -81,7 +80,7 @@ impl<B: Buffer> Block<B> {
         let payload = Payload { start: seq, len: 0 };
         SegmentOut {
             seq,
-            ack: self.rcv.nxt,
+            ack: self.rcv.last_ack_sent,
             flags,
             window: field,
             urgent,
@@ -126,10 +125,12 @@ impl<B: Buffer> Block<B> {
     /// SYN-SENT believes no other RST.
     pub(super) fn reset_on_abort(&self) -> Outbox {
         let reset = match self.state {
-            State::Closed | State::TimeWait => None,
+            State::Closed => None,
+            // Of a peer that has been told everything, nobody is left to be told more.
+            State::TimeWait if !self.withholds() => None,
             State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
             State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
-            _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.rcv.nxt) }),
+            _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),
         };
         Outbox { reset, aborted: self.out.aborted || reset.is_some(), ..Outbox::default() }
     }

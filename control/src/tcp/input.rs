@@ -115,8 +115,11 @@ impl<B: Buffer> Block<B> {
         self.check_syn(arrival)?;
         self.check_ack(arrival)?;
         self.take_urgent(arrival);
+        let before = self.before_text();
         self.take_text(arrival, payload);
-        self.take_fin(arrival)
+        let verdict = self.take_fin(arrival);
+        self.after_text(arrival, before);
+        verdict
     }
 
     fn arrive_ack_only(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
@@ -207,6 +210,7 @@ impl<B: Buffer> Block<B> {
     fn is_acceptable(&self, segment: &Segment) -> bool {
         let window = self.rcv.nxt.distance_to(self.rcv.edge);
         match (segment.sequence_len(), window) {
+            (0, _) if segment.flags.rst() && self.is_acknowledged_number(segment.seq) => true,
             (0, window) if !segment.flags.rst() => segment.seq.in_window(self.rcv.nxt, window + 1),
             (0, window) => segment.seq.in_window(self.rcv.nxt, window.max(1)),
             (_, 0) => segment.seq == self.rcv.nxt,
@@ -219,6 +223,7 @@ impl<B: Buffer> Block<B> {
     /// (DESIGN invariant 5).
     fn answer_unacceptable(&mut self, arrival: &Arrival<'_>) {
         let flags = arrival.segment.flags;
+        self.note_duplicate(arrival.segment.seq, arrival.segment.end().min(self.rcv.nxt));
         match self.state {
             State::SynReceived => {}
             _ if flags.syn() || (arrival.segment.len == 0 && !flags.fin()) => self.challenge(arrival.now),
@@ -236,8 +241,9 @@ impl<B: Buffer> Block<B> {
         if !arrival.segment.flags.rst() {
             return Verdict::Continue(());
         }
-        if arrival.segment.seq == self.rcv.nxt {
-            let reason = if self.state == State::TimeWait { Events::NONE } else { Events::RESET };
+        if arrival.segment.seq == self.rcv.nxt || self.is_acknowledged_number(arrival.segment.seq) {
+            let is_over = self.state == State::TimeWait && !self.withholds();
+            let reason = if is_over { Events::NONE } else { Events::RESET };
             arrival.events |= self.finish(reason);
             return Verdict::Break(Stop::Reset);
         }

@@ -32,6 +32,8 @@ pub(super) struct Outbox {
     pub(super) reset: Option<Reset>,
     /// The block was aborted: what still comes is answered with RST.
     pub(super) aborted: bool,
+    /// The last acknowledgment is to be repeated this often.
+    pub(super) duplicates: u8,
     /// Segments with data since the last acknowledgment.
     pub(super) unacknowledged: u8,
     /// Segments with data that were acknowledged at once because the connection is young.
@@ -83,7 +85,10 @@ impl<B: Buffer> Block<B> {
         if self.out.ack_now || self.window_update_due() {
             // A number beyond the peer's window would be dropped, and the acknowledgment with it.
             let seq = self.sendable_number();
-            return Some(self.header(seq, TcpFlags::ACK, ts_value));
+            let ack = self.header(seq, TcpFlags::ACK, ts_value);
+            self.out.ack_now = self.out.duplicates > 0;
+            self.out.duplicates = self.out.duplicates.saturating_sub(1);
+            return Some(ack);
         }
         None
     }
@@ -164,8 +169,8 @@ impl<B: Buffer> Block<B> {
         if self.snd.fin_sent || (unsent == 0 && !self.snd.fin_queued) {
             return None;
         }
-        let limit = self.payload_limit();
         let window = start.distance_to(self.snd.edge);
+        let limit = self.fresh_limit(unsent.min(window));
         let len = unsent.min(limit).min(window);
         let fin = self.snd.fin_queued && len == unsent && len < window;
         // RFC 9293 section 3.8.6.2.1: a full segment, or all there is, or half of what the peer ever had room for.
@@ -183,13 +188,8 @@ impl<B: Buffer> Block<B> {
 
     /// Bytes of payload that go into one segment beside the options it will carry.
     pub(super) fn payload_limit(&self) -> u32 {
-        let blocks = self.sack_blocks_to_send() as u32;
+        let blocks = self.sack_option().len() as u32;
         self.segment_size() - if blocks > 0 { 4 + 8 * blocks } else { 0 }
-    }
-
-    /// Three blocks fit beside timestamps, four without (RFC 2018 section 3).
-    pub(super) fn sack_blocks_to_send(&self) -> usize {
-        if self.sack { self.rcv.reassembly.reported().min(if self.timestamps { 3 } else { 4 }) } else { 0 }
     }
 
     /// Asks the peer for its present window although nothing waits to be sent: somebody further back waits for it.

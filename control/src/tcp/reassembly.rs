@@ -1,4 +1,15 @@
 //! Out-of-order data, and the receiver's half of selective acknowledgment (RFC 2018 section 4).
+//!
+//! Segments that contradict each other are resolved as a Linux receiver resolves them (`tcp_data_queue_ofo`), because
+//! what a module is shown has to be what the endpoint behind us would have read: who can make the two differ walks past
+//! every inspection. In the kernel's order:
+//!
+//! 1. Bytes that were delivered in order stand; a segment that reaches back before RCV.NXT is cut there.
+//! 2. A segment in order is taken whole, whatever is held of it already.
+//! 3. A segment that begins exactly where a run ends joins that run (`tcp_ooo_try_coalesce`).
+//! 4. One that lies within the run that begins last before it (or with it) is dropped.
+//! 5. Any other becomes a run of its own, and the runs that lie wholly within it are dropped.
+//! 6. Where two runs overlap, the one that begins first gives the bytes, whichever came first.
 
 use std::collections::VecDeque;
 
@@ -12,88 +23,162 @@ use super::chunk::Chunk;
 /// A chunk shorter than this gives its packet buffer back once there are too many chunks.
 const SMALL: usize = 1024;
 
-/// What lies beyond a gap: disjoint chunks in order, all after RCV.NXT.
+/// RFC 2018 section 3: no more blocks fit into the option space.
+const MAX_BLOCKS: usize = 4;
+
+/// What may be kept, of one leg. Beyond it, what comes is dropped and not reported: the peer sends it again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Segments, each of which may pin a packet buffer.
+    pub(super) segments: usize,
+    /// Bytes, those that overlap counted as often as they are kept.
+    pub(super) bytes: u32,
+}
+
+/// Consecutive bytes that came in order of their numbers: what coalescing makes one `sk_buff` of in the kernel.
+#[derive(Debug)]
+struct Run<B: Buffer> {
+    start: Seq,
+    end: Seq,
+    chunks: VecDeque<Chunk<B>>,
+}
+
+/// What lies beyond a gap: runs in order of their starts, all after RCV.NXT. None lies within another, so their ends are
+/// in order too.
 #[derive(Debug)]
 pub(super) struct Reassembly<B: Buffer> {
-    chunks: VecDeque<(Seq, Chunk<B>)>,
+    runs: VecDeque<Run<B>>,
+    /// Chunks in all runs.
+    chunks: usize,
+    /// Bytes in all runs.
+    bytes: u32,
     /// A byte of each range that was reported lately, the latest first.
-    recent: ArrayVec<Seq, 4>,
-    max_segments: usize,
+    recent: ArrayVec<Seq, MAX_BLOCKS>,
+    /// From so many chunks on, small ones pin no packet buffers.
     max_chunks: usize,
 }
 
 impl<B: Buffer> Reassembly<B> {
-    pub(super) fn new(max_segments: usize, max_chunks: usize) -> Self {
-        Reassembly { chunks: VecDeque::new(), recent: ArrayVec::new(), max_segments, max_chunks }
+    pub(super) fn new(max_chunks: usize) -> Self {
+        Reassembly { runs: VecDeque::new(), chunks: 0, bytes: 0, recent: ArrayVec::new(), max_chunks }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.runs.is_empty()
     }
 
     /// Chunks, for limits and tests.
     #[cfg(test)]
     pub(super) fn chunks(&self) -> usize {
-        self.chunks.len()
+        self.chunks
+    }
+
+    /// Bytes kept.
+    pub(super) fn bytes(&self) -> u32 {
+        self.bytes
     }
 
     /// The number after the last byte held.
     pub(super) fn end(&self) -> Option<Seq> {
-        self.chunks.back().map(|(start, chunk)| start.advance(chunk.len() as u32))
+        self.runs.back().map(|run| run.end)
     }
 
     pub(super) fn clear(&mut self) {
-        self.chunks.clear();
+        self.runs.clear();
         self.recent.clear();
+        (self.chunks, self.bytes) = (0, 0);
     }
 
-    /// Keeps `chunk`, whose first byte is `first`, as far as its bytes are not held already.
-    ///
-    /// Refuses when there are too many chunks: the peer is not told of it and will send it again.
-    pub(super) fn insert(&mut self, first: Seq, mut chunk: Chunk<B>) {
-        let mut seq = first;
-        let at = self.chunks.partition_point(|(start, _)| start.le(seq));
-        if let Some(before) = at.checked_sub(1) {
-            let overlap = seq.distance_to(self.edges(before).right);
-            chunk.trim_front(overlap as usize);
-            seq = seq.advance(overlap);
-        }
-        if chunk.is_empty() {
-            return self.report(first);
-        }
-        // Chunks that lie wholly within the new one go: a buffer cannot be in two chunks, and one is better than three.
+    /// Keeps `chunk`, whose first byte is `seq`, by the rules above. Returns what of it had been received before, for
+    /// the D-SACK block (RFC 2883).
+    pub(super) fn insert(&mut self, seq: Seq, chunk: Chunk<B>, bounds: Bounds) -> Option<SackBlock> {
         let end = seq.advance(chunk.len() as u32);
-        let covered = (at..self.chunks.len()).take_while(|i| self.edges(*i).right.le(end)).count();
-        if covered == 0 && self.chunks.len() >= self.max_segments {
-            return;
+        let at = self.runs.partition_point(|run| run.start.le(seq));
+        let before = at.checked_sub(1).map(|i| (self.runs[i].start, self.runs[i].end));
+        if let Some((_, held)) = before
+            && end.le(held)
+        {
+            self.report(seq);
+            return Some(SackBlock { left: seq, right: end });
         }
-        self.chunks.drain(at..at + covered);
-        if let Some((next, _)) = self.chunks.get(at) {
-            chunk.trim_back(next.distance_to(end) as usize);
+        let mut duplicate = None;
+        let joins = before.is_some_and(|(_, held)| held == seq);
+        // The run that begins with it lies within it.
+        let first_covered = if before.is_some_and(|(start, _)| start == seq) { at - 1 } else { at };
+        if let Some((_, held)) = before
+            && seq.lt(held)
+        {
+            extend(&mut duplicate, seq, held);
         }
-        self.place(at, seq, chunk);
-        self.report(first);
+        let covered = self.runs.range(at..).take_while(|run| run.end.le(end)).count();
+        let freed = self.runs.range(first_covered..at + covered).fold((0, 0), |(chunks, bytes), run| {
+            (chunks + run.chunks.len(), bytes + run.start.distance_to(run.end))
+        });
+        let bytes = self.bytes - freed.1 + chunk.len() as u32;
+        if self.chunks - freed.0 >= bounds.segments || bytes > bounds.bytes {
+            return duplicate;
+        }
+        for run in self.runs.drain(first_covered..at + covered) {
+            extend(&mut duplicate, run.start, run.end);
+        }
+        self.chunks -= freed.0;
+        self.bytes = bytes;
+        if let Some(next) = self.runs.get(first_covered)
+            && next.start.lt(end)
+        {
+            extend(&mut duplicate, next.start, end);
+        }
+        match joins {
+            true => self.join(at - 1, chunk),
+            false => self.place(first_covered, seq, chunk),
+        }
+        self.report(seq);
+        duplicate
     }
 
-    /// Stores a chunk at its index; once there are many, small ones are copied together and pin no packet buffer.
-    fn place(&mut self, at: usize, seq: Seq, mut chunk: Chunk<B>) {
-        if self.chunks.len() >= self.max_chunks && chunk.len() < SMALL {
-            if let Some(before) = at.checked_sub(1)
-                && self.edges(before).right == seq
-                && self.chunks[before].1.len() < SMALL
+    /// A run of its own; once there are many chunks, a small one pins no packet buffer.
+    fn place(&mut self, at: usize, start: Seq, mut chunk: Chunk<B>) {
+        let end = start.advance(chunk.len() as u32);
+        if self.chunks >= self.max_chunks && chunk.len() < SMALL {
+            chunk.unpin();
+        }
+        self.chunks += 1;
+        self.runs.insert(at, Run { start, end, chunks: VecDeque::from([chunk]) });
+    }
+
+    /// At the end of a run; once there are many chunks, small ones are copied together.
+    fn join(&mut self, at: usize, mut chunk: Chunk<B>) {
+        let Some(run) = self.runs.get_mut(at) else { return };
+        run.end = run.end.advance(chunk.len() as u32);
+        if self.chunks >= self.max_chunks && chunk.len() < SMALL {
+            if let Some(last) = run.chunks.back_mut()
+                && last.len() < SMALL
             {
-                self.chunks[before].1.append(&chunk);
+                last.append(&chunk);
                 return;
             }
             chunk.unpin();
         }
-        self.chunks.insert(at, (seq, chunk));
+        self.chunks += 1;
+        run.chunks.push_back(chunk);
     }
 
-    /// Takes the chunk that continues the stream at `next`, if it is there.
+    /// Takes the chunk that continues the stream at `next`, if it is there. To be repeated until it is not.
     pub(super) fn take(&mut self, next: Seq) -> Option<Chunk<B>> {
-        while self.chunks.front().is_some_and(|(start, _)| start.le(next)) {
-            let (start, mut chunk) = self.chunks.pop_front()?;
+        while let Some(run) = self.runs.front_mut()
+            && run.start.le(next)
+        {
+            let Some(mut chunk) = run.chunks.pop_front() else {
+                self.runs.pop_front();
+                continue;
+            };
+            let start = run.start;
+            run.start = start.advance(chunk.len() as u32);
+            self.chunks -= 1;
+            self.bytes -= chunk.len() as u32;
+            if run.chunks.is_empty() {
+                self.runs.pop_front();
+            }
             chunk.trim_front(start.distance_to(next) as usize);
             if !chunk.is_empty() {
                 return Some(chunk);
@@ -102,49 +187,60 @@ impl<B: Buffer> Reassembly<B> {
         None
     }
 
+    /// What of the numbers before `next`, the new RCV.NXT, lies in runs, as far as they begin before it: received twice.
+    pub(super) fn overlap_before(&self, next: Seq) -> Option<SackBlock> {
+        let mut duplicate = None;
+        for run in self.runs.iter().take_while(|run| run.start.lt(next)) {
+            extend(&mut duplicate, run.start, run.end.min(next));
+        }
+        duplicate
+    }
+
     fn report(&mut self, seq: Seq) {
         let Some(range) = self.range_of(seq) else { return };
-        let first = self.edges(0).left;
+        let Some(first) = self.runs.front().map(|run| run.start) else { return };
         self.recent.retain(|r| r.ge(first) && !(range.left.le(*r) && r.lt(range.right)));
-        self.recent.truncate(3);
+        self.recent.truncate(MAX_BLOCKS - 1);
         self.recent.insert(0, seq);
     }
 
     /// The contiguous range around `seq`.
     fn range_of(&self, seq: Seq) -> Option<SackBlock> {
-        let after = self.chunks.partition_point(|(start, _)| start.le(seq));
-        let held = after.checked_sub(1)?;
-        let mut range = self.edges(held);
-        if seq.ge(range.right) {
+        let after = self.runs.partition_point(|run| run.start.le(seq));
+        let held = self.runs.get(after.checked_sub(1)?)?;
+        if seq.ge(held.end) {
             return None;
         }
-        for earlier in (0..held).rev().map(|i| self.edges(i)).take_while(|e| e.right.le(seq)) {
-            if earlier.right != range.left {
+        let mut range = SackBlock { left: held.start, right: held.end };
+        for earlier in self.runs.range(..after - 1).rev() {
+            if earlier.end.lt(range.left) {
                 break;
             }
-            range.left = earlier.left;
+            range.left = earlier.start;
         }
-        for later in (after..self.chunks.len()).map(|i| self.edges(i)) {
-            if later.left != range.right {
+        for later in self.runs.range(after..) {
+            if later.start.gt(range.right) {
                 break;
             }
-            range.right = later.right;
+            range.right = later.end;
         }
         Some(range)
     }
 
-    fn edges(&self, index: usize) -> SackBlock {
-        let (start, chunk) = &self.chunks[index];
-        SackBlock { left: *start, right: start.advance(chunk.len() as u32) }
-    }
-
-    /// How many blocks there are to be sent.
-    pub(super) fn reported(&self) -> usize {
-        self.sack_blocks().len()
-    }
-
-    /// The blocks to be sent: the range that the latest segment belongs to first, then those reported before it.
-    pub(super) fn sack_blocks(&self) -> ArrayVec<SackBlock, 4> {
+    /// The ranges to be reported: that of the latest segment first, then those reported before it.
+    pub(super) fn sack_blocks(&self) -> ArrayVec<SackBlock, MAX_BLOCKS> {
         self.recent.iter().filter_map(|seq| self.range_of(*seq)).collect()
+    }
+}
+
+/// Adds `[left, right)` to a duplicate range, as far as they touch: a D-SACK block is one range, and the first counts.
+pub(super) fn extend(duplicate: &mut Option<SackBlock>, left: Seq, right: Seq) {
+    match duplicate {
+        None => *duplicate = Some(SackBlock { left, right }),
+        Some(known) if left.le(known.right) && right.ge(known.left) => {
+            known.left = known.left.min(left);
+            known.right = known.right.max(right);
+        }
+        Some(_) => {}
     }
 }

@@ -7,6 +7,7 @@ use super::block::Block;
 use super::chunk::Chunk;
 use super::events::Events;
 use super::input::{Arrival, Verdict};
+use super::reassembly::Bounds;
 use super::state::{State, Step};
 use super::timer::DELAYED_ACK;
 
@@ -35,6 +36,7 @@ impl<B: Buffer> Block<B> {
         }
         let Some(mut chunk) = payload else { return };
         let known = segment.seq.distance_to(self.rcv.nxt).min(chunk.len() as u32);
+        self.note_duplicate(segment.seq, segment.seq.advance(known));
         chunk.trim_front(known as usize);
         let seq = segment.seq.advance(known);
         let limit = self.rcv.fin.map_or(self.rcv.edge, |fin| fin.min(self.rcv.edge));
@@ -51,12 +53,27 @@ impl<B: Buffer> Block<B> {
             self.schedule_ack(arrival.now);
         } else {
             // RFC 5681 section 4.2: at once, and with SACK.
-            self.rcv.reassembly.insert(seq, chunk);
+            if let Some(block) = self.rcv.reassembly.insert(seq, chunk, self.reassembly_bounds()) {
+                self.note_duplicate(block.left, block.right);
+            }
             self.out.ack_now = true;
         }
     }
 
+    /// What may be kept out of order: as much as in order, and never less than a window without scaling, which the
+    /// mirrored SYN-ACK of a server may have promised.
+    fn reassembly_bounds(&self) -> Bounds {
+        Bounds {
+            segments: self.limits.max_reassembly_segments,
+            bytes: self.limits.receive_buffer.max(u16::MAX.into()),
+        }
+    }
+
     fn take_in_order(&mut self, chunk: Chunk<B>) {
+        let end = self.rcv.nxt.advance(chunk.len() as u32);
+        if let Some(block) = self.rcv.reassembly.overlap_before(end) {
+            self.note_duplicate(block.left, block.right);
+        }
         let mut next = Some(chunk);
         while let Some(chunk) = next {
             self.rcv.nxt = self.rcv.nxt.advance(chunk.len() as u32);

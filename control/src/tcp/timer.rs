@@ -132,6 +132,7 @@ impl<B: Buffer> Block<B> {
     /// Both FINs are acknowledged: RFC 9293 section 3.6.1, with the appliance's own, shorter, duration.
     pub(super) fn start_linger(&mut self, now: Instant) {
         self.timers.stop_sending();
-        self.timers.linger = Some(now + self.limits.linger);
+        // While the peer's FIN waits for its acknowledgment there is nothing to linger for yet.
+        self.timers.linger = (!self.withholds()).then(|| now + self.limits.linger);
     }
 }

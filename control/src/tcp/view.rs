@@ -26,10 +26,20 @@ impl<B: Buffer> Block<B> {
         self.rcv.queue.len()
     }
 
-    /// Bytes that the block keeps, at most: its queues, and all that what has come out of order spans.
+    /// Bytes that the block keeps: its queues, and what has come out of order.
     pub fn buffered(&self) -> u64 {
-        let ahead = self.rcv.reassembly.end().map_or(0, |end| self.rcv.nxt.distance_to(end));
+        let ahead = self.rcv.reassembly.bytes();
         u64::from(self.snd.queue.len()) + u64::from(self.rcv.queue.len()) + u64::from(ahead)
+    }
+
+    /// Number of the first byte that has not been read.
+    pub fn read_to(&self) -> Seq {
+        self.rcv.queue.start()
+    }
+
+    /// Number of the next byte to be written.
+    pub fn written_to(&self) -> Seq {
+        self.snd.queue.end()
     }
 
     /// The state.
@@ -72,10 +82,10 @@ impl<B: Buffer> Block<B> {
         self.snd.field
     }
 
-    /// What is left of the peer's window behind SND.NXT, as a segment says it: scaled, whatever the field was that it came
+    /// What is left of the peer's window behind SND.UNA, as a segment says it: scaled, whatever the field was that it came
     /// in. That of a SYN-ACK is not.
     pub fn peer_window_left(&self) -> u16 {
-        (self.snd.nxt.distance_to(self.snd.edge) >> self.snd.shift).min(u32::from(u16::MAX)) as u16
+        (self.snd.una.distance_to(self.snd.edge) >> self.snd.shift).min(u32::from(u16::MAX)) as u16
     }
 
     /// The user has aborted it: a RST has been sent, and what still comes is answered with another.
@@ -124,6 +134,17 @@ impl<B: Buffer> Block<B> {
         self.state == State::Established
             && self.snd.una == self.snd.nxt
             && self.snd.queue.len() == 0
+            && self.rcv.queue.len() == 0
+            && self.rcv.reassembly.is_empty()
+            && self.rcv.fin.is_none()
+            && !self.snd.fin_queued
+    }
+
+    /// Nothing is here that its sender would not send again, or that has not been sent on: open, all that was written has
+    /// been sent, no byte waits to be read or behind a hole, and there is no FIN in either direction.
+    pub fn is_handed_over(&self) -> bool {
+        self.state == State::Established
+            && self.snd.nxt == self.snd.queue.end()
             && self.rcv.queue.len() == 0
             && self.rcv.reassembly.is_empty()
             && self.rcv.fin.is_none()

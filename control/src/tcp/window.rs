@@ -22,8 +22,9 @@ impl<B: Buffer> Block<B> {
     pub(super) fn window_to_offer(&self) -> (u16, Seq) {
         let edge =
             if self.is_worthwhile(self.reachable_edge()) { self.reachable_edge() } else { self.rcv.edge };
-        let field = (self.rcv.nxt.distance_to(edge) >> self.rcv.shift).min(u32::from(u16::MAX)) as u16;
-        (field, self.rcv.nxt.advance(u32::from(field) << self.rcv.shift))
+        let ack = self.ack_number();
+        let field = (ack.distance_to(edge) >> self.rcv.shift).min(u32::from(u16::MAX)) as u16;
+        (field, ack.advance(u32::from(field) << self.rcv.shift))
     }
 
     /// The right edge that a window field could give if every byte of room were offered.
@@ -33,8 +34,11 @@ impl<B: Buffer> Block<B> {
             Some(allowed) => room.min(self.rcv.nxt.distance_to(allowed)),
             None => room,
         };
-        let field = (room >> self.rcv.shift).min(u32::from(u16::MAX));
-        self.rcv.nxt.advance(field << self.rcv.shift)
+        // What is taken and not acknowledged lies within the window that the peer counts from the acknowledgment.
+        let ack = self.ack_number();
+        let window = ack.distance_to(self.rcv.nxt.advance(room));
+        let field = (window >> self.rcv.shift).min(u32::from(u16::MAX));
+        ack.advance(field << self.rcv.shift)
     }
 
     /// Silly windows are avoided by moving the right edge only by a useful amount, or when it gave nothing at all.

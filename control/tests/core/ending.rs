@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use control::connection::Phase;
-use control::module::relay::{MergeWhen, Relay};
-use control::module::{Decision, Edit, Isn, Module, PartialConnection, Proxying, ServerAck, Session, Step};
+use control::module::relay::MergeWhen;
+use control::module::{Decision, Edit, Module, PartialConnection, Proxying, Session, Step};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 
@@ -117,9 +117,7 @@ struct CensorSession(bool);
 
 impl Module for Censor {
     fn offered(&mut self, _: &PartialConnection<'_>) -> Decision {
-        let Relay { server_ack, isn, .. } =
-            Relay { merge: MergeWhen::Never, server_ack: ServerAck::AfterClient, isn: Isn::Mirror };
-        Decision::Proxy(Proxying { server_ack, isn, never_merges: true })
+        Decision::Proxy(Proxying { never_merges: true, ..Proxying::default() })
     }
 
     fn session(&mut self, _: &FlowKey) -> Box<dyn Session> {

@@ -19,8 +19,7 @@ fn the_server_answers_first_and_is_acknowledged_last() {
 
 #[test]
 fn at_once_the_server_is_acknowledged_with_its_answer() {
-    let mut rig =
-        Rig::new(Relay { merge: MergeWhen::Never, server_ack: ServerAck::AtOnce, isn: Isn::Mirror });
+    let mut rig = Rig::new(Relay { server_ack: ServerAck::AtOnce, ..relay(MergeWhen::Never) });
     rig.offer(syn(C));
     let said = script(&rig.server(syn_ack(S, C + 1), b""));
     assert_eq!(said, ["participate", ">C S. 5000:1001 0", ">S . 1001:5001 0"]);
@@ -64,8 +63,7 @@ fn the_servers_refusal_is_the_clients() {
 
 #[test]
 fn with_keyed_numbers_the_refusal_is_about_the_clients_own() {
-    let mut rig =
-        Rig::new(Relay { merge: MergeWhen::Never, server_ack: ServerAck::AfterClient, isn: Isn::Keyed });
+    let mut rig = Rig::new(Relay { isn: Isn::Keyed, ..relay(MergeWhen::Never) });
     let said = rig.offer(syn(C));
     let [Said::Tcp(SERVER, sent, _)] = &said[..] else { panic!("{said:?}") };
     assert_ne!(sent.seq.0, C);

@@ -5,4 +5,6 @@ mod bounds;
 mod ending;
 mod handshake;
 mod merging;
+mod path;
 mod rig;
+mod through;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use control::connection::Phase;
+use control::module::Isn;
 use control::module::relay::{MergeWhen, Relay};
-use control::module::{Isn, ServerAck};
 use dataplane::counters::Counter;
 use dataplane::wire::seq::Seq;
 
@@ -49,11 +49,7 @@ fn the_announced_windows_are_scaled_though_a_syn_acks_is_not() {
 
 #[test]
 fn keyed_numbers_become_deltas() {
-    let mut rig = Rig::new(Relay {
-        merge: MergeWhen::Established,
-        server_ack: ServerAck::AfterClient,
-        isn: Isn::Keyed,
-    });
+    let mut rig = Rig::new(Relay { isn: Isn::Keyed, ..relay(MergeWhen::Established) });
     let said = rig.offer(syn(C));
     let [Said::Tcp(_, ours, _)] = &said[..] else { panic!("{said:?}") };
     let to_server = ours.seq.0;

@@ -8,7 +8,7 @@ use control::core::load::Load;
 use control::core::secret::IsnKey;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
-use control::module::{Decision, Isn, Module, PartialConnection, ServerAck, Session};
+use control::module::{Acknowledge, Decision, Isn, Module, PartialConnection, ServerAck, Session};
 use control::tcp::Limits;
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
@@ -87,7 +87,7 @@ pub fn quad() -> Quad {
 }
 
 pub fn relay(merge: MergeWhen) -> Relay {
-    Relay { merge, server_ack: ServerAck::AfterClient, isn: Isn::Mirror }
+    Relay { merge, server_ack: ServerAck::AfterClient, isn: Isn::Mirror, acknowledge: Acknowledge::Receipt }
 }
 
 pub fn settings() -> Settings {
@@ -237,6 +237,7 @@ impl Rig {
     fn icmp_frame(&mut self, quoted: Direction, kind: u8, code: u8, seq: u32) -> SimBuffer {
         let (_, about) = self.frame(quoted, &ack(seq, 0), b"");
         let quotation = &about.bytes()[14..42];
+        // For those errors that say one, the next hop's MTU is 1280.
         let mut message = vec![kind, code, 0, 0, 0, 0, 5, 0];
         message.extend(quotation);
         let quad = if quoted == C2S { quad() } else { quad().reversed() };

@@ -8,7 +8,7 @@ use control::core::context::Settings;
 use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
-use control::module::{Isn, Module, ServerAck};
+use control::module::{Acknowledge, Isn, Module, ServerAck};
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
@@ -60,7 +60,10 @@ impl Appliance {
         let isn = if parts.rng.below(2) == 0 { Isn::Mirror } else { Isn::Keyed };
         let server_ack = if parts.rng.below(4) == 0 { ServerAck::AtOnce } else { ServerAck::AfterClient };
         let workers = 1 + parts.rng.below(2) as usize;
-        Box::new(Appliance::new(parts, workers, Relay { merge, server_ack, isn }))
+        // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
+        let acknowledge =
+            if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
+        Box::new(Appliance::new(parts, workers, Relay { merge, server_ack, isn, acknowledge }))
     }
 
     fn new(parts: Parts, workers: usize, module: Relay) -> Appliance {

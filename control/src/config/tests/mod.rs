@@ -6,7 +6,7 @@ use std::time::Duration;
 use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::{Action, Fallback, Strays};
 
-use super::validated::{Device, Idle, Isn, Merge, Pair, ServerAck};
+use super::validated::{self, Acknowledge, Device, Idle, Isn, Merge, Pair, ServerAck};
 use super::{Config, Devices, Machine, load, parse};
 
 mod rejected;
@@ -73,7 +73,8 @@ fn values_take_units_and_lists_take_single_values() {
         kind = \"relay\"
         merge = {{ after_bytes = 4096 }}
         server_ack = \"at-once\"
-        isn = \"keyed\""
+        isn = \"keyed\"
+        acknowledge = \"through\""
     ));
     assert_eq!((config.limits.send_buffer, config.limits.receive_buffer), (1 << 20, 1 << 16));
     assert_eq!(config.timeouts.syn, Duration::from_secs(75));
@@ -83,8 +84,8 @@ fn values_take_units_and_lists_take_single_values() {
     assert_eq!(config.rules[0].matches.destination_ports, [80..=80, 8000..=8080]);
     let module = &config.modules[0];
     assert_eq!(
-        (module.merge, module.server_ack, module.isn),
-        (Merge::AfterBytes(4096), ServerAck::AtOnce, Isn::Keyed)
+        (module.merge, module.server_ack, module.isn, module.acknowledge),
+        (Merge::AfterBytes(4096), ServerAck::AtOnce, Isn::Keyed, Acknowledge::Through)
     );
 }
 
@@ -141,6 +142,30 @@ fn rules_compile_in_order() {
     assert_eq!(decide("203.0.113.1:9", "198.51.100.7:443", Segment::new(0, 0, 7)), Action::Drop);
     let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings, ["q.toml:24:17: module.a: no rule offers flows to this module"]);
+}
+
+#[test]
+fn a_rule_overrides_when_its_module_acknowledges() {
+    let rule = |rest: &str| format!("[[rule]]\nmatch = {{ vlan = \"none\" }}\naction = \"offer\"\n{rest}\n");
+    let config = accept(
+        &[
+            BASE.to_owned(),
+            rule("module = \"b\""),
+            rule("module = \"b\"\nacknowledge = \"through\""),
+            rule("module = \"b\"\nacknowledge = \"receipt\""),
+            rule("module = \"a\"\nacknowledge = \"receipt\""),
+            rule("module = \"b\"\nacknowledge = \"through\""),
+            "[module.b]\nkind = \"relay\"\nmerge = \"never\"\n".to_owned(),
+            "[module.a]\nkind = \"relay\"\nacknowledge = \"through\"\n".to_owned(),
+        ]
+        .concat(),
+    );
+    let modules: Vec<_> = config.modules.iter().map(|m| (m.name.as_str(), m.acknowledge)).collect();
+    use Acknowledge::{Receipt, Through};
+    assert_eq!(modules, [("a", Through), ("b", Receipt), ("b", Through), ("a", Receipt)]);
+    assert_eq!(config.modules[2].merge, Merge::Never, "all else is the module's");
+    let offered: Vec<_> = config.rules.iter().map(|rule| rule.action).collect();
+    assert_eq!(offered, [1, 2, 1, 3, 2].map(|module| validated::Action::Offer { module }));
 }
 
 #[test]

@@ -249,6 +249,15 @@ fn rules_and_modules() {
             the action or leave it out",
         ),
         (
+            "[[rule]]\naction = \"monitor\"\nacknowledge = \"through\"",
+            "14:15: rule[0].acknowledge: counts only with action = \"offer\"; change \
+            the action or leave it out",
+        ),
+        (
+            "[module.m]\nkind = \"relay\"\nacknowledge = \"later\"",
+            "14:15: module.m.acknowledge: \"later\" is not possible here; possible: receipt, through",
+        ),
+        (
             "[[rule]]\nname = \"a\"\naction = \"drop\"\n[[rule]]\nname = \"a\"\naction = \"drop\"",
             "16:8: rule[1].name: rule[0] has \
             this name already; names are unique",

@@ -34,8 +34,8 @@ pub(super) fn validate(
         (limits::limits(&raw.limits, problems), limits::timeouts(&raw.timeouts, problems));
     let (ports, pairs) = ports::validate(&raw.port, cores.workers.len(), machine.devices, problems);
     let memory = limits::memory(&raw.memory, &ports, cores.workers.len(), &limits, problems);
-    let modules = rules::modules(&raw.module, problems);
-    let rules = rules::rules(&raw.rule, &modules, problems)?;
+    let mut modules = rules::modules(&raw.module, problems);
+    let rules = rules::rules(&raw.rule, &mut modules, problems)?;
     rules::warn(raw, &rules, &mut warnings);
     let policy = policy(&raw.policy);
     let config = Config {

@@ -1,6 +1,6 @@
 //! Rules and the modules that they name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -8,7 +8,7 @@ use super::matches;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::name;
-use crate::config::validated::{Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
+use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
 /// Rules are searched one after the other for every new flow: more than these would show.
 const MAX_RULES: usize = 1024;
@@ -41,9 +41,17 @@ pub(super) fn modules(
                 external::Isn::Mirror => Isn::Mirror,
                 external::Isn::Keyed => Isn::Keyed,
             },
+            acknowledge: acknowledge(raw.acknowledge),
         }
     };
     raw.iter().map(module).collect()
+}
+
+fn acknowledge(raw: external::Acknowledge) -> Acknowledge {
+    match raw {
+        external::Acknowledge::Receipt => Acknowledge::Receipt,
+        external::Acknowledge::Through => Acknowledge::Through,
+    }
 }
 
 fn merge(raw: &Option<external::Merge>, problems: &mut Problems) -> Merge {
@@ -64,10 +72,10 @@ fn merge(raw: &Option<external::Merge>, problems: &mut Problems) -> Merge {
     }
 }
 
-/// `None` only when there are more rules than are worth judging.
+/// Adds to the modules what a rule wants different. `None` only when there are more rules than are worth judging.
 pub(super) fn rules(
     raw: &[Spanned<external::Rule>],
-    modules: &[Module],
+    modules: &mut Vec<Module>,
     problems: &mut Problems,
 ) -> Option<Vec<Rule>> {
     if let Some(beyond) = raw.get(MAX_RULES) {
@@ -115,7 +123,7 @@ fn sizes(matches: &Match) -> [usize; 3] {
     [addresses, ports, matches.vlans.len()]
 }
 
-fn action(spanned: &Spanned<external::Rule>, modules: &[Module], problems: &mut Problems) -> Action {
+fn action(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems: &mut Problems) -> Action {
     let raw = spanned.get_ref();
     let plain = match raw.action.get_ref() {
         external::Action::Drop => Action::Drop,
@@ -124,13 +132,14 @@ fn action(spanned: &Spanned<external::Rule>, modules: &[Module], problems: &mut 
         external::Action::Monitor => Action::Monitor,
         external::Action::Offer => return offer(spanned, modules, problems),
     };
-    if let Some(module) = &raw.module {
-        problems.at(module.span(), "counts only with action = \"offer\"; change the action or leave it out");
+    let misplaced = [raw.module.as_ref().map(Spanned::span), raw.acknowledge.as_ref().map(Spanned::span)];
+    for span in misplaced.into_iter().flatten() {
+        problems.at(span, "counts only with action = \"offer\"; change the action or leave it out");
     }
     plain
 }
 
-fn offer(spanned: &Spanned<external::Rule>, modules: &[Module], problems: &mut Problems) -> Action {
+fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems: &mut Problems) -> Action {
     let names = || modules.iter().map(|module| module.name.as_str());
     let Some(wanted) = &spanned.get_ref().module else {
         let message = "is missing; name the module that the flow is offered to";
@@ -138,9 +147,13 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &[Module], problems: &mut P
         return Action::Drop;
     };
     match names().position(|name| name == wanted.get_ref()) {
-        Some(index) => Action::Offer { module: index as u16 },
+        Some(index) => {
+            let wanted = spanned.get_ref().acknowledge.as_ref();
+            Action::Offer { module: variant(modules, index, wanted.map(|wanted| *wanted.get_ref())) as u16 }
+        }
         None => {
-            let list = || match names().collect::<Vec<_>>().join(", ") {
+            let distinct = || names().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+            let list = || match distinct().join(", ") {
                 list if list.is_empty() => format!("; add a table [module.{}]", wanted.get_ref()),
                 list => format!("; there is {list}"),
             };
@@ -149,6 +162,16 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &[Module], problems: &mut P
             Action::Drop
         }
     }
+}
+
+/// The index of the module at `index` with what a rule says about acknowledging: itself, or another of its name.
+fn variant(modules: &mut Vec<Module>, index: usize, wanted: Option<external::Acknowledge>) -> usize {
+    let Some(wanted) = wanted.map(acknowledge) else { return index };
+    let module = Module { acknowledge: wanted, ..modules[index].clone() };
+    modules.iter().position(|known| *known == module).unwrap_or_else(|| {
+        modules.push(module);
+        modules.len() - 1
+    })
 }
 
 /// What is possible but hardly meant: rules behind one that matches everything, modules that nobody names.

@@ -49,7 +49,7 @@ pub enum Action {
     },
 }
 
-/// A module by name, with its own settings.
+/// A module by name, with its own settings, or with what a rule says instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// The name that rules use.
@@ -62,6 +62,8 @@ pub struct Module {
     pub server_ack: ServerAck,
     /// Which initial sequence numbers the two legs use.
     pub isn: Isn,
+    /// When the bytes of a direction are acknowledged to their sender.
+    pub acknowledge: Acknowledge,
 }
 
 /// The modules that there are.
@@ -100,4 +102,13 @@ pub enum Isn {
     Mirror,
     /// Our own, keyed, towards both sides: for endpoints with predictable ones.
     Keyed,
+}
+
+/// When the bytes of a direction are acknowledged to their sender (seed 002, claim 20).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// When they have come.
+    Receipt,
+    /// When the receiver has acknowledged them.
+    Through,
 }

@@ -43,6 +43,7 @@ impl<B: Buffer> Block<B> {
         recovery.duplicates = 0;
         recovery.tail = None;
         recovery.frto = Frto::Repeated;
+        self.suspect_path(now);
     }
 
     /// An acknowledgment after a timeout, in RFC 5682's order (section 3.1 with SACK, section 2.1 without).

@@ -42,23 +42,6 @@ fn timestamps_make_segments_smaller() {
 }
 
 #[test]
-fn path_mtu_makes_segments_smaller_and_sends_them_again() {
-    let mut d = Dialogue::established("", 10_000, Limits::default());
-    d.run(
-        "! write 2000
-           > . 101+1000 ack 501
-           > P. 1101+1000 ack 501
-           ! mtu 800
-           > . 101+800 ack 501
-           > . 901+800 ack 501
-           > P. 1701+400 ack 501
-           > -
-           ! mtu 900
-           > -",
-    );
-}
-
-#[test]
 fn silent_peer_mss_means_536() {
     let mut d = Dialogue::suspended("S 500", Limits::default());
     d.block.answer(d.now, Seq(100), &super::dialogue::offer());

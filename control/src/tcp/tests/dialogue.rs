@@ -219,7 +219,15 @@ impl Dialogue {
             "repeat" => self.block.repeat_syn_ack(),
             "offer" => self.block.set_offer(n),
             "ack" => self.block.acknowledge_now(),
-            "mtu" => self.block.set_path_mtu_mss(n as u16),
+            "withhold" => self.block.withhold_acknowledgments(),
+            "through" => self.block.acknowledge_through(self.now, Seq(n)),
+            "link" => self.block.set_link_mss(n as u16),
+            // About the first segment that is outstanding, dropped at its full size.
+            "mtu" => {
+                let una = self.block.snd_una();
+                let believed = self.block.on_packet_too_big(self.now, una, n, 1040);
+                assert!(believed, "at `{text}`");
+            }
             "ts" => self.ts_value = n,
             "urgent" => self.block.set_urgent(Seq(n)),
             _ => panic!("what is `{text}`?"),

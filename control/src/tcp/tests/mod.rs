@@ -6,10 +6,13 @@ mod dialogue;
 mod goodput;
 mod handshake;
 mod loss;
+mod overlap;
+mod path;
 mod property;
 mod receiving;
 mod recovery;
 mod resets;
+mod through;
 mod windows;
 
 use dataplane::buffer::Buffer;

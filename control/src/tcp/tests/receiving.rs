@@ -22,7 +22,7 @@ fn out_of_order_data_is_sacked_latest_first() {
            = READABLE
            > . 101 ack 751 <blk 1001:1101,blk 801:901>
            < . 751+400 ack 101
-           > . 101 ack 1151 <>
+           > . 101 ack 1151 <blk 801:901>
            ! read 650
            > -",
     );
@@ -49,7 +49,7 @@ fn overlaps_in_every_way_give_every_byte_once() {
         d.run(&format!("< . {piece} ack 101"));
     }
     d.run(
-        "> . 101 ack 1050 <>
+        "> . 101 ack 1050 <blk 590:890>
            ! read 549",
     );
 }
@@ -65,7 +65,7 @@ fn a_flood_of_fragments_is_bounded_and_refused_ones_come_again() {
     d.run(
         "> . 101 ack 501 <blk 517:518,blk 515:516,blk 513:514,blk 511:512>
            < . 501+1000 ack 101
-           > . 101 ack 1501 <>
+           > . 101 ack 1501 <blk 503:504>
            ! read 1000",
     );
 }
@@ -149,7 +149,7 @@ fn draining_takes_the_ack_and_leaves_the_bytes() {
            ! ack
            > . 201 ack 501 <>
            ~ < . 401+50 ack 201
-           > . 201 ack 501 <>
+           > . 201 ack 501 <blk 401:451>
            < P. 501+300 ack 201
            < FP. 801+300 ack 201
            = READABLE|WINDOW|PEER_FIN",
@@ -181,4 +181,54 @@ fn congestion_is_echoed_until_the_sender_has_heard_of_it() {
            = READABLE
            > . 101 ack 541",
     );
+}
+
+/// RFC 2883 section 4: what came twice is the first block, once, wherever RCV.NXT is by then.
+#[test]
+fn what_came_twice_is_reported_first_and_once() {
+    let mut d = Dialogue::established("sack", 10_000, Limits::default());
+    d.run(
+        "< . 501+100 ack 101
+           > . 101 ack 601 <>
+           < . 501+100 ack 101
+           > . 101 ack 601 <blk 501:601>
+           ! ack
+           > . 101 ack 601 <>
+           < . 551+100 ack 101
+           > . 101 ack 651 <blk 551:601>
+           < . 801+100 ack 101
+           > . 101 ack 651 <blk 801:901>
+           < . 801+100 ack 101
+           > . 101 ack 651 <blk 801:901,blk 801:901>
+           < . 851+100 ack 101
+           > . 101 ack 651 <blk 851:901,blk 801:951>
+           < . 1001+100 ack 101
+           > . 101 ack 651 <blk 1001:1101,blk 801:951>
+           < . 501+10 ack 101
+           > . 101 ack 651 <blk 501:511,blk 1001:1101,blk 801:951>
+           < . 651+200 ack 101
+           > . 101 ack 951 <blk 801:851,blk 1001:1101>",
+    );
+}
+
+#[test]
+fn a_duplicate_below_the_window_is_reported_without_more_than_fits() {
+    let mut d = Dialogue::established("sack,ts 9:0", 10_000, Limits::default());
+    d.run("< . 501+100 ack 101 <ts 9:7>\n> . 101 ack 601");
+    for i in 0..4 {
+        d.run(&format!("< . {}+10 ack 101 <ts 9:7>\n> . 101 ack 601", 701 + i * 100));
+    }
+    d.run(
+        "< . 401+200 ack 101 <ts 9:7>
+           > . 101 ack 601 <ts 7:9,blk 401:601,blk 1001:1011,blk 901:911>
+           < . 501+100 ack 101 <ts 8:7>
+           > . 101 ack 601 <ts 7:9,blk 501:601,blk 1001:1011,blk 901:911>",
+    );
+    assert_eq!(d.block.last_stop(), Some(Stop::OldTimestamp));
+}
+
+#[test]
+fn nothing_is_reported_to_a_peer_without_sack() {
+    let mut d = Dialogue::established("", 10_000, Limits::default());
+    d.run("< . 501+100 ack 101\n> . 101 ack 601\n< . 501+100 ack 101\n> . 101 ack 601 <>");
 }

@@ -355,7 +355,7 @@ fn sacked_data_that_the_peer_has_dropped_is_sent_again() {
            +100ms
            < . 501 ack 1101 win 60000
            > -
-           +1000ms
+           +300ms
            > . 1101+1000 ack 501
            < . 501 ack 2101 win 60000
            > P. 2101+1000 ack 501

@@ -1,0 +1,168 @@
+//! Acknowledge-through (seed 002, claim 20): what the receiver of a direction has acknowledged, in its sender's numbers.
+
+use std::collections::VecDeque;
+
+use dataplane::buffer::Pool;
+use dataplane::flow::quad::Direction;
+use dataplane::wire::seq::Seq;
+
+use super::Connection;
+use crate::core::context::Context;
+use crate::module::Acknowledge;
+
+/// Edits remembered one by one; more are taken together, and acknowledged together.
+const MAX_EDITS: usize = 256;
+
+/// Bytes of the sender's, and what a module has put in their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Edited {
+    /// In the sender's numbers: from, and up to.
+    taken: (Seq, Seq),
+    /// In the numbers of the leg towards the receiver.
+    given: (Seq, Seq),
+}
+
+/// Leads back from numbers of the leg towards the receiver to those of the leg towards the sender.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// One and the same place in both; nothing was edited between here and the first edit.
+    taken: Seq,
+    given: Seq,
+    edits: VecDeque<Edited>,
+}
+
+impl Ledger {
+    /// The bytes after both SYNs.
+    pub(super) fn new(taken: Seq, given: Seq) -> Self {
+        Ledger { taken, given, edits: VecDeque::new() }
+    }
+
+    /// The sender's `taken` bytes from `at` on have become `given` bytes from `into` on.
+    pub(super) fn edited(&mut self, at: Seq, taken: u32, into: Seq, given: u32) {
+        let edit = Edited { taken: (at, at.advance(taken)), given: (into, into.advance(given)) };
+        let full = self.edits.len() >= MAX_EDITS;
+        match self.edits.back_mut() {
+            Some(last) if full => {
+                last.taken.1 = edit.taken.1;
+                last.given.1 = edit.given.1;
+            }
+            _ => self.edits.push_back(edit),
+        }
+    }
+
+    /// What may be acknowledged to the sender when the receiver has acknowledged all before `una`. Bytes that were edited
+    /// together are acknowledged together, when the receiver has the last of what became of them.
+    pub(super) fn acknowledged(&mut self, una: Seq) -> Seq {
+        while let Some(edit) = self.edits.front()
+            && una.ge(edit.given.1)
+        {
+            (self.taken, self.given) = (edit.taken.1, edit.given.1);
+            self.edits.pop_front();
+        }
+        let reached = self.taken.advance(self.given.distance_to(una));
+        self.edits.front().map_or(reached, |next| reached.min(next.taken.0))
+    }
+
+    /// Between what is acknowledged and what was given last, both legs count alike.
+    pub(super) fn is_even(&self) -> bool {
+        self.edits.is_empty()
+    }
+}
+
+impl<L: Pool> Connection<L> {
+    /// Both SYNs of both legs are known, nothing else has been taken.
+    pub(super) fn begin_through(&mut self) {
+        let wanted = self.proxying.is_some_and(|proxying| proxying.acknowledge == Acknowledge::Through);
+        let Some(server) = self.server.as_mut().filter(|_| wanted) else { return };
+        let client = &mut self.client.block;
+        client.withhold_acknowledgments();
+        server.block.withhold_acknowledgments();
+        let ledger = |from: &super::BlockOf<L>, to: &super::BlockOf<L>| {
+            Ledger::new(from.rcv_nxt(), to.iss().advance(1))
+        };
+        self.through = Some(Box::new([ledger(client, &server.block), ledger(&server.block, client)]));
+    }
+
+    /// Each sender is told of what its receiver has.
+    pub(super) fn acknowledge_through(&mut self, cx: &Context<'_, L>) {
+        let Some(mut ledgers) = self.through.take() else { return };
+        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
+            if let Some([from, to]) = self.legs(direction) {
+                let una = to.block.snd_una().max(to.block.iss().advance(1));
+                let upto = ledgers[direction.index()].acknowledged(una);
+                from.block.acknowledge_through(cx.now, upto);
+            }
+        }
+        self.through = Some(ledgers);
+    }
+
+    /// A module has made `given` bytes of the `taken` bytes that were just read, and they have not been written yet.
+    pub(super) fn note_edit(&mut self, direction: Direction, taken: u32, given: u32) {
+        let Some(mut ledgers) = self.through.take() else { return };
+        if let Some([from, to]) = self.legs(direction) {
+            let at = from.block.read_to().retreat(taken);
+            ledgers[direction.index()].edited(at, taken, to.block.written_to(), given);
+        }
+        self.through = Some(ledgers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger() -> Ledger {
+        Ledger::new(Seq(1000), Seq(5000))
+    }
+
+    #[test]
+    fn without_edits_numbers_differ_by_a_constant() {
+        let mut ledger = ledger();
+        assert_eq!([5000, 5001, 5700].map(|una| ledger.acknowledged(Seq(una)).0), [1000, 1001, 1700]);
+    }
+
+    #[test]
+    fn an_edit_is_acknowledged_as_a_whole() {
+        // Bytes 1010..1020 became 5010..5013; what follows is as it was.
+        let mut ledger = ledger();
+        ledger.edited(Seq(1010), 10, Seq(5010), 3);
+        let acks = [5009, 5010, 5012, 5013, 5020].map(|una| ledger.acknowledged(Seq(una)).0);
+        assert_eq!(acks, [1009, 1010, 1010, 1020, 1027]);
+        assert!(ledger.is_even());
+    }
+
+    #[test]
+    fn insertions_never_claim_what_lies_behind_them() {
+        // Two bytes became a hundred.
+        let mut ledger = ledger();
+        ledger.edited(Seq(1000), 2, Seq(5000), 100);
+        assert_eq!(
+            [5000, 5050, 5099, 5100, 5101].map(|una| ledger.acknowledged(Seq(una)).0),
+            [1000, 1000, 1000, 1002, 1003]
+        );
+    }
+
+    #[test]
+    fn what_was_swallowed_goes_with_what_came_before_it() {
+        let mut ledger = ledger();
+        ledger.edited(Seq(1010), 5, Seq(5010), 0);
+        assert_eq!([5009, 5010].map(|una| ledger.acknowledged(Seq(una)).0), [1009, 1015]);
+    }
+
+    #[test]
+    fn more_edits_than_are_remembered_are_acknowledged_together() {
+        let mut ledger = ledger();
+        for n in 0..MAX_EDITS as u32 + 10 {
+            ledger.edited(Seq(1000 + 2 * n), 2, Seq(5000 + n), 1);
+        }
+        let last_alone = MAX_EDITS as u32 - 1;
+        assert_eq!(ledger.acknowledged(Seq(5000 + last_alone)), Seq(1000 + 2 * last_alone));
+        assert_eq!(
+            ledger.acknowledged(Seq(5000 + last_alone + 5)),
+            Seq(1000 + 2 * last_alone),
+            "not before all"
+        );
+        assert_eq!(ledger.acknowledged(Seq(5000 + last_alone + 11)), Seq(1000 + 2 * (last_alone + 11)));
+        assert!(ledger.is_even());
+    }
+}
