@@ -8,7 +8,7 @@ use control::core::context::Settings;
 use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
-use control::module::{Isn, ServerAck};
+use control::module::{Acknowledge, Isn, ServerAck};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
@@ -53,6 +53,7 @@ impl Rig {
             },
             server_ack: if u.arbitrary()? { ServerAck::AtOnce } else { ServerAck::AfterClient },
             isn: if u.arbitrary()? { Isn::Mirror } else { Isn::Keyed },
+            acknowledge: if u.ratio(1u8, 4u8)? { Acknowledge::Through } else { Acknowledge::Receipt },
         };
         let strays = if u.arbitrary()? { Strays::Drop } else { Strays::Reset };
         // Small mailboxes: full ones are part of life.

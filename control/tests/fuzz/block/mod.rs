@@ -29,6 +29,7 @@ struct Rig {
     model: Model,
     pool: SimPool,
     now: Instant,
+    through: bool,
 }
 
 /// Runs one script. Panics when the block has broken a rule.
@@ -50,11 +51,15 @@ pub fn run(input: &[u8]) {
 impl Rig {
     fn new(setup: &Setup, pool: SimPool) -> Rig {
         let now = Instant::from_millis(1_000);
-        let block = match &setup.syn {
+        let mut block = match &setup.syn {
             None => Block::connect(now, setup.iss, &setup.offer, setup.limits),
             Some(syn) => Block::suspended(now, syn, setup.limits),
         };
-        Rig { model: Model::new(setup, &block), block, pool, now }
+        block.set_family(setup.family);
+        if setup.through && setup.syn.is_some() {
+            block.withhold_acknowledgments();
+        }
+        Rig { model: Model::new(setup, &block), block, pool, now, through: setup.through }
     }
 
     fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
@@ -89,6 +94,9 @@ impl Rig {
             self.model.told(&self.block, &segment, true);
             let events = self.block.on_segment(self.now, &segment, chunk);
             self.model.reported(&segment, events);
+            if events.contains(Events::ANSWERED) && self.through {
+                self.block.withhold_acknowledgments();
+            }
         }
         self.settle(!segment.flags.rst());
         Ok(())
@@ -165,11 +173,24 @@ impl Rig {
 
     /// Everything else that a user may call.
     fn call(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
-        match u.int_in_range(0..=4)? {
+        match u.int_in_range(0..=8)? {
             0 => self.block.ask_window(),
             1 => self.block.acknowledge_now(),
-            2 => self.block.set_path_mtu_mss(u.arbitrary()?),
-            3 => self.block.set_urgent(script::number(u, &self.block)?),
+            2 => self.block.set_link_mss(u.arbitrary()?),
+            3 => {
+                let quoted = script::number(u, &self.block)?;
+                let _ = self.block.on_packet_too_big(
+                    self.now,
+                    quoted,
+                    u.arbitrary::<u16>()?.into(),
+                    u.arbitrary()?,
+                );
+            }
+            4..=6 => {
+                let upto = script::receiver_has(u, &self.block)?;
+                self.block.acknowledge_through(self.now, upto);
+            }
+            7 => self.block.set_urgent(script::number(u, &self.block)?),
             _ => drop(self.block.on_timer(self.now)),
         }
         Ok(())

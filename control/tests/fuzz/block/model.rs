@@ -182,7 +182,10 @@ impl Model {
     fn judge_ack<B: Buffer>(&mut self, block: &Block<B>, out: &SegmentOut) {
         assert!(out.flags.ack(), "no ACK: {out:?}");
         let first = self.first.expect("an open connection has two streams");
-        let acked = offset(first, out.ack).expect("an acknowledgment of nothing");
+        let acked = offset(first, out.ack).unwrap_or_else(|| {
+            panic!("an acknowledgment of nothing: {out:?} {:?}..{:?}", block.ack_number(), block.rcv_nxt())
+        });
+        assert!(out.ack.le(block.ack_number()), "acknowledged before the receiver has: {out:?}");
         assert!(acked <= self.contiguous(), "{acked} acknowledged, {} came: {out:?}", self.contiguous());
         let edge = out.ack.advance(u32::from(out.window) << block.offer().window_scale.unwrap_or(0).min(14));
         let shifted = block.peer_offer().window_scale.is_some() && block.offer().window_scale.is_some();
@@ -201,7 +204,11 @@ impl Model {
             "timestamps nobody asked for"
         );
         let first = self.first.expect("an open connection has two streams");
-        for sack in &out.options.sack {
+        for (index, sack) in out.options.sack.iter().enumerate() {
+            // D-SACK: what has come again, even from before the stream (RFC 2883 section 4).
+            if index == 0 && sack.right.le(out.ack) && sack.left.lt(sack.right) {
+                continue;
+            }
             let (left, right) = (offset(first, sack.left), offset(first, sack.right));
             let (Some(left), Some(right)) = (left, right) else { panic!("SACK of nothing: {out:?}") };
             let held = left < right && self.came.iter().any(|range| range.0 <= left && right <= range.1);
@@ -221,11 +228,15 @@ impl Model {
         assert!(!self.reset, "reset, and not closed");
         assert!(block.queued() <= self.limits.send_buffer, "more to send than the limit");
         // The window of our SYN is a promise, whatever the buffer.
-        let promised = self.limits.receive_buffer.max(block.offer().window.into());
-        let kept = block.buffered() - u64::from(block.queued());
+        let (readable, buffer) = (block.readable(), self.limits.receive_buffer);
+        let promised = buffer.max(block.offer().window.into());
+        assert!(readable <= promised, "{readable} bytes wait to be read, at most {promised} were offered");
+        // Out of order, runs may overlap: what counts is what is kept.
+        let ahead = block.buffered() - u64::from(block.queued()) - u64::from(readable);
         assert!(
-            kept <= u64::from(promised),
-            "{kept} bytes received are kept, at most {promised} were offered"
+            ahead <= u64::from(buffer.max(0xffff)),
+            "{ahead} bytes are kept out of order: {:?}",
+            self.limits
         );
         assert!(self.written >= u64::from(block.queued()), "bytes that nobody has written");
     }

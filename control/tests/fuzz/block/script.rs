@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use control::tcp::{Block, Handshake, Limits, Segment};
+use control::tcp::{Algorithm, Block, Family, Handshake, Limits, Segment};
 use dataplane::buffer::Buffer;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{SackBlock, TcpOptions, Timestamps};
 
-/// Payload of the shortest segment that is not the last, bytes: the least MSS without timestamps and SACK blocks.
-pub const LEAST_PAYLOAD: u32 = 24;
+/// Payload of the shortest segment that is not the last, bytes: the least MSS without 40 bytes of options.
+pub const LEAST_PAYLOAD: u32 = 8;
 
 /// How a block begins.
 pub struct Setup {
@@ -19,6 +19,9 @@ pub struct Setup {
     pub offer: Handshake,
     /// The client's SYN; without one, the block connects.
     pub syn: Option<Segment>,
+    pub family: Family,
+    /// Acknowledgments wait for the user (acknowledge-through).
+    pub through: bool,
 }
 
 impl Setup {
@@ -28,11 +31,13 @@ impl Setup {
             receive_buffer: 1 + size(u)?,
             max_chunks: u.int_in_range(1..=64)?,
             max_reassembly_segments: u.int_in_range(1..=64)?,
+            congestion: if u.arbitrary()? { Algorithm::Cubic } else { Algorithm::NewReno },
             ..Limits::default()
         };
         let (iss, offer) = (any_number(u)?, handshake(u)?);
         let syn = if u.arbitrary()? { Some(syn(u)?) } else { None };
-        Ok(Setup { limits, iss, offer, syn })
+        let family = if u.arbitrary()? { Family::V4 } else { Family::V6 };
+        Ok(Setup { limits, iss, offer, syn, family, through: u.ratio(1u8, 4u8)? })
     }
 }
 
@@ -109,6 +114,15 @@ fn near(u: &mut Unstructured<'_>, base: Seq) -> Result<Seq> {
         6 => base.advance(u.arbitrary::<u16>()?.into()),
         _ => base.retreat(u.arbitrary::<u16>()?.into()),
     })
+}
+
+/// What has come in order and was not acknowledged, as far as the user lets it be.
+pub fn receiver_has<B: Buffer>(u: &mut Unstructured<'_>, block: &Block<B>) -> Result<Seq> {
+    if u.ratio(1u8, 8u8)? {
+        return near(u, block.rcv_nxt());
+    }
+    let waits = block.ack_number().distance_to(block.rcv_nxt());
+    Ok(block.ack_number().advance(u.int_in_range(0..=waits)?))
 }
 
 /// A window to offer, bytes.
