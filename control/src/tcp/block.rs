@@ -9,6 +9,7 @@ use super::chunk::Chunk;
 use super::congestion::{Congestion, Controller};
 use super::ecn::Ecn;
 use super::input::{Challenges, Stop};
+use super::keepalive::Life;
 use super::limits::Limits;
 use super::output::Outbox;
 use super::pacing::Pacer;
@@ -106,6 +107,8 @@ pub struct Block<B: Buffer> {
     pub(super) timestamps: bool,
     pub(super) sack: bool,
     pub(super) ecn: Ecn,
+    /// Client leg: the peer has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
+    pub(super) crossed: bool,
     pub(super) snd: Sender<B>,
     pub(super) rcv: Receiver<B>,
     pub(super) ts: RecentTimestamp,
@@ -115,6 +118,9 @@ pub struct Block<B: Buffer> {
     pub(super) timers: Timers,
     pub(super) out: Outbox,
     pub(super) challenges: Challenges,
+    /// The same for answers to keep-alives: who only guesses must not use them up.
+    pub(super) answers: Challenges,
+    pub(super) life: Life,
     pub(super) last_stop: Option<Stop>,
 }
 
@@ -153,6 +159,7 @@ impl<B: Buffer> Block<B> {
             timestamps: false,
             sack: false,
             ecn: Ecn::default(),
+            crossed: false,
             snd: Sender {
                 una: zero,
                 nxt: zero,
@@ -194,6 +201,8 @@ impl<B: Buffer> Block<B> {
             timers: Timers::new(now),
             out: Outbox::default(),
             challenges: Challenges::default(),
+            answers: Challenges::default(),
+            life: Life::new(now),
             last_stop: None,
         }
     }
@@ -228,6 +237,7 @@ impl<B: Buffer> Block<B> {
         if self.state == State::Answered {
             self.state = State::Established;
             self.timers.progress = now;
+            self.note_life(now);
             self.out.ack_now = true;
         }
     }
@@ -285,9 +295,13 @@ impl<B: Buffer> Block<B> {
         self.rcv.urgent
     }
 
-    /// Our bytes before `point` are urgent: the urgent pointer is sent until they are.
+    /// Our bytes before `point` are urgent: the peer is told at once, with data or without, and with every segment until
+    /// it has acknowledged them (RFC 9293 section 3.8.5).
     pub fn set_urgent(&mut self, point: Seq) {
-        self.snd.urgent = Some(point);
+        if point.gt(self.snd.una) && self.snd.urgent != Some(point) {
+            self.snd.urgent = Some(point);
+            self.out.ack_now = true;
+        }
     }
 
     /// Copies payload of the send queue, from number `start` on, into `out`.

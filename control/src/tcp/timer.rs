@@ -70,7 +70,8 @@ impl<B: Buffer> Block<B> {
     pub fn deadline(&self) -> Option<Instant> {
         let give_up = (self.state == State::SynSent).then(|| self.timers.started + self.limits.syn_timeout);
         let Timers { retransmit, reorder, tail, pace, ack, linger, .. } = self.timers;
-        [retransmit, reorder, tail, pace, ack, linger, give_up].into_iter().flatten().min()
+        let keepalive = self.keepalive_deadline();
+        [retransmit, reorder, tail, pace, ack, linger, give_up, keepalive].into_iter().flatten().min()
     }
 
     /// Lets time pass. Call `poll` afterwards.
@@ -96,6 +97,9 @@ impl<B: Buffer> Block<B> {
             if self.on_tail_timer(now) {
                 return Events::NONE;
             }
+        }
+        if self.keepalive_deadline().is_some_and(|at| at <= now) {
+            return self.on_keepalive_timer(now);
         }
         if self.timers.retransmit.is_some_and(|at| at <= now) {
             self.timers.retransmit = None;

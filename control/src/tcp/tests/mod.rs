@@ -6,6 +6,7 @@ mod dialogue;
 mod ecn;
 mod goodput;
 mod handshake;
+mod keepalive;
 mod loss;
 mod overlap;
 mod pacing;
