@@ -14,6 +14,7 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
+use super::allowance::Allowance;
 use super::leg::{Leg, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
@@ -101,6 +102,7 @@ impl<L: Pool> Connection<L> {
             server: None,
             closed: [false; 2],
             edited: [0; 2],
+            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
             merge_wanted: false,
             merge_retry: None,

@@ -12,6 +12,7 @@ use super::input::{Challenges, Stop};
 use super::keepalive::Life;
 use super::limits::Limits;
 use super::output::Outbox;
+use super::pacing::Pacer;
 use super::path::{Family, Path};
 use super::queue::Queue;
 use super::reassembly::Reassembly;
@@ -57,6 +58,7 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) recovery: Recovery,
     /// When the SYN or SYN-ACK was sent, unless it was sent more than once.
     pub(super) syn_at: Option<Instant>,
+    pub(super) pacer: Pacer,
     /// When anything with sequence space was sent last.
     pub(super) last_sent: Instant,
 }
@@ -178,6 +180,7 @@ impl<B: Buffer> Block<B> {
                 flight: Flight::default(),
                 recovery: Recovery::new(zero),
                 syn_at: None,
+                pacer: Pacer::default(),
                 last_sent: now,
             },
             rcv: Receiver {
@@ -345,6 +348,7 @@ impl<B: Buffer> Block<B> {
         self.ecn = self.offer.ecn.contains(TcpFlags::ECE) && self.peer.ecn.contains(TcpFlags::ECE);
         self.timestamps = self.offer.timestamps && self.peer.timestamps;
         self.congestion.set_segment_size(self.segment_size());
+        self.snd.pacer.restart(self.congestion.window());
     }
 
     /// Our SYN's window is a promise.

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod bounds;
+mod copies;
+mod crowd;
 mod ending;
 mod handshake;
 mod merging;
@@ -9,3 +11,4 @@ mod path;
 mod rig;
 mod through;
 mod urgent;
+mod windows;

@@ -11,6 +11,7 @@ mod must_data;
 mod must_states;
 mod must_window;
 mod overlap;
+mod pacing;
 mod path;
 mod property;
 mod receiving;
