@@ -33,6 +33,7 @@ use crate::tcp::{Block, State};
 use allowance::Allowance;
 use leg::{Leg, read_segment};
 pub use partial::Offer;
+use path::is_source_quench;
 use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
@@ -207,6 +208,7 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) {
         match self.phase {
+            _ if is_source_quench(error) => cx.counters.count(Counter::DropSourceQuench),
             Phase::Connecting if quoted == Direction::ClientToServer => {
                 self.network_refuses(cx, error, frame)
             }

@@ -143,6 +143,8 @@ counters! {
     Rewritten = "rewritten",
     /// An ICMP error that quotes a sequence number which is not in flight.
     DropForgedIcmp = "drop_forged_icmp",
+    /// A source quench about a segment of ours: obsolete (RFC 6633), and heeded by nobody.
+    DropSourceQuench = "drop_source_quench",
     /// A segment of another handshake on a flow whose numbers are ours.
     DropForeignHandshake = "drop_foreign_handshake",
     /// Orders of the control core that came after their flow had gone.
