@@ -5,6 +5,7 @@
 //! what nobody else ends.
 
 mod allowance;
+mod check;
 mod leg;
 mod life;
 mod merge;
@@ -207,6 +208,7 @@ impl<L: Pool> Connection<L> {
         error: &IcmpError,
         frame: L::Buffer,
     ) {
+        cx.counters.count(Counter::Terminated);
         match self.phase {
             _ if is_source_quench(error) => cx.counters.count(Counter::DropSourceQuench),
             Phase::Connecting if quoted == Direction::ClientToServer => {

@@ -139,6 +139,8 @@ counters! {
     Parked = "parked",
     /// Frames held by the control core during a merge and replayed through the connection object.
     Replayed = "replayed",
+    /// SYNs that the control core had taken, given back because they begin another connection on their quad.
+    Restarted = "restarted",
     /// Segments whose sequence or acknowledgment numbers were rewritten.
     Rewritten = "rewritten",
     /// An ICMP error that quotes a sequence number which is not in flight.

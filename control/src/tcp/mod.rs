@@ -8,6 +8,7 @@
 
 mod ack;
 mod block;
+mod check;
 mod chunk;
 mod congestion;
 mod dsack;
