@@ -114,19 +114,8 @@ impl<L: Pool> Connection<L> {
             // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
             to.block.ask_window();
         }
-        if events.contains(Events::RESET)
-            || events.contains(Events::GAVE_UP)
-            || events.contains(Events::REFUSED)
-        {
-            self.end_other_leg(direction);
-        }
-    }
-
-    /// An error of one leg is shown to the other as the same error.
-    fn end_other_leg(&mut self, direction: Direction) {
-        match direction {
-            Direction::ServerToClient => self.client.block.abort(),
-            Direction::ClientToServer => self.end_server_leg(),
+        if events.intersects(Events::RESET | Events::GAVE_UP | Events::REFUSED) {
+            self.end_behind_data(cx, direction);
         }
     }
 
