@@ -237,6 +237,8 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
             receive_buffer: config.limits.receive_buffer as u32,
             syn_timeout: config.timeouts.syn,
             linger: config.timeouts.linger,
+            user_timeout: config.timeouts.user,
+            keepalive: config.timeouts.keepalive.map(|idle| crate::tcp::Keepalive { idle }),
             ..Default::default()
         },
         connections: config.limits.participating as usize,

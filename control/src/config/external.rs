@@ -105,6 +105,8 @@ pub(super) struct Timeouts {
     pub(super) syn: WithUnit,
     pub(super) idle_established: WithUnit,
     pub(super) half_closed: WithUnit,
+    pub(super) user: WithUnit,
+    pub(super) keepalive: WithUnit,
     pub(super) linger: WithUnit,
     pub(super) drain: WithUnit,
     pub(super) control_stall: WithUnit,

@@ -21,8 +21,8 @@ const DATA_ROOM_STEP: u64 = 1024;
 const FLOW: u64 = FlowTable::BYTES_PER_FLOW as u64;
 /// A held SYN, verbatim.
 const SUSPENDED: u64 = Pending::BYTES_PER_SYN as u64;
-/// The two TCBs of a participating flow, without what their buffers hold.
-const PARTICIPATING: u64 = 2048;
+/// The two TCBs of a participating flow and their lists, without what their buffers hold (`tests/core/crowd.rs`).
+pub const BYTES_PER_PARTICIPATING: u64 = 8 * 1024;
 /// One message between a worker and the control core.
 const MESSAGE: u64 = BYTES_PER_MESSAGE as u64;
 /// An ordinary page.
@@ -57,7 +57,8 @@ impl MemoryNeed {
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
             suspended: workers * u64::from(limits.suspended) * SUSPENDED,
-            participating: u64::from(limits.participating) * PARTICIPATING + limits.participating_bytes,
+            participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING
+                + limits.participating_bytes,
             mailboxes: workers * 2 * u64::from(limits.mailbox) * MESSAGE,
         }
     }

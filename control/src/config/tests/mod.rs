@@ -50,6 +50,7 @@ fn defaults_are_those_of_the_reference() {
     );
     assert_eq!(config.timeouts.syn, Duration::from_secs(75));
     assert_eq!(config.timeouts.idle_established, Duration::from_secs(7440));
+    assert_eq!((config.timeouts.user, config.timeouts.keepalive), (Duration::from_secs(300), None));
     assert_eq!((config.policy.default, config.policy.flows_full), (Fallback::Pass, Fallback::Drop));
     assert_eq!(config.policy.strays, Strays::Drop);
     assert!(config.rules.is_empty() && config.modules.is_empty() && config.warnings.is_empty());
@@ -65,6 +66,8 @@ fn values_take_units_and_lists_take_single_values() {
         [timeouts]
         syn = \"1m 15s\"
         drain = \"80ms\"
+        user = \"1h\"
+        keepalive = \"2h\"
         [[rule]]
         name = \"web\"
         match = {{ source = [\"10.0.0.0/8\", \"fd00::1\"], destination_ports = [80, \"8000-8080\"], vlan = \"none\" }}
@@ -80,6 +83,8 @@ fn values_take_units_and_lists_take_single_values() {
     assert_eq!((config.limits.send_buffer, config.limits.receive_buffer), (1 << 20, 1 << 16));
     assert_eq!(config.timeouts.syn, Duration::from_secs(75));
     assert_eq!(config.timeouts.drain, Duration::from_millis(80));
+    assert_eq!(config.timeouts.user, Duration::from_secs(3600));
+    assert_eq!(config.timeouts.keepalive, Some(Duration::from_secs(7200)));
     assert_eq!(config.pairs[0].mtu, Some(9000));
     assert_eq!(config.memory.data_room, 128 + 9216);
     assert_eq!(config.rules[0].matches.destination_ports, [80..=80, 8000..=8080]);

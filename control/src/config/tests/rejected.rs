@@ -227,6 +227,14 @@ fn limits_timeouts_and_memory() {
             "13:10: timeouts.linger: \"1m\" is out of range; possible: 100ms to 10s",
         ),
         (
+            "[timeouts]\nuser = \"99s\"",
+            "13:8: timeouts.user: \"99s\" is out of range; possible: 1m 40s to 1day",
+        ),
+        (
+            "[timeouts]\nkeepalive = \"1s\"",
+            "13:13: timeouts.keepalive: \"1s\" is out of range; possible: 10s to 7days",
+        ),
+        (
             "[memory]\nbuffers = 1000",
             "13:11: memory.buffers: 1000 buffers starve the rings: 2 ports, 1 workers, mailboxes, \
             held packets and impaired cables can keep 16896; raise it, leave it out, or lower limits.receive_ring, \
