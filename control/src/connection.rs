@@ -4,6 +4,7 @@
 //! (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent, `life` ends
 //! what nobody else ends.
 
+mod allowance;
 mod check;
 mod leg;
 mod life;
@@ -12,6 +13,7 @@ mod partial;
 mod path;
 mod relay;
 mod through;
+mod urgent;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,6 +31,7 @@ use crate::core::load::Load;
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, State};
 
+use allowance::Allowance;
 use leg::{Leg, read_segment};
 pub use partial::Offer;
 use through::Ledger;
@@ -85,6 +88,8 @@ pub struct Connection<L: Pool> {
     closed: [bool; 2],
     /// By how much a module has lengthened each direction, modulo 2^32.
     edited: [i32; 2],
+    /// By direction: what may be kept.
+    allowances: [Allowance; 2],
     /// By direction, on a flow that acknowledges through.
     through: Option<Box<[Ledger; 2]>>,
     merge_wanted: bool,
@@ -227,6 +232,7 @@ impl<L: Pool> Connection<L> {
             _ => {}
         }
         self.acknowledge_through(cx);
+        self.count_copies(cx);
         self.emit(cx);
         self.restart_if_over(cx);
         self.end_if_over(cx);
@@ -242,6 +248,12 @@ impl<L: Pool> Connection<L> {
                 let events = leg.block.on_timer(now);
                 self.on_leg_events(cx, direction, events);
             }
+        }
+    }
+
+    fn count_copies(&mut self, cx: &mut Context<'_, L>) {
+        for leg in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+            cx.counters.add(Counter::CopiedBytes, leg.block.take_copied() as u64);
         }
     }
 

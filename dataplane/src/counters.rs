@@ -106,6 +106,11 @@ counters! {
     Terminated = "terminated",
     /// Frames made by the control core.
     Originated = "originated",
+    /// Bytes of payload that the control core has taken from one leg and given to the other.
+    RelayedBytes = "relayed_bytes",
+    /// Bytes of payload copied to that end: each once, into the frame that carries it; again when that has to be repeated,
+    /// when buffers are scarce, or when many small segments are kept together.
+    CopiedBytes = "copied_bytes",
     /// The control core could not get a buffer for a frame.
     BuffersExhausted = "buffers_exhausted",
     /// Flows suspended and offered to a module.
@@ -144,4 +149,14 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
+    /// SYNs of servers that met ours: both ends opened at once.
+    SynCrossed = "syn_crossed",
+    /// Frames that the impaired cable of a port lost on purpose; neither received nor missing in what was transmitted.
+    ImpairedLost = "impaired_lost",
+    /// Frames lost because more were on the impaired cable of a port than its `queue` takes.
+    ImpairedOverflow = "impaired_overflow",
+    /// Frames that the impaired cable of a port delivered twice.
+    ImpairedDuplicated = "impaired_duplicated",
+    /// Frames that the impaired cable of a port held back behind later ones.
+    ImpairedReordered = "impaired_reordered",
 }

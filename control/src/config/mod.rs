@@ -21,7 +21,7 @@ pub mod validated;
 
 pub use error::{ConfigError, Diagnostic};
 pub use machine::{Devices, Machine};
-pub use memory::{BUFFER_CACHE, MemoryNeed};
+pub use memory::{BUFFER_CACHE, BYTES_PER_PARTICIPATING, MemoryNeed};
 pub use scalar::show_bytes;
 pub use validated::Config;
 

@@ -14,6 +14,7 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
+use super::allowance::Allowance;
 use super::leg::{Leg, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
@@ -101,6 +102,7 @@ impl<L: Pool> Connection<L> {
             server: None,
             closed: [false; 2],
             edited: [0; 2],
+            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
             merge_wanted: false,
             merge_retry: None,
@@ -154,6 +156,13 @@ impl<L: Pool> Connection<L> {
         if let Some(frame) = frame {
             if direction == Direction::ServerToClient && events.contains(Events::REFUSED) {
                 return self.server_refuses(cx, frame);
+            }
+            if direction == Direction::ServerToClient && events.contains(Events::NEW_SYN) {
+                // Simultaneous open (RFC 9293 section 3.5): the server has begun a connection to the client before our
+                // SYN came. That SYN makes it answer with SYN-ACK, and the client, who never hears of the server's own,
+                // with ACK: both get their connection, with their own numbers, and neither needs anything but what is
+                // kept anyway. Passed on, the client's SYN-ACK would confirm the server behind our back.
+                return cx.counters.count(Counter::SynCrossed);
             }
             if events.contains(Events::NEW_SYN) || events.contains(Events::BARE_ACK_TO_SYN) {
                 return self.pass_across(cx, direction, segment, frame);

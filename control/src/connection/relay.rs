@@ -64,6 +64,9 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) -> (Option<Chunk<L::Buffer>>, Option<L::Buffer>) {
         let (chunk, frame) = split_payload(frame, headers, cx.scarce);
+        if let (Some(chunk), true) = (&chunk, cx.scarce) {
+            cx.counters.add(Counter::CopiedBytes, chunk.len() as u64);
+        }
         if chunk.is_none() || !cx.load.is_full(cx.settings) {
             return (chunk, frame);
         }
@@ -111,6 +114,11 @@ impl<L: Pool> Connection<L> {
             // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
             to.block.ask_window();
         }
+        if events.contains(Events::KEPT_ALIVE)
+            && let Some([_, to]) = self.legs(direction)
+        {
+            to.block.ask_if_alive(cx.now);
+        }
         if events.contains(Events::RESET)
             || events.contains(Events::GAVE_UP)
             || events.contains(Events::REFUSED)
@@ -128,9 +136,9 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Moves what can be moved in both directions and renews what each sender may send.
-    pub(super) fn pump(&mut self, cx: &Context<'_, L>) {
+    pub(super) fn pump(&mut self, cx: &mut Context<'_, L>) {
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
-            self.pump_direction(direction);
+            self.pump_direction(cx, direction);
             self.close_behind_data(direction);
         }
         self.offer_windows(cx);
@@ -139,18 +147,28 @@ impl<L: Pool> Connection<L> {
     /// Renews what both senders may send.
     pub(super) fn offer_windows(&mut self, cx: &Context<'_, L>) {
         let share = cx.load.window_share(cx.settings);
-        self.offer_window(Direction::ClientToServer, share);
-        self.offer_window(Direction::ServerToClient, share);
+        let rtts = [self.client.block.srtt(), self.server.as_ref().and_then(|leg| leg.block.srtt())];
+        let rtt = rtts.into_iter().flatten().sum();
+        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
+            let mut allowance = self.allowances[direction.index()];
+            if let Some([_, to]) = self.legs(direction) {
+                allowance.review(cx.now, to.block.snd_una(), rtt, share == u32::MAX);
+            }
+            self.allowances[direction.index()] = allowance;
+            self.offer_window(direction, allowance.bytes().min(share));
+        }
     }
 
-    fn pump_direction(&mut self, direction: Direction) {
+    fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
         loop {
+            self.pass_urgent(direction);
             let Some([from, to]) = self.legs(direction) else { return };
             // A receiver that is gone is sent nothing, and a module is shown nothing that will not be sent.
             if to.block.send_space() == 0 || to.block.state() == State::Closed {
                 return;
             }
             let Some(chunk) = from.block.read() else { return };
+            cx.counters.add(Counter::RelayedBytes, chunk.len() as u64);
             let Some(session) = &mut self.session else { return };
             let (edit, step) = session.data(direction, chunk.bytes());
             let chunk = match edit {
@@ -180,13 +198,13 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    /// Back-pressure: a sender may send what the other leg's send queue has room for, at most its share of memory, and, on a flow that may merge,
-    /// never beyond the right edge that the opposite receiver has offered (DESIGN section 5).
-    fn offer_window(&mut self, direction: Direction, share: u32) {
+    /// Back-pressure: a sender may send what is left of `allowance` bytes, and, on a flow that may merge, never beyond the
+    /// right edge that the opposite receiver has offered (DESIGN section 5).
+    fn offer_window(&mut self, direction: Direction, allowance: u32) {
         let may_merge = self.proxying.is_some_and(|proxying| !proxying.never_merges);
         let Some([from, to]) = self.legs(direction) else { return };
         let unread = from.block.readable();
-        let mut offer = to.block.send_space().saturating_sub(unread).min(share);
+        let mut offer = allowance.saturating_sub(to.block.queued()).saturating_sub(unread);
         if may_merge {
             let queue_end = to.block.snd_una().advance(to.block.queued());
             let room = queue_end.distance_to(to.block.peer_right_edge());

@@ -129,6 +129,7 @@ impl<L: Pool> Context<'_, L> {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) {
+        self.counters.add(Counter::CopiedBytes, len as u64);
         match self.build(template, tcp, len, fill) {
             Some(frame) => self.outbox.order(Order::Transmit { port, frame }),
             None => self.counters.count(Counter::BuffersExhausted),

@@ -76,22 +76,27 @@ impl<B: Buffer> Chunk<B> {
         front
     }
 
-    /// Copies the bytes out, if they pin a packet buffer; the buffer goes back to its pool.
-    pub(super) fn unpin(&mut self) {
-        if let Chunk::Packet { .. } = self {
-            *self = Chunk::owned(self.bytes().to_vec());
+    /// Copies the bytes out, if they pin a packet buffer; the buffer goes back to its pool. Returns how many were copied.
+    pub(super) fn unpin(&mut self) -> usize {
+        match self {
+            Chunk::Packet { .. } => {
+                *self = Chunk::owned(self.bytes().to_vec());
+                self.len()
+            }
+            Chunk::Owned(..) => 0,
         }
     }
 
-    /// Appends `other`'s bytes, copying both if this is a packet.
-    pub(super) fn append(&mut self, other: &Chunk<B>) {
-        self.unpin();
+    /// Appends `other`'s bytes, copying both if this is a packet. Returns how many were copied.
+    pub(super) fn append(&mut self, other: &Chunk<B>) -> usize {
+        let copied = self.unpin();
         if let Chunk::Owned(bytes, range) = self {
             bytes.truncate(range.end);
             bytes.drain(..range.start);
             bytes.extend_from_slice(other.bytes());
             *range = 0..bytes.len();
         }
+        copied + other.len()
     }
 
     fn range(&self) -> &Range<usize> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::congestion::Algorithm;
+use super::keepalive::Keepalive;
 
 /// Limits of one block. Bytes and counts are per block.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +14,7 @@ pub struct Limits {
     pub receive_buffer: u32,
     /// Chunks that a queue holds before small ones are copied together, so that they pin no packet buffers.
     pub max_chunks: usize,
-    /// Out-of-order chunks that are kept; what comes beyond is dropped and not SACKed.
+    /// Out-of-order chunks that are kept (4 MiB in segments of 1 KiB, by default); what comes beyond is dropped and not SACKed.
     pub max_reassembly_segments: usize,
     /// Lower bound of the retransmission timeout.
     pub rto_min: Duration,
@@ -25,6 +26,8 @@ pub struct Limits {
     pub linger: Duration,
     /// How long data is retransmitted without any progress before giving up (RFC 9293 section 3.8.3, R2).
     pub user_timeout: Duration,
+    /// Whether, and when, an idle peer is asked if it is still there; off by default (RFC 9293 section 3.8.4, MUST-25).
+    pub keepalive: Option<Keepalive>,
     /// The congestion controller.
     pub congestion: Algorithm,
 }
@@ -32,15 +35,16 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            send_buffer: 256 * 1024,
-            receive_buffer: 256 * 1024,
+            send_buffer: 4 << 20,
+            receive_buffer: 4 << 20,
             max_chunks: 256,
-            max_reassembly_segments: 512,
+            max_reassembly_segments: 4096,
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(60),
             syn_timeout: Duration::from_secs(75),
             linger: Duration::from_secs(10),
             user_timeout: Duration::from_secs(300),
+            keepalive: None,
             congestion: Algorithm::default(),
         }
     }

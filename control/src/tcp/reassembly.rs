@@ -19,9 +19,7 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::SackBlock;
 
 use super::chunk::Chunk;
-
-/// A chunk shorter than this gives its packet buffer back once there are too many chunks.
-const SMALL: usize = 1024;
+use super::queue::{SMALL, give_back};
 
 /// RFC 2018 section 3: no more blocks fit into the option space.
 const MAX_BLOCKS: usize = 4;
@@ -56,11 +54,25 @@ pub(super) struct Reassembly<B: Buffer> {
     recent: ArrayVec<Seq, MAX_BLOCKS>,
     /// From so many chunks on, small ones pin no packet buffers.
     max_chunks: usize,
+    /// Bytes that were copied since this was asked last.
+    copied: usize,
 }
 
 impl<B: Buffer> Reassembly<B> {
     pub(super) fn new(max_chunks: usize) -> Self {
-        Reassembly { runs: VecDeque::new(), chunks: 0, bytes: 0, recent: ArrayVec::new(), max_chunks }
+        Reassembly {
+            runs: VecDeque::new(),
+            chunks: 0,
+            bytes: 0,
+            recent: ArrayVec::new(),
+            max_chunks,
+            copied: 0,
+        }
+    }
+
+    /// How many bytes were copied since this was asked last.
+    pub(super) fn take_copied(&mut self) -> usize {
+        std::mem::take(&mut self.copied)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,7 +96,7 @@ impl<B: Buffer> Reassembly<B> {
     }
 
     pub(super) fn clear(&mut self) {
-        self.runs.clear();
+        self.runs = VecDeque::new();
         self.recent.clear();
         (self.chunks, self.bytes) = (0, 0);
     }
@@ -140,7 +152,7 @@ impl<B: Buffer> Reassembly<B> {
     fn place(&mut self, at: usize, start: Seq, mut chunk: Chunk<B>) {
         let end = start.advance(chunk.len() as u32);
         if self.chunks >= self.max_chunks && chunk.len() < SMALL {
-            chunk.unpin();
+            self.copied += chunk.unpin();
         }
         self.chunks += 1;
         self.runs.insert(at, Run { start, end, chunks: VecDeque::from([chunk]) });
@@ -154,10 +166,10 @@ impl<B: Buffer> Reassembly<B> {
             if let Some(last) = run.chunks.back_mut()
                 && last.len() < SMALL
             {
-                last.append(&chunk);
+                self.copied += last.append(&chunk);
                 return;
             }
-            chunk.unpin();
+            self.copied += chunk.unpin();
         }
         self.chunks += 1;
         run.chunks.push_back(chunk);
@@ -178,6 +190,7 @@ impl<B: Buffer> Reassembly<B> {
             self.bytes -= chunk.len() as u32;
             if run.chunks.is_empty() {
                 self.runs.pop_front();
+                give_back(&mut self.runs);
             }
             chunk.trim_front(start.distance_to(next) as usize);
             if !chunk.is_empty() {

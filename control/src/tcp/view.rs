@@ -26,6 +26,11 @@ impl<B: Buffer> Block<B> {
         self.rcv.queue.len()
     }
 
+    /// Bytes of payload that were copied inside of the block since this was asked last.
+    pub fn take_copied(&mut self) -> usize {
+        self.rcv.reassembly.take_copied() + self.rcv.queue.take_copied() + self.snd.queue.take_copied()
+    }
+
     /// Bytes that the block keeps: its queues, and what has come out of order.
     pub fn buffered(&self) -> u64 {
         let ahead = self.rcv.reassembly.bytes();

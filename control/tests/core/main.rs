@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod bounds;
+mod copies;
+mod crowd;
 mod ending;
 mod handshake;
 mod merging;
 mod path;
 mod rig;
 mod through;
+mod urgent;
+mod windows;

@@ -79,11 +79,14 @@ pub struct Rig {
     events: Sender<Event<SimBuffer>>,
     orders: Receiver<Order<SimBuffer>>,
     flow: FlowRef,
+    quad: Quad,
     takes_orders: bool,
 }
 
-pub fn quad() -> Quad {
-    Quad::between(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 80).into()).expect("one family")
+/// Client number `n`'s quad.
+fn quad(n: u32) -> Quad {
+    let [_, a, b, c] = (n + 1).to_be_bytes();
+    Quad::between(([10, a, b, c], 4000).into(), ([11, 0, 0, 2], 80).into()).expect("one family")
 }
 
 pub fn relay(merge: MergeWhen) -> Relay {
@@ -162,7 +165,7 @@ impl Rig {
             buffered: Arc::default(),
         });
         let flow = FlowRef { slot: 0, generation: 0 };
-        Rig { core, pool, now: Instant::ZERO, events, orders, flow, takes_orders: true }
+        Rig { core, pool, now: Instant::ZERO, events, orders, flow, quad: quad(0), takes_orders: true }
     }
 
     /// With both legs up and the server's SYN-ACK acknowledged; nothing of it has been looked at.
@@ -181,8 +184,8 @@ impl Rig {
 
     fn frame(&mut self, direction: Direction, tcp: &TcpRepr, payload: &[u8]) -> (TcpHeaders, SimBuffer) {
         let (quad, macs) = match direction {
-            C2S => (quad(), ([2; 6], [1; 6])),
-            S2C => (quad().reversed(), ([1; 6], [2; 6])),
+            C2S => (self.quad, ([2; 6], [1; 6])),
+            S2C => (self.quad.reversed(), ([1; 6], [2; 6])),
         };
         let template = FrameTemplate::new(macs.0, macs.1, &[], 60, quad);
         let mut bytes = [0; 2048];
@@ -195,7 +198,7 @@ impl Rig {
 
     pub fn offer(&mut self, syn: TcpRepr) -> Vec<Said> {
         let (headers, frame) = self.frame(C2S, &syn, b"");
-        let key = FlowKey { quad: quad(), segment: Segment(0) };
+        let key = FlowKey { quad: self.quad, segment: Segment(0) };
         let flow = self.flow;
         self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, headers, frame })
     }
@@ -240,7 +243,7 @@ impl Rig {
         // For those errors that say one, the next hop's MTU is 1280.
         let mut message = vec![kind, code, 0, 0, 0, 0, 5, 0];
         message.extend(quotation);
-        let quad = if quoted == C2S { quad() } else { quad().reversed() };
+        let quad = if quoted == C2S { self.quad } else { self.quad.reversed() };
         let dataplane::flow::quad::Addresses::V4(source, _) = quad.addresses else { unreachable!() };
         let repr = Ipv4Repr {
             source: [10, 0, 0, 9],
@@ -285,6 +288,12 @@ impl Rig {
             order
         });
         orders.map(read).collect()
+    }
+
+    /// From now on all is about client number `n`.
+    pub fn turn_to(&mut self, n: u32) {
+        self.flow = FlowRef { slot: n, generation: 0 };
+        self.quad = quad(n);
     }
 
     /// From now on the worker is busy with something else.

@@ -255,7 +255,7 @@ fn timeouts() -> Timeouts {
 }
 
 fn settings(rng: &mut Rng) -> Settings {
-    let leg = control::tcp::Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Default::default() };
+    let leg = control::tcp::Limits { send_buffer: 1 << 20, receive_buffer: 1 << 20, ..Default::default() };
     Settings {
         leg,
         connections: 256,

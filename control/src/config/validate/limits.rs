@@ -22,14 +22,17 @@ const MAX_MEGABYTES: u32 = 1 << 20;
 
 pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits {
     let buffer = 16 * KIB..=64 * MIB;
+    let participating_bytes = bytes(&raw.participating_bytes, 256 * MIB, MIB..=1024 * GIB, problems);
+    // 300 Mbit/s over 100 ms. A direction begins with much less and comes to this only where it needs it.
+    let default_buffer = (4 * MIB).min(participating_bytes / 4).max(16 * KIB);
     let limits = Limits {
         flows: number(&raw.flows, 65_536, 16..=1 << 26, problems),
         suspended: number(&raw.suspended, 16_384, 16..=1 << 22, problems),
         participating: number(&raw.participating, 4_096, 1..=1 << 20, problems),
         held_packets: number(&raw.held_packets, 4_096, 64..=1 << 20, problems),
-        send_buffer: bytes(&raw.send_buffer, 256 * KIB, buffer.clone(), problems),
-        receive_buffer: bytes(&raw.receive_buffer, 256 * KIB, buffer, problems),
-        participating_bytes: bytes(&raw.participating_bytes, 256 * MIB, MIB..=1024 * GIB, problems),
+        send_buffer: bytes(&raw.send_buffer, default_buffer, buffer.clone(), problems),
+        receive_buffer: bytes(&raw.receive_buffer, default_buffer, buffer, problems),
+        participating_bytes,
         receive_ring: power_of_two(&raw.receive_ring, 1024, 64..=8192, problems),
         transmit_ring: power_of_two(&raw.transmit_ring, 1024, 64..=8192, problems),
         mailbox: power_of_two(&raw.mailbox, 4096, 256..=1 << 16, problems),
@@ -80,6 +83,13 @@ pub(super) fn timeouts(raw: &external::Timeouts, problems: &mut Problems) -> Tim
         idle_established: duration(&raw.idle_established, s(7440), s(1)..=s(7 * 86_400), problems),
         // RFC 5382 REQ-5: transitory connections, not less than 4 minutes.
         half_closed: duration(&raw.half_closed, s(240), s(1)..=s(86_400), problems),
+        // RFC 9293 section 3.8.3: not less than 100 seconds.
+        user: duration(&raw.user, s(300), s(100)..=s(86_400), problems),
+        // Off by default, and whoever wants it says when (RFC 9293 section 3.8.4).
+        keepalive: raw
+            .keepalive
+            .is_some()
+            .then(|| duration(&raw.keepalive, s(7200), s(10)..=s(7 * 86_400), problems)),
         // DESIGN section 4: lingering entries go after at most 10 s.
         linger: duration(&raw.linger, s(10), ms(100)..=s(10), problems),
         // Below the smallest RTO in use (200 ms on Linux): DESIGN section 5.
@@ -96,14 +106,15 @@ pub(super) fn memory(
     limits: &Limits,
     problems: &mut Problems,
 ) -> Memory {
-    let least = least_buffers(ports.len(), workers, limits);
+    let least = least_buffers(ports, workers, limits);
     // One less than a power of two is what a mempool stores best.
     let default = u32::try_from((least + 1).next_power_of_two() - 1).unwrap_or(MAX_BUFFERS).min(MAX_BUFFERS);
     let buffers = number(&raw.buffers, default, 1..=MAX_BUFFERS, problems);
     if u64::from(buffers) < least {
         let message = format!(
-            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes and held packets can keep \
-             {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or held_packets",
+            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes, held packets and impaired \
+             cables can keep {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or \
+             held_packets, or the queue of an impairment",
             ports.len()
         );
         match &raw.buffers {
@@ -113,7 +124,7 @@ pub(super) fn memory(
     }
     let widest = ports.iter().map(|port| port.mtu.unwrap_or(DEFAULT_MTU)).max().unwrap_or(DEFAULT_MTU);
     let data_room = data_room(widest);
-    let pool = pool_bytes(buffers, data_room);
+    let pool = pool_bytes(buffers, data_room, raw.hugepages);
     let least = u32::try_from(least_megabytes(pool)).unwrap_or(MAX_MEGABYTES);
     let megabytes = number(&raw.megabytes, least.next_multiple_of(64), 1..=MAX_MEGABYTES, problems);
     if let (Some(raw), true) = (&raw.megabytes, megabytes < least) {

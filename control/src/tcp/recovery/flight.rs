@@ -13,6 +13,8 @@ use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::SackBlock;
 
+use crate::tcp::queue::give_back;
+
 /// Records of one leg: 4 MiB in segments of 1 KiB. More is not sent at once.
 const MAX_RECORDS: usize = 4096;
 
@@ -233,6 +235,7 @@ impl Flight {
         if self.sacked == 0 {
             self.sacked_segments = 0;
         }
+        give_back(&mut self.records);
     }
 
     /// The peer holds the block. What lies outside of what is outstanding says nothing.
