@@ -138,6 +138,10 @@ impl<B: Buffer> Block<B> {
             State::TimeWait if !self.withholds() => None,
             State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
             State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
+            // A receiver whose window is closed obeys a RST with the next number only, and has not taken our probes.
+            _ if self.snd.edge.le(self.snd.una) => {
+                Some(Reset { seq: self.snd.una, ack: Some(self.ack_number()) })
+            }
             _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),
         };
         Outbox { reset, aborted: self.out.aborted || reset.is_some(), ..Outbox::default() }

@@ -6,6 +6,7 @@ mod copies;
 mod crowd;
 mod ecn;
 mod ending;
+mod errors;
 mod handshake;
 mod merging;
 mod path;

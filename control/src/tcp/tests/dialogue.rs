@@ -111,6 +111,11 @@ impl Dialogue {
         d
     }
 
+    /// What has happened so far does not count in the next `=`.
+    pub(super) fn forget_events(&mut self) {
+        self.events = Events::NONE;
+    }
+
     /// Plays the lines; panics at the first that is not as written.
     pub(super) fn run(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
