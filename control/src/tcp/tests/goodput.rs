@@ -260,6 +260,18 @@ fn reordering_is_not_loss() {
     assert!(used > 0.7, "{used:.2} of the path: {outcome:?}");
 }
 
+/// Pacing: a queue for a tenth of a round trip is no place for a window's burst.
+#[test]
+fn a_short_queue_is_enough() {
+    for rtt in [10, 50, 100] {
+        let path = Path::new(FAST / 10, rtt);
+        let path = Path { queue: path.queue / 10, ..path };
+        let outcome = transfer(path, 40_000_000, 1);
+        let used = outcome.goodput(40_000_000) / path.rate as f64;
+        assert!(used > 0.55, "{used:.2} of the path at {rtt} ms: {outcome:?}");
+    }
+}
+
 /// RFC 3168: a queue that marks before it is full loses nothing, and the path is used all the same.
 #[test]
 fn marks_are_enough() {
