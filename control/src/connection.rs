@@ -34,6 +34,7 @@ use crate::tcp::{Block, State};
 use allowance::Allowance;
 use leg::{Leg, read_segment};
 pub use partial::Offer;
+use path::is_source_quench;
 use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
@@ -96,6 +97,8 @@ pub struct Connection<L: Pool> {
     /// An undone merge is not tried again before.
     merge_retry: Option<Instant>,
     merge_attempts: u32,
+    /// The endpoint that sends in that direction has reset its leg; when the other one is reset at the latest.
+    ending: Option<(Direction, Instant)>,
     /// When an endpoint was heard last.
     heard: Instant,
     /// When the flow ends if nothing happens until then.
@@ -191,7 +194,9 @@ impl<L: Pool> Connection<L> {
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Draining { deadline } => Some(deadline),
-            Phase::Relaying => self.merge_retry,
+            Phase::Relaying => {
+                [self.merge_retry, self.ending.map(|(_, until)| until)].into_iter().flatten().min()
+            }
             _ => None,
         };
         let legs = [Some(&self.client), self.server.as_ref()];
@@ -209,6 +214,7 @@ impl<L: Pool> Connection<L> {
     ) {
         cx.counters.count(Counter::Terminated);
         match self.phase {
+            _ if is_source_quench(error) => cx.counters.count(Counter::DropSourceQuench),
             Phase::Connecting if quoted == Direction::ClientToServer => {
                 self.network_refuses(cx, error, frame)
             }
@@ -227,6 +233,7 @@ impl<L: Pool> Connection<L> {
             Phase::Answered => self.offer_windows(cx),
             Phase::Relaying => {
                 self.pump(cx);
+                self.end_if_delivered(cx);
                 self.begin_merge_if_due(cx);
             }
             _ => {}
