@@ -272,7 +272,13 @@ fn timeouts() -> Timeouts {
 }
 
 fn settings(rng: &mut Rng) -> Settings {
-    let leg = control::tcp::Limits { send_buffer: 1 << 20, receive_buffer: 1 << 20, ..Default::default() };
+    let leg = control::tcp::Limits {
+        send_buffer: 1 << 20,
+        receive_buffer: 1 << 20,
+        syn_timeout: PATIENCE,
+        user_timeout: PATIENCE,
+        ..Default::default()
+    };
     Settings {
         leg,
         connections: 256,

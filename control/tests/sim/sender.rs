@@ -22,6 +22,8 @@ pub struct Sender {
     isn: Option<u32>,
     /// Highest acknowledgment, the right edge that came with it or after it, and the highest that there was.
     una: u64,
+    /// The same before the present poll of the middle: what comes in one go is answered one by one.
+    settled: (u64, u64),
     edge: u64,
     max_edge: u64,
     /// The number of the segment that the edge was taken from.
@@ -41,7 +43,8 @@ pub struct Sender {
 
 impl Sender {
     /// A segment of the peer's has come in: its acknowledgment and window are for us.
-    pub fn heard(&mut self, now: Instant, segment: &Segment) {
+    pub fn heard(&mut self, now: Instant, poll: u64, segment: &Segment) {
+        self.settle(poll);
         if segment.flags.syn() {
             self.shifts[0] = segment.shift;
         }
@@ -72,7 +75,8 @@ impl Sender {
     }
 
     /// A segment of ours goes out.
-    pub fn says(&mut self, now: Instant, segment: &Segment) -> Result<(), Violation> {
+    pub fn says(&mut self, now: Instant, poll: u64, segment: &Segment) -> Result<(), Violation> {
+        self.settle(poll);
         if segment.flags.rst() {
             return Ok(());
         }
@@ -90,10 +94,11 @@ impl Sender {
         let ahead = segment.seq.wrapping_sub(first.wrapping_add(self.una as u32)) as i32;
         let start = self.una.saturating_add_signed(ahead.into());
         let end = start + len;
-        if end <= self.una {
+        let known = self.settled.1;
+        if end <= known {
             return violation(
                 Invariant::Sender,
-                format!("{start}..{end} is sent again, and all before {} was acknowledged", self.una),
+                format!("{start}..{end} is sent again, and all before {known} was acknowledged"),
             );
         }
         // One byte may be a probe; a FIN takes no room.
@@ -106,6 +111,12 @@ impl Sender {
         }
         self.count(start, end);
         Ok(())
+    }
+
+    fn settle(&mut self, poll: u64) {
+        if self.settled.0 != poll {
+            self.settled = (poll, self.una);
+        }
     }
 
     fn count(&mut self, start: u64, end: u64) {

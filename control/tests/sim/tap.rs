@@ -104,9 +104,11 @@ impl Tap {
         flow.learn(point.side, direction, segment);
         let sender = &mut flow.senders[point.side as usize];
         if point.inwards {
-            sender.heard(now, segment);
+            sender.heard(now, self.poll, segment);
         } else if self.middle_sends && !flow.reset {
-            sender.says(now, segment).map_err(|v| v.at(format!("{}, {}", flow.quad, point.side.name())))?;
+            sender
+                .says(now, self.poll, segment)
+                .map_err(|v| v.at(format!("{}, {}", flow.quad, point.side.name())))?;
         }
         if self.touched.last() != Some(&at) {
             self.touched.push(at);
