@@ -97,6 +97,8 @@ pub struct Connection<L: Pool> {
     /// An undone merge is not tried again before.
     merge_retry: Option<Instant>,
     merge_attempts: u32,
+    /// The endpoint that sends in that direction has reset its leg; when the other one is reset at the latest.
+    ending: Option<(Direction, Instant)>,
     /// When an endpoint was heard last.
     heard: Instant,
     /// When the flow ends if nothing happens until then.
@@ -192,7 +194,9 @@ impl<L: Pool> Connection<L> {
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Draining { deadline } => Some(deadline),
-            Phase::Relaying => self.merge_retry,
+            Phase::Relaying => {
+                [self.merge_retry, self.ending.map(|(_, until)| until)].into_iter().flatten().min()
+            }
             _ => None,
         };
         let legs = [Some(&self.client), self.server.as_ref()];
@@ -229,6 +233,7 @@ impl<L: Pool> Connection<L> {
             Phase::Answered => self.offer_windows(cx),
             Phase::Relaying => {
                 self.pump(cx);
+                self.end_if_delivered(cx);
                 self.begin_merge_if_due(cx);
             }
             _ => {}

@@ -3,6 +3,7 @@
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
+use dataplane::flow::quad::Direction;
 use dataplane::worker::message::Order;
 
 use super::leg::Leg;
@@ -57,6 +58,42 @@ impl<L: Pool> Connection<L> {
     pub(super) fn reset_both_legs(&mut self) {
         self.client.block.abort();
         self.end_server_leg();
+    }
+
+    /// The endpoint that sends in `direction` has reset its leg, or is gone: the other one gets RST, behind what was said
+    /// before. On the wire that data would have overtaken no RST, and a receiver keeps what it has got (Linux's `tcp_reset`
+    /// leaves the receive queue alone): a server that answers and closes with unread input is understood.
+    ///
+    /// An endpoint that is gone gets the other one RST too, not silence: bytes may have been acknowledged that will never
+    /// be delivered, and whoever waits for an answer to them must not wait for ever.
+    pub(super) fn end_behind_data(&mut self, cx: &Context<'_, L>, direction: Direction) {
+        if self.phase == Phase::Relaying {
+            // No longer than this: a reader that has stopped would never hear of it.
+            self.ending = Some((direction, cx.now + cx.settings.leg.linger));
+        } else {
+            self.end_other_leg(direction);
+        }
+    }
+
+    /// What an endpoint had said before it reset its leg has arrived, or has had its time, or its next connection begins.
+    pub(super) fn end_if_delivered(&mut self, cx: &Context<'_, L>) {
+        let Some((direction, until)) = self.ending else { return };
+        let begins_anew = self.next_syn.is_some();
+        let Some([from, to]) = self.legs(direction) else { return };
+        let is_delivered =
+            from.block.readable() == 0 && to.block.queued() == 0 && to.block.snd_una() == to.block.snd_nxt();
+        if is_delivered || begins_anew || until <= cx.now {
+            self.ending = None;
+            self.end_other_leg(direction);
+        }
+    }
+
+    /// The leg that `direction` leads to gets RST.
+    fn end_other_leg(&mut self, direction: Direction) {
+        match direction {
+            Direction::ServerToClient => self.client.block.abort(),
+            Direction::ClientToServer => self.end_server_leg(),
+        }
     }
 
     pub(super) fn end_server_leg(&mut self) {

@@ -107,6 +107,7 @@ impl<L: Pool> Connection<L> {
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,
+            ending: None,
             heard: cx.now,
             expires: cx.now,
             held: Default::default(),

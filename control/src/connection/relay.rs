@@ -119,19 +119,8 @@ impl<L: Pool> Connection<L> {
         {
             to.block.ask_if_alive(cx.now);
         }
-        if events.contains(Events::RESET)
-            || events.contains(Events::GAVE_UP)
-            || events.contains(Events::REFUSED)
-        {
-            self.end_other_leg(direction);
-        }
-    }
-
-    /// An error of one leg is shown to the other as the same error.
-    fn end_other_leg(&mut self, direction: Direction) {
-        match direction {
-            Direction::ServerToClient => self.client.block.abort(),
-            Direction::ClientToServer => self.end_server_leg(),
+        if events.intersects(Events::RESET | Events::GAVE_UP | Events::REFUSED) {
+            self.end_behind_data(cx, direction);
         }
     }
 

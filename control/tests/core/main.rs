@@ -5,6 +5,7 @@ mod bounds;
 mod copies;
 mod crowd;
 mod ending;
+mod errors;
 mod handshake;
 mod merging;
 mod path;

@@ -7,6 +7,8 @@
 //! > -                                             the block sends nothing more
 //! = READABLE|ACKED                                what the events were since the last such line
 //! : CloseWait                                     the state
+//! < !. 501+10 ack 101                             … that has met congestion
+//! > *. 101+10 ack 501                             … that may be marked so
 //! +1000ms                                         time passes, stopping at every deadline until one makes output
 //! ~ < …                                           the segment comes in through `on_ack_only`
 //! ! write 1000                                    a call of the user's
@@ -162,6 +164,7 @@ impl Dialogue {
         let (wanted, len) = parse(text);
         let got = (out.seq, out.flags, out.payload.len, out.ack);
         assert_eq!(got, (wanted.seq, wanted.flags, len, wanted.ack), "at `{line}`: {out:?}");
+        assert_eq!(out.ecn_capable, text.starts_with(CAPABLE), "ECN-capable at `{line}`");
         if text.contains("win") {
             assert_eq!(out.window, wanted.window, "at `{line}`");
         }
@@ -243,6 +246,9 @@ impl Dialogue {
 
 /// Before the flags: the IP header says that congestion was experienced.
 const CONGESTED: char = '!';
+
+/// Before the flags: the segment may be marked so.
+const CAPABLE: char = '*';
 
 /// `FLAGS SEQ[+LEN] [ack N] [win N] [urg N] [<options>]`; the payload's length comes beside.
 pub(super) fn parse(text: &str) -> (Segment, u32) {

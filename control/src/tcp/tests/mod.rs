@@ -3,6 +3,7 @@
 mod closing;
 mod data;
 mod dialogue;
+mod ecn;
 mod goodput;
 mod handshake;
 mod keepalive;
