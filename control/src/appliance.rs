@@ -93,7 +93,12 @@ fn carry<G>(
     ready: impl FnOnce(View) -> anyhow::Result<G>,
 ) -> anyhow::Result<Ended> {
     let opened = ports::open(&eal.handle(), config, pool)?;
-    let threads = Threads::start(config, &eal.handle(), pool, opened.lines, opened.steering, &opened.mtu)?;
+    let (eal, lines, steering, mtu) = (eal.handle(), opened.lines, opened.steering, &opened.mtu);
+    // Workers without an impaired port are compiled without a trace of it.
+    let threads = match config.ports.iter().any(|port| port.impairment.is_some()) {
+        true => Threads::start(config, &eal, pool, ports::impair(config, lines, pool), steering, mtu)?,
+        false => Threads::start(config, &eal, pool, lines, steering, mtu)?,
+    };
     let view = View::new(config, &threads, pool.clone(), Arc::clone(&opened.ports));
     let management = ready(view)?;
     let mut links = LinkWatch::new(config, Arc::clone(&opened.ports));

@@ -5,6 +5,7 @@
 //! what nobody else ends.
 
 mod allowance;
+mod check;
 mod leg;
 mod life;
 mod merge;
@@ -12,6 +13,7 @@ mod partial;
 mod path;
 mod relay;
 mod through;
+mod urgent;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -209,6 +211,7 @@ impl<L: Pool> Connection<L> {
         error: &IcmpError,
         frame: L::Buffer,
     ) {
+        cx.counters.count(Counter::Terminated);
         match self.phase {
             Phase::Connecting if quoted == Direction::ClientToServer => {
                 self.network_refuses(cx, error, frame)

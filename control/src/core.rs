@@ -227,7 +227,9 @@ impl<L: Pool> Core<L> {
     /// A flow that its worker has forgotten; nobody is told, as with any idle flow.
     fn forget(&mut self, worker: usize, flow: FlowRef) {
         if let Some(slot) = self.by_flow.remove(&(worker, flow)) {
-            self.connections[slot as usize] = None;
+            if let Some(connection) = self.connections[slot as usize].take() {
+                self.load.change(connection.load(), Load::default());
+            }
             self.timers.cancel(slot);
             self.free.push(slot);
         }

@@ -137,6 +137,8 @@ counters! {
     Parked = "parked",
     /// Frames held by the control core during a merge and replayed through the connection object.
     Replayed = "replayed",
+    /// SYNs that the control core had taken, given back because they begin another connection on their quad.
+    Restarted = "restarted",
     /// Segments whose sequence or acknowledgment numbers were rewritten.
     Rewritten = "rewritten",
     /// An ICMP error that quotes a sequence number which is not in flight.
@@ -147,4 +149,14 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
+    /// SYNs of servers that met ours: both ends opened at once.
+    SynCrossed = "syn_crossed",
+    /// Frames that the impaired cable of a port lost on purpose; neither received nor missing in what was transmitted.
+    ImpairedLost = "impaired_lost",
+    /// Frames lost because more were on the impaired cable of a port than its `queue` takes.
+    ImpairedOverflow = "impaired_overflow",
+    /// Frames that the impaired cable of a port delivered twice.
+    ImpairedDuplicated = "impaired_duplicated",
+    /// Frames that the impaired cable of a port held back behind later ones.
+    ImpairedReordered = "impaired_reordered",
 }

@@ -1,5 +1,6 @@
 //! The port seam: where frames come from and go to, in bursts.
 
+pub mod impaired;
 pub mod sim;
 
 use arrayvec::ArrayVec;
@@ -30,6 +31,11 @@ pub trait Port {
     /// Frames that the device has delivered and [`Port::receive`] could not hand out, since the start.
     fn unfit(&self) -> u64 {
         0
+    }
+
+    /// What an impaired cable has done to frames; every other port has none.
+    fn impaired(&self) -> impaired::Tally {
+        impaired::Tally::default()
     }
 
     /// Gives the frames at the front of `burst` to the device, in order, and returns how many it took.

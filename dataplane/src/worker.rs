@@ -12,6 +12,7 @@ use crate::counters::Counter;
 use crate::flow::hash::KeyedHash;
 use crate::flow::table::FlowTable;
 use crate::policy::Snapshot;
+use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
 use crate::suspend::pending::Pending;
 
@@ -205,6 +206,8 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
 
     /// Table sizes at this moment.
     pub fn gauges(&self) -> Gauges {
+        let cables = self.lines.iter().map(|line| line.port().impaired());
+        let cables = cables.fold(Tally::default(), |sum, cable| sum + cable);
         Gauges {
             flows: self.table.len() as u64,
             flows_capacity: self.table.capacity() as u64,
@@ -212,6 +215,8 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             suspended_capacity: self.pending.capacity() as u64,
             parked: self.parked.len() as u64,
             parked_capacity: self.parked.capacity() as u64,
+            impaired: cables.waiting,
+            impaired_capacity: cables.capacity,
             control_stalled: u64::from(self.control.is_stalled()),
         }
     }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use tracing::info;
 
+use dataplane::clock::SystemClock;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Addresses, Quad};
 use dataplane::port::PortId;
-use dataplane::port::dpdk::DpdkPort;
+use dataplane::port::dpdk::{DpdkPool, DpdkPort};
+use dataplane::port::impaired::{Impaired, Impairment};
 use dataplane::worker::steer::Steering;
 use dataplane::worker::transmit::Line;
 use dpdk_bindings::{EalHandle, Mempool, Port, PortConfig, Rss, StartedPort};
@@ -75,6 +77,25 @@ pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::
         ports.push(port);
     }
     Ok(Opened { ports: ports.into(), lines, steering, mtu, kept })
+}
+
+/// The lines with the configured cables before their ports. Each queue of a port has one, with random numbers of its own.
+pub(super) fn impair(
+    config: &Config,
+    lines: Vec<Vec<Line<DpdkPort>>>,
+    pool: &Mempool,
+) -> Vec<Vec<Line<Impaired<DpdkPort, DpdkPool, SystemClock>>>> {
+    let clock = SystemClock::start();
+    let impair = |worker: usize, port: usize, line: Line<DpdkPort>| {
+        let place = (worker * config.ports.len() + port) as u64;
+        let seeded = |cable: Impairment| Impairment { seed: cable.seed.wrapping_add(place << 32), ..cable };
+        let cable = config.ports[port].impairment.map(seeded);
+        line.map(|queues| Impaired::new(queues, cable, DpdkPool::new(pool.clone()), clock))
+    };
+    let worker = |(worker, lines): (usize, Vec<_>)| {
+        lines.into_iter().enumerate().map(|(port, line)| impair(worker, port, line)).collect()
+    };
+    lines.into_iter().enumerate().map(worker).collect()
 }
 
 /// The MTU of a pair is the smaller of its ports' (DESIGN section 3).

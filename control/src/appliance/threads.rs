@@ -10,15 +10,15 @@ use tracing::warn;
 
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::hash::KeyedHash;
-use dataplane::port::PortId;
-use dataplane::port::dpdk::{DpdkPool, DpdkPort};
+use dataplane::port::dpdk::DpdkPool;
+use dataplane::port::{Port, PortId};
 use dataplane::worker::idle::{Idle, Idler};
 use dataplane::worker::mailbox::mailbox;
 use dataplane::worker::report::Report;
 use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{self, Worker};
-use dpdk_bindings::{EalHandle, Mempool, lcore};
+use dpdk_bindings::{EalHandle, Mbuf, Mempool, lcore};
 
 use crate::config::validated::{self, Config};
 use crate::core::context::Settings;
@@ -52,11 +52,11 @@ pub(super) fn random_key() -> [u64; 4] {
 }
 
 impl Threads {
-    pub(super) fn start(
+    pub(super) fn start<P: Port<Buffer = Mbuf> + Send + 'static>(
         config: &Config,
         eal: &EalHandle,
         pool: &Mempool,
-        lines: Vec<Vec<Line<DpdkPort>>>,
+        lines: Vec<Vec<Line<P>>>,
         steering: Steering,
         mtu: &[u16],
     ) -> anyhow::Result<Threads> {
@@ -113,11 +113,11 @@ impl Threads {
         Ok(threads)
     }
 
-    fn spawn_worker(
+    fn spawn_worker<P: Port<Buffer = Mbuf> + Send + 'static>(
         &mut self,
         config: &Config,
         eal: &EalHandle,
-        parts: worker::Parts<DpdkPort, DpdkPool>,
+        parts: worker::Parts<P, DpdkPool>,
     ) -> anyhow::Result<()> {
         let (id, clock) = (parts.id, self.clock);
         self.spawn(format!("worker-{id}"), config.cores.workers[id], config, eal, move |idler, stop| {
@@ -237,6 +237,8 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
             receive_buffer: config.limits.receive_buffer as u32,
             syn_timeout: config.timeouts.syn,
             linger: config.timeouts.linger,
+            user_timeout: config.timeouts.user,
+            keepalive: config.timeouts.keepalive.map(|idle| crate::tcp::Keepalive { idle }),
             ..Default::default()
         },
         connections: config.limits.participating as usize,

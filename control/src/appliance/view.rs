@@ -156,8 +156,13 @@ impl Backend for View {
                 ("held", usage(control.parked, control.parked_capacity)),
                 ("participating_bytes", usage(buffered, self.config.limits.participating_bytes)),
             ]
+            .into_iter()
+            // Hardly anybody has impaired cables.
+            .chain(
+                (sum.impaired_capacity > 0).then(|| ("impaired", usage(sum.impaired, sum.impaired_capacity))),
+            )
             .map(|(name, usage)| (name.to_owned(), usage))
-            .into(),
+            .collect(),
         })
     }
 }

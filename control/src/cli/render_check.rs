@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::table::Table;
 use super::units::{bytes, count, of};
-use crate::config::validated::{Acknowledge, Action, Config, Idle, Match, Merge};
+use crate::config::validated::{Acknowledge, Action, Config, Idle, Match, Merge, Port};
+use dataplane::port::impaired::Share;
 
 /// The whole report.
 pub(super) fn check(path: &Path, config: &Config) -> String {
@@ -64,7 +65,31 @@ fn ports(config: &Config) -> String {
             port.device.as_str().to_owned(),
         ]);
     }
-    table.lines(2)
+    let cables: String = config.ports.iter().filter_map(impaired).collect();
+    table.lines(2) + &cables
+}
+
+/// What a port's cable does, when it does anything.
+fn impaired(port: &Port) -> Option<String> {
+    let cable = port.impairment?;
+    let share = |share: Share| format!("{}%", f64::from(share.parts_per_million()) / 10_000.0);
+    let time = |time| humantime::format_duration(time).to_string();
+    let some = |said: bool, what: &str, how: String| said.then(|| format!("{what} {how}"));
+    let parts = [
+        some(cable.loss > Share::default(), "loss", share(cable.loss)),
+        some(!cable.delay.is_zero(), "delay", time(cable.delay)),
+        some(!cable.jitter.is_zero(), "jitter", time(cable.jitter)),
+        some(
+            cable.reorder > Share::default(),
+            "reorder",
+            format!("{} by {}", share(cable.reorder), time(cable.reorder_by)),
+        ),
+        some(cable.duplicate > Share::default(), "duplicate", share(cable.duplicate)),
+        cable.rate.map(|rate| format!("rate {} kbit/s", count(rate / 1000))),
+    ];
+    let (frames, seed) = (count(cable.queue as u64), cable.seed);
+    let parts = join(parts.into_iter().flatten());
+    Some(format!("  {} impaired each way: {parts}; {frames} frames at once, seed {seed}\n", port.name))
 }
 
 fn memory(config: &Config) -> String {

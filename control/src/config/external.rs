@@ -67,6 +67,21 @@ pub(super) struct Port {
     pub(super) device: Spanned<String>,
     pub(super) peer: Spanned<String>,
     pub(super) mtu: Number,
+    pub(super) impair: Option<Spanned<Impair>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Impair {
+    pub(super) loss: WithUnit,
+    pub(super) delay: WithUnit,
+    pub(super) jitter: WithUnit,
+    pub(super) reorder: WithUnit,
+    pub(super) reorder_by: WithUnit,
+    pub(super) duplicate: WithUnit,
+    pub(super) rate: WithUnit,
+    pub(super) queue: Number,
+    pub(super) seed: Number,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,6 +105,8 @@ pub(super) struct Timeouts {
     pub(super) syn: WithUnit,
     pub(super) idle_established: WithUnit,
     pub(super) half_closed: WithUnit,
+    pub(super) user: WithUnit,
+    pub(super) keepalive: WithUnit,
     pub(super) linger: WithUnit,
     pub(super) drain: WithUnit,
     pub(super) control_stall: WithUnit,

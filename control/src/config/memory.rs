@@ -4,7 +4,7 @@ use dataplane::flow::table::FlowTable;
 use dataplane::suspend::pending::Pending;
 use dataplane::worker::message::BYTES_PER_MESSAGE;
 
-use super::validated::{Config, Limits};
+use super::validated::{Config, Limits, Port};
 
 /// Buffers that each thread's pool cache may keep out of others' reach.
 pub const BUFFER_CACHE: u32 = 256;
@@ -25,6 +25,8 @@ const SUSPENDED: u64 = Pending::BYTES_PER_SYN as u64;
 pub const BYTES_PER_PARTICIPATING: u64 = 8 * 1024;
 /// One message between a worker and the control core.
 const MESSAGE: u64 = BYTES_PER_MESSAGE as u64;
+/// An ordinary page.
+const PAGE: u64 = 4096;
 /// What EAL and the drivers take besides the pool.
 const EAL_OVERHEAD: u64 = 64 << 20;
 
@@ -51,7 +53,7 @@ impl MemoryNeed {
         let workers = config.cores.workers.len() as u64;
         let limits = &config.limits;
         MemoryNeed {
-            buffers: pool_bytes(config.memory.buffers, config.memory.data_room),
+            buffers: pool_bytes(config.memory.buffers, config.memory.data_room, config.memory.hugepages),
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
             suspended: workers * u64::from(limits.suspended) * SUSPENDED,
@@ -74,17 +76,27 @@ pub(super) fn data_room(mtu: u16) -> u16 {
 }
 
 /// Buffers below which some ring, held packet or cache could starve the others.
-pub(super) fn least_buffers(ports: usize, workers: usize, limits: &Limits) -> u64 {
-    let (ports, workers) = (ports as u64, workers as u64);
+pub(super) fn least_buffers(ports: &[Port], workers: usize, limits: &Limits) -> u64 {
+    let workers = workers as u64;
+    // Each worker's queue of a port has a cable of two directions.
+    let cables: u64 =
+        ports.iter().flat_map(|port| &port.impairment).map(|cable| 2 * cable.queue as u64).sum();
+    let ports = ports.len() as u64;
     let rings = ports * workers * (u64::from(limits.receive_ring) + u64::from(limits.transmit_ring));
     let mailboxes = workers * 2 * u64::from(limits.mailbox);
     let caches = (workers + 1) * u64::from(BUFFER_CACHE);
-    rings + mailboxes + u64::from(limits.held_packets) + caches
+    rings + mailboxes + u64::from(limits.held_packets) + caches + workers * cables
 }
 
-/// Bytes of a pool.
-pub(super) fn pool_bytes(buffers: u32, data_room: u16) -> u64 {
-    u64::from(buffers) * (BUFFER_HEADER + u64::from(data_room)).next_multiple_of(64)
+/// Bytes of a pool. DPDK lets no buffer cross a page while it works with physical addresses, which is what it does as root
+/// without an IOMMU; huge pages hide it, ordinary ones leave the rest of each page unused.
+pub(super) fn pool_bytes(buffers: u32, data_room: u16, hugepages: bool) -> u64 {
+    let (buffers, buffer) = (u64::from(buffers), (BUFFER_HEADER + u64::from(data_room)).next_multiple_of(64));
+    match PAGE / buffer {
+        _ if hugepages => buffers * buffer,
+        0 => buffers * buffer.next_multiple_of(PAGE),
+        in_a_page => buffers.div_ceil(in_a_page) * PAGE,
+    }
 }
 
 /// Megabytes below which EAL or a driver is likely to fail.

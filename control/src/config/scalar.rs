@@ -6,6 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use dataplane::port::impaired::Share;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
@@ -192,6 +193,52 @@ pub(super) fn duration(
             default
         }
     }
+}
+
+/// A share such as `1%` or `0.05%`; none when the key is absent.
+pub(super) fn share(value: &Option<Spanned<Scalar>>, problems: &mut Problems) -> Share {
+    let Some(value) = value else { return Share::default() };
+    let percent = match value.get_ref() {
+        Scalar::Text(text) => text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()),
+        Scalar::Number(_) => None,
+    };
+    let Some(percent) = percent else {
+        problems.at(
+            value.span(),
+            format!("{} is not a share; write for example \"1%\" or \"0.1%\"", value.get_ref()),
+        );
+        return Share::default();
+    };
+    let parts = percent * 10_000.0;
+    if percent == 0.0 || (1.0..=1_000_000.0).contains(&parts) {
+        return Share::per_million(parts.round() as u32);
+    }
+    problems.at(value.span(), format!("{} is out of range; possible: 0%, 0.0001% to 100%", value.get_ref()));
+    Share::default()
+}
+
+/// Bits a second, such as `100Mbit`.
+pub(super) fn bit_rate(value: &Spanned<Scalar>, problems: &mut Problems) -> u64 {
+    const UNITS: [(&str, f64); 3] = [("kbit", 1e3), ("Mbit", 1e6), ("Gbit", 1e9)];
+    let parse = |text: &str| {
+        let (number, unit) =
+            UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+        Some(number.trim().parse::<f64>().ok()? * unit)
+    };
+    let bits = match value.get_ref() {
+        Scalar::Text(text) => parse(text),
+        Scalar::Number(_) => None,
+    };
+    match bits {
+        Some(bits) if (1e3..=1e12).contains(&bits) => return bits as u64,
+        Some(_) => problems
+            .at(value.span(), format!("{} is out of range; possible: 1kbit to 1000Gbit", value.get_ref())),
+        None => problems.at(
+            value.span(),
+            format!("{} is not a rate; write for example \"100Mbit\" or \"1.5Gbit\"", value.get_ref()),
+        ),
+    }
+    1_000_000_000
 }
 
 /// `64.0 MiB`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::policy::{Fallback, Strays};
+use dataplane::port::impaired::Impairment;
 
 use super::{ConfigError, Diagnostic, MemoryNeed};
 
@@ -112,6 +113,8 @@ pub struct Port {
     pub pair: u8,
     /// To set on the device, bytes of IP datagram; `None` leaves the device's own.
     pub mtu: Option<u16>,
+    /// What its cable does to frames, in a lab.
+    pub impairment: Option<Impairment>,
     /// Line and column of `device`, for what only turns out when it is opened.
     pub place: (usize, usize),
 }
@@ -182,6 +185,10 @@ pub struct Timeouts {
     pub idle_established: Duration,
     /// A flow of which one side has sent its FIN, without a packet.
     pub half_closed: Duration,
+    /// Data of ours that nobody acknowledges, before the connection is given up (RFC 9293 section 3.8.3, R2).
+    pub user: Duration,
+    /// A participating peer without a segment, before it is asked whether it is there; `None` asks nobody.
+    pub keepalive: Option<Duration>,
     /// A flow that is over, until its entry goes.
     pub linger: Duration,
     /// A merge's drain, before the merge is undone; below any sender's RTO.

@@ -158,6 +158,13 @@ impl<L: Pool> Connection<L> {
             if direction == Direction::ServerToClient && events.contains(Events::REFUSED) {
                 return self.server_refuses(cx, frame);
             }
+            if direction == Direction::ServerToClient && events.contains(Events::NEW_SYN) {
+                // Simultaneous open (RFC 9293 section 3.5): the server has begun a connection to the client before our
+                // SYN came. That SYN makes it answer with SYN-ACK, and the client, who never hears of the server's own,
+                // with ACK: both get their connection, with their own numbers, and neither needs anything but what is
+                // kept anyway. Passed on, the client's SYN-ACK would confirm the server behind our back.
+                return cx.counters.count(Counter::SynCrossed);
+            }
             if events.contains(Events::NEW_SYN) || events.contains(Events::BARE_ACK_TO_SYN) {
                 return self.pass_across(cx, direction, segment, frame);
             }

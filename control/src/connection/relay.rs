@@ -114,6 +114,11 @@ impl<L: Pool> Connection<L> {
             // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
             to.block.ask_window();
         }
+        if events.contains(Events::KEPT_ALIVE)
+            && let Some([_, to]) = self.legs(direction)
+        {
+            to.block.ask_if_alive(cx.now);
+        }
         if events.intersects(Events::RESET | Events::GAVE_UP | Events::REFUSED) {
             self.end_behind_data(cx, direction);
         }
@@ -145,6 +150,7 @@ impl<L: Pool> Connection<L> {
 
     fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
         loop {
+            self.pass_urgent(direction);
             let Some([from, to]) = self.legs(direction) else { return };
             // A receiver that is gone is sent nothing, and a module is shown nothing that will not be sent.
             if to.block.send_space() == 0 || to.block.state() == State::Closed {

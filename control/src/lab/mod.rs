@@ -10,6 +10,7 @@
 //! ```
 
 pub mod appliance;
+pub mod apps;
 pub mod capture;
 pub mod command;
 pub mod endpoint;
@@ -40,6 +41,6 @@ pub use isolate::{Entered, Isolated, Reexec};
 pub use nginx::{Nginx, NginxBuilder};
 pub use pmd::Pmd;
 pub use process::{Finished, Process};
-pub use setup::{Action, Isn, Merge, Setup};
+pub use setup::{Action, Impair, Isn, Merge, Setup};
 pub use topology::{Lab, LabBuilder};
 pub use wait::{wait_for, wait_until};

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::pmd::Pmd;
 use super::topology::{CLIENT_SIDE, SERVER_SIDE};
@@ -81,6 +82,35 @@ impl Action {
     }
 }
 
+/// A path between the hosts that loses and delays, half of it on each side of the appliance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Impair {
+    /// Frames lost on the way from host to host, each way, percent.
+    pub loss_percent: f64,
+    /// There and back between the hosts.
+    pub round_trip: Duration,
+    /// Where the random numbers begin.
+    pub seed: u64,
+}
+
+impl Impair {
+    /// Frames on one cable at once: some 4 Gbit/s of full frames at 25 ms.
+    const QUEUE: usize = 8192;
+
+    /// For each of the two ports; `None` when nothing is impaired. A frame crosses two cables each way.
+    fn toml(&self) -> Option<String> {
+        let loss = 1.0 - (1.0 - self.loss_percent / 100.0).sqrt();
+        let delay = self.round_trip / 4;
+        (loss > 0.0 || !delay.is_zero()).then(|| {
+            let (queue, seed, delay) = (Self::QUEUE, self.seed, delay.as_micros());
+            format!(
+                "{{ loss = \"{:.4}%\", delay = \"{delay}us\", queue = {queue}, seed = {seed} }}",
+                loss * 100.0
+            )
+        })
+    }
+}
+
 /// An appliance with one pair of ports, rules in order and one relay module.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -90,6 +120,7 @@ pub struct Setup {
     isn: Isn,
     rules: Vec<String>,
     offer_the_rest: bool,
+    impair: Option<Impair>,
 }
 
 impl Default for Setup {
@@ -100,6 +131,7 @@ impl Default for Setup {
             isn: Isn::Mirror,
             rules: Vec::new(),
             offer_the_rest: true,
+            impair: None,
         }
     }
 }
@@ -137,6 +169,12 @@ impl Setup {
         self
     }
 
+    /// Impairs the path between the hosts.
+    pub fn impair(mut self, impair: Impair) -> Self {
+        self.impair = Some(impair);
+        self
+    }
+
     /// The driver.
     pub fn driver(&self) -> Pmd {
         self.pmd
@@ -155,7 +193,12 @@ impl Setup {
         for (index, (name, interface, peer)) in ports.into_iter().enumerate() {
             let device = self.pmd.device(index, interface, queues);
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\npeer = \"{peer}\"\n");
+            let _ = writeln!(text, "[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\npeer = \"{peer}\"");
+            match self.impair.and_then(|impair| impair.toml()) {
+                Some(cable) => writeln!(text, "impair = {cable}\n"),
+                None => writeln!(text),
+            }
+            .unwrap_or_default();
         }
         for rule in &self.rules {
             let _ = writeln!(text, "{rule}");
@@ -203,6 +246,19 @@ mod tests {
             ["workers = [", "drop-0", "vlan = 77", "the-rest", "[module.lab]", "after_bytes = 7", "keyed"]
                 .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is missing in:\n{text}")));
         assert!(places.is_sorted(), "{text}");
+    }
+
+    #[test]
+    fn a_path_is_made_of_two_cables_each_way() {
+        let impair = |loss_percent, round_trip| {
+            let impair = Impair { loss_percent, round_trip: Duration::from_millis(round_trip), seed: 9 };
+            Setup::default().impair(impair).toml(Path::new("/q"), 1)
+        };
+        // Lost on one of two cables: 1 − (1 − 0.002503)² is 0.5 %.
+        let text = impair(0.5, 100);
+        let cable = "impair = { loss = \"0.2503%\", delay = \"25000us\", queue = 8192, seed = 9 }";
+        assert_eq!(text.matches(cable).count(), 2, "{text}");
+        assert!(!impair(0.0, 0).contains("impair"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::error::{LabError, Result};
 const ALSO_SEARCHED: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
 
 /// Program and Debian package.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("arping", "iputils-arping"),
     ("clang", "clang"),
     ("cmp", "diffutils"),
@@ -17,16 +17,22 @@ const PACKAGES: [(&str, &str); 21] = [
     ("dpdk-testpmd", "dpdk-dev"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("iperf3", "iperf3"),
     ("mount", "mount"),
     ("nc", "netcat-openbsd"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("ping", "iputils-ping"),
     ("python3", "python3"),
+    ("redis-benchmark", "redis-tools"),
+    ("redis-server", "redis-server"),
     ("setpriv", "util-linux"),
     ("sha256sum", "coreutils"),
     ("socat", "socat"),
     ("ss", "iproute2"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),
     ("timeout", "coreutils"),

@@ -9,8 +9,10 @@ use dataplane::wire::tcp_options::SackBlock;
 use super::chunk::Chunk;
 use super::congestion::{Congestion, Controller};
 use super::input::{Challenges, Stop};
+use super::keepalive::Life;
 use super::limits::Limits;
 use super::output::Outbox;
+use super::pacing::Pacer;
 use super::path::{Family, Path};
 use super::queue::Queue;
 use super::reassembly::Reassembly;
@@ -56,6 +58,7 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) recovery: Recovery,
     /// When the SYN or SYN-ACK was sent, unless it was sent more than once.
     pub(super) syn_at: Option<Instant>,
+    pub(super) pacer: Pacer,
     /// When anything with sequence space was sent last.
     pub(super) last_sent: Instant,
 }
@@ -107,6 +110,8 @@ pub struct Block<B: Buffer> {
     pub(super) ecn: bool,
     /// The peer has yet to say that it has heard of the congestion.
     pub(super) echo_congestion: bool,
+    /// Client leg: the peer has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
+    pub(super) crossed: bool,
     pub(super) snd: Sender<B>,
     pub(super) rcv: Receiver<B>,
     pub(super) ts: RecentTimestamp,
@@ -116,6 +121,9 @@ pub struct Block<B: Buffer> {
     pub(super) timers: Timers,
     pub(super) out: Outbox,
     pub(super) challenges: Challenges,
+    /// The same for answers to keep-alives: who only guesses must not use them up.
+    pub(super) answers: Challenges,
+    pub(super) life: Life,
     pub(super) last_stop: Option<Stop>,
 }
 
@@ -155,6 +163,7 @@ impl<B: Buffer> Block<B> {
             sack: false,
             ecn: false,
             echo_congestion: false,
+            crossed: false,
             snd: Sender {
                 una: zero,
                 nxt: zero,
@@ -171,6 +180,7 @@ impl<B: Buffer> Block<B> {
                 flight: Flight::default(),
                 recovery: Recovery::new(zero),
                 syn_at: None,
+                pacer: Pacer::default(),
                 last_sent: now,
             },
             rcv: Receiver {
@@ -195,6 +205,8 @@ impl<B: Buffer> Block<B> {
             timers: Timers::new(now),
             out: Outbox::default(),
             challenges: Challenges::default(),
+            answers: Challenges::default(),
+            life: Life::new(now),
             last_stop: None,
         }
     }
@@ -229,6 +241,7 @@ impl<B: Buffer> Block<B> {
         if self.state == State::Answered {
             self.state = State::Established;
             self.timers.progress = now;
+            self.note_life(now);
             self.out.ack_now = true;
         }
     }
@@ -286,9 +299,13 @@ impl<B: Buffer> Block<B> {
         self.rcv.urgent
     }
 
-    /// Our bytes before `point` are urgent: the urgent pointer is sent until they are.
+    /// Our bytes before `point` are urgent: the peer is told at once, with data or without, and with every segment until
+    /// it has acknowledged them (RFC 9293 section 3.8.5).
     pub fn set_urgent(&mut self, point: Seq) {
-        self.snd.urgent = Some(point);
+        if point.gt(self.snd.una) && self.snd.urgent != Some(point) {
+            self.snd.urgent = Some(point);
+            self.out.ack_now = true;
+        }
     }
 
     /// Copies payload of the send queue, from number `start` on, into `out`.
@@ -331,6 +348,7 @@ impl<B: Buffer> Block<B> {
         self.ecn = self.offer.ecn.contains(TcpFlags::ECE) && self.peer.ecn.contains(TcpFlags::ECE);
         self.timestamps = self.offer.timestamps && self.peer.timestamps;
         self.congestion.set_segment_size(self.segment_size());
+        self.snd.pacer.restart(self.congestion.window());
     }
 
     /// Our SYN's window is a promise.

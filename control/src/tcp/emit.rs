@@ -28,6 +28,7 @@ impl<B: Buffer> Block<B> {
             self.snd.nxt = end;
         }
         self.snd.recovery.on_sent(cut.start.distance_to(end), cut.retransmission);
+        self.count_pace(now, cut.len);
         self.note_size_sent(now, cut.start, cut.len, cut.retransmission);
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;

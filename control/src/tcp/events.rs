@@ -49,6 +49,9 @@ events! {
     GAVE_UP = 13;
     /// The peer has asked with data whether the window that we have closed is open again.
     PROBED = 14;
+    /// The peer has asked whether anybody is there (RFC 9293 section 3.8.4), and is answered: the question is for the
+    /// other end too.
+    KEPT_ALIVE = 15;
 }
 
 impl Events {

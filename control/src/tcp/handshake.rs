@@ -19,7 +19,23 @@ impl<B: Buffer> Block<B> {
         if flags.syn() && !flags.ack() {
             return self.take_repeated_syn(arrival);
         }
+        self.crossed |= flags.syn() && arrival.segment.seq == self.irs;
         Verdict::Break(Stop::NotNow)
+    }
+
+    /// A SYN-ACK of the client's: it has got the server's own SYN, past us, and is in SYN-RECEIVED (RFC 9293 section 3.5,
+    /// figure 7, line 5). With the right numbers it has heard of our SYN-ACK's, which is all that its ACK would say.
+    pub(super) fn take_crossing_answer(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        let segment = arrival.segment;
+        if segment.seq != self.irs || segment.ack != self.snd.nxt {
+            return Verdict::Break(Stop::NotNow);
+        }
+        self.crossed = true;
+        self.update_timestamp_of_syn(arrival);
+        self.complete_handshake(arrival)?;
+        // The window of a SYN is never scaled (RFC 7323 section 2.2).
+        self.take_window(segment.seq, segment.ack, segment.window, u32::from(segment.window));
+        Verdict::Break(Stop::SynAgain)
     }
 
     /// RFC 9293 section 3.10.7.3, except that what a transparent appliance must not decide is left to the caller.
@@ -137,6 +153,8 @@ impl<B: Buffer> Block<B> {
         self.out.syn = false;
         self.timers.progress = arrival.now;
         self.state = State::Established;
+        // Who answers our SYN-ACK from SYN-RECEIVED, because SYNs have crossed, waits there for an acknowledgment.
+        self.out.ack_now |= self.crossed;
         if self.snd.fin_queued {
             self.state = self.state.next(Step::Close);
         }

@@ -114,6 +114,7 @@ impl<B: Buffer> Block<B> {
         self.check_reset(arrival)?;
         self.check_syn(arrival)?;
         self.check_ack(arrival)?;
+        self.note_life(arrival.now);
         self.take_urgent(arrival);
         let before = self.before_text();
         self.take_text(arrival, payload);
@@ -130,7 +131,9 @@ impl<B: Buffer> Block<B> {
         self.check_timestamp(arrival)?;
         self.check_sequence(arrival)?;
         self.check_syn(arrival)?;
-        self.check_ack(arrival)
+        self.check_ack(arrival)?;
+        self.note_life(arrival.now);
+        Verdict::Continue(())
     }
 
     /// A SYN in `SynReceived` is the client's again or somebody else's; in TIME-WAIT it is never ours to judge.
@@ -140,7 +143,7 @@ impl<B: Buffer> Block<B> {
             return Verdict::Continue(());
         }
         match self.state {
-            State::SynReceived if flags.ack() => Verdict::Break(Stop::NotNow),
+            State::SynReceived if flags.ack() => self.take_crossing_answer(arrival),
             State::SynReceived => self.take_repeated_syn(arrival),
             State::TimeWait if !flags.ack() => {
                 arrival.events.insert(Events::NEW_SYN);
@@ -200,6 +203,8 @@ impl<B: Buffer> Block<B> {
         let old = segment.end().le(self.rcv.nxt) && segment.seq.distance_to(self.rcv.nxt) <= one_window;
         if old && !segment.flags.syn() && self.state.is_synchronized() {
             self.check_ack(arrival)?;
+            self.note_life(arrival.now);
+            self.note_question(arrival);
         }
         Verdict::Continue(())
     }
@@ -226,6 +231,9 @@ impl<B: Buffer> Block<B> {
         self.note_duplicate(arrival.segment.seq, arrival.segment.end().min(self.rcv.nxt));
         match self.state {
             State::SynReceived => {}
+            _ if self.is_question(arrival.segment) && arrival.segment.len == 0 => {
+                self.out.ack_now |= self.answers.take(arrival.now);
+            }
             _ if flags.syn() || (arrival.segment.len == 0 && !flags.fin()) => self.challenge(arrival.now),
             State::TimeWait => {
                 // RFC 9293 section 3.10.7.4, eighth step: the FIN again, so the linger starts again.

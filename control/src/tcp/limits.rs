@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::congestion::Algorithm;
+use super::keepalive::Keepalive;
 
 /// Limits of one block. Bytes and counts are per block.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,8 @@ pub struct Limits {
     pub linger: Duration,
     /// How long data is retransmitted without any progress before giving up (RFC 9293 section 3.8.3, R2).
     pub user_timeout: Duration,
+    /// Whether, and when, an idle peer is asked if it is still there; off by default (RFC 9293 section 3.8.4, MUST-25).
+    pub keepalive: Option<Keepalive>,
     /// The congestion controller.
     pub congestion: Algorithm,
 }
@@ -41,6 +44,7 @@ impl Default for Limits {
             syn_timeout: Duration::from_secs(75),
             linger: Duration::from_secs(10),
             user_timeout: Duration::from_secs(300),
+            keepalive: None,
             congestion: Algorithm::default(),
         }
     }

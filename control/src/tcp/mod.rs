@@ -8,6 +8,7 @@
 
 mod ack;
 mod block;
+mod check;
 mod chunk;
 mod congestion;
 mod dsack;
@@ -15,6 +16,7 @@ mod emit;
 mod events;
 mod handshake;
 mod input;
+mod keepalive;
 mod limits;
 mod output;
 mod pacing;
@@ -40,6 +42,7 @@ pub use chunk::Chunk;
 pub use congestion::Algorithm;
 pub use events::Events;
 pub use input::Stop;
+pub use keepalive::Keepalive;
 pub use limits::Limits;
 pub use path::Family;
 pub use segment::{Handshake, Payload, Segment, SegmentOut};

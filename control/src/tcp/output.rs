@@ -97,14 +97,15 @@ impl<B: Buffer> Block<B> {
         if !self.state.sends_data() {
             return None;
         }
+        self.timers.pace = None;
         // While a timeout is in question nothing else is sent again (RFC 5682 section 2.1).
         let repeats = self.snd.recovery.frto != Frto::Asking;
-        let lost = if repeats { self.next_retransmission() } else { None };
+        let lost = if repeats { self.next_retransmission(now) } else { None };
         lost.or_else(|| self.next_probe()).or_else(|| self.next_tail_probe()).or_else(|| self.next_fresh(now))
     }
 
     /// The next stretch that the peer has to get again (RFC 6675 section 5, NextSeg rule 1).
-    fn next_retransmission(&mut self) -> Option<Cut> {
+    fn next_retransmission(&mut self, now: Instant) -> Option<Cut> {
         let recovery = &self.snd.recovery;
         if recovery.frto == Frto::Repeated && !recovery.force {
             return None;
@@ -121,6 +122,10 @@ impl<B: Buffer> Block<B> {
         let fin = self.snd.fin_sent && start.advance(len) == data_end && end.gt(data_end);
         let pipe = self.snd.flight.pipe();
         if !forced && pipe > 0 && pipe + len > self.congestion.window() {
+            return None;
+        }
+        // The first of a recovery waits for nothing: it is what everything else waits for.
+        if !forced && self.is_paced(now) {
             return None;
         }
         Some(Cut { start, len, fin, retransmission: true })
@@ -154,12 +159,13 @@ impl<B: Buffer> Block<B> {
         let idle = self.snd.nxt == self.snd.una;
         if idle && now.since(self.snd.last_sent) > self.rto.current() {
             self.congestion.on_idle(now);
+            self.snd.pacer.restart(self.congestion.window());
         }
         if !idle && self.snd.flight.pipe() + cut.len > self.congestion.window() {
             self.snd.recovery.note_limited(self.snd.nxt);
             return None;
         }
-        (!self.snd.flight.is_full()).then_some(cut)
+        (!self.snd.flight.is_full() && !self.is_paced(now)).then_some(cut)
     }
 
     /// The new data that would go next if only the peer's window mattered.

@@ -7,7 +7,11 @@
 
 use std::time::Duration;
 
+use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
+
+use super::block::Block;
+use super::congestion::Congestion;
 
 /// What lies between two ticks of the timer wheel: a release cannot come more exactly than that.
 const TICK: Duration = Duration::from_millis(1);
@@ -60,6 +64,21 @@ impl Pacer {
             |bytes: u32| Duration::from_nanos((u64::from(bytes) * 1_000_000_000).div_ceil(rate.max(1)));
         self.slack = takes(bytes).max(TICK);
         self.due = self.due.max(now) + takes(bytes - free);
+    }
+}
+
+impl<B: Buffer> Block<B> {
+    /// What could go now has to wait for the pace; a timer is set for it.
+    pub(super) fn is_paced(&mut self, now: Instant) -> bool {
+        self.timers.pace = self.snd.pacer.release(now);
+        self.timers.pace.is_some()
+    }
+
+    /// `bytes` of payload are sent.
+    pub(super) fn count_pace(&mut self, now: Instant, bytes: u32) {
+        let window = self.congestion.window();
+        let rate = rate(window, window < self.congestion.threshold(), self.rto.srtt());
+        self.snd.pacer.on_sent(now, bytes, rate);
     }
 }
 

@@ -230,7 +230,8 @@ impl<B: Buffer> Block<B> {
         let end = start.advance(len);
         let full = self.segment_size();
         if retransmission {
-            self.path.candidate = self.path.candidate.filter(|(known, _)| known.le(start));
+            // In smaller pieces it proves nothing any more.
+            self.path.candidate = self.path.candidate.filter(|(known, _)| known.le(start) || len >= full);
             if self.path.probe.is_some_and(|probe| start.lt(probe.end) && end.gt(probe.start)) {
                 self.give_up_probe(now);
             }

@@ -25,6 +25,8 @@ pub(super) struct Timers {
     pub(super) reorder: Option<Instant>,
     /// Tail loss probe (RFC 8985 section 7).
     pub(super) tail: Option<Instant>,
+    /// The pace lets the next segment go.
+    pub(super) pace: Option<Instant>,
     /// Doublings of the window probe's interval.
     pub(super) probes: u32,
     /// Delayed acknowledgment.
@@ -41,6 +43,7 @@ impl Timers {
             retransmit: None,
             reorder: None,
             tail: None,
+            pace: None,
             probes: 0,
             ack: None,
             linger: None,
@@ -58,6 +61,7 @@ impl Timers {
         self.retransmit = None;
         self.reorder = None;
         self.tail = None;
+        self.pace = None;
     }
 }
 
@@ -65,8 +69,9 @@ impl<B: Buffer> Block<B> {
     /// When `on_timer` wants to be called; it may be called earlier, and any number of times.
     pub fn deadline(&self) -> Option<Instant> {
         let give_up = (self.state == State::SynSent).then(|| self.timers.started + self.limits.syn_timeout);
-        let Timers { retransmit, reorder, tail, ack, linger, .. } = self.timers;
-        [retransmit, reorder, tail, ack, linger, give_up].into_iter().flatten().min()
+        let Timers { retransmit, reorder, tail, pace, ack, linger, .. } = self.timers;
+        let keepalive = self.keepalive_deadline();
+        [retransmit, reorder, tail, pace, ack, linger, give_up, keepalive].into_iter().flatten().min()
     }
 
     /// Lets time pass. Call `poll` afterwards.
@@ -81,6 +86,8 @@ impl<B: Buffer> Block<B> {
         if self.state == State::SynSent && now >= self.timers.started + self.limits.syn_timeout {
             return self.finish(Events::GAVE_UP);
         }
+        // `poll` sends what it has kept waiting.
+        self.timers.pace = self.timers.pace.filter(|at| *at > now);
         if self.timers.reorder.is_some_and(|at| at <= now) {
             self.timers.reorder = None;
             self.on_reordering_timer(now);
@@ -90,6 +97,9 @@ impl<B: Buffer> Block<B> {
             if self.on_tail_timer(now) {
                 return Events::NONE;
             }
+        }
+        if self.keepalive_deadline().is_some_and(|at| at <= now) {
+            return self.on_keepalive_timer(now);
         }
         if self.timers.retransmit.is_some_and(|at| at <= now) {
             self.timers.retransmit = None;

@@ -21,6 +21,15 @@ fn what_is_kept_is_counted_while_it_is_kept() {
 }
 
 #[test]
+fn what_an_expired_flow_kept_is_kept_no_more() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    rig.client(ack(C + 1, S + 1), b"12345");
+    rig.expired();
+    assert_eq!((rig.core.load().bytes, rig.core.load().connections), (0, 0));
+    rig.assert_gone();
+}
+
+#[test]
 fn full_memory_drops_by_name_but_no_flow_stands_still() {
     let settings = Settings { buffered: 3_000, ..settings() };
     let mut rig = Rig::with(relay(MergeWhen::Never), settings);

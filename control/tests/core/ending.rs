@@ -111,6 +111,39 @@ fn errors_about_established_segments_go_to_whom_they_speak_for() {
     assert_eq!(rig.count(Counter::DropForgedIcmp), 1);
 }
 
+/// RFC 9293 section 3.8.4: whoever asks is answered, and what it asks for is the other end.
+#[test]
+fn a_keepalive_is_answered_and_asks_the_other_end() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    assert_eq!(script(&rig.client(ack(C, S + 1), b"")), [">C . 5001:1001 0", ">S . 1000:5001 0"]);
+    assert!(rig.server(ack(S + 1, C + 1), b"").is_empty());
+    assert!(rig.wait(Duration::from_secs(600)).is_empty());
+}
+
+#[test]
+fn an_end_that_asks_learns_that_the_other_is_gone() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    rig.client(ack(C, S + 1), b"");
+    let said = script(&rig.wait(Duration::from_secs(8 * 75)));
+    assert_eq!(said, [">S . 1000:5001 0"; 8]);
+    assert_eq!(script(&rig.wait(Duration::from_secs(75))), [">C R. 5001:1001 0"]);
+}
+
+#[test]
+fn our_own_keepalive_keeps_a_flow_whose_ends_are_silent() {
+    let mut settings = settings();
+    settings.leg.keepalive = Some(control::tcp::Keepalive { idle: Duration::from_secs(3000) });
+    let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+    rig.establish();
+    for _ in 0..3 {
+        let mut said = script(&rig.wait(Duration::from_secs(3000)));
+        said.sort();
+        assert_eq!(said, [">C . 5000:1001 0", ">S . 1000:5001 0"]);
+        rig.client(ack(C + 1, S + 1), b"");
+        rig.server(ack(S + 1, C + 1), b"");
+    }
+}
+
 /// Resets when it sees anything, and must not be shown more.
 struct Censor;
 struct CensorSession(bool);

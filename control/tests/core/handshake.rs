@@ -124,6 +124,38 @@ fn a_client_that_never_acknowledges_is_given_up_and_hears_nothing() {
     rig.assert_gone();
 }
 
+/// RFC 9293 section 3.5, figure 7, with us in between: the server's SYN meets ours.
+#[test]
+fn both_ends_that_open_at_once_get_their_connection() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let mut rig = Rig::new(Relay { isn, ..relay(MergeWhen::Never) });
+        let said = rig.offer(syn(C));
+        let [Said::Tcp(SERVER, ours, _)] = &said[..] else { panic!("{said:?}") };
+        let next = ours.seq.0.wrapping_add(1);
+        assert!(rig.server(syn(S), b"").is_empty(), "the client has not to know");
+        assert_eq!(rig.count(Counter::SynCrossed), 1);
+        // Our SYN has put the server into SYN-RECEIVED.
+        let said = rig.server(syn_ack(S, next), b"");
+        let [_, Said::Tcp(CLIENT, answer, _)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((answer.ack.0, answer.flags), (C + 1, TcpFlags::SYN | TcpFlags::ACK));
+        let said = script(&rig.client(ack(C + 1, answer.seq.0.wrapping_add(1)), b""));
+        assert!(said.contains(&format!(">S . {next}:5001 0")), "{said:?}");
+        let said = script(&rig.server(ack(S + 1, next), b"hello"));
+        assert!(said[0].starts_with(">C ."), "{said:?}");
+    }
+}
+
+/// The server's SYN came before there was anything to hold it, so that the client answers it.
+#[test]
+fn a_client_that_answers_the_servers_syn_is_as_good_as_one_that_acknowledges() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    assert!(rig.client(syn_ack(C, S + 1), b"").is_empty(), "nobody has been answered yet");
+    rig.server(syn_ack(S, C + 1), b"");
+    let said = script(&rig.client(syn_ack(C, S + 1), b""));
+    assert_eq!(said, [">C . 5001:1001 0", ">S . 1001:5001 0"]);
+}
+
 #[test]
 fn a_client_that_begins_anew_learns_what_the_server_expects() {
     let mut rig = Rig::new(relay(MergeWhen::Never));

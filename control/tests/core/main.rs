@@ -11,4 +11,5 @@ mod merging;
 mod path;
 mod rig;
 mod through;
+mod urgent;
 mod windows;

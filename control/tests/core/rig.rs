@@ -223,6 +223,12 @@ impl Rig {
         self.tell(Event::Parked { flow })
     }
 
+    /// The worker has forgotten the flow.
+    pub fn expired(&mut self) -> Vec<Said> {
+        let flow = self.flow;
+        self.tell(Event::Expired { flow })
+    }
+
     /// An ICMP error of `kind` and `code` about a segment that was sent in direction `quoted` with number `seq`.
     pub fn icmp(&mut self, quoted: Direction, kind: u8, code: u8, seq: u32) -> Vec<Said> {
         let frame = self.icmp_frame(quoted, kind, code, seq);

@@ -113,7 +113,9 @@ fn a_direction_grows_while_it_is_filled_and_drained() {
     let mut bulk = Bulk::new(roomy(1 << 26));
     let rounds: Vec<u32> = (0..20).map(|_| bulk.round()).collect();
     assert!(rounds[0] <= 64 * KIB, "begins modestly: {rounds:?}");
-    assert!(rounds.windows(2).all(|pair| pair[1] <= 3 * pair[0].max(MSS)), "step by step: {rounds:?}");
+    // A round may be short because our own leg paces what it sends; the next one then makes up for it.
+    let steady = (1..20).all(|i| rounds[..i].iter().max().is_some_and(|most| rounds[i] <= 3 * most));
+    assert!(steady, "step by step: {rounds:?}");
     let last = rounds[19];
     assert!(last > 1900 * KIB && last <= 2048 * KIB, "the ceiling of a leg: {rounds:?}");
 }

@@ -3,6 +3,7 @@
 //! Needs root, or unprivileged user namespaces for what af_packet alone can do; see `control::lab`. A scenario's first
 //! argument to `isolated` is its own test path: the binary starts itself again for just that test.
 
+mod apps;
 mod bulk;
 mod passing;
 mod peers;

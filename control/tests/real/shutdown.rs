@@ -40,7 +40,7 @@ fn clean_with_connections_on_both_paths() {
 }
 
 /// Its last words include `buffers: N of N returned`.
-fn check(stopped: Finished) -> Result<()> {
+pub fn check(stopped: Finished) -> Result<()> {
     let output = format!("{}{}", stopped.stdout, stopped.stderr);
     if stopped.code != Some(0) {
         return Err(LabError::Failed { command: stopped.command, status: stopped.status, output });

@@ -1,11 +1,9 @@
 //! The appliance itself as the box in the middle: the real worker and control core, rings included, on one thread.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use control::connection::Phase;
 use control::core::context::Settings;
 use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
@@ -15,7 +13,6 @@ use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
-use dataplane::flow::object::Path;
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::packet::{Packet, parse};
 use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
@@ -26,6 +23,7 @@ use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{self, Limits, Timeouts, Worker};
 
+use crate::books;
 use crate::middle::{Middle, Parts};
 use crate::rng::Rng;
 use crate::tap::Tap;
@@ -155,57 +153,6 @@ impl Appliance {
         work
     }
 
-    /// Invariant 3: a flow is in one worker's table, and a flow that goes up has exactly one connection.
-    fn check_ownership(&self) -> Result<(), String> {
-        let mut keys = HashSet::new();
-        let mut up = 0;
-        for lane in &self.lanes {
-            let table = lane.worker.table();
-            for slot in table.occupied(0..table.capacity() as u32) {
-                if !keys.insert(table.key(slot)) {
-                    return Err(format!("{}: in two tables", table.key(slot).quad));
-                }
-                up += usize::from(matches!(table.object(slot).path, Path::Suspended | Path::Participating));
-            }
-        }
-        for connection in self.core.connections() {
-            if connection.phase() == Phase::Done {
-                return Err(format!("{}: a connection that is over is kept", connection.key().quad));
-            }
-            if !keys.contains(connection.key()) {
-                return Err(format!("{}: a connection without a flow", connection.key().quad));
-            }
-        }
-        let connections = self.core.connections().count();
-        if up != connections {
-            return Err(format!("{up} flows go up, and there are {connections} connections"));
-        }
-        Ok(())
-    }
-
-    /// Invariant 4: every frame received was sent on, ended in a TCB, or is counted under a named reason.
-    fn check_names(&self) -> Result<(), String> {
-        let workers =
-            |counter| self.lanes.iter().map(|lane| lane.worker.counters().get(counter)).sum::<u64>();
-        let control = |counter| self.core.counters().get(counter);
-        let dropped: u64 = Counter::ALL
-            .iter()
-            .filter(|counter| counter.name().starts_with("drop_"))
-            .map(|c| workers(*c))
-            .sum();
-        // What the control core drops on top of this has been counted as terminated before.
-        let gone = control(Counter::DropFlowGone) + control(Counter::DropTcpOptions);
-        let taken = workers(Counter::FlowsOffered) + control(Counter::Terminated);
-        let ours = workers(Counter::Originated) + workers(Counter::Replayed);
-        let (received, sent) = (workers(Counter::Received), workers(Counter::Transmitted));
-        if received + ours != sent + dropped + gone + taken {
-            return Err(format!(
-                "{received} received and {ours} our own, but {sent} sent, {dropped} dropped, {gone} late, {taken} taken"
-            ));
-        }
-        Ok(())
-    }
-
     fn count(&self, counter: Counter) -> u64 {
         let workers: u64 = self.lanes.iter().map(|lane| lane.worker.counters().get(counter)).sum();
         workers + self.core.counters().get(counter)
@@ -246,8 +193,9 @@ impl Middle for Appliance {
     }
 
     fn check(&self, _tap: &Tap, _now: Instant) -> Result<(), String> {
-        self.check_ownership()?;
-        self.check_names()
+        let workers = self.lanes.iter().map(|lane| &lane.worker);
+        books::ownership(workers.clone(), &self.core)?;
+        books::names(workers, &self.core)
     }
 
     fn dump(&self) -> String {
@@ -300,7 +248,7 @@ fn timeouts() -> Timeouts {
     Timeouts {
         opening: Duration::from_secs(75),
         established: Duration::from_secs(3600),
-        half_closed: Duration::from_secs(600),
+        half_closed: Duration::from_secs(3600),
         linger: Duration::from_secs(10),
         control_stall: Duration::from_secs(3600),
     }
@@ -318,7 +266,7 @@ fn settings(rng: &mut Rng) -> Settings {
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
         idle_established: Duration::from_secs(3600),
-        half_closed: Duration::from_secs(600),
+        half_closed: Duration::from_secs(3600),
         isn_key: IsnKey::new(key(rng)),
         peers: vec![SERVER, CLIENT],
         mtu: vec![1500, 1500],

@@ -1,22 +1,16 @@
 //! The judge of one connection: has it ended, has it ended as planned, is it still getting anywhere.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
-use dataplane::flow::quad::Quad;
 use smoltcp::socket::tcp::State;
 
 use crate::host::{Host, Side};
 use crate::invariant::{Invariant, Violation, violation};
 use crate::plan::{Finish, Kind, Plan};
-use crate::tap::Tap;
 
 /// Longer than any planned pause, and than ten lost retransmissions in a row at smoltcp's longest timeout.
 pub const STALL: Duration = Duration::from_secs(900);
-
-/// A sender that has not repeated itself for so long never will: smoltcp's longest timeout is a minute.
-const HANGS: Duration = Duration::from_secs(600);
 
 /// How long an end may wait for a RST that can have been lost.
 const RESET_GRACE: Duration = Duration::from_secs(20);
@@ -28,6 +22,8 @@ pub struct Connection {
     pub plan: Plan,
     pub started: bool,
     pub ended: bool,
+    /// When a socket without a timer was last reminded.
+    pub jogged: Instant,
     /// When either end last sent or received a byte, opened or finished.
     pub last_progress: Instant,
 }
@@ -39,23 +35,24 @@ pub enum Judgement {
     Ended,
     /// The RST was lost and nothing would ever tell this end: take it down.
     Orphan(Side),
-    /// The host's own stack has stopped retransmitting (smoltcp 0.14 does, see `crutch`): nobody else's fault.
+    /// A host's own stack has no timer left for what it has sent, and reminding it has not helped.
     Hung,
 }
 
 impl Connection {
     pub fn new(index: usize, plan: Plan) -> Connection {
-        Connection { index, plan, started: false, ended: false, last_progress: Instant::ZERO }
+        Connection {
+            index,
+            plan,
+            started: false,
+            ended: false,
+            jogged: Instant::ZERO,
+            last_progress: Instant::ZERO,
+        }
     }
 
     /// Judges a connection that has started and not ended.
-    pub fn judge(
-        &self,
-        hosts: &[Host; 2],
-        tap: &Tap,
-        now: Instant,
-        loses: bool,
-    ) -> Result<Judgement, Violation> {
+    pub fn judge(&self, hosts: &[Host; 2], now: Instant, loses: bool) -> Result<Judgement, Violation> {
         let verdict = if self.plan.kind == Kind::ClosedPort {
             self.judge_refusal(hosts)
         } else if let Some(aborter) = self.aborter() {
@@ -65,8 +62,7 @@ impl Connection {
         };
         let verdict = verdict.map_err(|v| v.at(self.describe(hosts)))?;
         if verdict == Judgement::Goes && now - self.last_progress > STALL {
-            let flow = self.quad().and_then(|quad| tap.flow(&quad));
-            if flow.is_some_and(|flow| Side::BOTH.iter().any(|side| flow.sender_hangs(*side, now, HANGS))) {
+            if hosts.iter().any(|host| host.has_forgotten(self.index, now)) {
                 return Ok(Judgement::Hung);
             }
             return violation(
@@ -75,11 +71,6 @@ impl Connection {
             );
         }
         Ok(verdict)
-    }
-
-    fn quad(&self) -> Option<Quad> {
-        let end = |side: Side, port| SocketAddr::new(side.address(self.plan.ipv6).into(), port);
-        Quad::between(end(Side::Client, self.plan.client_port), end(Side::Server, self.plan.server_port))
     }
 
     fn aborter(&self) -> Option<Side> {
@@ -113,14 +104,14 @@ impl Connection {
             let app = &hosts[side as usize].apps[self.index];
             let expected = self.plan.parts[side.opposite() as usize].total();
             let complete = app.finished && app.peer_finished;
-            let place = format!("{} end", side.name());
+            let place = || format!("{} end", side.name());
             if app.peer_finished && app.received != expected {
-                let detail = format!("{place}: FIN after {} of {expected} bytes", app.received);
+                let detail = format!("{}: FIN after {} of {expected} bytes", place(), app.received);
                 return violation(Invariant::Bytes, detail);
             }
             let state = hosts[side as usize].state(self.index);
             if state == State::Closed && !complete {
-                let detail = format!("{place}: closed after {} of {expected} bytes", app.received);
+                let detail = format!("{}: closed after {} of {expected} bytes", place(), app.received);
                 return violation(Invariant::Ending, detail);
             }
             closed &= complete && matches!(state, State::Closed | State::TimeWait);

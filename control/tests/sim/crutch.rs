@@ -1,10 +1,19 @@
 //! What smoltcp 0.14 cannot cope with, kept from it: ways to lose its only timer, and one to lose bytes.
 
+use std::time::Duration;
+
+use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use smoltcp::socket::tcp::{Socket, State};
 
 use crate::frame::{self, Segment};
+
+/// How long smoltcp may leave what it has sent alone. Its own longest timeout is a minute.
+pub const FORGOTTEN: Duration = Duration::from_secs(90);
+
+/// One acknowledgment that may bring a window, and three duplicates of it.
+const JOGS: usize = 4;
 
 /// What one end of one connection has been told by its peer.
 #[derive(Debug, Default)]
@@ -14,27 +23,78 @@ pub struct Crutch {
     last_pure: Option<u32>,
     /// The right edge that this end has offered last.
     offered: Option<Seq>,
+    /// The acknowledgment that this end has sent last.
+    expects: Option<Seq>,
+    /// Sequence space that this end has sent and that is not acknowledged, and when it has sent the first of it, or got
+    /// an acknowledgment of all before.
+    outstanding: Option<(Seq, Seq)>,
+    head_sent: Instant,
+    /// The last acknowledgment without payload that this end has got.
+    pure: Option<(Vec<u8>, Segment)>,
 }
 
 impl Crutch {
     /// Whether `socket` may see this segment, which may be changed on the way.
     ///
     /// `reorders`: the cable does. Where it does not, windows are left alone, and one taken back shows.
-    pub fn admit(&mut self, socket: &Socket, segment: &Segment, frame: &mut [u8], reorders: bool) -> bool {
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        socket: &Socket,
+        segment: &Segment,
+        frame: &mut [u8],
+        reorders: bool,
+    ) -> bool {
         let settled = segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst();
         if !segment.checksum_ok || !settled {
             return true;
         }
+        if let Some((first, end)) = &mut self.outstanding
+            && Seq(segment.ack).gt(*first)
+            && Seq(segment.ack).le(*end)
+        {
+            (*first, self.head_sent) = (Seq(segment.ack), now);
+        }
         self.hold_back_fin(segment, frame);
         let stale = reorders && self.keep_window_open(segment, frame);
         let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
+        if pure && self.newest.is_none_or(|(newest, _)| newest.le(Seq(segment.ack))) {
+            self.pure = Some((frame.to_vec(), segment.clone()));
+        }
         !(pure && (stale || self.would_strand_a_fin(socket, segment)))
     }
 
     /// Takes down what this end says; its windows are scaled by `shift`.
-    pub fn said(&mut self, segment: &Segment, shift: u32) {
+    pub fn said(&mut self, now: Instant, segment: &Segment, shift: u32) {
+        self.note_sent(now, segment);
         let shift = if segment.flags.syn() { 0 } else { shift };
         self.offered = Some(Seq(segment.ack).advance(u32::from(segment.window) << shift));
+        self.expects = Some(Seq(segment.ack));
+    }
+
+    fn note_sent(&mut self, now: Instant, segment: &Segment) {
+        let (start, len) = (Seq(segment.seq), segment.sequence_len());
+        let (first, end) = *self.outstanding.get_or_insert((start, start));
+        if first == end || first.in_window(start, len) {
+            self.head_sent = now;
+        }
+        self.outstanding = Some((first, end.max(start.advance(len))));
+    }
+
+    /// What was sent first and is not acknowledged has not been sent again for so long. No TCP may do that (RFC 9293
+    /// section 3.8.1), whatever its peer does: smoltcp can lose its only timer, or have it probe a window that is open.
+    pub fn has_forgotten(&self, now: Instant) -> bool {
+        self.outstanding.is_some_and(|(first, end)| first != end) && now - self.head_sent > FORGOTTEN
+    }
+
+    /// The network has duplicated the last acknowledgment so often that even a TCP without a timer sends again.
+    pub fn jog(&self) -> Vec<Vec<u8>> {
+        let (Some((frame, segment)), Some(expects)) = (&self.pure, self.expects) else { return Vec::new() };
+        let mut frame = frame.clone();
+        let at = segment.header.start + 4;
+        frame[at..at + 4].copy_from_slice(&expects.0.to_be_bytes());
+        frame::fill_checksum(&mut frame, segment);
+        vec![frame; JOGS]
     }
 
     /// smoltcp cuts a segment at the edge of its window, and takes the FIN beyond it nevertheless (its own fast

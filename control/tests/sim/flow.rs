@@ -3,9 +3,6 @@
 //!
 //! Offsets count from the byte after the SYN; a FIN is one byte.
 
-use std::time::Duration;
-
-use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, Quad};
 
 use crate::frame::Segment;
@@ -22,8 +19,6 @@ pub struct Leg {
     pub sent: [u64; 2],
     /// Highest acknowledgment seen.
     pub acked: [u64; 2],
-    /// When the first byte that is not acknowledged was last seen.
-    pub head_seen: [Instant; 2],
 }
 
 /// What is known of a flow.
@@ -87,14 +82,6 @@ impl Flow {
     /// The highest byte that the middle has acknowledged to the sender.
     pub fn acked_to_sender(&self, direction: Direction) -> u64 {
         self.legs[self.sender(direction) as usize].acked[direction.index()]
-    }
-
-    /// Whether the host on `side` has sent what was not acknowledged, and for `patience` has not sent the first of it
-    /// again: no TCP does that.
-    pub fn sender_hangs(&self, side: Side, now: Instant, patience: Duration) -> bool {
-        let data = if side == self.initiator { Direction::ClientToServer } else { Direction::ServerToClient };
-        let (leg, data) = (&self.legs[side as usize], data.index());
-        leg.sent[data] > leg.acked[data] && now - leg.head_seen[data] > patience
     }
 
     /// The highest byte that the receiver has acknowledged to the middle.
@@ -192,7 +179,7 @@ impl Flow {
     }
 
     /// Sequence and acknowledgment, where they extend what is known.
-    pub fn learn(&mut self, now: Instant, side: Side, direction: Direction, segment: &Segment) {
+    pub fn learn(&mut self, side: Side, direction: Direction, segment: &Segment) {
         if segment.flags.rst() {
             self.reset = true;
             return;
@@ -204,12 +191,6 @@ impl Flow {
         }
         let end = segment.seq.wrapping_add(segment.sequence_len());
         raise(&mut leg.sent[data], leg.isn[data], end);
-        if let Some(isn) = leg.isn[data] {
-            let head = isn.wrapping_add(1).wrapping_add(leg.acked[data] as u32);
-            if head.wrapping_sub(segment.seq) < segment.sequence_len() {
-                leg.head_seen[data] = now;
-            }
-        }
         if segment.flags.ack() {
             raise(&mut leg.acked[acks], leg.isn[acks], segment.ack);
         }

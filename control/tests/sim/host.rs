@@ -59,6 +59,30 @@ impl Side {
     }
 }
 
+/// One end of one connection.
+struct End {
+    /// A set of its own: only it is polled when it has something to do, and its timer can be asked for.
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    crutch: Crutch,
+    rx: VecDeque<Vec<u8>>,
+    /// Something has come for it, or was done to it.
+    dirty: bool,
+    /// When smoltcp wants to be polled; without one, it only waits for the peer.
+    deadline: Option<Instant>,
+}
+
+impl End {
+    fn socket(&self) -> &Socket<'static> {
+        self.sockets.get::<Socket>(self.handle)
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket<'static> {
+        self.dirty = true;
+        self.sockets.get_mut::<Socket>(self.handle)
+    }
+}
+
 /// One host.
 pub struct Host {
     side: Side,
@@ -66,9 +90,10 @@ pub struct Host {
     reorders: bool,
     device: Wiring,
     interface: Interface,
-    sockets: SocketSet<'static>,
-    handles: Vec<SocketHandle>,
-    crutches: Vec<Crutch>,
+    ends: Vec<End>,
+    /// What is for no connection: ARP and neighbour discovery.
+    rx: VecDeque<Vec<u8>>,
+    nobody: SocketSet<'static>,
     /// One for each connection, in the order of the plans.
     pub apps: Vec<App>,
 }
@@ -86,15 +111,14 @@ impl Host {
                 addresses.push(IpCidr::new(side.address(ipv6), prefix)).expect("room for two addresses");
             }
         });
-        let sockets = SocketSet::new(Vec::new());
         Host {
             side,
             reorders,
             device,
             interface,
-            sockets,
-            handles: Vec::new(),
-            crutches: Vec::new(),
+            ends: Vec::new(),
+            rx: VecDeque::new(),
+            nobody: SocketSet::new(Vec::new()),
             apps: Vec::new(),
         }
     }
@@ -105,8 +129,10 @@ impl Host {
         if listens {
             socket.listen(plan.server_port).expect("a fresh socket can listen");
         }
-        self.handles.push(self.sockets.add(socket));
-        self.crutches.push(Crutch::default());
+        let mut sockets = SocketSet::new(Vec::with_capacity(1));
+        let handle = sockets.add(socket);
+        let (crutch, rx) = Default::default();
+        self.ends.push(End { sockets, handle, crutch, rx, dirty: true, deadline: None });
         self.apps.push(app);
     }
 
@@ -114,31 +140,49 @@ impl Host {
     pub fn connect(&mut self, index: usize, plan: &Plan) {
         let remote = IpEndpoint::new(self.side.opposite().address(plan.ipv6), plan.server_port);
         let local = IpEndpoint::new(self.side.address(plan.ipv6), plan.client_port);
-        let socket = self.sockets.get_mut::<Socket>(self.handles[index]);
+        let socket = self.ends[index].socket_mut();
         socket.connect(self.interface.context(), remote, local).expect("a fresh socket can connect");
     }
 
     /// Drops connection `index` without a word to its app.
     pub fn abort(&mut self, index: usize) {
-        self.sockets.get_mut::<Socket>(self.handles[index]).abort();
+        self.ends[index].socket_mut().abort();
     }
 
     pub fn state(&self, index: usize) -> State {
-        self.sockets.get::<Socket>(self.handles[index]).state()
+        self.ends[index].socket().state()
+    }
+
+    /// Whether smoltcp has forgotten about connection `index`: what it has sent is not acknowledged and not sent again,
+    /// or something waits to be sent and no timer runs that would find out when it can be (RFC 9293 section 3.8.6.1).
+    pub fn has_forgotten(&self, index: usize, now: Instant) -> bool {
+        let end = &self.ends[index];
+        let waits = match end.socket().state() {
+            State::FinWait1 | State::Closing | State::LastAck => true,
+            State::Established | State::CloseWait => end.socket().send_queue() > 0,
+            _ => return false,
+        };
+        end.crutch.has_forgotten(now) || waits && end.deadline.is_none() && !end.dirty
+    }
+
+    /// Wakes a socket that has forgotten about what it has sent.
+    pub fn jog(&mut self, index: usize) {
+        let end = &mut self.ends[index];
+        end.rx.extend(end.crutch.jog());
+        end.dirty = true;
     }
 
     /// A frame from the cable, without tags.
-    pub fn deliver(&mut self, mut frame: Vec<u8>) {
-        if self.admit(&mut frame) {
-            self.device.rx.push_back(frame);
+    pub fn deliver(&mut self, now: Instant, mut frame: Vec<u8>) {
+        let Some((index, segment)) = self.find(&frame, self.side.opposite()) else {
+            return self.rx.push_back(frame);
+        };
+        let end = &mut self.ends[index];
+        let socket = end.sockets.get::<Socket>(end.handle);
+        if end.crutch.admit(now, socket, &segment, &mut frame, self.reorders) {
+            end.rx.push_back(frame);
+            end.dirty = true;
         }
-    }
-
-    fn admit(&mut self, frame: &mut [u8]) -> bool {
-        let Some((index, segment)) = self.find(frame, self.side.opposite()) else { return true };
-        let crutch = &mut self.crutches[index];
-        let socket = self.sockets.get::<Socket>(self.handles[index]);
-        crutch.admit(socket, &segment, frame, self.reorders)
     }
 
     /// The segment in a frame that `from` has sent, and the connection that it belongs to.
@@ -149,15 +193,15 @@ impl Host {
             Side::Server => segment.quad.client_port,
         };
         let index = usize::from(server_port.wrapping_sub(FIRST_SERVER_PORT));
-        (index < self.crutches.len()).then_some((index, segment))
+        (index < self.ends.len()).then_some((index, segment))
     }
 
-    fn take_sent(&mut self) -> Vec<Vec<u8>> {
+    fn take_sent(&mut self, now: Instant) -> Vec<Vec<u8>> {
         let frames = std::mem::take(&mut self.device.tx);
         for frame in &frames {
             if let Some((index, segment)) = self.find(frame, self.side) {
-                let capacity = self.sockets.get::<Socket>(self.handles[index]).recv_capacity();
-                self.crutches[index].said(&segment, (capacity.max(1).ilog2() + 1).saturating_sub(16));
+                let capacity = self.ends[index].socket().recv_capacity();
+                self.ends[index].crutch.said(now, &segment, (capacity.max(1).ilog2() + 1).saturating_sub(16));
             }
         }
         frames
@@ -171,35 +215,53 @@ impl Host {
         mut progressed: impl FnMut(usize),
     ) -> Result<Vec<Vec<u8>>, Violation> {
         VIRTUAL_MILLIS.set(now.as_millis() as u32);
-        loop {
-            self.interface.poll(smol(now), &mut self.device, &mut self.sockets);
-            let mut moved = false;
-            for (index, app) in self.apps.iter_mut().enumerate() {
-                if app.finished && app.peer_finished {
-                    continue;
-                }
-                let socket = self.sockets.get_mut::<Socket>(self.handles[index]);
-                let place = || format!("connection {index}, {} end", self.side.name());
-                if app.step(socket, now).map_err(|v| v.at(place()))? {
-                    moved = true;
-                    progressed(index);
-                }
-            }
-            if !moved {
-                return Ok(self.take_sent());
+        if !self.rx.is_empty() {
+            std::mem::swap(&mut self.device.rx, &mut self.rx);
+            self.interface.poll(smol(now), &mut self.device, &mut self.nobody);
+            // Some may have waited for an address.
+            self.ends.iter_mut().for_each(|end| end.dirty = true);
+        }
+        for index in 0..self.ends.len() {
+            let app_due = self.apps[index].wake_at(Instant::ZERO).is_some_and(|at| at <= now);
+            let end = &mut self.ends[index];
+            if end.dirty || app_due || end.deadline.is_some_and(|at| at <= now) {
+                self.poll_end(now, index, &mut progressed)?;
             }
         }
+        Ok(self.take_sent(now))
+    }
+
+    fn poll_end(
+        &mut self,
+        now: Instant,
+        index: usize,
+        progressed: &mut impl FnMut(usize),
+    ) -> Result<(), Violation> {
+        let (end, app) = (&mut self.ends[index], &mut self.apps[index]);
+        std::mem::swap(&mut self.device.rx, &mut end.rx);
+        loop {
+            self.interface.poll(smol(now), &mut self.device, &mut end.sockets);
+            let socket = end.sockets.get_mut::<Socket>(end.handle);
+            let place = || format!("connection {index}, {} end", self.side.name());
+            let over = app.finished && app.peer_finished;
+            if over || !app.step(socket, now).map_err(|v| v.at(place()))? {
+                break;
+            }
+            progressed(index);
+        }
+        end.dirty = false;
+        let at = self.interface.poll_at(smol(now), &end.sockets);
+        let at = at.map(|at| Instant::from_nanos(at.total_micros().max(0) as u64 * 1000));
+        // smoltcp says "now" for some sockets that cannot send (a FIN behind a closed window): look again later.
+        end.deadline = at.map(|at| if at <= now { now + Duration::from_millis(10) } else { at });
+        Ok(())
     }
 
     /// When stack or apps want to be polled next.
     pub fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
-        // smoltcp says "now" for some sockets that cannot send (a FIN behind a closed window): look again later.
-        let earliest = now + Duration::from_millis(10);
-        let stack = self.interface.poll_at(smol(now), &self.sockets);
-        let stack = stack.map(|at| Instant::from_nanos(at.total_micros().max(0) as u64 * 1000));
-        let stack = stack.map(|at| if at <= now { earliest } else { at });
+        let stack = self.ends.iter().filter_map(|end| end.deadline);
         let apps = self.apps.iter().filter_map(|app| app.wake_at(now));
-        stack.into_iter().chain(apps).min()
+        stack.chain(apps).min()
     }
 }
 

@@ -70,6 +70,11 @@ impl Profile {
         PROFILES.iter().copied().find(|p| p.name == name)
     }
 
+    /// Whether the ends cope without the appliance between them, so that a wire can be tried too.
+    pub fn wires(&self) -> bool {
+        true
+    }
+
     /// Whether a frame can get lost: without that, nothing may be missing at any end.
     pub fn loses(&self) -> bool {
         self.loss_ppm > 0 || self.flip_ppm > 0 || self.bytes_per_ms > 0 || self.pool < 1000

@@ -40,15 +40,28 @@ pub struct Failure {
     pub seed: u64,
     pub profile: Profile,
     pub violation: Violation,
+    middle: &'static str,
     state: String,
     trace: String,
+}
+
+impl Failure {
+    /// Says which box it was.
+    pub fn of_box(mut self: Box<Failure>, name: &'static str) -> Box<Failure> {
+        self.middle = name;
+        self
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "the last {KEPT} frames:\n{}", self.trace)?;
         writeln!(f, "{}", self.state)?;
-        writeln!(f, "seed {} in profile {}: {}", self.seed, self.profile.name, self.violation)?;
+        writeln!(
+            f,
+            "seed {} in profile {}, {}: {}",
+            self.seed, self.profile.name, self.middle, self.violation
+        )?;
         write!(f, "repeat it with: ./dev sim --seed {} --profile {}", self.seed, self.profile.name)
     }
 }
@@ -84,7 +97,9 @@ pub fn run(seed: u64, profile: Profile, build: Build, live: bool) -> Result<Repo
         Ok((steps, virtual_time, connections, hung)) => {
             Ok(Report { connections, hung, frames: trace.frames, steps, virtual_time, digest: trace.digest })
         }
-        Err(violation) => Err(Box::new(Failure { seed, profile, violation, state, trace: trace.tail() })),
+        Err(violation) => {
+            Err(Box::new(Failure { seed, profile, violation, middle: "", state, trace: trace.tail() }))
+        }
     }
 }
 
@@ -118,8 +133,8 @@ fn judge_all(world: &mut World) -> Result<bool, Violation> {
         if !connection.started {
             continue;
         }
-        match connection.judge(&world.hosts, &world.tap, world.now, world.profile.loses())? {
-            Judgement::Goes => {}
+        match connection.judge(&world.hosts, world.now, world.profile.loses())? {
+            Judgement::Goes => world.jog(index),
             Judgement::Ended => world.connections[index].ended = true,
             Judgement::Hung => {
                 Side::BOTH.into_iter().for_each(|side| world.abort(side, index));

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, Quad};
 
 use crate::flow::Flow;
@@ -43,13 +42,7 @@ impl Tap {
     }
 
     /// Takes down a segment that has passed `point` as a frame of `len` bytes.
-    pub fn observe(
-        &mut self,
-        now: Instant,
-        point: Point,
-        segment: &Segment,
-        len: usize,
-    ) -> Result<(), Violation> {
+    pub fn observe(&mut self, point: Point, segment: &Segment, len: usize) -> Result<(), Violation> {
         if !segment.checksum_ok {
             return Ok(());
         }
@@ -67,7 +60,7 @@ impl Tap {
             true => flow.came_in(self.poll, point.side, segment, len),
             false => flow.goes_out(self.poll, point.side, segment, len)?,
         }
-        flow.learn(now, point.side, direction, segment);
+        flow.learn(point.side, direction, segment);
         if self.touched.last() != Some(&at) {
             self.touched.push(at);
         }

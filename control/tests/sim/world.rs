@@ -11,6 +11,7 @@ use dataplane::port::sim::{SimPeer, SimPool, SimPort};
 use crate::app::App;
 use crate::connection::Connection;
 use crate::content::Content;
+use crate::crutch::FORGOTTEN;
 use crate::frame;
 use crate::host::{Host, Side};
 use crate::invariant::{Invariant, Violation, violation};
@@ -137,7 +138,7 @@ impl World {
             let Some(Reverse((_, _, inwards, side, mut frame))) = self.events.pop() else { break };
             if !inwards {
                 if self.vlan.is_none_or(|vlan| frame::pop_tag(&mut frame, vlan).is_some()) {
-                    self.hosts[side as usize].deliver(frame);
+                    self.hosts[side as usize].deliver(self.now, frame);
                     self.dirty[side as usize] = true;
                 }
                 continue;
@@ -157,7 +158,7 @@ impl World {
     fn see(&mut self, point: Point, frame: &[u8]) -> Result<(), Violation> {
         self.trace.borrow_mut().record(self.now, point, "", frame);
         match frame::parse(frame) {
-            Some(segment) => self.tap.observe(self.now, point, &segment, frame.len()),
+            Some(segment) => self.tap.observe(point, &segment, frame.len()),
             None => Ok(()),
         }
     }
@@ -215,6 +216,22 @@ impl World {
         for (at, bytes) in arrivals {
             self.sent += 1;
             self.events.push(Reverse((at, self.sent, inwards, side, bytes)));
+        }
+    }
+
+    /// Reminds the sockets of a connection of what they have forgotten. smoltcp can lose its only timer.
+    pub fn jog(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let quiet_since = connection.last_progress.max(connection.jogged);
+        if self.now - quiet_since < FORGOTTEN {
+            return;
+        }
+        connection.jogged = self.now;
+        for side in Side::BOTH {
+            if self.hosts[side as usize].has_forgotten(index, self.now) {
+                self.hosts[side as usize].jog(index);
+                self.dirty[side as usize] = true;
+            }
         }
     }
 

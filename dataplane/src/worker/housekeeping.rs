@@ -43,6 +43,9 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             let Some(slot) = self.table.expire(now) else { break };
             expired += usize::from(self.expire(now, slot));
         }
+        for line in &mut self.lines {
+            line.settle(&mut self.counters);
+        }
         self.report();
         expired
     }

@@ -57,6 +57,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             Order::Remove { flow } => self.on_flow(flow, Self::forget),
             Order::Restart { flow, port, frame } => {
                 self.on_flow(flow, Self::forget);
+                self.counters.count(Counter::Restarted);
                 self.classify_owned(now, port, frame);
             }
             Order::Readmit { port, frame } => self.classify_owned(now, port, frame),

@@ -47,11 +47,15 @@ pub struct Gauges {
     pub parked: u64,
     /// The most parked frames.
     pub parked_capacity: u64,
+    /// Frames on impaired cables.
+    pub impaired: u64,
+    /// The most frames there.
+    pub impaired_capacity: u64,
     /// 1 while the control core counts as stalled.
     pub control_stalled: u64,
 }
 
-const GAUGES: usize = 7;
+const GAUGES: usize = 9;
 
 impl Gauges {
     fn to_array(self) -> [u64; GAUGES] {
@@ -62,13 +66,24 @@ impl Gauges {
             self.suspended_capacity,
             self.parked,
             self.parked_capacity,
+            self.impaired,
+            self.impaired_capacity,
             self.control_stalled,
         ]
     }
 
     fn from_array(values: [u64; GAUGES]) -> Gauges {
-        let [flows, flows_capacity, suspended, suspended_capacity, parked, parked_capacity, control_stalled] =
-            values;
+        let [
+            flows,
+            flows_capacity,
+            suspended,
+            suspended_capacity,
+            parked,
+            parked_capacity,
+            impaired,
+            impaired_capacity,
+            control_stalled,
+        ] = values;
         Gauges {
             flows,
             flows_capacity,
@@ -76,6 +91,8 @@ impl Gauges {
             suspended_capacity,
             parked,
             parked_capacity,
+            impaired,
+            impaired_capacity,
             control_stalled,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::counters::Counter;
+use crate::port::impaired::Tally;
 use crate::port::{Burst, Port, PortId};
 
 use super::report::Counters;
@@ -12,6 +13,8 @@ pub struct Line<P: Port> {
     backlog: Burst<P::Buffer>,
     /// Of [`Port::unfit`], how many are counted.
     unfit: u64,
+    /// Of [`Port::impaired`], what is counted.
+    impaired: Tally,
     /// The opposite port of the pair.
     pub peer: PortId,
     /// Index of the pair.
@@ -23,7 +26,7 @@ pub struct Line<P: Port> {
 impl<P: Port> Line<P> {
     /// `peer` is the opposite port of pair number `pair`; `mtu` is that of the pair, its smaller one.
     pub fn new(port: P, peer: PortId, pair: u8, mtu: u16) -> Self {
-        Line { port, backlog: Burst::new(), unfit: 0, peer, pair, mtu }
+        Line { port, backlog: Burst::new(), unfit: 0, impaired: Tally::default(), peer, pair, mtu }
     }
 
     /// Receives into an empty burst.
@@ -59,6 +62,21 @@ impl<P: Port> Line<P> {
         let n = self.port.transmit(&mut self.backlog);
         counters.add(Counter::Transmitted, n as u64);
         counters.add(Counter::TransmittedBytes, before - bytes(&self.backlog));
+    }
+
+    /// Counts what the port's cable has done since the last time.
+    pub fn settle(&mut self, counters: &mut Counters) {
+        let (now, counted) = (self.port.impaired(), self.impaired);
+        counters.add(Counter::ImpairedLost, now.lost - counted.lost);
+        counters.add(Counter::ImpairedOverflow, now.overflowed - counted.overflowed);
+        counters.add(Counter::ImpairedDuplicated, now.duplicated - counted.duplicated);
+        counters.add(Counter::ImpairedReordered, now.reordered - counted.reordered);
+        self.impaired = now;
+    }
+
+    /// The same place in the appliance, with another kind of port in it.
+    pub fn map<Q: Port>(self, other: impl FnOnce(P) -> Q) -> Line<Q> {
+        Line::new(other(self.port), self.peer, self.pair, self.mtu)
     }
 
     /// The queue itself.

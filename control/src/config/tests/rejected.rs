@@ -48,7 +48,11 @@ fn shape() {
             "7:1: port[0].peeer: no such key; did you mean \"peer\"?",
         ),
         ("mut = 1", "12:1: port[1].mut: no such key; did you mean \"mtu\"?"),
-        ("colour = 1", "12:1: port[1].colour: no such key; known here: name, device, peer, mtu"),
+        (
+            "colour = 1",
+            "12:1: port[1].colour: no such key; known here: name, device, peer, mtu, \
+            impair",
+        ),
         ("peer = \"client\" => mtu = 1500", "8:1: port[1].peer: is missing; there is no default"),
         (
             "name = \"client\" => name = 5",
@@ -109,6 +113,29 @@ fn ports() {
     let one =
         "[cores]\ncontrol = 0\nworkers = [1]\n[[port]]\nname = \"a\"\ndevice = \"net_null0\"\npeer = \"a\"\n";
     assert_eq!(reject(one), "q.toml:4:1: port[0]: a wire has two ends: 2 to 16 ports, not 1");
+}
+
+#[test]
+fn impairments() {
+    let impair = |text: &str| format!("impair = {{ {text} }}");
+    let one = |text: &str, column: usize, message: &str| {
+        check(&[(&impair(text), &format!("12:{column}: port[1].impair{message}"))]);
+    };
+    one("loss = 1", 19, ".loss: 1 is not a share; write for example \"1%\" or \"0.1%\"");
+    one("loss = \"101%\"", 19, ".loss: \"101%\" is out of range; possible: 0%, 0.0001% to 100%");
+    one("loss = \"-1%\"", 19, ".loss: \"-1%\" is out of range; possible: 0%, 0.0001% to 100%");
+    one("duplicate = \"NaN%\"", 24, ".duplicate: \"NaN%\" is out of range; possible: 0%, 0.0001% to 100%");
+    one("delay = \"11s\"", 20, ".delay: \"11s\" is out of range; possible: 0s to 10s");
+    one("rate = 100", 19, ".rate: 100 is not a rate; write for example \"100Mbit\" or \"1.5Gbit\"");
+    one("rate = \"1bit\"", 19, ".rate: \"1bit\" is not a rate; write for example \"100Mbit\" or \"1.5Gbit\"");
+    one("rate = \"0Mbit\"", 19, ".rate: \"0Mbit\" is out of range; possible: 1kbit to 1000Gbit");
+    one("loss = \"1%\", queue = 0", 33, ".queue: 0 is out of range; possible: 1 to 1048576");
+    one("dealy = \"1s\"", 12, ".dealy: no such key; did you mean \"delay\"?");
+    one(
+        "seed = 5",
+        10,
+        ": nothing is impaired; write for example loss = \"1%\" or delay = \"25ms\", or leave it out",
+    );
 }
 
 #[test]
@@ -200,14 +227,27 @@ fn limits_timeouts_and_memory() {
             "13:10: timeouts.linger: \"1m\" is out of range; possible: 100ms to 10s",
         ),
         (
+            "[timeouts]\nuser = \"99s\"",
+            "13:8: timeouts.user: \"99s\" is out of range; possible: 1m 40s to 1day",
+        ),
+        (
+            "[timeouts]\nkeepalive = \"1s\"",
+            "13:13: timeouts.keepalive: \"1s\" is out of range; possible: 10s to 7days",
+        ),
+        (
             "[memory]\nbuffers = 1000",
-            "13:11: memory.buffers: 1000 buffers starve the rings: 2 ports, 1 workers, mailboxes \
-            and held packets can keep 16896; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox \
-            or held_packets",
+            "13:11: memory.buffers: 1000 buffers starve the rings: 2 ports, 1 workers, mailboxes, \
+            held packets and impaired cables can keep 16896; raise it, leave it out, or lower limits.receive_ring, \
+            transmit_ring, mailbox or held_packets, or the queue of an impairment",
         ),
         (
             "[memory]\nmegabytes = 64",
-            "13:13: memory.megabytes: 64 MB is too little: 32767 buffers take 74.0 MiB, DPDK and its \
+            "13:13: memory.megabytes: 64 MB is too little: 32767 buffers take 128.0 MiB, DPDK and its \
+            drivers the rest; write at least 208, or leave it out",
+        ),
+        (
+            "[memory]\nhugepages = true\nmegabytes = 64",
+            "14:13: memory.megabytes: 64 MB is too little: 32767 buffers take 74.0 MiB, DPDK and its \
             drivers the rest; write at least 148, or leave it out",
         ),
     ]);

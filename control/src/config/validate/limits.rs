@@ -83,6 +83,13 @@ pub(super) fn timeouts(raw: &external::Timeouts, problems: &mut Problems) -> Tim
         idle_established: duration(&raw.idle_established, s(7440), s(1)..=s(7 * 86_400), problems),
         // RFC 5382 REQ-5: transitory connections, not less than 4 minutes.
         half_closed: duration(&raw.half_closed, s(240), s(1)..=s(86_400), problems),
+        // RFC 9293 section 3.8.3: not less than 100 seconds.
+        user: duration(&raw.user, s(300), s(100)..=s(86_400), problems),
+        // Off by default, and whoever wants it says when (RFC 9293 section 3.8.4).
+        keepalive: raw
+            .keepalive
+            .is_some()
+            .then(|| duration(&raw.keepalive, s(7200), s(10)..=s(7 * 86_400), problems)),
         // DESIGN section 4: lingering entries go after at most 10 s.
         linger: duration(&raw.linger, s(10), ms(100)..=s(10), problems),
         // Below the smallest RTO in use (200 ms on Linux): DESIGN section 5.
@@ -99,14 +106,15 @@ pub(super) fn memory(
     limits: &Limits,
     problems: &mut Problems,
 ) -> Memory {
-    let least = least_buffers(ports.len(), workers, limits);
+    let least = least_buffers(ports, workers, limits);
     // One less than a power of two is what a mempool stores best.
     let default = u32::try_from((least + 1).next_power_of_two() - 1).unwrap_or(MAX_BUFFERS).min(MAX_BUFFERS);
     let buffers = number(&raw.buffers, default, 1..=MAX_BUFFERS, problems);
     if u64::from(buffers) < least {
         let message = format!(
-            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes and held packets can keep \
-             {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or held_packets",
+            "{buffers} buffers starve the rings: {} ports, {workers} workers, mailboxes, held packets and impaired \
+             cables can keep {least}; raise it, leave it out, or lower limits.receive_ring, transmit_ring, mailbox or \
+             held_packets, or the queue of an impairment",
             ports.len()
         );
         match &raw.buffers {
@@ -116,7 +124,7 @@ pub(super) fn memory(
     }
     let widest = ports.iter().map(|port| port.mtu.unwrap_or(DEFAULT_MTU)).max().unwrap_or(DEFAULT_MTU);
     let data_room = data_room(widest);
-    let pool = pool_bytes(buffers, data_room);
+    let pool = pool_bytes(buffers, data_room, raw.hugepages);
     let least = u32::try_from(least_megabytes(pool)).unwrap_or(MAX_MEGABYTES);
     let megabytes = number(&raw.megabytes, least.next_multiple_of(64), 1..=MAX_MEGABYTES, problems);
     if let (Some(raw), true) = (&raw.megabytes, megabytes < least) {

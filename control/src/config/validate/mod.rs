@@ -12,6 +12,7 @@ use super::{DEFAULT_SOCKET, Machine};
 
 mod cores;
 mod device;
+mod impair;
 mod limits;
 mod matches;
 mod ports;
@@ -37,6 +38,7 @@ pub(super) fn validate(
     let mut modules = rules::modules(&raw.module, problems);
     let rules = rules::rules(&raw.rule, &mut modules, problems)?;
     rules::warn(raw, &rules, &mut warnings);
+    ports::warn(&raw.port, &mut warnings);
     let policy = policy(&raw.policy);
     let config = Config {
         source: String::new(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use toml::Spanned;
 
-use super::device;
+use super::{device, impair};
 use crate::config::Devices;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
@@ -41,12 +41,24 @@ pub(super) fn validate(
             peer: peer(&raw, &names, index, problems),
             pair: 0,
             mtu: port.mtu.as_ref().map(|_| number(&port.mtu, 1500, MTU, problems)),
+            impairment: port.impair.as_ref().map(|impair| impair::validate(impair, problems)),
             place: (0, 0),
         })
         .collect();
     unique_devices(&raw, &ports, problems);
     let pairs = pairs(&mut ports);
     (ports, pairs)
+}
+
+/// Impairments are easily left behind.
+pub(super) fn warn(raw: &[Spanned<external::Port>], warnings: &mut Problems) {
+    for port in raw.iter().map(Spanned::get_ref) {
+        if let Some(impair) = &port.impair {
+            let name = port.name.get_ref();
+            warnings
+                .at(impair.span(), format!("port {name:?} impairs its frames on purpose: for a lab only"));
+        }
+    }
 }
 
 fn names<'a>(raw: &[&'a external::Port], problems: &mut Problems) -> HashMap<&'a str, usize> {

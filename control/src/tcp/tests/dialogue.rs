@@ -216,6 +216,7 @@ impl Dialogue {
             "abort" => self.block.abort(),
             "confirm" => self.block.confirm(self.now),
             "ask" => self.block.ask_window(),
+            "alive" => self.block.ask_if_alive(self.now),
             "repeat" => self.block.repeat_syn_ack(),
             "offer" => self.block.set_offer(n),
             "ack" => self.block.acknowledge_now(),

@@ -181,7 +181,7 @@ fn unvalidated_client_gets_no_more_than_it_sends() {
            < . 99999 ack 101
            < R 505
            < S 600
-           < S. 500 ack 101
+           < S. 500 ack 102
            < S 500
            > -
            = SYN_AGAIN|NEW_SYN
@@ -232,4 +232,37 @@ fn handshake_reads_back_what_was_promised() {
     let read = Handshake::of(&segment);
     assert_eq!((read.mss, read.window_scale, read.window), (Some(1400), Some(3), 9));
     assert_eq!((read.sack_permitted, read.timestamps, read.ecn), (false, true, TcpFlags::ECE));
+}
+
+/// RFC 9293 section 3.5, figure 7: whichever way the client takes to ESTABLISHED, it ends there.
+#[test]
+fn a_client_whose_syn_met_the_servers_is_acknowledged() {
+    // Its SYN-ACK comes after ours.
+    let mut d = Dialogue::suspended("S 500 <mss 1000>", Limits::default());
+    d.block.answer(d.now, Seq(100), &offer());
+    d.run(
+        "> S. 100 ack 501
+           < S. 500 ack 100
+           < S. 499 ack 101
+           = -
+           > -
+           < S. 500 ack 101 win 3000
+           : Established
+           = ESTABLISHED
+           > . 101 ack 501",
+    );
+    assert_eq!(d.block.peer_right_edge(), Seq(101 + 3000));
+    // It came before ours; ours finds it in SYN-RECEIVED, where RFC 9293 section 3.10.7.4 answers with an ACK and waits.
+    let mut d = Dialogue::suspended("S 500 <mss 1000>", Limits::default());
+    d.run("< S. 500 ack 101\n> -\n: Suspended");
+    d.block.answer(d.now, Seq(100), &offer());
+    d.run(
+        "> S. 100 ack 501
+           < . 501 ack 101
+           : Established
+           > . 101 ack 501
+           > -
+           < S. 500 ack 101
+           > . 101 ack 501",
+    );
 }

@@ -126,7 +126,7 @@ fn the_window_comes_down_in_proportion() {
     assert_eq!(threshold, 7000, "RFC 9438 section 4.6: 0.7 of what was in flight");
     let mut fresh = 0;
     for i in 4..10 {
-        d.run(&format!("< . 501 ack 101 win 60000 <blk 1101:{}>", 1101 + i * 1000));
+        d.run(&format!("+15ms\n< . 501 ack 101 win 60000 <blk 1101:{}>", 1101 + i * 1000));
         while let Some(out) = d.block.poll(d.now, 7) {
             assert!(!out.retransmission);
             fresh += out.payload.len;
@@ -390,6 +390,7 @@ fn a_flood_of_holes_is_bounded() {
         let nxt = d.block.snd_nxt().0;
         d.run(&format!("< . 501 ack {nxt} win 60000"));
         ack = nxt;
+        d.now = d.now + Duration::from_millis(10);
     }
     while d.block.poll(d.now, 7).is_some() {}
     let end = d.block.snd_nxt().0;

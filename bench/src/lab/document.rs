@@ -1,0 +1,76 @@
+//! The figures, as docs/participating.md.
+
+use crate::cell::Sample;
+use crate::measure::Measure;
+use crate::{Arguments, table};
+
+const INTRODUCTION: &str = "\
+# The participating path, measured
+
+Real applications between two hosts with Linux's TCP, relayed by the appliance for their whole life (module `relay`,
+`merge = \"never\"`), beside the same ports with plain forwarding (rule action `bypass`). Both go through the same worker
+and the same cables in one run, by turns. `./dev lab --write` measures and writes this page; `./dev lab --help` says how to
+run a part of it.
+
+**The path.** `[[port]] impair` ([configs/README.md](../configs/README.md)) puts half of the path on each side of the
+appliance: of a round trip of 100 ms between the hosts, each port's cable takes 25 ms each way, and of a loss of 1 % each
+port's cable loses 0.5 % each way. Plain, an application has the whole path in one control loop. Relayed, each leg has a
+loop of half the round trip and half the loss, so that loss-based congestion control has less to lose: a ratio above 1 is
+what splitting the loop is worth, one below 1 is what terminating TCP costs. Without loss and delay nothing but the
+appliance's own work and a machine without a core to spare for it is measured.
+
+**CUBIC everywhere.** The kernel's default on the machine at hand is BBR, which pays losses no heed: beside it, the ratio
+would compare two algorithms instead of two paths. The appliance's own sender is CUBIC as well. Neither host keeps metrics of
+a path from one connection to the next (`tcp_no_metrics_save`).
+
+A cell is *relayed / plain (**ratio**)*. Cells are short and random losses fall differently on each run: ratios between 0.8
+and 1.25 say little by themselves.
+";
+
+/// The whole page.
+pub fn markdown(asked: &Arguments, samples: &[Sample], machine: &str) -> String {
+    let seconds = asked.seconds;
+    let rounds = if asked.rounds == 1 { "once".to_owned() } else { format!("{} times", asked.rounds) };
+    let mut out = format!(
+        "{INTRODUCTION}\n{machine}{seconds} s for each figure, {rounds}; IPv{}; seed {}.\n",
+        if asked.ipv6 { 6 } else { 4 },
+        asked.seed
+    );
+    for measure in Measure::ALL {
+        let of_it: Vec<&Sample> = samples.iter().filter(|sample| sample.measure == measure).collect();
+        if !of_it.is_empty() {
+            out += &section(measure, asked, &of_it);
+        }
+    }
+    out
+}
+
+fn section(measure: Measure, asked: &Arguments, samples: &[&Sample]) -> String {
+    let mut out = format!(
+        "\n## {}\n\n{}; down: loss each way, across: round trip\n\n|",
+        measure.name(),
+        measure.unit()
+    );
+    for delay in &asked.delay {
+        out += &format!(" | {delay} ms");
+    }
+    out += &format!(" |\n|---|{}\n", "---|".repeat(asked.delay.len()));
+    for loss in &asked.loss {
+        out += &format!("| {loss} %");
+        for delay in &asked.delay {
+            let here = samples.iter().find(|sample| sample.cell.loss == *loss && sample.cell.delay == *delay);
+            out += &format!(" | {}", here.map_or(String::new(), |sample| cell(sample)));
+        }
+        out += " |\n";
+    }
+    out
+}
+
+fn cell(sample: &Sample) -> String {
+    let [relayed, plain, ratio] = table::figures(sample);
+    let notes = match table::notes(sample) {
+        notes if notes.is_empty() => notes,
+        notes => format!("; {notes}"),
+    };
+    format!("{relayed} / {plain} (**{ratio}**){notes}")
+}

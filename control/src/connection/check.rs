@@ -1,0 +1,20 @@
+//! What always holds inside a connection, between any two events: for tests, simulation and fuzzing to assert.
+
+use dataplane::buffer::Pool;
+
+use super::{Connection, Phase};
+
+impl<L: Pool> Connection<L> {
+    /// Whether both legs are in order. Call it between two polls of the control core.
+    #[doc(hidden)]
+    pub fn check(&self) -> Result<(), String> {
+        if self.phase == Phase::Done {
+            return Err(format!("{}: a connection that is over is kept", self.key.quad));
+        }
+        for (name, leg) in [("client", Some(&self.client)), ("server", self.server.as_ref())] {
+            let Some(leg) = leg else { continue };
+            leg.block.check().map_err(|what| format!("{}, {name} leg: {what}", self.key.quad))?;
+        }
+        Ok(())
+    }
+}
