@@ -34,6 +34,7 @@ use crate::tcp::{Block, State};
 use allowance::Allowance;
 use leg::{Leg, read_segment};
 pub use partial::Offer;
+use path::is_source_quench;
 use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
@@ -213,6 +214,7 @@ impl<L: Pool> Connection<L> {
     ) {
         cx.counters.count(Counter::Terminated);
         match self.phase {
+            _ if is_source_quench(error) => cx.counters.count(Counter::DropSourceQuench),
             Phase::Connecting if quoted == Direction::ClientToServer => {
                 self.network_refuses(cx, error, frame)
             }

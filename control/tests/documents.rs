@@ -40,3 +40,64 @@ fn counters_are_documented() {
     let found = fs::read_to_string(COUNTERS).unwrap_or_default();
     assert!(found == expected, "docs/counters.md is out of date; QUADRILLE_WRITE_DOCS=1 writes it anew");
 }
+
+const RFC_9293: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/rfc9293.md");
+
+/// The numbers that appendix B of RFC 9293 has, of each kind.
+const REQUIREMENTS: [(&str, u32); 4] = [("MUST", 69), ("SHLD", 31), ("MAY", 18), ("REC", 1)];
+
+/// Where the tests are that the table names in short.
+const FOLDERS: [(&str, &str); 7] = [
+    ("tcp/", "control/src/tcp/tests/"),
+    ("core/", "control/tests/core/"),
+    ("config/", "control/src/config/tests/"),
+    ("src/", "control/src/"),
+    ("worker/", "dataplane/tests/worker/"),
+    ("packet/", "dataplane/src/packet/tests/"),
+    ("wire/", "dataplane/src/wire/"),
+];
+
+/// The tests that a text names as `file.rs::function`.
+fn named_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"))
+}
+
+/// `None` when there is such a test, else what is wrong.
+fn missing(file: &str, function: &str) -> Option<String> {
+    let folder = FOLDERS.iter().find_map(|(short, long)| Some((long, file.strip_prefix(short)?)));
+    let Some((folder, rest)) = folder else { return Some(format!("{file}: no folder of that name")) };
+    let path = format!("{}/../{folder}{rest}.rs", env!("CARGO_MANIFEST_DIR"));
+    let Ok(source) = fs::read_to_string(&path) else { return Some(format!("{file}.rs does not exist")) };
+    let Some(at) = source.find(&format!("fn {function}(")) else {
+        return Some(format!("{file}.rs has no {function}"));
+    };
+    // An attribute stands on the line above; a property has no other mark than its macro's block.
+    let before: Vec<&str> = source[..at].lines().rev().skip_while(|line| line.trim().is_empty()).collect();
+    let is_test = before.first().is_some_and(|line| line.trim() == "#[test]");
+    (!is_test).then(|| format!("{file}.rs: {function} is no test"))
+}
+
+#[test]
+fn every_requirement_of_rfc_9293_has_a_test_or_a_reason() {
+    let document = fs::read_to_string(RFC_9293).expect("docs/rfc9293.md");
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('-'))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let mut problems = Vec::new();
+    for (kind, count) in REQUIREMENTS {
+        for number in (1..=count).map(|n| format!("{kind}-{n}")) {
+            let found: Vec<_> = rows.iter().filter(|row| row[0].split(", ").any(|n| n == number)).collect();
+            match found[..] {
+                [row] if row.len() == 4 && row.iter().all(|cell| !cell.is_empty()) => {}
+                [_] => problems.push(format!("{number}: its row is not complete")),
+                _ => problems.push(format!("{number} stands in {} rows", found.len())),
+            }
+        }
+    }
+    let named: Vec<_> = named_tests(&document).collect();
+    assert!(named.len() > 100, "only {} tests are named", named.len());
+    problems.extend(named.into_iter().filter_map(|(file, function)| missing(file, function)));
+    assert!(problems.is_empty(), "docs/rfc9293.md:\n{}", problems.join("\n"));
+}

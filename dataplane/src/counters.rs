@@ -56,6 +56,8 @@ counters! {
     DropTcpFlags = "drop_tcp_flags",
     /// TCP source or destination port of zero.
     DropTcpPortZero = "drop_tcp_port_zero",
+    /// A SYN to be held that comes from or goes to an address of no single host: multicast, broadcast, unspecified.
+    DropTcpAddress = "drop_tcp_address",
     /// A fragment too small to hold the TCP header, or one that would overwrite it (RFC 1858, RFC 3128).
     DropTinyFragment = "drop_tiny_fragment",
     /// Longer than the MTU of the port pair.
@@ -143,6 +145,8 @@ counters! {
     Rewritten = "rewritten",
     /// An ICMP error that quotes a sequence number which is not in flight.
     DropForgedIcmp = "drop_forged_icmp",
+    /// A source quench about a segment of ours: obsolete (RFC 6633), and heeded by nobody.
+    DropSourceQuench = "drop_source_quench",
     /// A segment of another handshake on a flow whose numbers are ours.
     DropForeignHandshake = "drop_foreign_handshake",
     /// Orders of the control core that came after their flow had gone.

@@ -29,10 +29,10 @@ and 1.25 say little by themselves.
 
 /// The whole page.
 pub fn markdown(asked: &Arguments, samples: &[Sample], machine: &str) -> String {
-    let seconds = asked.seconds;
     let rounds = if asked.rounds == 1 { "once".to_owned() } else { format!("{} times", asked.rounds) };
     let mut out = format!(
-        "{INTRODUCTION}\n{machine}{seconds} s for each figure, {rounds}; IPv{}; seed {}.\n",
+        "{INTRODUCTION}\n{machine}{} s for each figure, {rounds}, for iperf3 a hundred round trips at least; IPv{}; seed {}.\n",
+        asked.seconds,
         if asked.ipv6 { 6 } else { 4 },
         asked.seed
     );

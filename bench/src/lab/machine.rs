@@ -1,6 +1,8 @@
 //! What the figures were taken on: they mean little without.
 
-use control::lab::{Command, Lab};
+use control::lab::Command;
+
+use crate::measure::CONGESTION_CONTROL;
 
 /// Programs whose versions matter, and how each is asked.
 const VERSIONS: [(&str, &str, &[&str]); 7] = [
@@ -14,7 +16,7 @@ const VERSIONS: [(&str, &str, &[&str]); 7] = [
 ];
 
 /// Lines of text: processor, kernel, system, versions, date.
-pub fn describe(lab: &Lab) -> String {
+pub fn describe() -> String {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let value = |text: &str, key: &str, split: char| {
         let line = text.lines().find(|line| line.starts_with(key));
@@ -27,8 +29,6 @@ pub fn describe(lab: &Lab) -> String {
     let kernel = file("/proc/sys/kernel/osrelease");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let date = first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or_else(unknown);
-    let sender = lab.server().command("cat").arg("/proc/sys/net/ipv4/tcp_congestion_control").ok();
-    let sender = sender.unwrap_or_default();
     let dpdk = first_line("pkg-config", &["--modversion", "libdpdk"]).unwrap_or_else(unknown);
     let versions: Vec<String> = VERSIONS
         .iter()
@@ -39,9 +39,8 @@ pub fn describe(lab: &Lab) -> String {
         .collect();
     format!(
         "{date}, {cores} cores of {processor}, Linux {}, {system}\n\
-         {} in both namespaces, DPDK {dpdk} over af_packet, {}\n",
+         {CONGESTION_CONTROL} in both namespaces, DPDK {dpdk} over af_packet, {}\n",
         kernel.trim(),
-        sender.trim(),
         versions.join(", ")
     )
 }

@@ -109,7 +109,7 @@ fn inside(arguments: &Arguments, isolated: Isolated) -> Result<bool> {
         say(&format!("── {cell}, {} of {}, {so_far} s so far", index + 1, cells.len()));
         cell.run(&lab, &hosts, arguments, &mut samples)?;
     }
-    let machine = machine::describe(&lab);
+    let machine = machine::describe();
     println!("{}", table::text(&samples));
     println!("{machine}took {} s", started.elapsed().as_secs());
     if arguments.write {

@@ -14,6 +14,9 @@ const FILES: [usize; 7] = [1_000_000_000, 256_000_000, 64_000_000, 16_000_000, 4
 /// The most that ssh copies each way: it is bound by its cipher on a small machine.
 const COPY: f64 = 100e6;
 
+/// The hosts' congestion control.
+pub const CONGESTION_CONTROL: &str = "cubic";
+
 /// The server's second host number: connections to it are bypassed.
 const PLAIN_HOST: u8 = 3;
 
@@ -114,6 +117,11 @@ impl Plan {
         self.time * 10 + Duration::from_secs(40)
     }
 
+    /// A hundred round trips, so that slow start is not all there is to see of a long path.
+    fn bulk_time(&self) -> Duration {
+        self.time.max(100 * self.round_trip)
+    }
+
     fn bytes(&self) -> f64 {
         self.rate * self.time.as_secs_f64() / 8.0
     }
@@ -139,7 +147,7 @@ impl Hosts {
         for host in [lab.client(), lab.server()] {
             // A sender that shares its algorithm with ours, on both ways: what the ratio then shows is the split loop and
             // not BBR against a loss-based sender, which is the kernel's default here and does not heed losses.
-            host.set("net/ipv4/tcp_congestion_control", "cubic")?;
+            host.send_with(CONGESTION_CONTROL)?;
             // What was learned of the path in the last run is kept for the next one to the same host otherwise.
             host.set("net/ipv4/tcp_no_metrics_save", "1")?;
         }
@@ -159,8 +167,8 @@ impl Hosts {
     pub fn measure(&self, lab: &Lab, what: Measure, address: IpAddr, plan: &Plan) -> Result<(f64, String)> {
         let nothing = String::new();
         let figure = match what {
-            Measure::BulkDown => iperf::run(lab, address, Direction::Down, plan.time)? / 1e6,
-            Measure::BulkUp => iperf::run(lab, address, Direction::Up, plan.time)? / 1e6,
+            Measure::BulkDown => iperf::run(lab, address, Direction::Down, plan.bulk_time())? / 1e6,
+            Measure::BulkUp => iperf::run(lab, address, Direction::Up, plan.bulk_time())? / 1e6,
             Measure::File => {
                 let Some(web) = &self.web else { return Ok((f64::NAN, nothing)) };
                 // Half as long again as the others: the largest file should be possible wherever it can be.

@@ -41,12 +41,14 @@ impl<B: Buffer> Leg<B> {
                 urgent: out.urgent,
                 options: out.options,
             };
+            self.template.set_ecn_capable(out.ecn_capable);
             let block = &self.block;
             let payload = out.payload;
             cx.transmit(self.port, &self.template, &tcp, payload.len as usize, |bytes| {
                 block.copy_payload(payload.start, bytes);
             });
         }
+        self.template.set_ecn_capable(false);
     }
 }
 

@@ -137,7 +137,8 @@ impl<L: Pool> Connection<L> {
             let ack = TcpRepr {
                 seq: to.block.snd_nxt(),
                 ack: to.block.ack_number(),
-                flags: TcpFlags::ACK,
+                // A mark that the end has not heard of is not told by anybody else.
+                flags: TcpFlags::ACK | to.block.echo_flags(),
                 window: opposite.block.peer_window_left(),
                 urgent: 0,
                 options: TcpOptions { timestamps, ..TcpOptions::default() },

@@ -9,6 +9,14 @@ use crate::tcp::Family;
 const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 const PACKET_TOO_BIG: u8 = 2;
 
+/// ICMP "source quench" (RFC 792, type 4).
+const SOURCE_QUENCH: u8 = 4;
+
+/// RFC 6633: nobody may send one any more, and nobody heeds it (RFC 9293 section 3.9.2.2).
+pub(super) fn is_source_quench(error: &IcmpError) -> bool {
+    family(&error.quad) == Family::V4 && error.kind == SOURCE_QUENCH
+}
+
 /// The IP version of a flow.
 pub(super) fn family(quad: &Quad) -> Family {
     match quad.addresses {

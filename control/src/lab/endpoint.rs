@@ -199,6 +199,23 @@ impl Endpoint {
         })
     }
 
+    /// Sends with this congestion control on all connections in the untagged networks.
+    ///
+    /// By route: only the machine's own namespace may make an algorithm that is not its default one a namespace's default.
+    ///
+    /// # Errors
+    /// As [`Command::ok`].
+    pub fn send_with(&self, congestion_control: &str) -> Result<()> {
+        for net in Net::UNTAGGED {
+            let (network, prefix, device) = (net.host(0), net.prefix(), net.interface());
+            let kind = if network.is_ipv4() { "scope link" } else { "metric 256" };
+            self.ip(&format!(
+                "route replace {network}/{prefix} dev {device} proto kernel {kind} congctl {congestion_control}"
+            ))?;
+        }
+        Ok(())
+    }
+
     /// Sets a kernel setting of this host, by its path below /proc/sys.
     ///
     /// # Errors

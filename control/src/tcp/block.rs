@@ -3,11 +3,11 @@
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
-use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::SackBlock;
 
 use super::chunk::Chunk;
 use super::congestion::{Congestion, Controller};
+use super::ecn::Ecn;
 use super::input::{Challenges, Stop};
 use super::keepalive::Life;
 use super::limits::Limits;
@@ -106,10 +106,7 @@ pub struct Block<B: Buffer> {
     pub(super) peer: Handshake,
     pub(super) timestamps: bool,
     pub(super) sack: bool,
-    /// Classic ECN is in force (RFC 3168). We echo what the peer's segments met; our own are sent as not capable of it.
-    pub(super) ecn: bool,
-    /// The peer has yet to say that it has heard of the congestion.
-    pub(super) echo_congestion: bool,
+    pub(super) ecn: Ecn,
     /// Client leg: the peer has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
     pub(super) crossed: bool,
     pub(super) snd: Sender<B>,
@@ -161,8 +158,7 @@ impl<B: Buffer> Block<B> {
             peer: Handshake::default(),
             timestamps: false,
             sack: false,
-            ecn: false,
-            echo_congestion: false,
+            ecn: Ecn::default(),
             crossed: false,
             snd: Sender {
                 una: zero,
@@ -345,7 +341,10 @@ impl<B: Buffer> Block<B> {
             self.snd.shift = theirs.min(MAX_SHIFT);
         }
         self.sack = self.offer.sack_permitted && self.peer.sack_permitted;
-        self.ecn = self.offer.ecn.contains(TcpFlags::ECE) && self.peer.ecn.contains(TcpFlags::ECE);
+        match self.state {
+            State::Suspended => self.ecn.negotiate(self.peer.ecn, self.offer.ecn),
+            _ => self.ecn.negotiate(self.offer.ecn, self.peer.ecn),
+        }
         self.timestamps = self.offer.timestamps && self.peer.timestamps;
         self.congestion.set_segment_size(self.segment_size());
         self.snd.pacer.restart(self.congestion.window());

@@ -49,8 +49,13 @@ impl<B: Buffer> Block<B> {
         if cut.fin {
             flags = flags | TcpFlags::FIN;
         }
-        let mut segment = self.header(cut.start, flags, ts_value);
+        let (mark, ecn_capable) = match cut.len {
+            0 => (TcpFlags(0), false),
+            _ => self.mark_data(end, cut.retransmission),
+        };
+        let mut segment = self.header(cut.start, flags | mark, ts_value);
         segment.payload.len = cut.len;
+        segment.ecn_capable = ecn_capable;
         segment.retransmission = cut.retransmission;
         segment
     }
@@ -69,7 +74,7 @@ impl<B: Buffer> Block<B> {
             }
             _ => (flags, 0),
         };
-        let flags = if self.echo_congestion { flags | TcpFlags::ECE } else { flags };
+        let flags = flags | self.ecn.flags();
         let (field, edge) = self.window_to_offer();
         self.rcv.field = field;
         self.rcv.edge = self.rcv.edge.max(edge);
@@ -88,6 +93,7 @@ impl<B: Buffer> Block<B> {
             options,
             payload,
             retransmission: false,
+            ecn_capable: false,
         }
     }
 
@@ -119,6 +125,7 @@ impl<B: Buffer> Block<B> {
             options,
             payload: Payload { start: self.iss, len: 0 },
             retransmission,
+            ecn_capable: false,
         }
     }
 
@@ -155,6 +162,7 @@ impl<B: Buffer> Block<B> {
             options: TcpOptions::default(),
             payload: Payload { start: reset.seq, len: 0 },
             retransmission: false,
+            ecn_capable: false,
         }
     }
 }

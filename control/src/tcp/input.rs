@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
-use dataplane::wire::tcp_flags::TcpFlags;
 
 use super::block::Block;
 use super::chunk::Chunk;
@@ -113,6 +112,7 @@ impl<B: Buffer> Block<B> {
         self.check_sequence(arrival)?;
         self.check_reset(arrival)?;
         self.check_syn(arrival)?;
+        self.ecn.take_mark(arrival.segment);
         self.check_ack(arrival)?;
         self.note_life(arrival.now);
         self.take_urgent(arrival);
@@ -131,6 +131,8 @@ impl<B: Buffer> Block<B> {
         self.check_timestamp(arrival)?;
         self.check_sequence(arrival)?;
         self.check_syn(arrival)?;
+        // A mark stays with the bytes that are held.
+        self.ecn.take_answer(arrival.segment);
         self.check_ack(arrival)?;
         self.note_life(arrival.now);
         Verdict::Continue(())
@@ -183,16 +185,7 @@ impl<B: Buffer> Block<B> {
         {
             self.ts.update(arrival.now, ts, segment.seq, self.rcv.last_ack_sent);
         }
-        self.note_congestion(segment);
         Verdict::Continue(())
-    }
-
-    /// RFC 3168 section 6.1.3: ECE from a mark on, until the peer says CWR; a mark on that very segment counts again.
-    fn note_congestion(&mut self, segment: &Segment) {
-        if segment.flags.contains(TcpFlags::CWR) {
-            self.echo_congestion = false;
-        }
-        self.echo_congestion |= self.ecn && segment.congested;
     }
 
     /// What was wholly taken before may still bring an ack, as in BSD. When both sides probe a closed window and take each

@@ -12,6 +12,7 @@ mod check;
 mod chunk;
 mod congestion;
 mod dsack;
+mod ecn;
 mod emit;
 mod events;
 mod handshake;

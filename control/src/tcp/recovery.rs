@@ -115,6 +115,11 @@ impl Recovery {
         }
     }
 
+    /// What began the recovery, or came during it, was no mistake.
+    pub(super) fn forbid_undo(&mut self) {
+        self.undo = Undo::default();
+    }
+
     /// Marks must not drift half a sequence space away, where comparisons would turn around.
     fn keep_up(&mut self, una: Seq) {
         self.limited = self.limited.filter(|at| at.ge(una));
@@ -173,6 +178,7 @@ impl<B: Buffer> Block<B> {
         let ended = self.end_if_complete();
         let found = self.find_losses(now, delivery);
         self.step(now, delivery, duplicate, found, ended);
+        self.take_echo(now, arrival.segment, before);
         // At the end of a recovery the window has just been set; it grows with the next acknowledgment.
         if !ended || self.snd.recovery.phase != Phase::Open {
             self.adjust_window(now, delivery, delivered, before, found);
@@ -285,6 +291,17 @@ impl<B: Buffer> Block<B> {
         self.snd.recovery.frto = Frto::Off;
     }
 
+    /// The network is congested, and nothing is lost: the window comes down from `before` bytes as it does after a loss.
+    pub(super) fn enter_reduction(&mut self, now: Instant, before: u32) {
+        let outstanding = self.snd.flight.outstanding().max(before);
+        self.congestion.on_congestion(now, outstanding);
+        let recovery = &mut self.snd.recovery;
+        recovery.prr = Prr::new(outstanding);
+        recovery.phase = Phase::Reducing;
+        recovery.high = self.snd.nxt;
+        recovery.forbid_undo();
+    }
+
     pub(super) fn enter_fast_recovery(&mut self, now: Instant) {
         let outstanding = self.snd.flight.outstanding();
         let recovery = &mut self.snd.recovery;
@@ -292,14 +309,19 @@ impl<B: Buffer> Block<B> {
             self.congestion.on_congestion(now, outstanding);
             recovery.prr = Prr::new(outstanding);
         }
-        recovery.phase = Phase::Fast;
         recovery.high = self.snd.nxt;
         recovery.frto = Frto::Off;
         recovery.force = true;
         recovery.tail = None;
-        recovery.undo.begin(self.snd.una);
+        match recovery.phase {
+            // The marks that began it were no mistake.
+            Phase::Reducing => recovery.undo = Undo::default(),
+            _ => recovery.undo.begin(self.snd.una),
+        }
+        recovery.phase = Phase::Fast;
         self.timers.tail = None;
         self.timers.retransmit = Some(now + self.rto.current());
+        self.ecn.on_reduction(false);
     }
 
     fn adjust_window(

@@ -109,4 +109,6 @@ pub struct SegmentOut {
     pub payload: Payload,
     /// Sequence space in it has been sent before.
     pub retransmission: bool,
+    /// May be marked instead of dropped: ECT(0) goes into its IP header (RFC 3168 section 5).
+    pub ecn_capable: bool,
 }

@@ -34,12 +34,23 @@ fn a_report_about_what_is_not_outstanding_is_somebodys_guess() {
 #[test]
 fn no_icmp_error_ends_an_established_connection() {
     let mut rig = Rig::established(relay(MergeWhen::Never));
-    // Unreachable of every code, source quench, time exceeded, parameter problem.
+    // Unreachable of every code, time exceeded, parameter problem.
     let errors = (0..16).filter(|code| *code != 4).map(|code| (3, code));
-    for (kind, code) in errors.chain([(4, 0), (11, 0), (11, 1), (12, 0)]) {
-        let said = script(&rig.icmp(C2S, kind, code, C + 1));
-        assert!(said == [">C icmp"] || said.is_empty(), "{kind} {code}: {said:?}");
+    for (kind, code) in errors.chain([(11, 0), (11, 1), (12, 0)]) {
+        assert_eq!(script(&rig.icmp(C2S, kind, code, C + 1)), [">C icmp"], "{kind} {code}");
     }
     let said = script(&rig.client(ack(C + 1, S + 1), b"still here"));
     assert!(said.contains(&">S . 1001:5001 10".into()), "{said:?}");
+}
+
+/// RFC 9293 section 3.9.2.2 (MUST-55).
+#[test]
+fn source_quench_is_heeded_by_nobody() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    assert!(rig.icmp(C2S, 4, 0, C).is_empty(), "it does not refuse a SYN");
+    rig.server(syn_ack(S, C + 1), b"");
+    rig.client(ack(C + 1, S + 1), b"");
+    assert!(rig.icmp(C2S, 4, 0, C + 1).is_empty());
+    assert_eq!(rig.count(Counter::DropSourceQuench), 2);
 }

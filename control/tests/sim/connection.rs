@@ -15,6 +15,9 @@ pub const STALL: Duration = Duration::from_secs(900);
 /// How long an end may wait for a RST that can have been lost.
 const RESET_GRACE: Duration = Duration::from_secs(20);
 
+/// Longer than the linger of hosts and boxes, and than smoltcp waits between two FINs.
+const LAST_ACK_GRACE: Duration = Duration::from_secs(120);
+
 /// One connection's plan and where it stands.
 #[derive(Debug)]
 pub struct Connection {
@@ -33,7 +36,7 @@ pub struct Connection {
 pub enum Judgement {
     Goes,
     Ended,
-    /// The RST was lost and nothing would ever tell this end: take it down.
+    /// The RST, or the last acknowledgment, was lost and nothing would ever tell this end: take it down.
     Orphan(Side),
     /// A host's own stack has no timer left for what it has sent, and reminding it has not helped.
     Hung,
@@ -58,7 +61,7 @@ impl Connection {
         } else if let Some(aborter) = self.aborter() {
             Ok(self.judge_abort(hosts, aborter, now, loses))
         } else {
-            self.judge_normal(hosts)
+            self.judge_normal(hosts, now, loses)
         };
         let verdict = verdict.map_err(|v| v.at(self.describe(hosts)))?;
         if verdict == Judgement::Goes && now - self.last_progress > STALL {
@@ -98,8 +101,8 @@ impl Connection {
         }
     }
 
-    fn judge_normal(&self, hosts: &[Host; 2]) -> Result<Judgement, Violation> {
-        let mut closed = true;
+    fn judge_normal(&self, hosts: &[Host; 2], now: Instant, loses: bool) -> Result<Judgement, Violation> {
+        let mut open = Vec::new();
         for side in Side::BOTH {
             let app = &hosts[side as usize].apps[self.index];
             let expected = self.plan.parts[side.opposite() as usize].total();
@@ -114,9 +117,17 @@ impl Connection {
                 let detail = format!("{}: closed after {} of {expected} bytes", place(), app.received);
                 return violation(Invariant::Ending, detail);
             }
-            closed &= complete && matches!(state, State::Closed | State::TimeWait);
+            if !complete || !matches!(state, State::Closed | State::TimeWait) {
+                open.push((side, complete && matches!(state, State::Closing | State::LastAck)));
+            }
         }
-        Ok(if closed { Judgement::Ended } else { Judgement::Goes })
+        Ok(match open[..] {
+            [] => Judgement::Ended,
+            // Its last acknowledgment was lost, and all who could repeat it have had their time: a box that has
+            // forgotten the flow is silent about strays.
+            [(side, true)] if loses && now - self.last_progress > LAST_ACK_GRACE => Judgement::Orphan(side),
+            _ => Judgement::Goes,
+        })
     }
 
     /// One line on both ends.

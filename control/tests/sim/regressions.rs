@@ -29,4 +29,10 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("duplicate", 24380),
     // A flipped bit made an ACK a RST: the entry of a live connection went after its linger.
     ("corrupt", 1765),
+    // smoltcp: data beyond a closed window, and no timer once it opens.
+    ("duplicate", 4756),
+    // smoltcp: a zero-window probe behind an outstanding FIN, for ever.
+    ("duplicate", 2182),
+    // The last acknowledgment lost, and the FIN repeated only after all had lingered: the world was wrong.
+    ("hostile", 6520),
 ];

@@ -26,7 +26,7 @@ pub const MAX_HEADER_LEN: usize = MAX_LINK_LEN + ipv6::HEADER_LEN + tcp::MAX_HEA
 pub struct FrameTemplate {
     /// Destination MAC, source MAC, tags, EtherType: as they stand in the frame.
     pub ethernet: ArrayVec<u8, MAX_LINK_LEN>,
-    /// DSCP, the two ECN bits 0; whoever sends ECN-capable segments sets them.
+    /// DSCP, and the two ECN bits: 0 but for segments that may be marked ([`FrameTemplate::set_ecn_capable`]).
     pub traffic_class: u8,
     /// TTL or hop limit.
     pub ttl: u8,
@@ -79,6 +79,13 @@ impl FrameTemplate {
             flow_label,
             quad: headers.quad,
         }
+    }
+
+    /// Whether the segments to come may be marked instead of dropped: ECT(0) (RFC 3168 section 5), or not capable.
+    ///
+    /// This is never learnt: what one segment of an endpoint's says of itself does not hold for another.
+    pub fn set_ecn_capable(&mut self, capable: bool) {
+        self.traffic_class = self.traffic_class & !ip::ECN_MASK | if capable { ip::ECT_0 } else { 0 };
     }
 
     /// Bytes from the start of the frame to the TCP header.

@@ -15,6 +15,9 @@ pub const PROTOCOL_ICMPV6: u8 = 58;
 /// The two explicit congestion notification bits of the traffic class (RFC 3168 section 5).
 pub const ECN_MASK: u8 = 0x03;
 
+/// ECN-capable transport, as a data sender says it (RFC 3168 section 5).
+pub const ECT_0: u8 = 0x02;
+
 /// A fragment offset, in units of 8 bytes, that no honest fragment of TCP has behind an acceptable first fragment.
 ///
 /// RFC 1858 section 3.2 and RFC 3128 drop offset 1, which would overwrite the flags. A first fragment that holds the

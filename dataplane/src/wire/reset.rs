@@ -21,8 +21,7 @@ pub const TTL: u8 = 64;
 /// MACs, addresses and ports are swapped, VLAN tags, DSCP and flow label kept; IP options, extension headers, TCP
 /// options and payload go.
 pub fn reset_for(frame: &mut [u8], headers: &TcpHeaders) -> Option<usize> {
-    let to_group = EthernetHeader::view(frame)?.is_to_group();
-    if headers.flags.rst() || headers.first_fragment || to_group || is_of_group(&headers.quad.addresses) {
+    if headers.flags.rst() || headers.first_fragment || !is_between_hosts(frame, headers) {
         return None;
     }
     let mut template = FrameTemplate::learn(frame, headers);
@@ -41,6 +40,12 @@ pub fn reset_for(frame: &mut [u8], headers: &TcpHeaders) -> Option<usize> {
     let len = template.emit(&reset, 0, frame)?;
     template.fill_checksum(&mut frame[..len]);
     Some(len)
+}
+
+/// The segment comes from one host and goes to one: nobody answers any other (RFC 9293 section 3.9.2.3).
+pub fn is_between_hosts(frame: &[u8], headers: &TcpHeaders) -> bool {
+    let to_group = EthernetHeader::view(frame).is_none_or(EthernetHeader::is_to_group);
+    !to_group && !is_of_group(&headers.quad.addresses)
 }
 
 /// Source or destination is a multicast, limited broadcast or unspecified address.

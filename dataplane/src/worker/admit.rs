@@ -8,7 +8,7 @@ use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Decision, Fallback, Strays};
 use crate::suspend::pending::Refused;
-use crate::wire::reset::reset_for;
+use crate::wire::reset::{is_between_hosts, reset_for};
 
 /// A segment that no flow expected.
 #[derive(Clone, Copy)]
@@ -98,6 +98,10 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         let Arrival { now, port, key, headers } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
+        }
+        // RFC 9293 section 3.9.2.3: neither end would answer it, so nobody is asked.
+        if !is_between_hosts(frame.bytes(), headers) {
+            return self.counters.count(Counter::DropTcpAddress);
         }
         if self.control.is_stalled() {
             return match self.policy.on_control_stall() {

@@ -6,6 +6,7 @@ use super::bench::{Bench, CLIENT, DEFAULTS, SERVER, frame, icmp_error, quad, rul
 use super::{ACK, OFFER, SYN, cut_through, headers, suspend};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path;
+use dataplane::flow::quad::Quad;
 use dataplane::packet::{Packet, is_tcp_checksum_valid, parse};
 use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
 use dataplane::wire::seq::Seq;
@@ -164,4 +165,35 @@ fn a_datagram_longer_than_the_mtu_is_dropped_and_tags_do_not_count() {
     assert_eq!(bench.collect(SERVER), Some(udp(1500)));
     bench.deliver(CLIENT, &udp(1501));
     assert_eq!((bench.count(Counter::DropMtu), bench.pool.in_use()), (4, 0));
+}
+
+/// RFC 9293 section 3.9.2.3, MUST-57 and MUST-63.
+#[test]
+fn a_syn_of_or_for_no_single_host_is_offered_to_nobody() {
+    let mut bench = Bench::new(offer_with(DEFAULTS));
+    let (host4, host6) = ("10.0.0.1", "fd00::1");
+    let pairs = [
+        (host4, "224.0.0.1"),
+        (host4, "255.255.255.255"),
+        (host4, "0.0.0.0"),
+        ("0.0.0.0", host4),
+        ("239.1.2.3", host4),
+        ("255.255.255.255", host4),
+        (host6, "ff02::1"),
+        (host6, "::"),
+        ("::", host6),
+        ("ff05::2", host6),
+    ];
+    for (source, destination) in pairs {
+        let address = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
+        let quad = Quad::between((address(source), 4000).into(), (address(destination), 80).into()).unwrap();
+        bench.deliver(CLIENT, &frame(quad, SYN, 100, 0, b"", &[]));
+    }
+    // An IP address of one host does not help a frame that went to all.
+    let mut frame = frame(quad(false), SYN, 100, 0, b"", &[]);
+    frame[..6].fill(0xff);
+    bench.deliver(CLIENT, &frame);
+    assert_eq!(bench.count(Counter::DropTcpAddress), pairs.len() as u64 + 1);
+    assert!(bench.events.try_receive().is_none());
+    assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None));
 }

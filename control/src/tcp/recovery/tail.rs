@@ -100,6 +100,7 @@ impl<B: Buffer> Block<B> {
             self.snd.recovery.tail = None;
             self.congestion.on_congestion(arrival.now, self.snd.flight.outstanding());
             self.congestion.set_window(self.congestion.threshold());
+            self.ecn.on_reduction(false);
         }
     }
 }

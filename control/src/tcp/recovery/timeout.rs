@@ -36,6 +36,7 @@ impl<B: Buffer> Block<B> {
         let recovery = &mut self.snd.recovery;
         if !again {
             recovery.undo.begin(una);
+            self.ecn.on_reduction(false);
         }
         recovery.phase = Phase::Timeout;
         recovery.high = self.snd.nxt;

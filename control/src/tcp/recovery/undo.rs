@@ -73,6 +73,7 @@ impl<B: Buffer> Block<B> {
     pub(super) fn undo_recovery(&mut self) {
         self.congestion.undo();
         self.snd.flight.forget_losses();
+        self.ecn.on_undo();
         let recovery = &mut self.snd.recovery;
         recovery.undo = Undo::default();
         recovery.phase = Phase::Open;

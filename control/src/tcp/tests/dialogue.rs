@@ -7,6 +7,8 @@
 //! > -                                             the block sends nothing more
 //! = READABLE|ACKED                                what the events were since the last such line
 //! : CloseWait                                     the state
+//! < !. 501+10 ack 101                             … that has met congestion
+//! > *. 101+10 ack 501                             … that may be marked so
 //! +1000ms                                         time passes, stopping at every deadline until one makes output
 //! ~ < …                                           the segment comes in through `on_ack_only`
 //! ! write 1000                                    a call of the user's
@@ -109,6 +111,11 @@ impl Dialogue {
         d
     }
 
+    /// What has happened so far does not count in the next `=`.
+    pub(super) fn forget_events(&mut self) {
+        self.events = Events::NONE;
+    }
+
     /// Plays the lines; panics at the first that is not as written.
     pub(super) fn run(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -157,6 +164,7 @@ impl Dialogue {
         let (wanted, len) = parse(text);
         let got = (out.seq, out.flags, out.payload.len, out.ack);
         assert_eq!(got, (wanted.seq, wanted.flags, len, wanted.ack), "at `{line}`: {out:?}");
+        assert_eq!(out.ecn_capable, text.starts_with(CAPABLE), "ECN-capable at `{line}`");
         if text.contains("win") {
             assert_eq!(out.window, wanted.window, "at `{line}`");
         }
@@ -238,6 +246,9 @@ impl Dialogue {
 
 /// Before the flags: the IP header says that congestion was experienced.
 const CONGESTED: char = '!';
+
+/// Before the flags: the segment may be marked so.
+const CAPABLE: char = '*';
 
 /// `FLAGS SEQ[+LEN] [ack N] [win N] [urg N] [<options>]`; the payload's length comes beside.
 pub(super) fn parse(text: &str) -> (Segment, u32) {

@@ -3,10 +3,14 @@
 mod closing;
 mod data;
 mod dialogue;
+mod ecn;
 mod goodput;
 mod handshake;
 mod keepalive;
 mod loss;
+mod must_data;
+mod must_states;
+mod must_window;
 mod overlap;
 mod pacing;
 mod path;

@@ -3,7 +3,6 @@
 use super::dialogue::Dialogue;
 use crate::tcp::*;
 use dataplane::wire::seq::Seq;
-use dataplane::wire::tcp_flags::TcpFlags;
 
 #[test]
 fn out_of_order_data_is_sacked_latest_first() {
@@ -153,33 +152,6 @@ fn draining_takes_the_ack_and_leaves_the_bytes() {
            < P. 501+300 ack 201
            < FP. 801+300 ack 201
            = READABLE|WINDOW|PEER_FIN",
-    );
-}
-
-#[test]
-fn congestion_is_echoed_until_the_sender_has_heard_of_it() {
-    let mut d = Dialogue::connect(
-        &Handshake { mss: Some(1000), ecn: TcpFlags::ECE | TcpFlags::CWR, ..Handshake::default() },
-        Limits::default(),
-    );
-    d.run(
-        "> SEW 100
-           < SE. 500 ack 101 <mss 1400>
-           = ANSWERED
-           ! confirm
-           > . 101 ack 501
-           < . 501+10 ack 101
-           = READABLE
-           > . 101 ack 511
-           < !. 511+10 ack 101
-           = READABLE
-           > E. 101 ack 521
-           < . 521+10 ack 101
-           = READABLE
-           > E. 101 ack 531
-           < W. 531+10 ack 101
-           = READABLE
-           > . 101 ack 541",
     );
 }
 

@@ -104,10 +104,10 @@ impl Pair {
         self.reference.on_timeout();
     }
 
-    /// By how many segments the two differ, and by how many they may.
+    /// By how many segments the two differ, and by how many they may: α may turn to 1 an acknowledgment sooner in one of them.
     fn difference(&self) -> (f64, f64) {
         let window = f64::from(self.path.window()) / f64::from(SEGMENT);
-        ((window - self.reference.cwnd).abs(), 0.1 + self.reference.cwnd / 1000.0)
+        ((window - self.reference.cwnd).abs(), 0.3 + self.reference.cwnd / 1000.0)
     }
 }
 
