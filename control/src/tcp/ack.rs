@@ -26,6 +26,7 @@ impl<B: Buffer> Block<B> {
         }
         let before = self.snd.flight.pipe();
         let delivery = self.deliver(arrival);
+        let was_shut = self.snd.edge.le(self.snd.una);
         let advances = segment.ack.gt(self.snd.una);
         let duplicate = segment.ack == self.snd.una && self.is_duplicate(arrival);
         if advances {
@@ -33,7 +34,7 @@ impl<B: Buffer> Block<B> {
         }
         if segment.ack.ge(self.snd.una) {
             self.update_window(arrival, advances);
-            self.note_open_window(arrival.now);
+            self.note_open_window(arrival.now, was_shut);
         }
         self.recover(arrival, &delivery, duplicate, before);
         self.note_acknowledged_fin(arrival)
@@ -91,7 +92,7 @@ impl<B: Buffer> Block<B> {
 
     /// A peer that answers our probes is alive, however long its window stays closed (RFC 9293 section 3.8.6.1). Once
     /// it opens, what the probes have sent is sent again, without waiting for its timer.
-    fn note_open_window(&mut self, now: Instant) {
+    fn note_open_window(&mut self, now: Instant, was_shut: bool) {
         if self.snd.edge.le(self.snd.una) {
             self.timers.progress = now;
         } else if self.timers.probes > 0 {
@@ -99,7 +100,10 @@ impl<B: Buffer> Block<B> {
             self.timers.retransmit = None;
             if self.snd.una != self.snd.nxt {
                 self.timers.retransmit = Some(now + self.rto.current());
-                self.resend_larger_than(0);
+                // What a window that was merely small has let through was no probe: its acknowledgment is under way.
+                if was_shut {
+                    self.resend_larger_than(0);
+                }
             }
         }
     }

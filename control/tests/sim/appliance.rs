@@ -33,6 +33,9 @@ const SERVER: PortId = PortId(1);
 /// How long a round of the appliance takes when it has something left to do.
 const ROUND: Duration = Duration::from_micros(10);
 
+/// Nothing is given up before the judge has given up: ten lost retransmissions in a row are no more than bad luck.
+const PATIENCE: Duration = Duration::from_secs(86_400);
+
 /// One worker with the queues that a device's spreading would give it.
 struct Lane {
     worker: Worker<SimPort, SimPool>,
@@ -46,12 +49,17 @@ pub struct Appliance {
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
+    /// No flow is ever merged.
+    stays: bool,
+    /// Its clock moves by so many nanoseconds at a time.
+    tick: u64,
     now: Instant,
 }
 
 impl Appliance {
     pub fn build(mut parts: Parts) -> Box<dyn Middle> {
         let merge = match parts.rng.below(5) {
+            _ if parts.profile.stays => MergeWhen::Never,
             0 => MergeWhen::Never,
             1 => MergeWhen::FirstResponse,
             2 => MergeWhen::AfterBytes(parts.rng.below(20_000)),
@@ -67,8 +75,9 @@ impl Appliance {
     }
 
     fn new(parts: Parts, workers: usize, module: Relay) -> Appliance {
-        let Parts { client, server, pool, mut rng, .. } = parts;
+        let Parts { client, server, pool, mut rng, profile } = parts;
         let heartbeat = Arc::new(AtomicU64::new(0));
+        let stays = module.merge == MergeWhen::Never;
         let steering = match workers {
             1 => Steering::Single,
             n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },
@@ -109,7 +118,9 @@ impl Appliance {
         });
         let ports = [client, server];
         let now = Instant::ZERO;
-        Appliance { ports, refused: Default::default(), lanes, core, busy: false, now }
+
+        let tick = if profile.bad_clocks { rng.pick(&[1, 1_000_000, 10_000_000, 50_000_000]) } else { 1 };
+        Appliance { ports, refused: Default::default(), lanes, core, busy: false, stays, tick, now }
     }
 
     /// What a device without symmetric RSS does: each direction of a flow to some worker's queue, never to the right one
@@ -161,6 +172,7 @@ impl Appliance {
 
 impl Middle for Appliance {
     fn poll(&mut self, now: Instant) {
+        let now = Instant::from_nanos(now.as_nanos() / self.tick * self.tick);
         self.now = now;
         loop {
             let mut work = self.spread_received();
@@ -178,14 +190,19 @@ impl Middle for Appliance {
 
     fn next_deadline(&self) -> Option<Instant> {
         if self.busy {
-            return Some(self.now + ROUND);
+            return Some(self.now + ROUND.max(Duration::from_nanos(self.tick)));
         }
-        Some(self.core.next_deadline(self.now))
+        let deadline = self.core.next_deadline(self.now).as_nanos();
+        Some(Instant::from_nanos(deadline.div_ceil(self.tick) * self.tick))
     }
 
     fn held_bytes(&self, quad: &Quad, direction: Direction) -> Option<u64> {
         let of_flow = self.core.connections().find(|connection| connection.key().quad == *quad);
         Some(of_flow.map_or(0, |connection| connection.held_bytes(direction)))
+    }
+
+    fn sends_itself(&self) -> bool {
+        self.stays
     }
 
     fn kept_buffers(&self) -> usize {
@@ -246,16 +263,22 @@ fn everything_is_offered() -> Snapshot {
 
 fn timeouts() -> Timeouts {
     Timeouts {
-        opening: Duration::from_secs(75),
-        established: Duration::from_secs(3600),
-        half_closed: Duration::from_secs(3600),
+        opening: PATIENCE,
+        established: PATIENCE,
+        half_closed: PATIENCE,
         linger: Duration::from_secs(10),
-        control_stall: Duration::from_secs(3600),
+        control_stall: PATIENCE,
     }
 }
 
 fn settings(rng: &mut Rng) -> Settings {
-    let leg = control::tcp::Limits { send_buffer: 1 << 20, receive_buffer: 1 << 20, ..Default::default() };
+    let leg = control::tcp::Limits {
+        send_buffer: 1 << 20,
+        receive_buffer: 1 << 20,
+        syn_timeout: PATIENCE,
+        user_timeout: PATIENCE,
+        ..Default::default()
+    };
     Settings {
         leg,
         connections: 256,
@@ -265,8 +288,8 @@ fn settings(rng: &mut Rng) -> Settings {
         held: 1024,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
-        idle_established: Duration::from_secs(3600),
-        half_closed: Duration::from_secs(3600),
+        idle_established: PATIENCE,
+        half_closed: PATIENCE,
         isn_key: IsnKey::new(key(rng)),
         peers: vec![SERVER, CLIENT],
         mtu: vec![1500, 1500],

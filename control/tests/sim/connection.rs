@@ -1,16 +1,18 @@
 //! The judge of one connection: has it ended, has it ended as planned, is it still getting anywhere.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
+use dataplane::flow::quad::Quad;
 use smoltcp::socket::tcp::State;
 
 use crate::host::{Host, Side};
 use crate::invariant::{Invariant, Violation, violation};
 use crate::plan::{Finish, Kind, Plan};
 
-/// Longer than any planned pause, and than ten lost retransmissions in a row at smoltcp's longest timeout.
-pub const STALL: Duration = Duration::from_secs(900);
+/// Longer than any planned pause, and than a hundred lost retransmissions in a row at the longest timeout.
+pub const STALL: Duration = Duration::from_secs(7_200);
 
 /// How long an end may wait for a RST that can have been lost.
 const RESET_GRACE: Duration = Duration::from_secs(20);
@@ -74,6 +76,12 @@ impl Connection {
             );
         }
         Ok(verdict)
+    }
+
+    /// Client → server.
+    pub fn quad(&self) -> Option<Quad> {
+        let end = |side: Side, port| SocketAddr::new(side.address(self.plan.ipv6).into(), port);
+        Quad::between(end(Side::Client, self.plan.client_port), end(Side::Server, self.plan.server_port))
     }
 
     fn aborter(&self) -> Option<Side> {

@@ -8,6 +8,7 @@ use dataplane::flow::quad::{Direction, Quad};
 use crate::frame::Segment;
 use crate::host::Side;
 use crate::invariant::{Invariant, Violation, violation};
+use crate::sender::Sender;
 use crate::tap::Point;
 
 /// One leg of a flow; arrays are by direction of the data.
@@ -30,6 +31,8 @@ pub struct Flow {
     pub initiator: Side,
     /// By side.
     pub legs: [Leg; 2],
+    /// By side: what the middle sends there, when it is its own.
+    pub senders: [Sender; 2],
     /// A RST was seen: the ends disagree from here on.
     pub reset: bool,
     /// The initiator has acknowledged a SYN-ACK: its address is its own.
@@ -63,6 +66,7 @@ impl Flow {
             quad,
             initiator,
             legs: Default::default(),
+            senders: Default::default(),
             reset: false,
             validated: false,
             resets: [0; 2],

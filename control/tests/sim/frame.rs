@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use dataplane::flow::quad::Quad;
 use dataplane::wire::tcp_flags::TcpFlags;
-use smoltcp::wire::{IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket};
+use smoltcp::wire::{IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpOption, TcpPacket};
 
 const TAG: [u8; 2] = [0x81, 0x00];
 
@@ -18,6 +18,8 @@ pub struct Segment {
     pub ack: u32,
     pub flags: TcpFlags,
     pub window: u16,
+    /// Window scale, of a SYN.
+    pub shift: Option<u8>,
     /// The TCP header with its options, and the payload, in bytes of the frame.
     pub header: Range<usize>,
     pub payload: Range<usize>,
@@ -76,11 +78,22 @@ pub fn parse(frame: &[u8]) -> Option<Segment> {
         ack: tcp.ack_number().0 as u32,
         flags: TcpFlags(flags),
         window: tcp.window_len(),
+        shift: if tcp.syn() { window_scale(tcp.options()) } else { None },
         payload: header.end..end,
         header,
         checksum_ok: tcp.verify_checksum(&addresses.0, &addresses.1),
         addresses,
     })
+}
+
+fn window_scale(mut options: &[u8]) -> Option<u8> {
+    while !options.is_empty() {
+        match TcpOption::parse(options).ok()? {
+            (_, TcpOption::WindowScale(shift)) => return Some(shift),
+            (rest, _) => options = rest,
+        }
+    }
+    None
 }
 
 /// Makes the TCP checksum of an edited segment right again.

@@ -16,7 +16,9 @@ use crate::device::Wiring;
 use crate::frame::{self, Segment};
 use crate::invariant::Violation;
 use crate::plan::{FIRST_SERVER_PORT, Part, Plan};
+use crate::profile::Profile;
 use crate::rng::Rng;
+use crate::trouble::Jumps;
 
 /// Before a probe is sent on an idle connection, where one is.
 const KEEP_ALIVE: SmolDuration = SmolDuration::from_secs(45);
@@ -88,6 +90,7 @@ pub struct Host {
     side: Side,
     /// Its cables do.
     reorders: bool,
+    jumps: Jumps,
     device: Wiring,
     interface: Interface,
     ends: Vec<End>,
@@ -99,8 +102,10 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(side: Side, reorders: bool, rng: &mut Rng) -> Host {
-        let mtu = rng.pick(&[1514, 1514, 1414, 1294]);
+    pub fn new(side: Side, profile: &Profile, rng: &mut Rng) -> Host {
+        let mtu = rng.pick(profile.mtus);
+        // A look ahead: these dice are nobody else's.
+        let jumps = Jumps::draw(profile, &mut rng.clone().fork(7));
         let mut device = Wiring { rx: VecDeque::new(), tx: Vec::new(), mtu };
         let mac = EthernetAddress([0x02, 0, 0, 0, 0, side as u8 + 1]);
         let mut config = Config::new(mac.into());
@@ -113,7 +118,8 @@ impl Host {
         });
         Host {
             side,
-            reorders,
+            reorders: profile.jitter_us > 0,
+            jumps,
             device,
             interface,
             ends: Vec::new(),
@@ -214,10 +220,11 @@ impl Host {
         now: Instant,
         mut progressed: impl FnMut(usize),
     ) -> Result<Vec<Vec<u8>>, Violation> {
-        VIRTUAL_MILLIS.set(now.as_millis() as u32);
+        let shown = now + self.jumps.ahead(now);
+        VIRTUAL_MILLIS.set(shown.as_millis() as u32);
         if !self.rx.is_empty() {
             std::mem::swap(&mut self.device.rx, &mut self.rx);
-            self.interface.poll(smol(now), &mut self.device, &mut self.nobody);
+            self.interface.poll(smol(shown), &mut self.device, &mut self.nobody);
             // Some may have waited for an address.
             self.ends.iter_mut().for_each(|end| end.dirty = true);
         }
@@ -237,10 +244,11 @@ impl Host {
         index: usize,
         progressed: &mut impl FnMut(usize),
     ) -> Result<(), Violation> {
+        let ahead = self.jumps.ahead(now);
         let (end, app) = (&mut self.ends[index], &mut self.apps[index]);
         std::mem::swap(&mut self.device.rx, &mut end.rx);
         loop {
-            self.interface.poll(smol(now), &mut self.device, &mut end.sockets);
+            self.interface.poll(smol(now + ahead), &mut self.device, &mut end.sockets);
             let socket = end.sockets.get_mut::<Socket>(end.handle);
             let place = || format!("connection {index}, {} end", self.side.name());
             let over = app.finished && app.peer_finished;
@@ -250,8 +258,9 @@ impl Host {
             progressed(index);
         }
         end.dirty = false;
-        let at = self.interface.poll_at(smol(now), &end.sockets);
+        let at = self.interface.poll_at(smol(now + ahead), &end.sockets);
         let at = at.map(|at| Instant::from_nanos(at.total_micros().max(0) as u64 * 1000));
+        let at = at.map(|at| Instant::from_nanos(at.as_nanos().saturating_sub(ahead.as_nanos() as u64)));
         // smoltcp says "now" for some sockets that cannot send (a FIN behind a closed window): look again later.
         end.deadline = at.map(|at| if at <= now { now + Duration::from_millis(10) } else { at });
         Ok(())

@@ -17,6 +17,8 @@ pub enum Invariant {
     Amplifier,
     /// A RST is never answered (invariant 5).
     ResetAnswered,
+    /// A sender keeps to the window, repeats nothing without need, and is never silent without reason.
+    Sender,
     /// Every connection ends in its time.
     Stall,
     /// Virtual time goes on.

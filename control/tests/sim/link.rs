@@ -14,6 +14,9 @@ pub struct Faults {
     /// Up to so much more delay, drawn for each frame by itself: what reorders.
     pub jitter_us: u64,
     pub loss_ppm: u32,
+    /// So often nothing gets through for up to `spike_ms`: what waits then arrives at once, in order.
+    pub spike_ppm: u32,
+    pub spike_ms: u64,
     pub duplicate_ppm: u32,
     /// One bit of a TCP segment is flipped: headers that no checksum of the segment covers stay whole.
     pub flip_ppm: u32,
@@ -31,11 +34,13 @@ pub struct Link {
     faults: Faults,
     rng: Rng,
     free_at: Instant,
+    /// Until then everything waits.
+    held_until: Instant,
 }
 
 impl Link {
     pub fn new(faults: Faults, rng: Rng) -> Link {
-        Link { faults, rng, free_at: Instant::ZERO }
+        Link { faults, rng, free_at: Instant::ZERO, held_until: Instant::ZERO }
     }
 
     /// Takes a frame at `now`.
@@ -44,6 +49,11 @@ impl Link {
         if self.rng.chance(self.faults.loss_ppm) {
             return Vec::new();
         }
+        if self.rng.chance(self.faults.spike_ppm) {
+            let spike = Duration::from_millis(self.rng.magnitude(self.faults.spike_ms));
+            self.held_until = self.held_until.max(now + spike);
+        }
+        let leaves = leaves.max(self.held_until);
         let copies = 1 + usize::from(self.rng.chance(self.faults.duplicate_ppm));
         let mut arrivals = Vec::with_capacity(2);
         for _ in 0..copies {

@@ -27,8 +27,10 @@ mod profile;
 mod regressions;
 mod rng;
 mod runner;
+mod sender;
 mod tap;
 mod trace;
+mod trouble;
 mod world;
 
 use std::env;

@@ -44,6 +44,11 @@ pub trait Middle {
         Some(0)
     }
 
+    /// Whether every segment with data that leaves it is one of its own making.
+    fn sends_itself(&self) -> bool {
+        false
+    }
+
     /// Buffers that it keeps though no flow is left.
     fn kept_buffers(&self) -> usize {
         0

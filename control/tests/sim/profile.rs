@@ -11,9 +11,14 @@ pub struct Profile {
     /// Largest transfer in one direction of one connection, bytes.
     pub bytes: u64,
     pub loss_ppm: u32,
+    /// Each cable's own loss is drawn between 0 and this, and `loss_ppm` does not count; 0: it does.
+    pub worst_loss_ppm: u32,
     pub duplicate_ppm: u32,
     pub flip_ppm: u32,
     pub jitter_us: u64,
+    /// So often a cable holds everything back, for up to `spike_ms`, and then delivers it in order.
+    pub spike_ppm: u32,
+    pub spike_ms: u64,
     pub bytes_per_ms: u64,
     pub vlan: bool,
     /// Buffers in the appliance's pool.
@@ -22,6 +27,18 @@ pub struct Profile {
     pub tx_capacity: usize,
     /// Socket buffers of the hosts are no larger than this.
     pub window: u64,
+    /// Ethernet MTUs that a host may have, header included.
+    pub mtus: &'static [usize],
+    /// Flows are never merged: both stacks of every flow carry all of it.
+    pub stays: bool,
+    /// Clocks are bad: the appliance stands still for seconds to minutes and sees only ticks, the hosts' clocks jump.
+    pub bad_clocks: bool,
+    /// Windows shrink and close on their way to the appliance.
+    pub squeezes: bool,
+    /// Routers behind the appliance have narrower links, and say so.
+    pub narrow: bool,
+    /// The hosts speak ECN, and routers mark.
+    pub marks: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -30,15 +47,27 @@ const CLEAN: Profile = Profile {
     connections: 12,
     bytes: 60_000,
     loss_ppm: 0,
+    worst_loss_ppm: 0,
     duplicate_ppm: 0,
     flip_ppm: 0,
     jitter_us: 0,
+    spike_ppm: 0,
+    spike_ms: 0,
     bytes_per_ms: 0,
     vlan: false,
     pool: 4096,
     tx_capacity: usize::MAX,
     window: 100_000,
+    mtus: &[1514, 1514, 1414, 1294],
+    stays: false,
+    bad_clocks: false,
+    squeezes: false,
+    narrow: false,
+    marks: false,
 };
+
+/// The participating path alone, on cables that do nothing wrong.
+const RELAY: Profile = Profile { name: "relay", connections: 8, stays: true, ..CLEAN };
 
 /// All profiles, in the order in which they are run.
 pub const PROFILES: &[Profile] = &[
@@ -62,6 +91,22 @@ pub const PROFILES: &[Profile] = &[
     },
     Profile { name: "bulk", connections: 3, bytes: 1_000_000, window: 300_000, jitter_us: 20, ..CLEAN },
     Profile { name: "crowd", connections: 80, bytes: 3_000, loss_ppm: 5_000, jitter_us: 500, ..CLEAN },
+    RELAY,
+    Profile { name: "storm", worst_loss_ppm: 300_000, bytes: 12_000, connections: 5, ..RELAY },
+    Profile {
+        name: "weather",
+        worst_loss_ppm: 50_000,
+        duplicate_ppm: 10_000,
+        jitter_us: 20_000,
+        bytes: 100_000,
+        connections: 4,
+        ..RELAY
+    },
+    Profile { name: "bloat", spike_ppm: 4_000, spike_ms: 4_000, worst_loss_ppm: 10_000, ..RELAY },
+    Profile { name: "clocks", bad_clocks: true, worst_loss_ppm: 10_000, jitter_us: 1_000, ..RELAY },
+    Profile { name: "squeezed", squeezes: true, worst_loss_ppm: 10_000, jitter_us: 300, ..RELAY },
+    Profile { name: "tiny", mtus: &[102, 150, 310, 590], bytes: 6_000, ..RELAY },
+    Profile { name: "narrow", narrow: true, worst_loss_ppm: 10_000, ..RELAY },
 ];
 
 impl Profile {
@@ -72,20 +117,41 @@ impl Profile {
 
     /// Whether the ends cope without the appliance between them, so that a wire can be tried too.
     pub fn wires(&self) -> bool {
-        true
+        !(self.narrow || self.squeezes || self.bad_clocks)
+    }
+
+    /// Whether the cables deliver everything, in order and in constant time, and nobody in between changes anything.
+    /// smoltcp does not acknowledge every second segment when its own MTU is tiny: tail probes are right then.
+    pub fn is_fair(&self) -> bool {
+        !self.loses()
+            && self.jitter_us == 0
+            && self.duplicate_ppm == 0
+            && self.spike_ppm == 0
+            && self.wires()
+            && self.mtus == CLEAN.mtus
     }
 
     /// Whether a frame can get lost: without that, nothing may be missing at any end.
     pub fn loses(&self) -> bool {
-        self.loss_ppm > 0 || self.flip_ppm > 0 || self.bytes_per_ms > 0 || self.pool < 1000
+        self.loss_ppm > 0
+            || self.worst_loss_ppm > 0
+            || self.flip_ppm > 0
+            || self.bytes_per_ms > 0
+            || self.pool < 1000
     }
 
     /// The faults of one direction of one link.
     pub fn faults(&self, rng: &mut Rng) -> Faults {
+        let loss_ppm = match self.worst_loss_ppm {
+            0 => self.loss_ppm,
+            worst => rng.between(0, worst.into()) as u32,
+        };
         Faults {
             delay_us: rng.magnitude(20_000),
             jitter_us: self.jitter_us,
-            loss_ppm: self.loss_ppm,
+            loss_ppm,
+            spike_ppm: self.spike_ppm,
+            spike_ms: self.spike_ms,
             duplicate_ppm: self.duplicate_ppm,
             flip_ppm: self.flip_ppm,
             bytes_per_ms: self.bytes_per_ms,

@@ -108,11 +108,15 @@ fn run_world(world: &mut World) -> Result<u64, Violation> {
     let mut until = None;
     for step in 0..STEPS {
         let goes_on = world.step()?;
+        world.check_silence()?;
         if until.is_none() && judge_all(world)? {
             until = Some(world.now + LINGER);
         }
         match until {
-            Some(end) if !goes_on || world.now > end => return Ok(step),
+            Some(end) if !goes_on || world.now > end => {
+                world.tap.judge_senders(world.profile.is_fair())?;
+                return Ok(step);
+            }
             // Nothing will ever happen again: let the judge know.
             None if !goes_on => world.now = world.now + 2 * STALL,
             _ => {}

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, Quad};
 
 use crate::flow::Flow;
 use crate::frame::Segment;
 use crate::host::Side;
 use crate::invariant::{Invariant, Violation, violation};
+use crate::sender::Sender;
 
 /// Where a frame was seen, from the middle: on which port, and whether it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +25,16 @@ pub struct Tap {
     index: HashMap<Quad, usize>,
     touched: Vec<usize>,
     poll: u64,
+    /// What leaves the middle is of its own making.
+    middle_sends: bool,
 }
 
 impl Tap {
+    /// An observer of a middle that makes all segments with data by itself, or not.
+    pub fn new(middle_sends: bool) -> Tap {
+        Tap { middle_sends, ..Tap::default() }
+    }
+
     /// All flows, in the order of their first packets.
     pub fn flows(&self) -> &[Flow] {
         &self.flows
@@ -36,13 +45,45 @@ impl Tap {
         self.index.get(quad).map(|&at| &self.flows[at])
     }
 
+    /// A segment that the middle has sent on `side` is lost.
+    pub fn lose(&mut self, side: Side, segment: &Segment) {
+        let (at, _) = self.locate(Point { side, inwards: false }, segment);
+        self.flows[at].senders[side as usize].loses(segment);
+    }
+
+    /// The middle's sender on `side` of that flow, when it is one.
+    pub fn sender(&mut self, quad: &Quad, side: Side) -> Option<&mut Sender> {
+        if !self.middle_sends {
+            return None;
+        }
+        let at = *self.index.get(quad)?;
+        Some(&mut self.flows[at].senders[side as usize])
+    }
+
+    /// Judges the middle's senders when all is over.
+    pub fn judge_senders(&self, fair: bool) -> Result<(), Violation> {
+        for flow in self.flows.iter().filter(|flow| self.middle_sends && !flow.reset) {
+            for side in Side::BOTH {
+                let verdict = flow.senders[side as usize].judge(fair);
+                verdict.map_err(|v| v.at(format!("{}, {}", flow.quad, side.name())))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Says that the middle has been polled: what comes in from now on is answered by the next poll.
     pub fn polled(&mut self) {
         self.poll += 1;
     }
 
     /// Takes down a segment that has passed `point` as a frame of `len` bytes.
-    pub fn observe(&mut self, point: Point, segment: &Segment, len: usize) -> Result<(), Violation> {
+    pub fn observe(
+        &mut self,
+        now: Instant,
+        point: Point,
+        segment: &Segment,
+        len: usize,
+    ) -> Result<(), Violation> {
         if !segment.checksum_ok {
             return Ok(());
         }
@@ -61,6 +102,14 @@ impl Tap {
             false => flow.goes_out(self.poll, point.side, segment, len)?,
         }
         flow.learn(point.side, direction, segment);
+        let sender = &mut flow.senders[point.side as usize];
+        if point.inwards {
+            sender.heard(now, self.poll, segment);
+        } else if self.middle_sends && !flow.reset {
+            sender
+                .says(now, self.poll, segment)
+                .map_err(|v| v.at(format!("{}, {}", flow.quad, point.side.name())))?;
+        }
         if self.touched.last() != Some(&at) {
             self.touched.push(at);
         }

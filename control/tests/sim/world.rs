@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use dataplane::clock::Instant;
+use dataplane::flow::quad::Direction;
 use dataplane::port::sim::{SimPeer, SimPool, SimPort};
 
 use crate::app::App;
@@ -22,6 +24,7 @@ use crate::profile::Profile;
 use crate::rng::Rng;
 use crate::tap::{Point, Tap};
 use crate::trace::Trace;
+use crate::trouble::{Router, STANDS_STILL, Squeeze, Stalls};
 
 /// Polls of the middle without a step of time after which it is declared stuck.
 const POLLS_PER_INSTANT: u32 = 10_000;
@@ -45,17 +48,24 @@ pub struct World {
     vlan: Option<u16>,
     /// By side: towards the middle, towards the host.
     links: [[Link; 2]; 2],
+    /// When the middle stands still.
+    stalls: Stalls,
+    /// By side: what happens to windows towards the middle, and to large frames towards the host.
+    squeezes: [Option<Squeeze>; 2],
+    routers: [Option<Router>; 2],
+    dice: Rng,
     events: BinaryHeap<Reverse<Event>>,
     sent: u64,
     deadlines: [Option<Instant>; 2],
     dirty: [bool; 2],
+    listened: Instant,
     polls: u64,
 }
 
 impl World {
     pub fn new(seed: u64, profile: Profile, build: Build, trace: Rc<RefCell<Trace>>) -> World {
         let mut rng = Rng::new(seed);
-        let mut hosts = Side::BOTH.map(|side| Host::new(side, profile.jitter_us > 0, &mut rng));
+        let mut hosts = Side::BOTH.map(|side| Host::new(side, &profile, &mut rng));
         let mut plans = rng.fork(1);
         let mut connections = Vec::with_capacity(profile.connections);
         for index in 0..profile.connections {
@@ -72,6 +82,7 @@ impl World {
             let shape = profile.faults(&mut faults);
             [Link::new(shape, faults.fork(3)), Link::new(shape, faults.fork(4))]
         });
+        let mut trouble = rng.clone().fork(8);
         let pool = SimPool::new(profile.pool);
         let (client, client_peer) = SimPort::new(profile.tx_capacity);
         let (server, server_peer) = SimPort::new(profile.tx_capacity);
@@ -80,7 +91,7 @@ impl World {
             now: Instant::ZERO,
             hosts,
             connections,
-            tap: Tap::default(),
+            tap: Tap::new(middle.sends_itself()),
             trace,
             vlan: profile.vlan.then(|| rng.between(1, 4094) as u16),
             profile,
@@ -89,10 +100,15 @@ impl World {
             peers: [client_peer, server_peer],
             hung: 0,
             links,
+            stalls: Stalls::draw(&profile, &mut trouble),
+            squeezes: Side::BOTH.map(|_| Squeeze::draw(&profile, &mut trouble)),
+            routers: Side::BOTH.map(|_| Router::draw(&profile, &mut trouble)),
+            dice: trouble,
             events: BinaryHeap::new(),
             sent: 0,
             deadlines: [None; 2],
             dirty: [true; 2],
+            listened: Instant::ZERO,
             polls: 0,
         }
     }
@@ -120,7 +136,8 @@ impl World {
         let frame = self.events.peek().map(|Reverse(event)| event.0);
         let starts = self.connections.iter().filter(|c| !c.started).map(|c| c.plan.start);
         let timers = self.deadlines.into_iter().flatten();
-        frame.into_iter().chain(timers).chain(starts).chain(self.middle.next_deadline()).min()
+        let middle = self.stalls.until(self.now).or_else(|| self.middle.next_deadline());
+        frame.into_iter().chain(timers).chain(starts).chain(middle).min()
     }
 
     fn start_connections(&mut self) {
@@ -158,12 +175,15 @@ impl World {
     fn see(&mut self, point: Point, frame: &[u8]) -> Result<(), Violation> {
         self.trace.borrow_mut().record(self.now, point, "", frame);
         match frame::parse(frame) {
-            Some(segment) => self.tap.observe(point, &segment, frame.len()),
+            Some(segment) => self.tap.observe(self.now, point, &segment, frame.len()),
             None => Ok(()),
         }
     }
 
     fn run_middle(&mut self) -> Result<(), Violation> {
+        if self.stalls.until(self.now).is_some() {
+            return Ok(());
+        }
         for _ in 0..POLLS_PER_INSTANT {
             let waiting = self.peers.iter().any(|peer| peer.undelivered() > 0);
             let due = self.middle.next_deadline().is_some_and(|at| at <= self.now);
@@ -208,15 +228,58 @@ impl World {
     }
 
     /// Puts a frame on the cable.
-    fn send(&mut self, side: Side, inwards: bool, frame: Vec<u8>) {
+    fn send(&mut self, side: Side, inwards: bool, mut frame: Vec<u8>) {
+        if let (true, Some(squeeze)) = (inwards, &self.squeezes[side as usize])
+            && let Some(segment) = frame::parse(&frame)
+        {
+            squeeze.apply(self.now, &segment, &mut frame);
+        }
+        if let (false, Some(router)) = (inwards, &self.routers[side as usize])
+            && let Some(report) = router.refuse(&frame, &mut self.dice)
+        {
+            self.trace.borrow_mut().record(self.now, Point { side, inwards }, "too large", &frame);
+            self.note_lost(side, inwards, &frame);
+            return report.into_iter().for_each(|report| self.send(side, true, report));
+        }
         let arrivals = self.links[side as usize][usize::from(!inwards)].send(self.now, &frame);
         if arrivals.is_empty() {
             self.trace.borrow_mut().record(self.now, Point { side, inwards }, "lost on the cable", &frame);
+            self.note_lost(side, inwards, &frame);
         }
         for (at, bytes) in arrivals {
             self.sent += 1;
             self.events.push(Reverse((at, self.sent, inwards, side, bytes)));
         }
+    }
+
+    fn note_lost(&mut self, side: Side, inwards: bool, frame: &[u8]) {
+        if !inwards && let Some(segment) = frame::parse(frame) {
+            self.tap.lose(side, &segment);
+        }
+    }
+
+    /// Once in a second: a sender that has something to send, and has not for longer than it may.
+    pub fn check_silence(&mut self) -> Result<(), Violation> {
+        if self.now < self.listened + Duration::from_secs(1) {
+            return Ok(());
+        }
+        self.listened = self.now;
+        let stood_still = if self.profile.bad_clocks { STANDS_STILL } else { Duration::ZERO };
+        for connection in self.connections.iter().filter(|c| c.started && !c.ended) {
+            let Some(quad) = connection.quad() else { continue };
+            for (direction, side) in
+                [(Direction::ClientToServer, Side::Server), (Direction::ServerToClient, Side::Client)]
+            {
+                let held = self.middle.held_bytes(&quad, direction).unwrap_or(0);
+                let Some(sender) = self.tap.sender(&quad, side) else { continue };
+                if sender.is_silent(self.now, held, stood_still) {
+                    let what = format!("{held} bytes held, and silence to the {}", side.name());
+                    return violation(Invariant::Sender, connection.describe(&self.hosts))
+                        .map_err(|v| v.at(what));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reminds the sockets of a connection of what they have forgotten. smoltcp can lose its only timer.

@@ -17,7 +17,8 @@ use crate::tcp::output::Cut;
 /// Before a round trip is known (section 7.2, step 1).
 const UNMEASURED: Duration = Duration::from_secs(1);
 
-/// The peer may delay the acknowledgment of a single segment by so much (WCDelAckT).
+/// The peer may delay the acknowledgment of less than two full segments by so much (WCDelAckT). RFC 8985 says one
+/// segment; RFC 9293 section 3.8.6.3 asks for an acknowledgment of every second *full-sized* one.
 const DELAYED_ACK: Duration = Duration::from_millis(200);
 
 /// Two ticks of the control core's timers: what comes later than that is late.
@@ -41,7 +42,8 @@ impl<B: Buffer> Block<B> {
         if !self.sack || !quiet || !whole || self.timers.probes > 0 {
             return;
         }
-        let slack = if flight.records().len() == 1 { DELAYED_ACK } else { GRANULARITY };
+        let may_wait = flight.records().len() == 1 || flight.outstanding() < 2 * self.segment_size();
+        let slack = if may_wait { DELAYED_ACK } else { GRANULARITY };
         let timeout = self.rto.srtt().map_or(UNMEASURED, |srtt| srtt * 2 + slack);
         let at = now + timeout;
         self.timers.tail = Some(self.timers.retransmit.map_or(at, |retransmit| at.min(retransmit)));

@@ -108,6 +108,12 @@ fn a_silly_window_waits_for_more_or_for_the_override() {
            > -
            +200ms
            > . 4101+500 ack 501
+           > -
+           < . 501 ack 4101 win 900
+           > -
+           < . 501 ack 4601 win 2000
+           > . 4601+1000 ack 501
+           > P. 5601+500 ack 501
            > -",
     );
 }
