@@ -114,7 +114,7 @@ fn run_world(world: &mut World) -> Result<u64, Violation> {
         }
         match until {
             Some(end) if !goes_on || world.now > end => {
-                world.tap.judge_senders(world.profile.is_fair())?;
+                world.tap.judge_senders(world.profile.order())?;
                 return Ok(step);
             }
             // Nothing will ever happen again: let the judge know.
