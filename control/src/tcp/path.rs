@@ -1,5 +1,5 @@
 //! How large a segment the path takes: what ICMP says (RFC 1191, RFC 8201), as far as it can be believed (RFC 5927), what
-//! silence says (RFC 8899 in spirit, section 4.4 of RFC 4821), and larger segments tried again later.
+//! silence says (RFC 4821 and RFC 8899 in spirit), and larger segments tried again later.
 //!
 //! All sizes are in terms of the MSS option: IP datagram less 40 or 60 bytes, TCP options included.
 

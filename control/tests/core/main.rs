@@ -4,6 +4,7 @@
 mod bounds;
 mod copies;
 mod crowd;
+mod ecn;
 mod ending;
 mod errors;
 mod handshake;

@@ -81,6 +81,10 @@ pub struct Rig {
     flow: FlowRef,
     quad: Quad,
     takes_orders: bool,
+    /// DSCP and ECN of the endpoints' frames to come.
+    pub class: u8,
+    /// The same of every segment sent since this was last looked at.
+    pub classes: Vec<u8>,
 }
 
 /// Client number `n`'s quad.
@@ -165,7 +169,8 @@ impl Rig {
             buffered: Arc::default(),
         });
         let flow = FlowRef { slot: 0, generation: 0 };
-        Rig { core, pool, now: Instant::ZERO, events, orders, flow, quad: quad(0), takes_orders: true }
+        let (now, quad) = (Instant::ZERO, quad(0));
+        Rig { core, pool, now, events, orders, flow, quad, takes_orders: true, class: 0, classes: Vec::new() }
     }
 
     /// With both legs up and the server's SYN-ACK acknowledged; nothing of it has been looked at.
@@ -187,7 +192,8 @@ impl Rig {
             C2S => (self.quad, ([2; 6], [1; 6])),
             S2C => (self.quad.reversed(), ([1; 6], [2; 6])),
         };
-        let template = FrameTemplate::new(macs.0, macs.1, &[], 60, quad);
+        let mut template = FrameTemplate::new(macs.0, macs.1, &[], 60, quad);
+        template.traffic_class = self.class;
         let mut bytes = [0; 2048];
         let len = template.build(tcp, payload, &mut bytes).expect("it fits");
         match packet::parse(&bytes[..len]) {
@@ -282,12 +288,18 @@ impl Rig {
         if !self.takes_orders {
             return Vec::new();
         }
-        let orders = std::iter::from_fn(|| {
+        let orders: Vec<_> = std::iter::from_fn(|| {
             let order = self.orders.try_receive();
             self.core.poll(self.now);
             order
-        });
-        orders.map(read).collect()
+        })
+        .collect();
+        self.classes.extend(orders.iter().filter_map(|order| match order {
+            // Ethernet without tags, IPv4.
+            Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
+            _ => None,
+        }));
+        orders.into_iter().map(read).collect()
     }
 
     /// From now on all is about client number `n`.
@@ -344,9 +356,14 @@ pub fn script(said: &[Said]) -> Vec<String> {
         Said::Tcp(port, tcp, payload) => {
             let to = if *port == CLIENT { 'C' } else { 'S' };
             let mut flags = String::new();
-            for (flag, letter) in
-                [(TcpFlags::SYN, 'S'), (TcpFlags::FIN, 'F'), (TcpFlags::RST, 'R'), (TcpFlags::ACK, '.')]
-            {
+            for (flag, letter) in [
+                (TcpFlags::SYN, 'S'),
+                (TcpFlags::FIN, 'F'),
+                (TcpFlags::RST, 'R'),
+                (TcpFlags::ECE, 'E'),
+                (TcpFlags::CWR, 'W'),
+                (TcpFlags::ACK, '.'),
+            ] {
                 if tcp.flags & flag == flag {
                     flags.push(letter);
                 }

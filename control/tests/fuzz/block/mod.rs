@@ -173,7 +173,7 @@ impl Rig {
 
     /// Everything else that a user may call.
     fn call(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
-        match u.int_in_range(0..=8)? {
+        match u.int_in_range(0..=9)? {
             0 => self.block.ask_window(),
             1 => self.block.acknowledge_now(),
             2 => self.block.set_link_mss(u.arbitrary()?),
@@ -191,6 +191,7 @@ impl Rig {
                 self.block.acknowledge_through(self.now, upto);
             }
             7 => self.block.set_urgent(script::number(u, &self.block)?),
+            8 => self.block.ask_if_alive(self.now),
             _ => drop(self.block.on_timer(self.now)),
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use control::tcp::{Algorithm, Block, Family, Handshake, Limits, Segment};
+use control::tcp::{Algorithm, Block, Family, Handshake, Keepalive, Limits, Segment};
 use dataplane::buffer::Buffer;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
@@ -31,6 +31,7 @@ impl Setup {
             receive_buffer: 1 + size(u)?,
             max_chunks: u.int_in_range(1..=64)?,
             max_reassembly_segments: u.int_in_range(1..=64)?,
+            keepalive: u.arbitrary::<bool>()?.then_some(Keepalive { idle: Duration::from_secs(60) }),
             congestion: if u.arbitrary()? { Algorithm::Cubic } else { Algorithm::NewReno },
             ..Limits::default()
         };
