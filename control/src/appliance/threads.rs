@@ -235,6 +235,7 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         leg: crate::tcp::Limits {
             send_buffer: config.limits.send_buffer as u32,
             receive_buffer: config.limits.receive_buffer as u32,
+            congestion: config.limits.congestion,
             syn_timeout: config.timeouts.syn,
             linger: config.timeouts.linger,
             user_timeout: config.timeouts.user,

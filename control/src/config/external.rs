@@ -97,6 +97,16 @@ pub(super) struct Limits {
     pub(super) receive_ring: Number,
     pub(super) transmit_ring: Number,
     pub(super) mailbox: Number,
+    #[serde(default)]
+    pub(super) congestion: Congestion,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Congestion {
+    #[default]
+    Cubic,
+    NewReno,
 }
 
 #[derive(Debug, Default, Deserialize)]

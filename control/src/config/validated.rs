@@ -7,6 +7,7 @@ use dataplane::policy::{Fallback, Strays};
 use dataplane::port::impaired::Impairment;
 
 use super::{ConfigError, Diagnostic, MemoryNeed};
+use crate::tcp::Algorithm;
 
 mod rules;
 
@@ -174,6 +175,8 @@ pub struct Limits {
     pub transmit_ring: u16,
     /// Messages in each ring between a worker and the control core, per direction.
     pub mailbox: u32,
+    /// Which controller says how much a leg may have in flight.
+    pub congestion: Algorithm,
 }
 
 /// How long things wait.

@@ -4,10 +4,12 @@
 mod bounds;
 mod copies;
 mod crowd;
+mod ecn;
 mod ending;
 mod errors;
 mod handshake;
 mod merging;
+mod options;
 mod path;
 mod rig;
 mod through;

@@ -9,6 +9,7 @@ use dataplane::port::impaired::Share;
 
 use super::validated::{self, Acknowledge, Device, Idle, Isn, Merge, Pair, ServerAck};
 use super::{Config, Devices, Diagnostic, Machine, load, parse};
+use crate::tcp::Algorithm;
 
 mod rejected;
 
@@ -53,6 +54,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!((config.timeouts.user, config.timeouts.keepalive), (Duration::from_secs(300), None));
     assert_eq!((config.policy.default, config.policy.flows_full), (Fallback::Pass, Fallback::Drop));
     assert_eq!(config.policy.strays, Strays::Drop);
+    assert_eq!(config.limits.congestion, Algorithm::Cubic);
     assert!(config.rules.is_empty() && config.modules.is_empty() && config.warnings.is_empty());
 }
 
@@ -63,6 +65,7 @@ fn values_take_units_and_lists_take_single_values() {
         [limits]
         send_buffer = \"1MiB\"
         receive_buffer = 65536
+        congestion = \"newreno\"
         [timeouts]
         syn = \"1m 15s\"
         drain = \"80ms\"
@@ -81,6 +84,7 @@ fn values_take_units_and_lists_take_single_values() {
         acknowledge = \"through\""
     ));
     assert_eq!((config.limits.send_buffer, config.limits.receive_buffer), (1 << 20, 1 << 16));
+    assert_eq!(config.limits.congestion, Algorithm::NewReno);
     assert_eq!(config.timeouts.syn, Duration::from_secs(75));
     assert_eq!(config.timeouts.drain, Duration::from_millis(80));
     assert_eq!(config.timeouts.user, Duration::from_secs(3600));

@@ -201,6 +201,10 @@ fn cores() {
 fn limits_timeouts_and_memory() {
     check(&[
         ("[limits]\nflows = 0", "13:9: limits.flows: 0 is out of range; possible: 16 to 67108864"),
+        (
+            "[limits]\ncongestion = \"bbr\"",
+            "13:14: limits.congestion: \"bbr\" is not possible here; possible: cubic, newreno",
+        ),
         ("[limits]\nmailbox = 1000", "13:11: limits.mailbox: 1000 is not a power of two; write 512 or 1024"),
         (
             "[limits]\nsend_buffer = \"big\"",

@@ -10,6 +10,7 @@ use crate::config::external;
 use crate::config::memory::{data_room, least_buffers, least_megabytes, pool_bytes};
 use crate::config::scalar::{bytes, duration, number, show_bytes};
 use crate::config::validated::{Limits, Memory, Port, Timeouts};
+use crate::tcp::Algorithm;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -36,6 +37,10 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
         receive_ring: power_of_two(&raw.receive_ring, 1024, 64..=8192, problems),
         transmit_ring: power_of_two(&raw.transmit_ring, 1024, 64..=8192, problems),
         mailbox: power_of_two(&raw.mailbox, 4096, 256..=1 << 16, problems),
+        congestion: match raw.congestion {
+            external::Congestion::Cubic => Algorithm::Cubic,
+            external::Congestion::NewReno => Algorithm::NewReno,
+        },
     };
     let one_flow = 2 * (limits.send_buffer + limits.receive_buffer);
     if limits.participating_bytes < one_flow {

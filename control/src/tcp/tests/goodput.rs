@@ -32,6 +32,8 @@ struct Path {
     /// Segments with data that come later than they should, in a hundred, and by how much.
     late: (u64, Duration),
     sack: bool,
+    /// The queue marks what may be marked once this many bytes wait in it (RFC 3168).
+    marks: Option<u64>,
 }
 
 const FAST: u64 = 1_000_000_000 / 8;
@@ -39,7 +41,15 @@ const FAST: u64 = 1_000_000_000 / 8;
 impl Path {
     fn new(rate: u64, rtt_ms: u64) -> Self {
         let delay = Duration::from_millis(rtt_ms) / 2;
-        Path { rate, queue: rate * rtt_ms / 1000, delay, loss: 0, late: (0, Duration::ZERO), sack: true }
+        Path {
+            rate,
+            queue: rate * rtt_ms / 1000,
+            delay,
+            loss: 0,
+            late: (0, Duration::ZERO),
+            sack: true,
+            marks: None,
+        }
     }
 }
 
@@ -78,8 +88,8 @@ impl Run {
         (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
     }
 
-    /// When a segment of data arrives, unless it is dropped.
-    fn carry(&mut self, len: usize) -> Option<Instant> {
+    /// When a segment of data arrives, unless it is dropped, and whether it is marked.
+    fn carry(&mut self, len: usize, capable: bool) -> Option<(Instant, bool)> {
         let start = self.free.max(self.now);
         let waiting = start.since(self.now).as_nanos() as u64 * self.path.rate / 1_000_000_000;
         if waiting > self.path.queue || self.below(10_000) < self.path.loss {
@@ -88,14 +98,18 @@ impl Run {
         }
         self.free = start + Duration::from_nanos((len as u64 + OVERHEAD) * 1_000_000_000 / self.path.rate);
         let late = if self.below(100) < self.path.late.0 { self.path.late.1 } else { Duration::ZERO };
-        Some(self.free + self.path.delay + late)
+        let marked = capable && self.path.marks.is_some_and(|at| waiting > at);
+        Some((self.free + self.path.delay + late, marked))
     }
 
     fn send(&mut self, block: &mut Block<VecBuffer>, forward: bool) {
         while let Some(out) = block.poll(self.now, self.now.as_millis() as u32) {
             let len = out.payload.len as usize;
             self.outcome.retransmitted += u64::from(out.retransmission && len > 0);
-            let at = if len > 0 { self.carry(len) } else { Some(self.now + self.path.delay) };
+            let way = match len {
+                0 => Some((self.now + self.path.delay, false)),
+                _ => self.carry(len, out.ecn_capable),
+            };
             let segment = Segment {
                 seq: out.seq,
                 ack: out.ack,
@@ -107,7 +121,8 @@ impl Run {
                 congested: false,
             };
             self.count += 1;
-            if let Some(at) = at {
+            if let Some((at, congested)) = way {
+                let segment = Segment { congested, ..segment };
                 self.wire.insert((at, self.count), (forward, segment, len));
             }
         }
@@ -130,7 +145,7 @@ fn transfer(path: Path, bytes: usize, seed: u64) -> Outcome {
         sack_permitted: path.sack,
         timestamps: true,
         window: 65_000,
-        ecn: TcpFlags(0),
+        ecn: if path.marks.is_some() { TcpFlags::ECE | TcpFlags::CWR } else { TcpFlags(0) },
     };
     let now = Instant::from_millis(1);
     let mut sender = Block::<VecBuffer>::connect(now, Seq(u32::MAX - 5_000_000), &offer, limits);
@@ -142,11 +157,11 @@ fn transfer(path: Path, bytes: usize, seed: u64) -> Outcome {
         timestamps,
         ..TcpOptions::default()
     };
-    let (seq, ack, flags) = (sender.iss(), Seq(0), TcpFlags::SYN);
+    let (seq, ack, flags) = (sender.iss(), Seq(0), TcpFlags::SYN | offer.ecn);
     let syn = Segment { seq, ack, flags, window: offer.window, urgent: 0, options, len: 0, congested: false };
     let answered = now + path.delay;
     let mut receiver = Block::<VecBuffer>::suspended(answered, &syn, limits);
-    receiver.answer(answered, Seq(77), &offer);
+    receiver.answer(answered, Seq(77), &Handshake { ecn: offer.ecn.without(TcpFlags::CWR), ..offer });
     let (random, free) = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, now);
     let outcome = Outcome::default();
     let mut run = Run { path, random, now: answered, free, count: 0, wire: BTreeMap::new(), outcome };
@@ -243,6 +258,31 @@ fn reordering_is_not_loss() {
     assert!(outcome.retransmitted <= outcome.dropped + 20, "{outcome:?}");
     let used = outcome.goodput(20_000_000) / path.rate as f64;
     assert!(used > 0.7, "{used:.2} of the path: {outcome:?}");
+}
+
+/// Pacing: a queue for a tenth of a round trip is no place for a window's burst.
+#[test]
+fn a_short_queue_is_enough() {
+    for rtt in [10, 50, 100] {
+        let path = Path::new(FAST / 10, rtt);
+        let path = Path { queue: path.queue / 10, ..path };
+        let outcome = transfer(path, 40_000_000, 1);
+        let used = outcome.goodput(40_000_000) / path.rate as f64;
+        assert!(used > 0.55, "{used:.2} of the path at {rtt} ms: {outcome:?}");
+    }
+}
+
+/// RFC 3168: a queue that marks before it is full loses nothing, and the path is used all the same.
+#[test]
+fn marks_are_enough() {
+    for rtt in [10, 50, 100] {
+        let path = Path::new(FAST / 10, rtt);
+        let path = Path { marks: Some(path.queue / 2), queue: 4 * path.queue, ..path };
+        let outcome = transfer(path, 40_000_000, 1);
+        let used = outcome.goodput(40_000_000) / path.rate as f64;
+        assert!(used > 0.75, "{used:.2} of the path at {rtt} ms: {outcome:?}");
+        assert_eq!((outcome.dropped, outcome.retransmitted, outcome.timeouts), (0, 0, 0), "{outcome:?}");
+    }
 }
 
 #[test]
