@@ -23,9 +23,10 @@ appliance's own work and a machine without a core to spare for it is measured.
 would compare two algorithms instead of two paths. The appliance's own sender is CUBIC as well. Neither host keeps metrics of
 a path from one connection to the next (`tcp_no_metrics_save`).
 
-**Who runs first.** Both hosts and the appliance share the machine's cores. The appliance's threads run before the others
-(`SCHED_RR`), as on cores of their own; behind a busy iperf3, each of their turns would come milliseconds late, and with a
-window kept small by losses that wait is what would be measured.
+**Cores.** Hosts and appliance share the machine's cores. Plain, one thread of the appliance has to run for a segment to go on;
+relayed, two have to by turns. Where cores are few and the path takes no time, they wait for a busy iperf3 for milliseconds,
+and with a window kept small by losses that wait is what is measured: the column of 0 ms says more about the scheduler than
+about TCP. On a path of 10 ms and more the wait disappears in the round trip.
 
 A cell is *relayed / plain (**ratio**)*. Cells are short and random losses fall differently on each run: ratios between 0.8
 and 1.25 say little by themselves.
