@@ -64,7 +64,8 @@ impl Cell {
         for address in [hosts.relayed, hosts.plain] {
             lab.client().wait_for_echo(address, Duration::from_secs(20))?;
         }
-        let mut plan = Plan { time: Duration::from_secs(asked.seconds), round_trip, rate: 0.0 };
+        let (time, loss) = (Duration::from_secs(asked.seconds), self.loss / 100.0);
+        let mut plan = Plan { time, round_trip, loss, rate: 0.0 };
         let measures = Measure::ALL.into_iter();
         let wanted = |measure: &Measure| asked.apps.iter().any(|app| app.measures().contains(measure));
         for (turn, measure) in measures.filter(wanted).enumerate() {

@@ -23,6 +23,10 @@ appliance's own work and a machine without a core to spare for it is measured.
 would compare two algorithms instead of two paths. The appliance's own sender is CUBIC as well. Neither host keeps metrics of
 a path from one connection to the next (`tcp_no_metrics_save`).
 
+**Who runs first.** Both hosts and the appliance share the machine's cores. The appliance's threads run before the others
+(`SCHED_RR`), as on cores of their own; behind a busy iperf3, each of their turns would come milliseconds late, and with a
+window kept small by losses that wait is what would be measured.
+
 A cell is *relayed / plain (**ratio**)*. Cells are short and random losses fall differently on each run: ratios between 0.8
 and 1.25 say little by themselves.
 ";

@@ -95,7 +95,7 @@ fn inside(arguments: &Arguments, isolated: Isolated) -> Result<bool> {
             .map_err(LabError::io("finding the own program"))?
             .with_file_name("quadrille"),
     };
-    let lab = Lab::builder(isolated, quadrille).build()?;
+    let lab = Lab::builder(isolated, quadrille).appliance_first().build()?;
     let hosts = Hosts::start(&lab, &arguments.apps, arguments.ipv6)?;
     let started = Instant::now();
     let cells: Vec<Cell> = arguments

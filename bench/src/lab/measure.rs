@@ -107,6 +107,8 @@ impl Measure {
 pub struct Plan {
     pub time: Duration,
     pub round_trip: Duration,
+    /// 0 to 1.
+    pub loss: f64,
     /// Bits a second that the slower way is known to carry; of nothing known, a cautious guess.
     pub rate: f64,
 }
@@ -188,12 +190,15 @@ impl Hosts {
                 return Ok((sshd.copy(lab, address, size, plan.patience())? / 1e6, megabytes(size)));
             }
             Measure::Transactions => match &self.postgres {
-                Some(postgres) => postgres.run(lab, address, Transaction::Select, plan.time)?,
+                Some(postgres) => {
+                    let count = Postgres::selects_for(plan.time, plan.round_trip, plan.loss);
+                    postgres.run(lab, address, (Transaction::Select, count), plan.patience())?
+                }
                 None => f64::NAN,
             },
             Measure::Requests => match &self.redis {
                 Some(redis) => {
-                    let requests = Redis::requests_for(plan.time, plan.round_trip);
+                    let requests = Redis::requests_for(plan.time, plan.round_trip, plan.loss);
                     redis.run(lab, address, requests, plan.patience())?
                 }
                 None => f64::NAN,

@@ -51,7 +51,11 @@ impl Lab {
         let file = self.isolated.directory().join("quadrille.toml");
         fs::write(&file, config).map_err(LabError::io(format!("writing {}", file.display())))?;
         let executable = self.executable.clone();
-        let mut process = Command::new(&executable).args(["run", "--config"]).arg(&file).spawn()?;
+        let program = match self.goes_first {
+            true => Command::new("chrt").words("--rr 10").arg(&executable),
+            false => Command::new(&executable),
+        };
+        let mut process = program.args(["run", "--config"]).arg(&file).spawn()?;
         process.wait_for_text(READY, START)?;
         Ok(Appliance { process, executable, socket })
     }

@@ -9,8 +9,9 @@ use super::error::{LabError, Result};
 const ALSO_SEARCHED: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
 
 /// Program and Debian package.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 28] = [
     ("arping", "iputils-arping"),
+    ("chrt", "util-linux"),
     ("clang", "clang"),
     ("cmp", "diffutils"),
     ("curl", "curl"),

@@ -27,6 +27,7 @@ pub struct Lab {
     pub(super) isolated: Isolated,
     pub(super) executable: PathBuf,
     pub(super) queues: u16,
+    pub(super) goes_first: bool,
     client: Endpoint,
     server: Endpoint,
 }
@@ -38,6 +39,7 @@ pub struct LabBuilder {
     isolated: Isolated,
     executable: PathBuf,
     queues: u16,
+    goes_first: bool,
     vlan: bool,
     further_client_hosts: u8,
     mtu: u16,
@@ -47,6 +49,13 @@ impl LabBuilder {
     /// Receive and transmit queues of each of the appliance's devices; 1 unless said.
     pub fn queues(mut self, queues: u16) -> Self {
         self.queues = queues;
+        self
+    }
+
+    /// Lets the appliance's threads run whenever they want to (SCHED_RR), whatever else there is to do: as near as a machine
+    /// comes to cores of their own that has none to give. They must not spin.
+    pub fn appliance_first(mut self) -> Self {
+        self.goes_first = true;
         self
     }
 
@@ -82,7 +91,8 @@ impl LabBuilder {
         for host in (FIRST_FURTHER_HOST..).take(usize::from(self.further_client_hosts)) {
             client.ip(&format!("address add {}/24 dev {INTERFACE}", Net::V4.host(host)))?;
         }
-        Ok(Lab { isolated: self.isolated, executable: self.executable, queues: self.queues, client, server })
+        let Self { isolated, executable, queues, goes_first, .. } = self;
+        Ok(Lab { isolated, executable, queues, goes_first, client, server })
     }
 
     fn wire(&self, endpoint: &Endpoint, device: &str) -> Result<()> {
@@ -134,6 +144,7 @@ impl Lab {
             isolated,
             executable: executable.into(),
             queues: 1,
+            goes_first: false,
             vlan: false,
             further_client_hosts: 0,
             mtu: 1500,

@@ -86,8 +86,8 @@ fn a_shell_and_a_copy() {
 #[test]
 fn database_transactions() {
     over_a_bad_path("apps::database_transactions", Postgres::start, |lab, postgres, server| {
-        postgres.run(lab, server, Transaction::Select, SPELL)?;
-        postgres.run(lab, server, Transaction::TpcB, SPELL)?;
+        postgres.run(lab, server, (Transaction::Select, 50), WITHIN)?;
+        postgres.run(lab, server, (Transaction::TpcB, 10), WITHIN)?;
         postgres.is_consistent(lab)
     });
 }

@@ -11,7 +11,7 @@ use crate::lab::error::{LabError, Result, expect};
 use crate::lab::process::Process;
 use crate::lab::topology::Lab;
 
-use super::{GRACE, START};
+use super::{GRACE, START, exchange};
 
 /// Where Debian has a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -21,6 +21,9 @@ const USER: &str = "postgres";
 
 /// Connections of one run.
 const CLIENTS: &str = "-c 8 -j 2";
+
+/// Between two transactions of one connection, of eight at a time on a small machine.
+const TURN: Duration = Duration::from_micros(500);
 
 /// A running server with pgbench's tables.
 #[derive(Debug)]
@@ -80,16 +83,28 @@ impl Postgres {
         as_user(lab, &self.programs.join(program)).words("-U lab -h").arg(&self.folder)
     }
 
-    /// Transactions a second over eight connections.
+    /// SELECTs for each connection that take about `time`, when `loss` (0 to 1) of the segments are lost. By number:
+    /// pgbench's own time begins before its connections are there, and lost SYNs may leave nothing of it.
+    pub fn selects_for(time: Duration, round_trip: Duration, loss: f64) -> usize {
+        let turns = time.as_secs_f64() / exchange(round_trip + TURN, loss).as_secs_f64();
+        turns.max(2.0) as usize
+    }
+
+    /// So many transactions on each of eight connections; transactions a second, once these are established.
     ///
     /// # Errors
-    /// pgbench's own words.
-    pub fn run(&self, lab: &Lab, address: IpAddr, what: Transaction, time: Duration) -> Result<f64> {
+    /// pgbench's own words, [`LabError::Timeout`] when it does not come to an end.
+    pub fn run(
+        &self,
+        lab: &Lab,
+        address: IpAddr,
+        (what, count): (Transaction, usize),
+        within: Duration,
+    ) -> Result<f64> {
         let pgbench = lab.client().command(&self.programs.join("pgbench").to_string_lossy());
         let pgbench = pgbench.words("-n -U lab -h").arg(address.to_string()).words(CLIENTS);
         let pgbench = if what == Transaction::Select { pgbench.arg("-S") } else { pgbench };
-        let time_asked = time.as_secs().max(1).to_string();
-        let told = pgbench.arg("-T").arg(time_asked).arg("postgres").timeout(time + GRACE).ok()?;
+        let told = pgbench.arg("-t").arg(count.to_string()).arg("postgres").timeout(within).ok()?;
         let tps = told.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         tps.ok_or_else(|| LabError::Unexpected { expected: "pgbench's tps".into(), got: told })
     }

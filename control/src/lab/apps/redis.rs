@@ -7,7 +7,7 @@ use crate::lab::error::{LabError, Result};
 use crate::lab::process::Process;
 use crate::lab::topology::Lab;
 
-use super::START;
+use super::{START, exchange};
 
 const CLIENTS: usize = 20;
 const PIPELINE: usize = 16;
@@ -32,14 +32,12 @@ impl Redis {
         Ok(Redis { _process: process })
     }
 
-    /// Requests that take about so long when nothing is lost and a round trip takes `round_trip`: the benchmark counts
-    /// requests, not seconds.
-    pub fn requests_for(time: Duration, round_trip: Duration) -> usize {
-        // As much as the two hosts and a relay manage on a small machine.
-        let ceiling = 250_000.0;
-        let rate = (CLIENTS * PIPELINE) as f64 / round_trip.as_secs_f64().max(1e-6);
-        let requests = rate.min(ceiling) * time.as_secs_f64() / 2.0;
-        (requests as usize).max(2 * CLIENTS * PIPELINE)
+    /// Requests of each kind that take about half of `time`, when `loss` (0 to 1) of the segments are lost.
+    pub fn requests_for(time: Duration, round_trip: Duration, loss: f64) -> usize {
+        // Every connection's pipeline once: as fast as the two hosts and a relay manage on a small machine.
+        let least = round_trip + Duration::from_micros(1200);
+        let turns = time.as_secs_f64() / 2.0 / exchange(least, loss).as_secs_f64();
+        (turns.max(2.0) as usize) * CLIENTS * PIPELINE
     }
 
     /// SETs, then as many GETs, of 256 bytes; requests a second.
@@ -81,9 +79,12 @@ mod tests {
 
     #[test]
     fn requests_fit_the_time() {
-        let asked =
-            |round_trip| Redis::requests_for(Duration::from_secs(4), Duration::from_millis(round_trip));
-        assert_eq!(asked(100), 6400);
-        assert_eq!(asked(0), 500_000);
+        let asked = |round_trip, loss| {
+            Redis::requests_for(Duration::from_secs(4), Duration::from_millis(round_trip), loss)
+        };
+        // 2 s of 101.2 ms, of 1.2 ms, and of 1.2 ms and a twentieth of 400 ms.
+        assert_eq!(asked(100, 0.0), 19 * 320);
+        assert_eq!(asked(0, 0.0), 1666 * 320);
+        assert_eq!(asked(0, 0.05), 94 * 320);
     }
 }
