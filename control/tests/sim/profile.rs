@@ -38,8 +38,6 @@ pub struct Profile {
     pub squeezes: bool,
     /// Routers behind the appliance have narrower links, and say so.
     pub narrow: bool,
-    /// The hosts speak ECN, and routers mark.
-    pub marks: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -64,7 +62,6 @@ const CLEAN: Profile = Profile {
     bad_clocks: false,
     squeezes: false,
     narrow: false,
-    marks: false,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
