@@ -15,8 +15,14 @@ const VERSIONS: [(&str, &str, &[&str]); 7] = [
     ("Python websockets", "/usr/bin/python3", &["-c", "import websockets; print(websockets.__version__)"]),
 ];
 
+/// How many threads wanted a core in the last minute. Before the lab begins, these are somebody else's.
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
+}
+
 /// Lines of text: processor, kernel, system, versions, date.
-pub fn describe() -> String {
+pub fn describe(load: &str) -> String {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let value = |text: &str, key: &str, split: char| {
         let line = text.lines().find(|line| line.starts_with(key));
@@ -39,7 +45,8 @@ pub fn describe() -> String {
         .collect();
     format!(
         "{date}, {cores} cores of {processor}, Linux {}, {system}\n\
-         {CONGESTION_CONTROL} in both namespaces, DPDK {dpdk} over af_packet, {}\n",
+         {CONGESTION_CONTROL} in both namespaces, DPDK {dpdk} over af_packet, {}\n\
+         load average of the machine before: {load}\n",
         kernel.trim(),
         versions.join(", ")
     )

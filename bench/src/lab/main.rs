@@ -95,6 +95,7 @@ fn inside(arguments: &Arguments, isolated: Isolated) -> Result<bool> {
             .map_err(LabError::io("finding the own program"))?
             .with_file_name("quadrille"),
     };
+    let load = machine::load();
     let lab = Lab::builder(isolated, quadrille).build()?;
     let hosts = Hosts::start(&lab, &arguments.apps, arguments.ipv6)?;
     let started = Instant::now();
@@ -109,7 +110,7 @@ fn inside(arguments: &Arguments, isolated: Isolated) -> Result<bool> {
         say(&format!("── {cell}, {} of {}, {so_far} s so far", index + 1, cells.len()));
         cell.run(&lab, &hosts, arguments, &mut samples)?;
     }
-    let machine = machine::describe();
+    let machine = machine::describe(&load);
     println!("{}", table::text(&samples));
     println!("{machine}took {} s", started.elapsed().as_secs());
     if arguments.write {
