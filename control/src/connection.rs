@@ -315,7 +315,7 @@ impl<L: Pool> fmt::Debug for Connection<L> {
         let leg = |leg: &Leg<L::Buffer>| {
             let block = &leg.block;
             format!(
-                "{:?} snd {:?}..{:?} of {} queued, edge {:?}; rcv {:?}, {} readable, edge {:?}{}",
+                "{:?} snd {:?}..{:?} of {} queued, edge {:?}; rcv {:?}, {} readable, edge {:?}{}, due at {:?} ms",
                 block.state(),
                 block.snd_una(),
                 block.snd_nxt(),
@@ -325,9 +325,11 @@ impl<L: Pool> fmt::Debug for Connection<L> {
                 block.readable(),
                 block.offered_right_edge(),
                 if block.has_gap() { ", gap" } else { "" },
+                block.deadline().map(Instant::as_millis),
             )
         };
-        write!(f, "{} {:?}, {} held", self.key.quad, self.phase, self.held.len())?;
+        let due = self.deadline().map(Instant::as_millis);
+        write!(f, "{} {:?}, {} held, due at {due:?} ms", self.key.quad, self.phase, self.held.len())?;
         write!(f, "\n    client leg: {}", leg(&self.client))?;
         match &self.server {
             Some(server) => write!(f, "\n    server leg: {}", leg(server)),

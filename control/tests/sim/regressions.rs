@@ -42,6 +42,8 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("hostile", 101_297),
     // An end that is gone loses its RSTs, and the box talks on for a while: the world was wrong.
     ("storm", 344),
+    // A RST of one end's, and the silence of the sender to the other was measured on: the tap was wrong.
+    ("squeezed", 109_855),
     // A tail probe before the delayed acknowledgment of two small segments.
     ("relay", 6),
     // What a small window had let through, sent again because the window grew.

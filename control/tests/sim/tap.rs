@@ -56,8 +56,9 @@ impl Tap {
         if !self.middle_sends {
             return None;
         }
-        let at = *self.index.get(quad)?;
-        Some(&mut self.flows[at].senders[side as usize])
+        let flow = &mut self.flows[*self.index.get(quad)?];
+        // After a RST nobody listens to what it says.
+        (!flow.reset).then_some(&mut flow.senders[side as usize])
     }
 
     /// Judges the middle's senders when all is over.
