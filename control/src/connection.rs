@@ -17,6 +17,7 @@ mod urgent;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
@@ -67,6 +68,9 @@ pub enum Phase {
     Done,
 }
 
+/// How long a flow waits when the way to its worker is full.
+const BLOCKED: Duration = Duration::from_millis(1);
+
 /// A segment that came while a merge was under way; its acknowledgment has been processed, its bytes have not.
 struct Held<B> {
     direction: Direction,
@@ -99,6 +103,8 @@ pub struct Connection<L: Pool> {
     merge_attempts: u32,
     /// The endpoint that sends in that direction has reset its leg; when the other one is reset at the latest.
     ending: Option<(Direction, Instant)>,
+    /// The way to the worker was full: what could not be said is said then.
+    blocked: Option<Instant>,
     /// When an endpoint was heard last.
     heard: Instant,
     /// When the flow ends if nothing happens until then.
@@ -201,7 +207,7 @@ impl<L: Pool> Connection<L> {
         };
         let legs = [Some(&self.client), self.server.as_ref()];
         let blocks = legs.into_iter().flatten().filter_map(|leg| leg.block.deadline());
-        phase.into_iter().chain(blocks).chain([self.expires]).min()
+        phase.into_iter().chain(blocks).chain(self.blocked).chain([self.expires]).min()
     }
 
     /// An ICMP error about a segment of this flow that travelled in direction `quoted`.
@@ -303,6 +309,7 @@ impl<L: Pool> Connection<L> {
                 server.emit(cx, client_ts);
             }
         }
+        self.blocked = (!cx.can_transmit()).then(|| cx.now + BLOCKED);
     }
 
     fn server_side(&self, cx: &Context<'_, L>) -> PortId {

@@ -110,6 +110,7 @@ impl<L: Pool> Connection<L> {
             ending: None,
             heard: cx.now,
             expires: cx.now,
+            blocked: None,
             held: Default::default(),
             next_syn: None,
         }
@@ -309,6 +310,9 @@ impl<L: Pool> Connection<L> {
     ) {
         if !self.is_mirrored() {
             if let (Direction::ServerToClient, Some(server)) = (direction, &self.server) {
+                if !cx.can_transmit() {
+                    return cx.counters.count(Counter::DropOrdersFull);
+                }
                 let reset = TcpRepr { seq: segment.ack, flags: TcpFlags::RST, ..TcpRepr::default() };
                 cx.transmit(server.port, &server.template, &reset, 0, |_| {});
             }

@@ -9,6 +9,7 @@ use dataplane::wire::seq::Seq;
 use super::Connection;
 use crate::core::context::Context;
 use crate::module::Acknowledge;
+use crate::tcp::State;
 
 /// Edits remembered one by one; more are taken together, and acknowledged together.
 const MAX_EDITS: usize = 256;
@@ -59,8 +60,11 @@ impl Ledger {
             (self.taken, self.given) = (edit.taken.1, edit.given.1);
             self.edits.pop_front();
         }
-        let reached = self.taken.advance(self.given.distance_to(una));
-        self.edits.front().map_or(reached, |next| reached.min(next.taken.0))
+        // The anchor follows, or a long stream would leave it half a sequence space behind, where distances turn around.
+        let upto = self.edits.front().map_or(una, |next| una.min(next.given.0)).max(self.given);
+        self.taken = self.taken.advance(self.given.distance_to(upto));
+        self.given = upto;
+        self.taken
     }
 
     /// Between what is acknowledged and what was given last, both legs count alike.
@@ -88,7 +92,11 @@ impl<L: Pool> Connection<L> {
         let Some(mut ledgers) = self.through.take() else { return };
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
             if let Some([from, to]) = self.legs(direction) {
-                let una = to.block.snd_una().max(to.block.iss().advance(1));
+                // A client's SYN-ACK takes a number that nobody has given us.
+                let una = match to.block.state() {
+                    State::Suspended | State::SynSent | State::SynReceived => to.block.iss().advance(1),
+                    _ => to.block.snd_una(),
+                };
                 let upto = ledgers[direction.index()].acknowledged(una);
                 from.block.acknowledge_through(cx.now, upto);
             }
@@ -164,5 +172,14 @@ mod tests {
         );
         assert_eq!(ledger.acknowledged(Seq(5000 + last_alone + 11)), Seq(1000 + 2 * (last_alone + 11)));
         assert!(ledger.is_even());
+    }
+
+    #[test]
+    fn a_stream_may_be_longer_than_half_a_sequence_space() {
+        let mut ledger = Ledger::new(Seq(1000), Seq(5000));
+        for sent in (0..6u64 << 30).step_by(1 << 20) {
+            let [taken, given] = [1000, 5000].map(|start: u32| Seq(start.wrapping_add(sent as u32)));
+            assert_eq!(ledger.acknowledged(given), taken, "after {sent} bytes");
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::context::Settings;
 
+/// Bytes of which a segment is left when a window field has rounded them down.
+const LEAST_SHARE: u64 = 2 * 1460;
+
 /// What a flow keeps, or all flows together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
@@ -21,15 +24,16 @@ impl Load {
         self.connections = self.connections + to.connections - from.connections;
     }
 
-    /// The window that a sender may be given for the sake of memory: any, until half of it is taken; then a fair share
-    /// of the rest.
+    /// What a direction may keep for the sake of memory: anything, until half of it is taken; then a fair share of the rest,
+    /// and always a segment. A sender that is shut out would not hear that there is room again, and one that is let in
+    /// with less than a segment would only make small ones.
     pub fn window_share(&self, settings: &Settings) -> u32 {
         if self.bytes <= settings.buffered / 2 {
             return u32::MAX;
         }
         let senders = 2 * self.connections.max(1) as u64;
         let share = settings.buffered.saturating_sub(self.bytes) / senders;
-        share.min(u32::MAX.into()) as u32
+        share.clamp(LEAST_SHARE, u32::MAX.into()) as u32
     }
 
     /// No more bytes should be taken; windows given earlier may still bring some.
@@ -68,9 +72,11 @@ mod tests {
     #[test]
     fn windows_shrink_before_memory_is_full() {
         let load = |bytes| Load { bytes, held: 0, connections: 5 };
-        let settings = settings(1000);
-        let shares = [0, 500, 501, 900, 999, 1000, 2000].map(|bytes| load(bytes).window_share(&settings));
-        assert_eq!(shares, [u32::MAX, u32::MAX, 49, 10, 0, 0, 0]);
-        assert_eq!([999, 1000, 1001].map(|bytes| load(bytes).is_full(&settings)), [false, true, true]);
+        let settings = settings(1_000_000);
+        let shares = [0, 500_000, 500_001, 900_000, 999_000, 2_000_000]
+            .map(|bytes| load(bytes).window_share(&settings));
+        assert_eq!(shares, [u32::MAX, u32::MAX, 49_999, 10_000, 2920, 2920]);
+        let full = [999_999, 1_000_000, 1_000_001].map(|bytes| load(bytes).is_full(&settings));
+        assert_eq!(full, [false, true, true]);
     }
 }

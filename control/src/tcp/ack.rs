@@ -40,13 +40,10 @@ impl<B: Buffer> Block<B> {
         self.note_acknowledged_fin(arrival)
     }
 
-    /// RFC 5681 section 2. With SACK it is the blocks that count.
+    /// RFC 5681 section 2. With SACK it is the blocks that count, except where a timeout is in question.
     fn is_duplicate(&self, arrival: &Arrival<'_>) -> bool {
         let segment = arrival.segment;
-        !self.sack
-            && self.snd.una != self.snd.nxt
-            && segment.sequence_len() == 0
-            && segment.window == self.snd.field
+        self.snd.una != self.snd.nxt && segment.sequence_len() == 0 && segment.window == self.snd.field
     }
 
     fn advance_una(&mut self, arrival: &mut Arrival<'_>) {

@@ -3,9 +3,11 @@
 use dataplane::buffer::Buffer;
 
 use super::block::Block;
+use super::congestion::Congestion;
 use super::events::Events;
 use super::input::{Arrival, Stop, Verdict};
 use super::output::Reset;
+use super::rto::INITIAL as INITIAL_RTO;
 use super::segment::{Handshake, Segment};
 use super::state::{State, Step};
 
@@ -165,8 +167,15 @@ impl<B: Buffer> Block<B> {
     fn measure_handshake(&mut self, arrival: &Arrival<'_>) {
         if let Some(at) = self.snd.syn_at.take() {
             let rtt = arrival.now.since(at);
-            self.rto.sample(rtt);
-            self.snd.recovery.start_rtt(arrival.now, rtt);
+            // Nobody waits longer than this before the SYN is sent again: it was lost on its way or back.
+            if rtt <= INITIAL_RTO {
+                self.rto.sample(rtt);
+                self.snd.recovery.start_rtt(arrival.now, rtt);
+            }
+        }
+        // RFC 5681 section 3.1, and once is forgiven as in Linux (RFC 6928 section 2).
+        if self.rto.expirations() > 1 {
+            self.congestion.set_window(self.segment_size());
         }
         self.rto.handshake_done();
     }

@@ -111,8 +111,15 @@ impl<B: Buffer> Block<B> {
             return None;
         }
         let forced = recovery.force;
+        if self.snd.flight.lost() == 0 {
+            return None;
+        }
         let limit = self.payload_limit();
         let (start, end) = self.snd.flight.next_lost(limit + u32::from(self.snd.fin_sent))?;
+        // Cutting what has become too large for the path makes records; their number stays bounded, and the first goes on.
+        if self.snd.flight.is_full() && start != self.snd.una && start.distance_to(end) >= limit {
+            return None;
+        }
         let data_end = self.snd.queue.end();
         let wanted = start.distance_to(end.min(data_end)).min(limit);
         let len = wanted.min(start.distance_to(self.snd.edge));

@@ -285,7 +285,11 @@ impl<B: Buffer> Block<B> {
     pub(super) fn fresh_limit(&self, available: u32) -> u32 {
         let usual = self.payload_limit();
         let spare = self.segment_size() - usual;
-        let probe = self.path.wanted.map(|mss| self.payload_within(mss) - spare);
+        if spare > 0 {
+            // SACK blocks take its place: it would not be told from an ordinary one.
+            return usual;
+        }
+        let probe = self.path.wanted.map(|mss| self.payload_within(mss));
         probe.filter(|probe| *probe <= available).unwrap_or(usual)
     }
 

@@ -21,6 +21,10 @@ use dataplane::wire::tcp_options::SackBlock;
 use super::chunk::Chunk;
 use super::queue::{SMALL, give_back};
 
+/// Runs that touch are told apart because of who may replace whom. Only a sender that contradicts itself makes many; one
+/// SACK block then covers no more of them than this to each side, which is true all the same (CVE-2018-5390).
+const MAX_WALK: usize = 16;
+
 /// RFC 2018 section 3: no more blocks fit into the option space.
 const MAX_BLOCKS: usize = 4;
 
@@ -217,7 +221,7 @@ impl<B: Buffer> Reassembly<B> {
         self.recent.insert(0, seq);
     }
 
-    /// The contiguous range around `seq`.
+    /// The contiguous range around `seq`, or as much of it as is worth a walk.
     fn range_of(&self, seq: Seq) -> Option<SackBlock> {
         let after = self.runs.partition_point(|run| run.start.le(seq));
         let held = self.runs.get(after.checked_sub(1)?)?;
@@ -225,13 +229,13 @@ impl<B: Buffer> Reassembly<B> {
             return None;
         }
         let mut range = SackBlock { left: held.start, right: held.end };
-        for earlier in self.runs.range(..after - 1).rev() {
+        for earlier in self.runs.range(..after - 1).rev().take(MAX_WALK) {
             if earlier.end.lt(range.left) {
                 break;
             }
             range.left = earlier.start;
         }
-        for later in self.runs.range(after..) {
+        for later in self.runs.range(after..).take(MAX_WALK) {
             if later.start.gt(range.right) {
                 break;
             }

@@ -34,7 +34,11 @@ impl<B: Buffer> Block<B> {
         if segment.len == 0 || !self.state.takes_data() {
             return;
         }
-        let Some(mut chunk) = payload else { return };
+        let Some(mut chunk) = payload else {
+            // Nobody had room for it; a sender that asks whether we are there is told so (RFC 9293 section 3.8.6.1).
+            self.out.ack_now = true;
+            return;
+        };
         let known = segment.seq.distance_to(self.rcv.nxt).min(chunk.len() as u32);
         self.note_duplicate(segment.seq, segment.seq.advance(known));
         chunk.trim_front(known as usize);

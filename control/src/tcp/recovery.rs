@@ -59,6 +59,12 @@ pub(super) struct Recovery {
     pub(super) phase: Phase,
     /// SND.NXT when the phase began: it ends when all before it is acknowledged (RFC 6675's RecoveryPoint).
     pub(super) high: Seq,
+    /// SND.NXT at the last loss (RFC 6582's `recover`): what was sent again before may be what is duplicated now.
+    repeated: Seq,
+    /// When the last recovery began: what was sent again before was a probe, and none of its doing.
+    began: Instant,
+    /// What the last tail probe has sent again.
+    probed: Option<SackBlock>,
     pub(super) frto: Frto,
     /// One retransmission goes out whatever the window says.
     pub(super) force: bool,
@@ -81,6 +87,9 @@ impl Recovery {
         Recovery {
             phase: Phase::Open,
             high: start.retreat(1),
+            repeated: start.retreat(1),
+            began: Instant::ZERO,
+            probed: None,
             frto: Frto::Off,
             force: false,
             rack: Rack::new(start),
@@ -111,7 +120,9 @@ impl Recovery {
         }
         if retransmission {
             self.force = false;
-            self.undo.on_resent(bytes);
+            if matches!(self.phase, Phase::Fast | Phase::Timeout) {
+                self.undo.on_resent(bytes);
+            }
         }
     }
 
@@ -124,6 +135,7 @@ impl Recovery {
     fn keep_up(&mut self, una: Seq) {
         self.limited = self.limited.filter(|at| at.ge(una));
         self.measured = self.measured.max(una.retreat(1 << 30));
+        self.repeated = self.repeated.max(una.retreat(1 << 30));
         if self.phase == Phase::Open {
             self.high = self.high.max(una.retreat(1 << 30));
         }
@@ -142,8 +154,8 @@ impl<B: Buffer> Block<B> {
     /// Takes an acceptable acknowledgment's number and SACK blocks to the records. SND.UNA is still the old one.
     pub(super) fn deliver(&mut self, arrival: &Arrival<'_>) -> Delivery {
         let segment = arrival.segment;
-        let Recovery { rack, high, .. } = &self.snd.recovery;
-        let mut delivery = Delivery::new(arrival.now, rack.least_rtt(), *high, rack.fack());
+        let Recovery { rack, high, began, .. } = &self.snd.recovery;
+        let mut delivery = Delivery::new(arrival.now, rack.least_rtt(), *high, rack.fack(), *began);
         if segment.ack.gt(self.snd.una) {
             self.snd.flight.acknowledge(segment.ack, &mut delivery);
         }
@@ -174,7 +186,7 @@ impl<B: Buffer> Block<B> {
         }
         self.take_early(delivery.early);
         self.take_tail_ack(arrival, delivery, dsack);
-        let delivered = delivery.bytes + self.count_duplicate(delivery, duplicate);
+        let delivered = self.count_duplicates(delivery, duplicate);
         let ended = self.end_if_complete();
         let found = self.find_losses(now, delivery);
         self.step(now, delivery, duplicate, found, ended);
@@ -199,9 +211,11 @@ impl<B: Buffer> Block<B> {
         }
     }
 
-    /// RFC 6582: without SACK a duplicate stands for a segment that has arrived somewhere. Returns its size.
-    fn count_duplicate(&mut self, delivery: &Delivery, duplicate: bool) -> u32 {
+    /// RFC 6582: without SACK a duplicate stands for a segment that has arrived somewhere. Returns the bytes that have left
+    /// the network: what duplicates stood for has done so before it is acknowledged.
+    fn count_duplicates(&mut self, delivery: &Delivery, duplicate: bool) -> u32 {
         let size = self.segment_size();
+        let counted = self.snd.flight.duplicates();
         let recovery = &mut self.snd.recovery;
         if delivery.acked > 0 {
             recovery.expired = false;
@@ -213,13 +227,11 @@ impl<B: Buffer> Block<B> {
         }
         // After a timeout, only new data tells that its duplicate is not of our own making.
         let own = recovery.phase == Phase::Timeout && self.snd.nxt.le(recovery.high);
-        if self.sack || !duplicate || own {
-            return 0;
+        if !self.sack && duplicate && !own {
+            recovery.duplicates += 1;
+            self.snd.flight.count_duplicate(size);
         }
-        recovery.duplicates += 1;
-        let known = self.snd.flight.duplicates();
-        self.snd.flight.count_duplicate(size);
-        self.snd.flight.duplicates() - known
+        (delivery.bytes + self.snd.flight.duplicates()).saturating_sub(counted)
     }
 
     /// All that was outstanding when the phase began is acknowledged.
@@ -250,7 +262,7 @@ impl<B: Buffer> Block<B> {
         let lost = match recovery.phase {
             // RFC 6582 section 3.2 step 2: what our own retransmissions duplicate must not count again.
             Phase::Open | Phase::Reducing
-                if recovery.duplicates >= DUPLICATES && self.snd.una.gt(recovery.high) =>
+                if recovery.duplicates >= DUPLICATES && self.snd.una.gt(recovery.repeated) =>
             {
                 self.snd.flight.mark_first_lost()
             }
@@ -274,13 +286,8 @@ impl<B: Buffer> Block<B> {
                 }
             }
             Phase::Fast => {}
-            Phase::Timeout => {
-                self.step_after_timeout(delivery, duplicate);
-                // A retransmission has been lost as well: that is news of congestion.
-                if found.lost_again && self.snd.recovery.phase == Phase::Timeout {
-                    self.enter_fast_recovery(now);
-                }
-            }
+            // A retransmission that is lost as well goes out again as slow start allows.
+            Phase::Timeout => self.step_after_timeout(now, delivery, duplicate),
         }
     }
 
@@ -294,10 +301,12 @@ impl<B: Buffer> Block<B> {
     /// The network is congested, and nothing is lost: the window comes down from `before` bytes as it does after a loss.
     pub(super) fn enter_reduction(&mut self, now: Instant, before: u32) {
         let outstanding = self.snd.flight.outstanding().max(before);
-        self.congestion.on_congestion(now, outstanding);
+        self.congestion.on_congestion(now, self.congestion.window());
         let recovery = &mut self.snd.recovery;
         recovery.prr = Prr::new(outstanding);
         recovery.phase = Phase::Reducing;
+        // The probe has nothing to add.
+        recovery.tail = None;
         recovery.high = self.snd.nxt;
         recovery.forbid_undo();
     }
@@ -306,10 +315,14 @@ impl<B: Buffer> Block<B> {
         let outstanding = self.snd.flight.outstanding();
         let recovery = &mut self.snd.recovery;
         if recovery.phase != Phase::Reducing {
-            self.congestion.on_congestion(now, outstanding);
+            // Of the window, not of what happens to be outstanding: an application that pauses has not made the path
+            // narrower, and a window that is not used does not grow (RFC 9438 section 4.6, RFC 7661).
+            self.congestion.on_congestion(now, self.congestion.window());
             recovery.prr = Prr::new(outstanding);
         }
         recovery.high = self.snd.nxt;
+        recovery.repeated = self.snd.nxt;
+        recovery.began = now;
         recovery.frto = Frto::Off;
         recovery.force = true;
         recovery.tail = None;
@@ -360,9 +373,7 @@ impl<B: Buffer> Block<B> {
         if found.lost == 0 {
             return;
         }
-        if matches!(self.snd.recovery.phase, Phase::Open | Phase::Reducing)
-            || found.lost_again && self.is_after_timeout()
-        {
+        if matches!(self.snd.recovery.phase, Phase::Open | Phase::Reducing) {
             self.enter_fast_recovery(now);
         }
         if self.snd.recovery.phase.is_reducing() {
@@ -371,9 +382,5 @@ impl<B: Buffer> Block<B> {
             let window = self.snd.recovery.prr.window(0, pipe, threshold, size, false);
             self.congestion.set_window(window.max(size));
         }
-    }
-
-    fn is_after_timeout(&self) -> bool {
-        self.snd.recovery.phase == Phase::Timeout
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::limits::Limits;
 
 /// RFC 6298 (2.1): before the first sample.
-const INITIAL: Duration = Duration::from_secs(1);
+pub(super) const INITIAL: Duration = Duration::from_secs(1);
 
 /// RFC 6298 (5.7): when the SYN had to be repeated and no sample could be taken.
 const INITIAL_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
@@ -39,6 +39,11 @@ impl Rto {
     /// Smoothed round-trip time, once there was a sample.
     pub(super) fn srtt(&self) -> Option<Duration> {
         self.smoothed.map(|(srtt, _)| srtt)
+    }
+
+    /// How often in a row the timer has expired.
+    pub(super) fn expirations(&self) -> u32 {
+        self.backoff
     }
 
     /// The timer has expired: (5.5).

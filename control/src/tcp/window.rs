@@ -44,7 +44,10 @@ impl<B: Buffer> Block<B> {
     /// Silly windows are avoided by moving the right edge only by a useful amount, or when it gave nothing at all.
     fn is_worthwhile(&self, edge: Seq) -> bool {
         let gain = self.rcv.edge.distance_to(edge);
-        gain >= self.useful_gain() || (gain > 0 && self.is_window_shut())
+        // A receiver whose whole window is smaller than a segment is shown as it is.
+        let room = self.limits.receive_buffer.saturating_sub(self.rcv.queue.len());
+        let mirrored = self.rcv.allowed.is_some_and(|allowed| self.rcv.nxt.distance_to(allowed) <= room);
+        gain >= self.useful_gain() || (gain > 0 && mirrored && self.is_window_shut())
     }
 
     /// RFC 9293 section 3.8.6.2.2: min(RCV.BUFF / 2, Eff.snd.MSS).

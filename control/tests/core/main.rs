@@ -12,6 +12,7 @@ mod merging;
 mod options;
 mod path;
 mod rig;
+mod saturation;
 mod through;
 mod urgent;
 mod windows;

@@ -342,6 +342,12 @@ impl Rig {
         self.takes_orders = false;
     }
 
+    /// The worker catches up.
+    pub fn resume_taking_orders(&mut self) -> Vec<Said> {
+        self.takes_orders = true;
+        self.poll()
+    }
+
     pub fn count(&self, counter: Counter) -> u64 {
         self.core.counters().get(counter)
     }

@@ -54,6 +54,8 @@ pub(in crate::tcp) struct Delivery {
     high: Seq,
     /// The highest number that was delivered before (RACK.fack).
     pub(super) fack: Seq,
+    /// When the last loss recovery began.
+    began: Instant,
     /// Bytes that have left the network.
     pub(in crate::tcp) bytes: u32,
     /// Bytes acknowledged cumulatively.
@@ -77,12 +79,19 @@ pub(in crate::tcp) struct Delivery {
 }
 
 impl Delivery {
-    pub(in crate::tcp) fn new(now: Instant, least_rtt: Duration, high: Seq, fack: Seq) -> Self {
+    pub(in crate::tcp) fn new(
+        now: Instant,
+        least_rtt: Duration,
+        high: Seq,
+        fack: Seq,
+        began: Instant,
+    ) -> Self {
         Delivery {
             now,
             least_rtt,
             high,
             fack,
+            began,
             bytes: 0,
             acked: 0,
             sacked: 0,
@@ -96,14 +105,15 @@ impl Delivery {
         }
     }
 
-    /// The shortest round trip in it, of what was sent only once (Karn's algorithm).
+    /// The shortest round trip in it, of what was sent only once (Karn's algorithm). None when something else is
+    /// acknowledged with it: the rest may have been waiting for that.
     pub(in crate::tcp) fn rtt(&self) -> Option<Duration> {
-        self.latest.map(|at| self.now.since(at))
+        self.latest.filter(|_| !self.resent).map(|at| self.now.since(at))
     }
 
     /// The round trip for the retransmission timeout: the peer's delay counts.
     pub(in crate::tcp) fn patient_rtt(&self) -> Option<Duration> {
-        self.earliest.map(|at| self.now.since(at))
+        self.earliest.filter(|_| !self.resent).map(|at| self.now.since(at))
     }
 
     /// `record` (or as much of it as is meant) has arrived.
@@ -124,7 +134,7 @@ impl Delivery {
         // be known for one that reorders.
         self.reordered |= (!record.resent || ambiguous) && record.end.lt(self.fack);
         self.fack = self.fack.max(record.end);
-        if ambiguous {
+        if ambiguous && record.at >= self.began {
             self.early += record.len();
         }
         if !ambiguous && self.newest.is_none_or(|newest| !record.is_before(newest)) {

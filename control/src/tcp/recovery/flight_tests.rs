@@ -57,7 +57,7 @@ impl Model {
 
     /// Carries `op` out on both, and compares what both say of it.
     fn step(&mut self, flight: &mut Flight, op: &Op, now: Instant) -> Result<(), TestCaseError> {
-        let mut delivery = Delivery::new(now, Duration::ZERO, self.una, self.una);
+        let mut delivery = Delivery::new(now, Duration::ZERO, self.una, self.una, Instant::ZERO);
         let end = self.una.advance(self.bytes.len() as u32);
         match *op {
             Op::Push(len) => {

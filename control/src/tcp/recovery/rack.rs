@@ -39,8 +39,6 @@ pub(in crate::tcp) struct Rack {
 pub(in crate::tcp) struct Found {
     /// Bytes that are lost, and were not known to be.
     pub(in crate::tcp) lost: u32,
-    /// Some of that is a retransmission.
-    pub(in crate::tcp) lost_again: bool,
     /// What may still be reordered is lost after this long.
     pub(in crate::tcp) wait: Option<Duration>,
 }
@@ -142,7 +140,6 @@ impl Rack {
                 found.wait = found.wait.max(Some(patience - age));
                 return Some(false);
             }
-            found.lost_again |= record.resent;
             Some(true)
         });
         found

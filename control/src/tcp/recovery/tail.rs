@@ -70,6 +70,7 @@ impl<B: Buffer> Block<B> {
         let cut = self.probe_cut()?;
         let end = cut.start.advance(cut.len + u32::from(cut.fin)).max(self.snd.nxt);
         self.snd.recovery.tail = Some(Tail { end, resent: cut.retransmission });
+        self.snd.recovery.probed = cut.retransmission.then_some(SackBlock { left: cut.start, right: end });
         Some(cut)
     }
 
@@ -104,7 +105,7 @@ impl<B: Buffer> Block<B> {
         } else if segment.ack.gt(tail.end) {
             // Something was lost, and the probe has repaired it: the network is congested all the same.
             self.snd.recovery.tail = None;
-            self.congestion.on_congestion(arrival.now, self.snd.flight.outstanding());
+            self.congestion.on_congestion(arrival.now, self.congestion.window());
             self.congestion.set_window(self.congestion.threshold());
             self.ecn.on_reduction(false);
         }

@@ -23,7 +23,9 @@ impl<B: Buffer> Block<B> {
     /// RFC 6298 (5.4) to (5.6), RFC 8985 section 6.3.
     pub(in crate::tcp) fn on_retransmission_timeout(&mut self, now: Instant) {
         let again = std::mem::replace(&mut self.snd.recovery.expired, true);
-        self.congestion.on_timeout(now, self.snd.flight.outstanding(), again);
+        // What is being recovered from has lowered the threshold already, and the window with it.
+        let answered = self.snd.recovery.phase.is_reducing() && self.snd.una.lt(self.snd.recovery.high);
+        self.congestion.on_timeout(now, self.congestion.window(), again || answered);
         self.rto.back_off();
         self.timers.retransmit = Some(now + self.rto.current());
         self.timers.reorder = None;
@@ -31,24 +33,33 @@ impl<B: Buffer> Block<B> {
         self.snd.flight.clear_duplicates();
         self.snd.flight.forget_sacks_if_reneged();
         let srtt = self.rto.srtt();
-        self.snd.recovery.rack.mark_after_timeout(&mut self.snd.flight, now, srtt);
+        if self.sack {
+            self.snd.recovery.rack.mark_after_timeout(&mut self.snd.flight, now, srtt);
+        } else {
+            // Nothing would ever say that what is spared now was lost too.
+            self.snd.flight.mark_lost(|_| Some(true));
+        }
         let una = self.snd.una;
         let recovery = &mut self.snd.recovery;
         if !again {
             recovery.undo.begin(una);
             self.ecn.on_reduction(false);
         }
-        recovery.phase = Phase::Timeout;
         recovery.high = self.snd.nxt;
+        recovery.repeated = self.snd.nxt;
+        recovery.began = now;
         recovery.force = true;
         recovery.duplicates = 0;
         recovery.tail = None;
-        recovery.frto = Frto::Repeated;
+        // RFC 5682 section 2.1: not when losses were known before.
+        let known = recovery.phase == Phase::Fast || recovery.phase == Phase::Timeout && !again;
+        recovery.phase = Phase::Timeout;
+        recovery.frto = if known { Frto::Off } else { Frto::Repeated };
         self.suspect_path(now);
     }
 
     /// An acknowledgment after a timeout, in RFC 5682's order (section 3.1 with SACK, section 2.1 without).
-    pub(super) fn step_after_timeout(&mut self, delivery: &Delivery, duplicate: bool) {
+    pub(super) fn step_after_timeout(&mut self, now: Instant, delivery: &Delivery, duplicate: bool) {
         let frto = self.snd.recovery.frto;
         if frto == Frto::Off {
             return;
@@ -59,15 +70,18 @@ impl<B: Buffer> Block<B> {
             return self.undo_recovery();
         }
         let advances = delivery.acked > 0;
+        let complete = self.snd.una.ge(self.snd.recovery.high);
         self.snd.recovery.frto = match frto {
+            _ if complete => Frto::Off,
             _ if !advances && !duplicate && delivery.sacked == 0 => frto,
-            Frto::Repeated if advances && self.snd.una.lt(self.snd.recovery.high) && self.can_send_new() => {
-                Frto::Asking
-            }
+            Frto::Repeated if advances && self.can_send_new() => Frto::Asking,
             Frto::Asking if advances && delivery.sacked == 0 => frto,
             _ => Frto::Off,
         };
-        self.end_if_complete();
+        // What was sent to ask with may have been lost.
+        if self.end_if_complete() && self.snd.flight.lost() > 0 {
+            self.enter_fast_recovery(now);
+        }
     }
 
     /// There is new data, and the peer has room for it.

@@ -57,6 +57,10 @@ impl<B: Buffer> Block<B> {
             return;
         }
         self.snd.recovery.rack.take_dsack(una, nxt);
+        // That a probe was needless says nothing about a recovery that began after it.
+        if self.snd.recovery.probed == Some(block) {
+            return;
+        }
         if self.snd.recovery.undo.take(block, nxt) {
             self.undo_recovery();
         }
@@ -79,5 +83,7 @@ impl<B: Buffer> Block<B> {
         recovery.phase = Phase::Open;
         recovery.frto = Frto::Off;
         recovery.force = false;
+        recovery.expired = false;
+        recovery.repeated = self.snd.una.retreat(1);
     }
 }

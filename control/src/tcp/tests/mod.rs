@@ -17,6 +17,7 @@ mod path;
 mod property;
 mod receiving;
 mod recovery;
+mod recovery_corners;
 mod resets;
 mod through;
 mod windows;
