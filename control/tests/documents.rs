@@ -101,3 +101,36 @@ fn every_requirement_of_rfc_9293_has_a_test_or_a_reason() {
     problems.extend(named.into_iter().filter_map(|(file, function)| missing(file, function)));
     assert!(problems.is_empty(), "docs/rfc9293.md:\n{}", problems.join("\n"));
 }
+
+const OPTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tcp-options.md");
+
+/// Kinds and flags that the table has to speak of.
+const OPTION_KINDS: [&str; 19] = [
+    "0", "1", "2", "3", "4", "5", "8", "19", "20", "27", "28", "29", "30", "34", "69", "172", "174", "253",
+    "254",
+];
+
+#[test]
+fn every_tcp_option_has_its_row_and_every_row_a_test() {
+    let document = fs::read_to_string(OPTIONS).expect("docs/tcp-options.md");
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| kind");
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .filter(is_row)
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let mut problems = Vec::new();
+    for kind in OPTION_KINDS {
+        if rows.iter().filter(|row| row[0].split(", ").any(|k| k == kind)).count() != 1 {
+            problems.push(format!("kind {kind} does not stand in one row"));
+        }
+    }
+    for row in &rows {
+        let complete = row.len() == 7 && row.iter().all(|cell| !cell.is_empty());
+        if !complete || named_tests(row[row.len() - 1]).count() == 0 {
+            problems.push(format!("{}: the row is not complete, or names no test", row[0]));
+        }
+    }
+    problems.extend(named_tests(&document).filter_map(|(file, function)| missing(file, function)));
+    assert!(problems.is_empty(), "docs/tcp-options.md:\n{}", problems.join("\n"));
+}

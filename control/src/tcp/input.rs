@@ -53,7 +53,8 @@ pub(super) struct Arrival<'a> {
     pub(super) events: Events,
 }
 
-/// RFC 5961 section 7: so many challenges …
+/// RFC 5961 section 7: so many challenges … Each connection counts its own: a budget shared by all would tell who guesses
+/// about one connection, on another one, whether the guess was right (CVE-2016-5696).
 const CHALLENGES: u32 = 10;
 
 /// … in so much time.

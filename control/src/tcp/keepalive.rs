@@ -47,12 +47,17 @@ impl Life {
 }
 
 impl<B: Buffer> Block<B> {
-    /// Somebody further back asks whether the peer is there: it is asked too, and again until it answers. Unless it is
-    /// being asked, or owes us an acknowledgment, which says as much.
+    /// Somebody further back asks whether the peer is there: it is asked too, each time, and again by our own timer until
+    /// it answers. Unless it owes us an acknowledgment: what is outstanding asks by itself.
     pub fn ask_if_alive(&mut self, now: Instant) {
-        if self.life.asked == 0 && self.may_ask() {
+        if !self.may_ask() {
+            return;
+        }
+        if self.life.asked == 0 {
             self.ask(now);
         }
+        // Who asks often, as for a window that stays closed, does not make it the more dead.
+        self.out.ask_window = true;
     }
 
     fn ask(&mut self, now: Instant) {
@@ -94,13 +99,14 @@ impl<B: Buffer> Block<B> {
         self.life.asked = 0;
     }
 
-    /// The peer's own keep-alive: the number before RCV.NXT again, with no data or one byte of garbage.
+    /// The peer's own keep-alive, or its probe of a closed window. One that is answered is passed on.
     pub(super) fn note_question(&self, arrival: &mut Arrival<'_>) {
-        if self.is_question(arrival.segment) {
+        if self.out.ack_now && self.is_question(arrival.segment) {
             arrival.events.insert(Events::KEPT_ALIVE);
         }
     }
 
+    /// The number before RCV.NXT again, with no data or one byte of garbage.
     pub(super) fn is_question(&self, segment: &Segment) -> bool {
         let is_plain = segment.flags.ack() && segment.sequence_len() == segment.len;
         is_plain && segment.len <= 1 && segment.seq.advance(1) == self.rcv.nxt

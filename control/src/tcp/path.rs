@@ -209,7 +209,8 @@ impl<B: Buffer> Block<B> {
         if self.path.probe.is_some() {
             return self.give_up_probe(now);
         }
-        if self.snd.una.distance_to(self.snd.nxt) < self.segment_size() {
+        let full = self.segment_size();
+        if self.snd.flight.records().next().is_none_or(|first| first.start.distance_to(first.end) < full) {
             return;
         }
         self.path.timeouts = self.path.timeouts.saturating_add(1);

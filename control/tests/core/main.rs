@@ -9,6 +9,7 @@ mod ending;
 mod errors;
 mod handshake;
 mod merging;
+mod options;
 mod path;
 mod rig;
 mod through;

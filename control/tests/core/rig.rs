@@ -80,6 +80,8 @@ pub struct Rig {
     orders: Receiver<Order<SimBuffer>>,
     flow: FlowRef,
     quad: Quad,
+    /// Options of the next frame, byte for byte, instead of those that its segment has.
+    raw: Option<Vec<u8>>,
     takes_orders: bool,
     /// DSCP and ECN of the endpoints' frames to come.
     pub class: u8,
@@ -169,8 +171,19 @@ impl Rig {
             buffered: Arc::default(),
         });
         let flow = FlowRef { slot: 0, generation: 0 };
-        let (now, quad) = (Instant::ZERO, quad(0));
-        Rig { core, pool, now, events, orders, flow, quad, takes_orders: true, class: 0, classes: Vec::new() }
+        Rig {
+            core,
+            pool,
+            now: Instant::ZERO,
+            events,
+            orders,
+            flow,
+            quad: quad(0),
+            raw: None,
+            takes_orders: true,
+            class: 0,
+            classes: Vec::new(),
+        }
     }
 
     /// With both legs up and the server's SYN-ACK acknowledged; nothing of it has been looked at.
@@ -195,7 +208,10 @@ impl Rig {
         let mut template = FrameTemplate::new(macs.0, macs.1, &[], 60, quad);
         template.traffic_class = self.class;
         let mut bytes = [0; 2048];
-        let len = template.build(tcp, payload, &mut bytes).expect("it fits");
+        let len = match self.raw.take() {
+            None => template.build(tcp, payload, &mut bytes).expect("it fits"),
+            Some(raw) => build_raw(&template, tcp, &raw, payload, &mut bytes),
+        };
         match packet::parse(&bytes[..len]) {
             Ok(Packet::Tcp(headers)) => (headers, self.pool.copy_of(&bytes[..len]).expect("a buffer")),
             other => panic!("{other:?}"),
@@ -203,7 +219,20 @@ impl Rig {
     }
 
     pub fn offer(&mut self, syn: TcpRepr) -> Vec<Said> {
-        let (headers, frame) = self.frame(C2S, &syn, b"");
+        self.offer_with(syn, b"")
+    }
+
+    /// The next frame has these options, whatever they are; padded with zeros to whole words.
+    pub fn with_options(&mut self, options: &[u8]) -> &mut Rig {
+        let mut raw = options.to_vec();
+        raw.resize(options.len().next_multiple_of(4), 0);
+        self.raw = Some(raw);
+        self
+    }
+
+    /// A SYN with payload.
+    pub fn offer_with(&mut self, syn: TcpRepr, payload: &[u8]) -> Vec<Said> {
+        let (headers, frame) = self.frame(C2S, &syn, payload);
         let key = FlowKey { quad: self.quad, segment: Segment(0) };
         let flow = self.flow;
         self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, headers, frame })
@@ -323,6 +352,23 @@ impl Rig {
         assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
+}
+
+/// A segment with `options` byte for byte: what is built is one without any whose payload begins with them.
+fn build_raw(
+    template: &FrameTemplate,
+    tcp: &TcpRepr,
+    options: &[u8],
+    payload: &[u8],
+    bytes: &mut [u8],
+) -> usize {
+    let bare = TcpRepr { options: TcpOptions::default(), ..tcp.clone() };
+    let len = template.build(&bare, &[options, payload].concat(), bytes).expect("it fits");
+    let words = (20 + options.len()) / 4;
+    let offset = len - payload.len() - options.len() - 20 + 12;
+    bytes[offset] = (words as u8) << 4 | bytes[offset] & 0x0f;
+    template.fill_checksum(&mut bytes[..len]);
+    len
 }
 
 fn read(order: Order<SimBuffer>) -> Said {

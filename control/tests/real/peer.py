@@ -6,6 +6,7 @@ peer.py COMMAND ADDRESS PORT    runs a command as the client; exit code 0 and a 
 import errno
 import hashlib
 import random
+import select
 import socket
 import struct
 import sys
@@ -18,6 +19,8 @@ MSG_FASTOPEN = 0x20000000
 IPPROTO_MPTCP = 262
 # A SYN that gets lost is repeated after a second.
 AT_ONCE = 0.9
+# What both ends of a simultaneous open use.
+PORT_OF_BOTH = 7600
 
 
 def fail(words):
@@ -73,11 +76,38 @@ class Server:
         connection.recv(1 << 16)
         close_with_reset(connection)
 
+    def urgent(self, connection):
+        byte = b""
+        while not byte:
+            select.select([], [], [connection], 15)[2] or fail("nothing urgent")
+            byte = connection.recv(1, socket.MSG_OOB)
+        connection.sendall(byte + b"|" + read_all(connection))
+
+    def open_at_once(self, connection):
+        here, there = connection.getsockname(), connection.getpeername()
+        moment = time.monotonic() + 0.3
+        connection.sendall(b"%r" % moment)
+        both_open(here, there, moment)
+
     def heard(self, connection):
         connection.sendall(b"%d" % len(heard))
 
 
 heard = []
+
+
+def both_open(here, there, moment):
+    """Each end connects to the other: the clock is the same for both."""
+    own = new_socket(here[0])
+    own.bind((here[0], PORT_OF_BOTH))
+    time.sleep(max(0, moment - time.monotonic()))
+    own.connect((there[0], PORT_OF_BOTH))
+    own.sendall(here[0].encode())
+    got = own.recv(100)
+    got == there[0].encode() or fail(f"{got} from {there}")
+    own.shutdown(socket.SHUT_WR)
+    read_all(own) == b"" or fail("more")
+    own.close()
 
 
 def serve(address, port):
@@ -213,6 +243,22 @@ def connect_when_free(address, port, source):
             # The last connection is in LAST-ACK.
             error.errno == errno.EADDRNOTAVAIL or fail(error)
             time.sleep(0.001)
+
+
+def urgent(address, port):
+    with connect(address, port, "urgent") as server:
+        server.sendall(b"before")
+        server.send(b"!", socket.MSG_OOB)
+        server.sendall(b"after")
+        server.shutdown(socket.SHUT_WR)
+        got = read_all(server)
+        got == b"!|beforeafter" or fail(got)
+
+
+def open_at_once(address, port):
+    with connect(address, port, "open_at_once") as server:
+        moment = float(server.recv(100))
+        both_open(server.getsockname(), server.getpeername(), moment)
 
 
 def short(address, port):

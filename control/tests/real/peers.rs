@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use control::lab::{Hook, Isn, Lab, LabBuilder, Merge, Net, Pmd, Process, Result, Setup, expect, isolated};
+use control::lab::{
+    Hook, Impair, Isn, Lab, LabBuilder, Merge, Net, Pmd, Process, Result, Setup, expect, isolated,
+};
 
 use crate::EXECUTABLE;
 use crate::traffic::SOON;
@@ -55,6 +57,30 @@ fn each_merge(lab: &Lab, merges: &[Merge], commands: &[&str]) -> Result<()> {
 fn a_port_is_used_again_and_resets_cross() {
     isolated("peers::a_port_is_used_again_and_resets_cross", |inside| {
         talk(Lab::builder(inside, EXECUTABLE), &Merge::ALL, &["same_port", "resets_both_ways"])
+    });
+}
+
+/// A byte out of band is where it was, whoever carries it.
+#[test]
+fn urgent_data_keeps_its_place() {
+    isolated("peers::urgent_data_keeps_its_place", |inside| {
+        talk(Lab::builder(inside, EXECUTABLE), &Merge::ALL, &["urgent"])
+    });
+}
+
+/// With 25 ms on each cable the SYNs of both ends meet in the appliance, whichever comes first.
+#[test]
+fn both_ends_open_at_once() {
+    isolated("peers::both_ends_open_at_once", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
+        let impair = Impair { loss_percent: 0.0, round_trip: Duration::from_millis(100), seed: 1 };
+        let setup = Setup::relay(Merge::Never, Isn::Mirror).impair(impair);
+        let _appliance = lab.appliance(&setup)?;
+        for net in Net::UNTAGGED {
+            let _server = start(&lab, net)?;
+            client(&lab, net, "open_at_once").ok()?;
+        }
+        Ok(())
     });
 }
 

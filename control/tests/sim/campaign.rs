@@ -51,6 +51,9 @@ pub fn check(seed: u64, profile: Profile, live: bool) -> Result<Sum, Box<Failure
         if live {
             println!("{name}, seed {seed}, profile {}: {report:?}", profile.name);
         }
+        if report.hung > 0 {
+            println!("{name}, seed {seed}, profile {}: {} hung by a host's stack", profile.name, report.hung);
+        }
         sum.connections += report.connections as u64;
         sum.frames += report.frames;
         sum.hung += report.hung as u64;

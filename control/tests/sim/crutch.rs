@@ -130,7 +130,10 @@ impl Crutch {
     /// no data left that a window could let out.
     fn would_strand_a_fin(&mut self, socket: &Socket, segment: &Segment) -> bool {
         let only_fin = matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck);
-        let repeated = self.last_pure.replace(segment.ack) == Some(segment.ack);
+        // One at the edge of its window smoltcp has not taken: that it said nothing new, it does not know.
+        let seq = Seq(segment.seq);
+        let taken = self.offered.is_none_or(|edge| seq.lt(edge)) || self.expects == Some(seq);
+        let repeated = taken && self.last_pure.replace(segment.ack) == Some(segment.ack);
         only_fin && socket.send_queue() == 0 && repeated
     }
 }

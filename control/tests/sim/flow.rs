@@ -142,6 +142,10 @@ impl Flow {
             && recent.others == 0
             && recent.resets[side as usize] > 0
             && recent.resets[side.opposite() as usize] == 0;
+        // A SYN sent before, whose timer has expired while the box stood still, is no answer either.
+        let repeats_syn = segment.flags.syn()
+            && !segment.flags.ack()
+            && self.legs[side as usize].isn[Direction::ClientToServer.index()] == Some(segment.seq);
         // What came from the other side and has waited in the box is no answer.
         let waited = match segment.flags.rst() {
             true => &mut self.resets[side.opposite() as usize],
@@ -151,7 +155,7 @@ impl Flow {
         if segment.flags.rst() {
             *waited = waited.saturating_sub(1);
         }
-        if only_resets && !forwarded && (segment.flags.rst() || !self.validated) {
+        if only_resets && !forwarded && !repeats_syn && (segment.flags.rst() || !self.validated) {
             return violation(Invariant::ResetAnswered, format!("{}: {:?}", self.quad, segment.flags));
         }
         let packets = &mut self.packets;

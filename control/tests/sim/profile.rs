@@ -2,6 +2,7 @@
 
 use crate::link::Faults;
 use crate::rng::Rng;
+use crate::sender::Order;
 
 /// Bounds that a world's details are drawn within.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,8 +38,6 @@ pub struct Profile {
     pub squeezes: bool,
     /// Routers behind the appliance have narrower links, and say so.
     pub narrow: bool,
-    /// The hosts speak ECN, and routers mark.
-    pub marks: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -63,7 +62,6 @@ const CLEAN: Profile = Profile {
     bad_clocks: false,
     squeezes: false,
     narrow: false,
-    marks: false,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
@@ -120,15 +118,15 @@ impl Profile {
         !(self.narrow || self.squeezes || self.bad_clocks)
     }
 
-    /// Whether the cables deliver everything, in order and in constant time, and nobody in between changes anything.
-    /// smoltcp does not acknowledge every second segment when its own MTU is tiny: tail probes are right then.
-    pub fn is_fair(&self) -> bool {
-        !self.loses()
-            && self.jitter_us == 0
-            && self.duplicate_ppm == 0
-            && self.spike_ppm == 0
-            && self.wires()
-            && self.mtus == CLEAN.mtus
+    /// What a sender may expect. smoltcp does not acknowledge every second segment when its own MTU is tiny: tail probes
+    /// are right then.
+    pub fn order(&self) -> Order {
+        let mixed = self.jitter_us > 0 || self.duplicate_ppm > 0 || self.spike_ppm > 0 || self.flip_ppm > 0;
+        if mixed || self.bad_clocks || self.squeezes {
+            return Order::Broken;
+        }
+        let fair = !self.loses() && !self.narrow && self.mtus == CLEAN.mtus;
+        if fair { Order::Fair } else { Order::Kept }
     }
 
     /// Whether a frame can get lost: without that, nothing may be missing at any end.

@@ -35,4 +35,15 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("duplicate", 2182),
     // The last acknowledgment lost, and the FIN repeated only after all had lingered: the world was wrong.
     ("hostile", 6520),
+    // A SYN repeated by its timer in the poll that takes the RST, on a box that stood still: the tap was wrong.
+    ("clocks", 718),
+    // The first of two equal acknowledgments lay outside of smoltcp's window, and the second was kept from it: the
+    // world was wrong.
+    ("hostile", 101_297),
+    // An end that is gone loses its RSTs, and the box talks on for a while: the world was wrong.
+    ("storm", 344),
+    // A tail probe before the delayed acknowledgment of two small segments.
+    ("relay", 6),
+    // What a small window had let through, sent again because the window grew.
+    ("relay", 7),
 ];

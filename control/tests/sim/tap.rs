@@ -9,7 +9,7 @@ use crate::flow::Flow;
 use crate::frame::Segment;
 use crate::host::Side;
 use crate::invariant::{Invariant, Violation, violation};
-use crate::sender::Sender;
+use crate::sender::{Order, Sender};
 
 /// Where a frame was seen, from the middle: on which port, and whether it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +61,10 @@ impl Tap {
     }
 
     /// Judges the middle's senders when all is over.
-    pub fn judge_senders(&self, fair: bool) -> Result<(), Violation> {
+    pub fn judge_senders(&self, order: Order) -> Result<(), Violation> {
         for flow in self.flows.iter().filter(|flow| self.middle_sends && !flow.reset) {
             for side in Side::BOTH {
-                let verdict = flow.senders[side as usize].judge(fair);
+                let verdict = flow.senders[side as usize].judge(order);
                 verdict.map_err(|v| v.at(format!("{}, {}", flow.quad, side.name())))?;
             }
         }

@@ -129,6 +129,11 @@ impl World {
         Ok(true)
     }
 
+    /// All buffers are back but for those that the middle accounts for.
+    pub fn is_quiet(&self) -> bool {
+        self.pool.in_use() == self.middle.kept_buffers()
+    }
+
     fn next_moment(&self) -> Option<Instant> {
         if self.dirty.contains(&true) {
             return Some(self.now);

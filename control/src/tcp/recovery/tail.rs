@@ -35,11 +35,9 @@ impl<B: Buffer> Block<B> {
     /// Section 7.2: after new data was sent, and when the last of it is not yet acknowledged.
     pub(in crate::tcp) fn arm_tail(&mut self, now: Instant) {
         self.timers.tail = None;
-        let recovery = &self.snd.recovery;
         let flight = &self.snd.flight;
-        let quiet = recovery.phase == Phase::Open && recovery.tail.is_none();
         let whole = flight.outstanding() > 0 && flight.sacked() == 0 && flight.lost() == 0;
-        if !self.sack || !quiet || !whole || self.timers.probes > 0 {
+        if !self.sack || !self.may_probe() || !whole || self.timers.probes > 0 {
             return;
         }
         let may_wait = flight.records().len() == 1 || flight.outstanding() < 2 * self.segment_size();
@@ -49,11 +47,15 @@ impl<B: Buffer> Block<B> {
         self.timers.tail = Some(self.timers.retransmit.map_or(at, |retransmit| at.min(retransmit)));
     }
 
+    /// No loss is being recovered from, and no probe is out.
+    fn may_probe(&self) -> bool {
+        let recovery = &self.snd.recovery;
+        matches!(recovery.phase, Phase::Open | Phase::Reducing) && recovery.tail.is_none()
+    }
+
     /// Section 7.3: the timer of it has expired. True when a probe goes out in the timeout's stead.
     pub(in crate::tcp) fn on_tail_timer(&mut self, now: Instant) -> bool {
-        let recovery = &self.snd.recovery;
-        let quiet = recovery.phase == Phase::Open && recovery.tail.is_none();
-        self.out.tail_probe = quiet && self.snd.flight.outstanding() > 0 && self.snd.edge.gt(self.snd.una);
+        self.out.tail_probe = self.may_probe() && self.probe_cut().is_some();
         if self.out.tail_probe {
             // Step 3: whatever comes next is the timeout's.
             self.timers.retransmit = Some(now + self.rto.current());
@@ -61,24 +63,26 @@ impl<B: Buffer> Block<B> {
         self.out.tail_probe
     }
 
-    /// The probe: a new segment if there is one and the peer has room for it, else the last one again.
     pub(in crate::tcp) fn next_tail_probe(&mut self) -> Option<Cut> {
         if !std::mem::take(&mut self.out.tail_probe) {
             return None;
         }
-        let fresh = self.fresh_cut().filter(|cut| self.snd.nxt.distance_to(self.snd.edge) >= cut.len);
-        let cut = match fresh {
-            Some(cut) => cut,
-            None => {
-                let (start, end) = self.snd.flight.tail(self.payload_limit())?;
-                let data_end = self.snd.queue.end();
-                let len = start.distance_to(end.min(data_end));
-                Cut { start, len, fin: end.gt(data_end), retransmission: true }
-            }
-        };
+        let cut = self.probe_cut()?;
         let end = cut.start.advance(cut.len + u32::from(cut.fin)).max(self.snd.nxt);
         self.snd.recovery.tail = Some(Tail { end, resent: cut.retransmission });
         Some(cut)
+    }
+
+    /// A new segment if there is one and the peer has room for it, else the last one again, unless the peer has taken back
+    /// its window from it: it would not look at it.
+    fn probe_cut(&self) -> Option<Cut> {
+        self.fresh_cut().or_else(|| {
+            let (start, end) = self.snd.flight.tail(self.payload_limit())?;
+            let data_end = self.snd.queue.end();
+            let len = start.distance_to(end.min(data_end));
+            let cut = Cut { start, len, fin: end.gt(data_end), retransmission: true };
+            end.le(self.snd.edge).then_some(cut)
+        })
     }
 
     /// Section 7.4.2: what the answer says about the segment that was sent again.

@@ -261,6 +261,19 @@ fn small_segments_that_time_out_do_not_make_the_path_suspect() {
 }
 
 #[test]
+fn neither_do_many_small_ones_together() {
+    let mut d = Dialogue::established("", 10_000, Limits::default());
+    d.block.set_family(Family::V4);
+    for i in 0..20 {
+        d.run(&format!("! write 100\n> P. {}+100 ack 501", 101 + i * 100));
+    }
+    d.run("+200ms");
+    while d.block.poll(d.now, 7).is_some() {}
+    assert_eq!(d.block.segment_size(), 1000);
+    d.run("< . 501 ack 2101\n! write 1000\n> P. 2101+1000 ack 501");
+}
+
+#[test]
 fn ipv6_is_left_no_smaller_than_every_link_takes() {
     let mut d = Dialogue::connect(&offer(), Limits::default());
     d.block.set_family(Family::V6);

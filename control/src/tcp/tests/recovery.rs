@@ -159,6 +159,22 @@ fn a_loss_at_the_tail_is_probed_for() {
     assert_eq!(d.block.snd.recovery.phase, Phase::Fast, "no timeout");
 }
 
+/// A peer that has taken its window back would not look at the last segment: the timeout has to do.
+#[test]
+fn a_tail_beyond_the_window_is_not_probed_for() {
+    let mut d = sent(3);
+    d.run(
+        "+100ms
+           < . 501 ack 1101 win 1500
+           > -
+           +299ms
+           > -
+           +1ms
+           > . 1101+1000 ack 501",
+    );
+    assert_eq!(d.block.snd.recovery.phase, Phase::Timeout);
+}
+
 #[test]
 fn a_probe_prefers_new_data() {
     let mut d = sent(10);

@@ -92,6 +92,23 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn ecn_capable_segments_keep_their_dscp() {
+    for quad in [v4(), v6()] {
+        let mut template = FrameTemplate::new([2; 6], [4; 6], &[], 64, quad);
+        template.traffic_class = 0xb8;
+        for (capable, class) in [(true, 0xba), (false, 0xb8)] {
+            template.set_ecn_capable(capable);
+            let frame = built(&template, &syn_ack(), b"");
+            let got = match quad.addresses {
+                Addresses::V4(..) => frame[15],
+                Addresses::V6(..) => frame[14] << 4 | frame[15] >> 4,
+            };
+            assert_eq!(got, class);
+        }
+    }
+}
+
+#[test]
 fn a_template_is_learnt_from_a_frame_of_its_endpoint() {
     for quad in [v4(), v6()] {
         let mut sent = FrameTemplate::new([2; 6], [4; 6], &[(0x88a8, 7), (0x8100, 0xa005)], 57, quad);
