@@ -235,6 +235,28 @@ fn a_loss_among_few_segments_keeps_most_of_the_window() {
     assert!(window(&d) >= before / 2, "{} of {before}", window(&d));
 }
 
+/// Seed 6893 of the simulation's bad clocks: everything seems to happen at once.
+#[test]
+fn by_a_clock_that_stands_still_nothing_is_lost_twice() {
+    let mut d = Dialogue::established("sack", 60_000, Limits::default());
+    d.run(
+        "! write 5000
+           > . 101+1000 ack 501
+           > . 1101+1000 ack 501
+           > . 2101+1000 ack 501
+           > . 3101+1000 ack 501
+           > P. 4101+1000 ack 501
+           < . 501 ack 101 win 60000 <blk 1101:2101>
+           > . 101+1000 ack 501
+           < . 501 ack 101 win 60000 <blk 1101:3101>
+           < . 501 ack 101 win 60000 <blk 1101:4101>
+           < . 501 ack 101 win 60000 <blk 1101:5101>
+           > -
+           +1ms
+           > . 101+1000 ack 501",
+    );
+}
+
 /// A path that becomes narrow turns few large records into many small ones; not into any number.
 #[test]
 fn records_stay_bounded_when_the_path_becomes_narrow() {
