@@ -194,12 +194,14 @@ impl<L: Pool> Connection<L> {
         let Some([from, to]) = self.legs(direction) else { return };
         let unread = from.block.readable();
         let mut offer = allowance.saturating_sub(to.block.queued()).saturating_sub(unread);
+        let mut mirrored = false;
         if may_merge {
             let queue_end = to.block.snd_una().advance(to.block.queued());
-            let room = queue_end.distance_to(to.block.peer_right_edge());
-            offer = offer.min(room.saturating_sub(unread));
+            let room = queue_end.distance_to(to.block.peer_right_edge()).saturating_sub(unread);
+            mirrored = room < offer;
+            offer = offer.min(room);
         }
-        from.block.set_offer(offer);
+        from.block.set_offer(offer, mirrored);
     }
 
     /// What the session wants next.

@@ -72,6 +72,8 @@ pub(super) struct Receiver<B: Buffer> {
     pub(super) edge: Seq,
     /// The highest right edge that the caller allows; without one, the receive buffer decides.
     pub(super) allowed: Option<Seq>,
+    /// That it is another receiver's right edge.
+    pub(super) mirrored: bool,
     /// The window field last sent.
     pub(super) field: u16,
     /// Rcv.Wind.Shift.
@@ -183,6 +185,7 @@ impl<B: Buffer> Block<B> {
                 nxt: zero,
                 edge: zero,
                 allowed: None,
+                mirrored: false,
                 field: 0,
                 shift: 0,
                 queue: Queue::new(zero, limits.max_chunks),

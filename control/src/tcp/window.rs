@@ -10,9 +10,13 @@ impl<B: Buffer> Block<B> {
     ///
     /// A right edge that was given stays accepted; less than that only means that it does not move. The receive buffer
     /// limits it too. It counts from the moment on that the peer's SYN is known. Without any call, the receive buffer alone decides.
-    pub fn set_offer(&mut self, bytes_beyond_rcv_nxt: u32) {
+    ///
+    /// `mirrored`: it is another receiver's window. That is shown out of a shut one however little it is, as that receiver
+    /// showed it; room of our own waits until it is worth a segment.
+    pub fn set_offer(&mut self, bytes_beyond_rcv_nxt: u32, mirrored: bool) {
         self.out.more_room = true;
         self.rcv.allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(1 << 30)));
+        self.rcv.mirrored = mirrored;
     }
 
     /// The window field to be sent now, and the right edge that it gives.
@@ -46,7 +50,8 @@ impl<B: Buffer> Block<B> {
         let gain = self.rcv.edge.distance_to(edge);
         // A receiver whose whole window is smaller than a segment is shown as it is.
         let room = self.limits.receive_buffer.saturating_sub(self.rcv.queue.len());
-        let mirrored = self.rcv.allowed.is_some_and(|allowed| self.rcv.nxt.distance_to(allowed) <= room);
+        let limits = |allowed| self.rcv.nxt.distance_to(allowed) <= room;
+        let mirrored = self.rcv.mirrored && self.rcv.allowed.is_some_and(limits);
         gain >= self.useful_gain() || (gain > 0 && mirrored && self.is_window_shut())
     }
 

@@ -42,14 +42,19 @@ pub fn reset_for(frame: &mut [u8], headers: &TcpHeaders) -> Option<usize> {
     Some(len)
 }
 
-/// The segment comes from one host and goes to one: nobody answers any other (RFC 9293 section 3.9.2.3).
+/// The segment comes from one host and goes to one, and no other host got it: nobody answers any other (RFC 9293 section
+/// 3.9.2.3).
 pub fn is_between_hosts(frame: &[u8], headers: &TcpHeaders) -> bool {
-    let to_group = EthernetHeader::view(frame).is_none_or(EthernetHeader::is_to_group);
-    !to_group && !is_of_group(&headers.quad.addresses)
+    !is_to_group(frame) && !is_of_group(&headers.quad.addresses)
+}
+
+/// The frame goes to several hosts, whatever the addresses in it say: a cluster that shares a multicast MAC, for example.
+pub fn is_to_group(frame: &[u8]) -> bool {
+    EthernetHeader::view(frame).is_none_or(EthernetHeader::is_to_group)
 }
 
 /// Source or destination is a multicast, limited broadcast or unspecified address.
-fn is_of_group(addresses: &Addresses) -> bool {
+pub fn is_of_group(addresses: &Addresses) -> bool {
     let nobody = |ip: std::net::IpAddr| {
         let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
         ip.is_multicast() || ip.is_unspecified() || broadcast

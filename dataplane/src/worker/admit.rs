@@ -8,7 +8,7 @@ use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Decision, Fallback, Strays};
 use crate::suspend::pending::Refused;
-use crate::wire::reset::{is_between_hosts, reset_for};
+use crate::wire::reset::{is_of_group, is_to_group, reset_for};
 
 /// A segment that no flow expected.
 #[derive(Clone, Copy)]
@@ -100,8 +100,12 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             return self.counters.count(Counter::DropFragmentParticipating);
         }
         // RFC 9293 section 3.9.2.3: neither end would answer it, so nobody is asked.
-        if !is_between_hosts(frame.bytes(), headers) {
+        if is_of_group(&headers.quad.addresses) {
             return self.counters.count(Counter::DropTcpAddress);
+        }
+        // Several servers may answer, from MAC addresses of their own: nobody could speak for all of them.
+        if is_to_group(frame.bytes()) {
+            return self.let_pass(arrival, decision, Path::Bypassed, frame);
         }
         if self.control.is_stalled() {
             return match self.policy.on_control_stall() {

@@ -153,8 +153,6 @@ fn set_offer_holds_the_right_edge() {
            > . 101 ack 10501 win 0
            > -
            ! offer 300
-           > . 101 ack 10501 win 300
-           ! offer 800
            > -
            ! offer 1300
            > . 101 ack 10501 win 1300
@@ -162,6 +160,23 @@ fn set_offer_holds_the_right_edge() {
            > -
            < . 10501+1300 ack 101
            > . 101 ack 11801 win 0",
+    );
+}
+
+#[test]
+fn another_receivers_window_is_shown_out_of_a_shut_one_however_little() {
+    let mut d = Dialogue::established("", 10_000, Limits::default());
+    d.run(
+        "! mirror 0
+           < . 501+10000 ack 101
+           ! read 10000
+           > . 101 ack 10501 win 0
+           ! mirror 300
+           > . 101 ack 10501 win 300
+           ! mirror 800
+           > -
+           ! mirror 1300
+           > . 101 ack 10501 win 1300",
     );
 }
 
