@@ -8,12 +8,19 @@ use std::time::Duration;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_options::TcpOptions;
 
 use crate::config::validated;
 
+/// Names a partial connection for as long as its module may speak about it; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
 /// A held SYN, as a module sees it (seed 000: "connection request details along with the notification").
 pub struct PartialConnection<'a> {
+    /// By this the module names it later.
+    pub ticket: Ticket,
     /// Quad (client → server) and segment.
     pub key: FlowKey,
     /// The SYN's options.
@@ -22,6 +29,68 @@ pub struct PartialConnection<'a> {
     pub syn: &'a [u8],
     /// When it came.
     pub at: Instant,
+    /// What is known of this server and this client from before.
+    pub history: History,
+}
+
+/// What is known from before of the two ends of a partial connection (seed 000: "from past activity").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// How the server (address and port) answered last, to whomever.
+    pub server: Option<Past>,
+    /// How the last attempt of this client (address) to connect to anybody ended.
+    pub client: Option<Past>,
+}
+
+/// An outcome of former times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// What it was.
+    pub outcome: Outcome,
+    /// How long ago.
+    pub age: Duration,
+}
+
+/// How an attempt to connect ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// SYN-ACK.
+    Accepted,
+    /// RST.
+    Refused,
+    /// An ICMP or ICMPv6 error.
+    Unreachable {
+        /// ICMP type, of the flow's family.
+        kind: u8,
+        /// ICMP code.
+        code: u8,
+    },
+    /// Nothing, for as long as anybody waited.
+    Silent,
+}
+
+/// What a server that was asked has said, before the client hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// What it comes to.
+    pub outcome: Outcome,
+    /// The SYN-ACK's options.
+    pub options: Option<&'a TcpOptions>,
+}
+
+/// Why a module need not think about a partial connection any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// The client has given up: RST, or ICMP.
+    Client,
+    /// The client has begun another connection on the same quad.
+    Renewed,
+    /// Nobody decided or answered in time.
+    Overdue,
+    /// It had to make room (limits on partial connections).
+    Displaced,
+    /// It is settled: answered as decided, and no longer partial.
+    Settled,
 }
 
 /// When the server's SYN-ACK is acknowledged (DESIGN section 4).
@@ -54,9 +123,21 @@ pub enum Acknowledge {
     Through,
 }
 
+/// Who is asked first (DESIGN section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The server; the client hears what it says.
+    #[default]
+    ServerFirst,
+    /// The client gets a SYN-ACK of ours; its first bytes decide about the server ([`Session::choose`]).
+    ClientFirst,
+}
+
 /// How to proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Proxying {
+    /// Who is asked first.
+    pub order: Order,
     /// When the server's SYN-ACK is acknowledged.
     pub server_ack: ServerAck,
     /// Initial sequence numbers.
@@ -65,21 +146,26 @@ pub struct Proxying {
     pub acknowledge: Acknowledge,
     /// The flow will never be merged: windows need not respect the opposite end's right edge.
     pub never_merges: bool,
+    /// The module is shown what the server says ([`Module::answered`]), and how long silence takes to be an answer.
+    pub consult: Option<Duration>,
 }
 
 /// What a module wants done with a partial connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Connect to the server, then answer the client.
+    /// Connect to the server, then answer the client. Of a server that has answered already: let the client hear it.
     Proxy(Proxying),
     /// Silence; nothing is remembered.
     Drop,
-    /// RST; repeated SYNs get the same answer for a while.
-    Reject,
+    /// RST or an ICMP error; repeated SYNs get the same answer for a while.
+    Reject(Rejection),
     /// The SYN leaves verbatim and the flow is never intercepted.
     Bypass,
     /// The SYN leaves verbatim and the flow is observed.
     Monitor,
+    /// The module goes on thinking: it will say what it has decided ([`Module::decided`]), or be asked again after so long
+    /// ([`Module::overdue`]).
+    Later(Duration),
 }
 
 /// What happens to the bytes that a session was shown.
@@ -103,9 +189,30 @@ pub enum Step {
 }
 
 /// A module.
+///
+/// Of each partial connection it is asked once ([`Module::offered`]). If it wants to think, or asked to be consulted, more
+/// calls with the same ticket follow, up to [`Module::gone`].
 pub trait Module: Send {
     /// A SYN is held: what now?
     fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision;
+
+    /// It has thought about a partial connection for as long as it wanted to: what now? `Later` again is `Drop`.
+    fn overdue(&mut self, _partial: &PartialConnection<'_>) -> Decision {
+        Decision::Drop
+    }
+
+    /// The server that it wanted to be consulted about has answered; the client has heard nothing yet.
+    fn answered(&mut self, _partial: &PartialConnection<'_>, _answer: &Answer<'_>) -> Decision {
+        Decision::Proxy(Proxying::default())
+    }
+
+    /// What it has decided meanwhile, of those it is thinking about; asked in every round until there is no more.
+    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+        None
+    }
+
+    /// Nothing more will be asked about a partial connection that it has thought about or was consulted about.
+    fn gone(&mut self, _ticket: Ticket, _why: Gone) {}
 
     /// It has decided to proxy a flow: who will look at the bytes? The handshakes are still to come, and may fail.
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;

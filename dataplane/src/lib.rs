@@ -11,6 +11,7 @@ pub mod flow;
 pub mod packet;
 pub mod policy;
 pub mod port;
+pub mod refusal;
 pub mod rewrite;
 pub mod suspend;
 pub mod wire;

@@ -19,7 +19,7 @@ use super::leg::{Leg, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
-use crate::module::{Decision, Isn, Module, PartialConnection, Proxying, ServerAck};
+use crate::module::{Decision, History, Isn, Module, PartialConnection, Proxying, ServerAck, Ticket};
 use crate::tcp::{Block, Events, Handshake, Segment, State};
 
 /// A SYN that a worker has suspended.
@@ -56,20 +56,26 @@ impl<L: Pool> Connection<L> {
             cx.outbox.order(Order::Remove { flow });
             return None;
         };
-        let partial =
-            PartialConnection { key: offer.key, options: &syn.options, syn: offer.frame.bytes(), at: cx.now };
+        let partial = PartialConnection {
+            ticket: Ticket(0),
+            key: offer.key,
+            options: &syn.options,
+            syn: offer.frame.bytes(),
+            at: cx.now,
+            history: History::default(),
+        };
         // Authenticated TCP survives nobody in the middle (DESIGN section 4).
         let decision = if syn.options.authenticated { Decision::Bypass } else { module.offered(&partial) };
         match decision {
             Decision::Proxy(proxying) => Some(Self::connect(cx, module, offer, &syn, proxying)),
-            Decision::Reject => {
+            Decision::Reject(_) => {
                 let mut refused = Self::suspended(cx, offer, &syn);
                 refused.phase = Phase::Refused { until: cx.now + cx.settings.refused };
                 refused.refuse_again(cx, &syn);
                 refused.renew_life(cx);
                 Some(refused)
             }
-            Decision::Drop => {
+            Decision::Drop | Decision::Later(_) => {
                 cx.counters.count(Counter::DropModule);
                 cx.outbox.order(Order::Remove { flow });
                 None

@@ -39,6 +39,7 @@ impl Module for Relay {
             isn: self.isn,
             acknowledge: self.acknowledge,
             never_merges: self.merge == MergeWhen::Never,
+            ..Proxying::default()
         })
     }
 

@@ -5,6 +5,7 @@ use control::module::Decision;
 use control::module::relay::MergeWhen;
 use dataplane::counters::Counter;
 use dataplane::policy::Fallback;
+use dataplane::refusal::Rejection;
 
 use crate::rig::*;
 
@@ -90,7 +91,7 @@ fn a_syn_beyond_the_last_place_passes_or_is_dropped_as_configured() {
 
 #[test]
 fn answers_that_a_peer_can_ask_for_do_not_pile_up_behind_a_worker_that_does_not_take_them() {
-    let mut rig = Rig::deciding(Decision::Reject);
+    let mut rig = Rig::deciding(Decision::Reject(Rejection::Reset));
     rig.offer(syn(C));
     rig.stop_taking_orders();
     for _ in 0..6_000 {

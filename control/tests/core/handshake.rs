@@ -5,6 +5,7 @@ use std::time::Duration;
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Decision, Isn, ServerAck};
 use dataplane::counters::Counter;
+use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_flags::TcpFlags;
 
 use crate::rig::*;
@@ -43,7 +44,7 @@ fn drop_bypass_and_monitor_leave_nothing_behind() {
 
 #[test]
 fn a_rejection_refuses_whatever_syn_comes_until_it_is_forgotten() {
-    let mut rig = Rig::deciding(Decision::Reject);
+    let mut rig = Rig::deciding(Decision::Reject(Rejection::Reset));
     assert_eq!(script(&rig.offer(syn(C))), [">C R. 0:1001 0"]);
     assert_eq!(script(&rig.client(syn(C), b"")), [">C R. 0:1001 0"]);
     assert_eq!(script(&rig.client(syn(C + 700), b"")), [">C R. 0:1701 0"], "another attempt, another number");

@@ -16,6 +16,8 @@ const PROXYING: Proxying = Proxying {
     isn: Isn::Mirror,
     acknowledge: Acknowledge::Through,
     never_merges: true,
+    order: control::module::Order::ServerFirst,
+    consult: None,
 };
 
 fn through(merge: MergeWhen) -> Relay {
