@@ -249,6 +249,7 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         held: config.limits.held_packets as usize,
         drain: config.timeouts.drain,
         refused: config.timeouts.linger,
+        icmp_errors: config.limits.icmp_errors,
         idle_established: config.timeouts.idle_established,
         half_closed: config.timeouts.half_closed,
         isn_key: IsnKey::new(random_key()),

@@ -97,6 +97,7 @@ pub(super) struct Limits {
     pub(super) receive_ring: Number,
     pub(super) transmit_ring: Number,
     pub(super) mailbox: Number,
+    pub(super) icmp_errors: Number,
     #[serde(default)]
     pub(super) congestion: Congestion,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dataplane::policy::{Fallback, Strays};
 use dataplane::port::impaired::Impairment;
+use dataplane::refusal::budget::ErrorRate;
 
 use super::{ConfigError, Diagnostic, MemoryNeed};
 use crate::tcp::Algorithm;
@@ -175,6 +176,8 @@ pub struct Limits {
     pub transmit_ring: u16,
     /// Messages in each ring between a worker and the control core, per direction.
     pub mailbox: u32,
+    /// ICMP errors that refuse SYNs, for each worker, and as many by the control core on its flows.
+    pub icmp_errors: ErrorRate,
     /// Which controller says how much a leg may have in flight.
     pub congestion: Algorithm,
 }

@@ -1,5 +1,7 @@
 //! What a connection needs from the control core while it handles one event: time, buffers, the way to the worker.
 
+mod refuse;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
+use dataplane::refusal::budget::{ErrorBudget, ErrorRate};
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::mailbox::Sender;
@@ -39,6 +42,8 @@ pub struct Settings {
     pub drain: Duration,
     /// How long a rejected SYN's answer is remembered.
     pub refused: Duration,
+    /// ICMP errors that refuse SYNs, for each worker.
+    pub icmp_errors: ErrorRate,
     /// How long a flow lives of which nobody is heard.
     pub idle_established: Duration,
     /// The same once an endpoint has closed.
@@ -59,12 +64,13 @@ const WAITING_FRAMES: usize = 4096;
 pub struct Outbox<B> {
     sender: Sender<Order<B>>,
     waiting: VecDeque<Order<B>>,
+    errors: ErrorBudget,
 }
 
 impl<B> Outbox<B> {
     /// Over `sender`.
     pub fn new(sender: Sender<Order<B>>) -> Self {
-        Outbox { sender, waiting: VecDeque::new() }
+        Outbox { sender, waiting: VecDeque::new(), errors: ErrorBudget::default() }
     }
 
     /// Sends an order, after all earlier ones.

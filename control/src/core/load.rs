@@ -61,6 +61,7 @@ mod tests {
             held: 1,
             drain: Duration::ZERO,
             refused: Duration::ZERO,
+            icmp_errors: Default::default(),
             idle_established: Duration::ZERO,
             half_closed: Duration::ZERO,
             isn_key: IsnKey::new([0; 4]),

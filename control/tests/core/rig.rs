@@ -109,6 +109,7 @@ pub fn settings() -> Settings {
         held: 16,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: Duration::from_secs(3600),
         half_closed: Duration::from_secs(60),
         isn_key: IsnKey::new([1, 2, 3, 4]),

@@ -46,6 +46,7 @@ struct Lane {
 pub struct Appliance {
     ports: [SimPort; 2],
     refused: [Burst<SimBuffer>; 2],
+    icmp_errors: Default::default(),
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,

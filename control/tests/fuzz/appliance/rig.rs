@@ -199,6 +199,7 @@ fn settings() -> Settings {
         held: 8,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: Duration::from_secs(800),
         half_closed: Duration::from_secs(60),
         isn_key: IsnKey::new([5, 6, 7, 8]),
