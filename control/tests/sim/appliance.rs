@@ -48,7 +48,6 @@ struct Lane {
 pub struct Appliance {
     ports: [SimPort; 2],
     refused: [Burst<SimBuffer>; 2],
-    icmp_errors: Default::default(),
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
@@ -294,6 +293,7 @@ fn settings(rng: &mut Rng) -> Settings {
         held: 1024,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: PATIENCE,
         half_closed: PATIENCE,
         isn_key: IsnKey::new(key(rng)),
