@@ -5,7 +5,7 @@
 //! was not there before, and nobody can choose whose counters to fill. A prefix is taken for a full one only if it collides
 //! with full ones in both rows.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
 /// Counters for each partial connection that there may be, both rows together.
 const COUNTERS_EACH: usize = 2;
@@ -41,10 +41,8 @@ impl Quota {
 
     /// At most `limit` of the `capacity` places for one key; `None` counts nothing.
     pub(crate) fn new(limit: Option<u32>, capacity: usize) -> Quota {
-        let row = || Row {
-            hash: ahash::RandomState::new(),
-            counts: vec![0; row_len(capacity)].into_boxed_slice(),
-        };
+        let row =
+            || Row { hash: ahash::RandomState::new(), counts: vec![0; row_len(capacity)].into_boxed_slice() };
         Quota { limit: limit.unwrap_or(u32::MAX), rows: limit.map(|_| [row(), row()]) }
     }
 

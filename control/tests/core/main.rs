@@ -5,6 +5,7 @@ mod accepted;
 mod bounds;
 mod copies;
 mod crowd;
+mod deciding;
 mod ecn;
 mod ending;
 mod errors;

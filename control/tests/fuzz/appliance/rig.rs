@@ -1,5 +1,6 @@
 //! Worker, control core and ports in memory.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Acknowledge, Isn, ServerAck};
+use control::suspended::{self, WhenFull};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
@@ -193,11 +195,15 @@ fn settings() -> Settings {
         leg,
         connections: FLOWS,
         when_full: Fallback::Drop,
+        suspended: suspended::Limits::of(4),
+        when_suspended_full: WhenFull::Oldest,
+        history: NonZeroUsize::MIN,
         buffered: BUFFERED,
         held_per_flow: 4,
         held: 8,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: Duration::from_secs(800),
         half_closed: Duration::from_secs(60),
         isn_key: IsnKey::new([5, 6, 7, 8]),
