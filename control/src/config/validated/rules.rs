@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use dataplane::policy::VlanMatch;
+use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
 /// One rule.
@@ -36,8 +37,8 @@ pub struct Match {
 pub enum Action {
     /// Silence.
     Drop,
-    /// A RST to the client.
-    Reject,
+    /// The client hears of it.
+    Reject(Rejection),
     /// Forwarded, never intercepted.
     Bypass,
     /// Forwarded and observed.
