@@ -3,6 +3,7 @@
 mod refuse;
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use dataplane::buffer::{Buffer, Pool};
@@ -17,6 +18,7 @@ use dataplane::worker::mailbox::Sender;
 use dataplane::worker::message::Order;
 use dataplane::worker::report::Counters;
 
+use crate::suspended::{self, WhenFull};
 use crate::tcp::Limits;
 
 use super::load::Load;
@@ -27,10 +29,16 @@ use super::secret::IsnKey;
 pub struct Settings {
     /// Limits of one leg.
     pub leg: Limits,
-    /// Connections on the participating path, suspended ones included.
+    /// Connections on the participating path: those whose server has answered.
     pub connections: usize,
-    /// What becomes of a SYN beyond that.
+    /// What becomes of one beyond that.
     pub when_full: Fallback,
+    /// Partial connections: SYNs that nobody has answered, and answers that are remembered.
+    pub suspended: suspended::Limits,
+    /// What becomes of a SYN beyond that.
+    pub when_suspended_full: WhenFull,
+    /// Servers, and clients, of which is remembered how they have answered or been answered.
+    pub history: NonZeroUsize,
     /// Bytes in the send and receive buffers of all of them.
     pub buffered: u64,
     /// Segments held for one flow while it merges.
@@ -99,6 +107,39 @@ impl<B> Outbox<B> {
 
     fn has_room(&self) -> bool {
         self.waiting.len() < WAITING_FRAMES
+    }
+}
+
+/// What every event is handled with.
+pub(super) struct Means<L: Pool> {
+    pub(super) pool: L,
+    /// By worker.
+    pub(super) outboxes: Vec<Outbox<L::Buffer>>,
+    pub(super) counters: Counters,
+    pub(super) settings: Settings,
+    pub(super) load: Load,
+    pub(super) scarce: bool,
+}
+
+impl<L: Pool> Means<L> {
+    /// The surroundings of one event of `worker`.
+    pub(super) fn context(&mut self, now: Instant, worker: usize) -> Context<'_, L> {
+        Context {
+            now,
+            pool: &mut self.pool,
+            outbox: &mut self.outboxes[worker],
+            counters: &mut self.counters,
+            settings: &self.settings,
+            load: self.load,
+            scarce: self.scarce,
+        }
+    }
+
+    /// A buffer with a copy of `bytes`.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<L::Buffer> {
+        let mut frame = self.pool.take()?;
+        frame.extend(bytes.len())?.copy_from_slice(bytes);
+        Some(frame)
     }
 }
 

@@ -19,18 +19,33 @@ impl<L: Pool> Context<'_, L> {
     /// 000). Counts the SYN as `drop_module`, or under the name of what stood in the way of an answer; then there is
     /// silence, and the client's next SYN asks again.
     pub fn refuse(&mut self, port: PortId, frame: &[u8], headers: &TcpHeaders, rejection: &Rejection) {
+        if self.answer_with(port, frame, headers, rejection) {
+            self.counters.count(Counter::DropModule);
+        }
+    }
+
+    /// The same about a SYN that is not refused by us. Whether it was answered; what stood in the way is counted.
+    pub fn answer_with(
+        &mut self,
+        port: PortId,
+        frame: &[u8],
+        headers: &TcpHeaders,
+        rejection: &Rejection,
+    ) -> bool {
         if !self.can_transmit() {
-            return self.counters.count(Counter::DropOrdersFull);
+            self.counters.count(Counter::DropOrdersFull);
+            return false;
         }
         if matches!(rejection, Rejection::Icmp(_)) && !self.may_make_error() {
-            return self.counters.count(Counter::DropIcmpLimit);
+            self.counters.count(Counter::DropIcmpLimit);
+            return false;
         }
-        self.counters.count(Counter::DropModule);
         let datagram = frame.get(..usize::from(headers.end)).unwrap_or(frame);
-        let Some(mut answer) = self.copy_of(datagram) else { return };
+        let Some(mut answer) = self.copy_of(datagram) else { return false };
         if refusal::refuse(&mut answer, headers, rejection).is_some() {
             self.forward(port, answer);
         }
+        true
     }
 
     /// The ICMP error `frame`, about a SYN of ours, as the client would have got it about its own SYN `syn`: to be sent
