@@ -97,9 +97,32 @@ fn silence_is_answered_with_silence() {
 fn a_client_that_is_held_may_give_up_with_the_right_number() {
     let mut rig = Rig::new(relay(MergeWhen::Never));
     rig.offer(syn(C));
-    assert!(rig.client(rst(C), b"").is_empty());
+    assert_eq!(script(&rig.client(rst(C), b"")), [">S R 1000:0 0"], "between the ends");
     assert_eq!(script(&rig.client(rst(C + 1), b"")), [">S R 1001:0 0", "remove"]);
     rig.assert_gone();
+}
+
+/// A server that still has the last connection on this quad (RFC 9293 section 3.5, figure 9).
+#[test]
+fn a_server_that_answers_with_a_bare_ack_is_reset_and_then_accepts() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let mut rig = Rig::new(Relay { isn, ..relay(MergeWhen::Never) });
+        let said = rig.offer(syn(C));
+        let [Said::Tcp(SERVER, ours, _)] = &said[..] else { panic!("{said:?}") };
+        let next = ours.seq.0.wrapping_add(1);
+        let old = script(&rig.server(ack(77, 70_000), b""));
+        let reset = tcp(TcpFlags::RST, 70_000, 0);
+        let heard = script(&rig.client(reset, b""));
+        if isn == Isn::Mirror {
+            assert_eq!((old, heard), (vec![">C . 77:70000 0".into()], vec![">S R 70000:0 0".into()]));
+        } else {
+            // The client, whose number the server has not seen, is spared the answer that it would give.
+            assert_eq!((old, heard), (vec![">S R 70000:0 0".into()], vec![]));
+        }
+        assert_eq!(script(&rig.wait(Duration::from_secs(1))), [format!(">S S {}:0 0", ours.seq.0)]);
+        let said = script(&rig.server(syn_ack(S, next), b""));
+        assert!(said[1].starts_with(">C S. ") && said[1].ends_with(":1001 0"), "{said:?}");
+    }
 }
 
 #[test]
