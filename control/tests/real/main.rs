@@ -5,6 +5,7 @@
 
 mod apps;
 mod bulk;
+mod experience;
 mod overlap;
 mod passing;
 mod peers;
