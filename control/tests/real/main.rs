@@ -6,6 +6,7 @@
 mod apps;
 mod bulk;
 mod experience;
+mod held;
 mod overlap;
 mod passing;
 mod peers;
