@@ -1,5 +1,6 @@
 //! The appliance itself as the box in the middle: the real worker and control core, rings included, on one thread.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Acknowledge, Isn, Module, ServerAck};
+use control::suspended::{self, WhenFull};
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
@@ -25,6 +27,7 @@ use dataplane::worker::{self, Limits, Timeouts, Worker};
 
 use crate::books;
 use crate::middle::{Middle, Parts};
+use crate::moody::Moody;
 use crate::rng::Rng;
 use crate::tap::Tap;
 
@@ -46,7 +49,6 @@ struct Lane {
 pub struct Appliance {
     ports: [SimPort; 2],
     refused: [Burst<SimBuffer>; 2],
-    icmp_errors: Default::default(),
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
@@ -72,13 +74,19 @@ impl Appliance {
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
         let acknowledge =
             if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
-        Box::new(Appliance::new(parts, workers, Relay { merge, server_ack, isn, acknowledge }))
+        let relay = Relay { merge, server_ack, isn, acknowledge };
+        let stays = merge == MergeWhen::Never;
+        let module: Box<dyn Module> = if parts.profile.moody {
+            Box::new(Moody::new(relay, parts.rng.clone().fork(7), stays))
+        } else {
+            Box::new(relay)
+        };
+        Box::new(Appliance::new(parts, workers, module, stays))
     }
 
-    fn new(parts: Parts, workers: usize, module: Relay) -> Appliance {
+    fn new(parts: Parts, workers: usize, module: Box<dyn Module>, stays: bool) -> Appliance {
         let Parts { client, server, pool, mut rng, profile } = parts;
         let heartbeat = Arc::new(AtomicU64::new(0));
-        let stays = module.merge == MergeWhen::Never;
         let steering = match workers {
             1 => Steering::Single,
             n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },
@@ -111,7 +119,7 @@ impl Appliance {
         let core = Core::new(core::Parts {
             links,
             pool,
-            modules: vec![Box::new(module) as Box<dyn Module>],
+            modules: vec![module],
             settings: settings(&mut rng),
             heartbeat,
             report: Arc::default(),
@@ -285,7 +293,7 @@ fn settings(rng: &mut Rng) -> Settings {
         leg,
         connections: 256,
         when_full: Fallback::Drop,
-        suspended: Limits::of(128),
+        suspended: suspended::Limits::of(128),
         when_suspended_full: WhenFull::Oldest,
         history: NonZeroUsize::MIN,
         buffered: 1 << 24,
@@ -293,6 +301,7 @@ fn settings(rng: &mut Rng) -> Settings {
         held: 1024,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: PATIENCE,
         half_closed: PATIENCE,
         isn_key: IsnKey::new(key(rng)),
