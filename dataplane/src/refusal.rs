@@ -8,7 +8,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::buffer::Buffer;
-use crate::packet::TcpHeaders;
+use crate::flow::quad::Addresses;
+use crate::packet::{IcmpError, TcpHeaders};
 use crate::wire::icmp::{v4, v6};
 use crate::wire::icmp_error;
 use crate::wire::reset::reset_for;
@@ -108,6 +109,17 @@ pub const fn is_answer_v6(kind: u8, code: u8) -> bool {
         v6::UNREACHABLE => code <= 6,
         v6::TIME_EXCEEDED => code == 0,
         _ => false,
+    }
+}
+
+/// Whether an error about a SYN says that it goes no further. One that names another way or a smaller MTU does not: its
+/// addressee heeds it and goes on.
+pub const fn ends_attempt(error: &IcmpError) -> bool {
+    match (error.quad.addresses, error.kind) {
+        (Addresses::V4(..), v4::UNREACHABLE) => error.code != v4::CODE_FRAGMENTATION_NEEDED,
+        (Addresses::V4(..), v4::TIME_EXCEEDED | v4::PARAMETER_PROBLEM) => true,
+        (Addresses::V4(..), _) => false,
+        (Addresses::V6(..), kind) => kind != v6::TOO_BIG,
     }
 }
 

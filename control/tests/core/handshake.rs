@@ -83,6 +83,17 @@ fn the_networks_refusal_counts_with_the_number_of_our_syn_only() {
     rig.assert_gone();
 }
 
+/// Redirect and "fragmentation needed" are for the client to heed; the server may well have got the SYN.
+#[test]
+fn an_error_that_refuses_nothing_is_passed_on_and_ends_nothing() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    for (kind, code) in [(5, 1), (3, 4)] {
+        assert_eq!(script(&rig.icmp(C2S, kind, code, C)), [">C icmp"], "{kind}/{code}");
+    }
+    assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), ["participate", ">C S. 5000:1001 0"]);
+}
+
 #[test]
 fn silence_is_answered_with_silence() {
     let mut rig = Rig::new(relay(MergeWhen::Never));

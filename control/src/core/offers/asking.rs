@@ -7,7 +7,7 @@ use dataplane::flow::object::Path;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::policy::Fallback;
-use dataplane::refusal::Rejection;
+use dataplane::refusal::{self, Rejection};
 use dataplane::wire::seq::Seq;
 
 use crate::connection::{Answered, Connection, is_source_quench};
@@ -177,10 +177,12 @@ impl<L: Pool> Core<L> {
         self.rearm_partial(slot);
     }
 
-    /// The client gets the same error, about its own SYN (seed 000: ICMP error of some form).
+    /// The client gets the same error, about its own SYN (seed 000: ICMP error of some form). What does not end its attempt
+    /// is none of our business otherwise.
     fn network_refuses(&mut self, now: Instant, slot: u32, error: &IcmpError, frame: L::Buffer) {
+        let is_outcome = refusal::ends_attempt(error);
         let outcome = Outcome::Unreachable { kind: error.kind, code: error.code };
-        if !self.goes_on(now, slot, outcome, None) {
+        if is_outcome && !self.goes_on(now, slot, outcome, None) {
             return;
         }
         let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
@@ -191,7 +193,9 @@ impl<L: Pool> Core<L> {
         if let Some(error) = cx.requote(frame.bytes(), error, syn, &headers) {
             cx.forward(port, error);
         }
-        self.dismiss(slot, Gone::Settled);
+        if is_outcome {
+            self.dismiss(slot, Gone::Settled);
+        }
     }
 
     /// Whether the client is to hear what the server, or the network, has said. A module that wanted to see it first
