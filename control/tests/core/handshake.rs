@@ -83,6 +83,21 @@ fn the_networks_refusal_counts_with_the_number_of_our_syn_only() {
     rig.assert_gone();
 }
 
+/// The client has begun anew while the server was silent, and the server has an answer to its second SYN first.
+#[test]
+fn a_refusal_of_another_syn_is_passed_on_and_ends_nothing() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    assert_eq!(script(&rig.client(syn(C + 700), b"")), [">S S 1700:0 0"]);
+    let refusal = |ack| tcp(TcpFlags::RST | TcpFlags::ACK, 0, ack);
+    assert_eq!(script(&rig.server(refusal(C + 701), b"")), [">C R. 0:1701 0"]);
+    assert_eq!(script(&rig.server(refusal(C + 1), b"")), [">C R. 0:1001 0", "remove"]);
+    rig.assert_gone();
+    let mut rig = Rig::new(Relay { isn: Isn::Keyed, ..relay(MergeWhen::Never) });
+    rig.offer(syn(C));
+    assert!(rig.server(refusal(C + 701), b"").is_empty(), "no SYN of the client's own has gone there");
+}
+
 /// Redirect and "fragmentation needed" are for the client to heed; the server may well have got the SYN.
 #[test]
 fn an_error_that_refuses_nothing_is_passed_on_and_ends_nothing() {

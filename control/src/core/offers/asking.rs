@@ -79,7 +79,11 @@ impl<L: Pool> Core<L> {
         let ours = flags.ack() && segment.ack == partial.iss.advance(1);
         match (flags.rst(), flags.syn(), flags.ack()) {
             (true, ..) if ours => self.server_refuses(now, slot, frame),
-            (true, ..) => {}
+            // About a SYN with another number, which has been passed on: its client knows whether that was its own.
+            (true, ..) if partial.proxying.isn == Isn::Mirror => {
+                self.pass_across(now, slot, Direction::ServerToClient, segment, frame);
+            }
+            (true, ..) => self.means.counters.count(Counter::DropForeignHandshake),
             (false, true, true) if ours => self.server_accepts(now, slot, segment, headers, frame),
             // First step: an answer to a SYN of former times.
             (false, true, true) => self.reset_server(now, slot, segment.ack),
