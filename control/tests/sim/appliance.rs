@@ -109,6 +109,7 @@ impl Appliance {
                 neighbours,
                 events: event_sender,
                 orders: order_receiver,
+                icmp_errors: Default::default(),
                 policy: Arc::new(everything_is_offered()),
                 heartbeat: Arc::clone(&heartbeat),
                 report: Arc::default(),

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use dataplane::policy::VlanMatch;
+use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
 /// One rule.
@@ -37,8 +38,8 @@ pub struct Match {
 pub enum Action {
     /// Silence.
     Drop,
-    /// A RST to the client.
-    Reject,
+    /// The client hears of it.
+    Reject(Rejection),
     /// Forwarded, never intercepted.
     Bypass,
     /// Forwarded and observed.
