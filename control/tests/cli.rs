@@ -132,7 +132,7 @@ fn files_that_are_no_configuration_are_2() {
     let cases: [(&[u8], &str); 3] = [
         (b"[[[ what ]", ":1:"),
         (b"# one\n\xff\xfe", ":2: not a text"),
-        (&[b'#'; (1 << 20) + 1], ": longer than 1048576 bytes"),
+        (&[b'#'; (16 << 20) + 1], ": longer than 16777216 bytes"),
     ];
     for (bytes, expected) in cases {
         std::fs::write(&path, bytes).unwrap();

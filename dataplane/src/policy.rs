@@ -1,19 +1,22 @@
 //! The immutable rule snapshot that a worker consults on a SYN without a flow (DESIGN section 3, step 5), and the
 //! appliance-wide answers to what no rule speaks about: strays, full tables, a stalled control core.
 //!
-//! The control side compiles a [`Snapshot`] from [`RuleSpec`]s and publishes it whole; workers only read. Rules are
-//! searched linearly, first match wins: some ten rules are the rule, and one branch-predictable pass over two flat
-//! arrays beats a trie until there are hundreds. Every family has its own table, so that an IPv4 SYN never touches
-//! a 128-bit compare.
+//! The control side compiles a [`Snapshot`] from [`RuleSpec`]s and publishes it whole; workers only read. The first match
+//! in configuration order wins. It is found by a decision tree (`tree.rs`); every family has its own, so that an
+//! IPv4 SYN never touches a 128-bit compare.
 
 use crate::flow::quad::{Addresses, Quad, Segment};
 
+mod region;
 mod spec;
+mod table;
 #[cfg(test)]
 mod tests;
+mod tree;
 
+use region::{Family, vlan_order};
 pub use spec::{Defaults, Prefix, PrefixError, RuleSpec, TooLarge, VlanMatch};
-use spec::{RuleTable, Tables};
+use table::Table;
 
 /// What happens to a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,14 +42,14 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decision {
     /// Index of the rule in configuration order, or [`Decision::NO_RULE`].
-    pub rule: u16,
+    pub rule: u32,
     /// What to do.
     pub action: Action,
 }
 
 impl Decision {
     /// No rule matched; the action is the default.
-    pub const NO_RULE: u16 = u16::MAX;
+    pub const NO_RULE: u32 = u32::MAX;
 }
 
 /// What happens to a segment without a flow that is not a SYN and goes to a protected destination.
@@ -74,7 +77,8 @@ pub enum Fallback {
 /// All rules and defaults, compiled. Shared behind an `Arc`, replaced whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    tables: Tables,
+    v4: Table<u32>,
+    v6: Table<u128>,
     default: Action,
     strays: Strays,
     flows_full: Fallback,
@@ -82,10 +86,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Compiles rules in order; `Err` when there are more rules or list entries than an index can name.
+    /// Compiles rules in order; `Err` when there are more than [`RuleSpec::MOST`] or
+    /// [`RuleSpec::MOST_ENTRIES`]. Takes time and memory in proportion to both, whatever they are like.
     pub fn compile(rules: &[RuleSpec], defaults: Defaults) -> Result<Snapshot, TooLarge> {
+        RuleSpec::check(rules)?;
         Ok(Snapshot {
-            tables: Tables::build(rules)?,
+            v4: Table::build(rules, Family::V4),
+            v6: Table::build(rules, Family::V6),
             default: defaults.action,
             strays: defaults.strays,
             flows_full: defaults.flows_full,
@@ -96,17 +103,21 @@ impl Snapshot {
     /// What the first matching rule says of a SYN with this quad (client → server) on this segment; the default when
     /// none matches. Does not allocate.
     pub fn decide(&self, quad: &Quad, segment: Segment) -> Decision {
+        let (client_port, server_port, vlans) = (quad.client_port, quad.server_port, vlan_order(segment));
         let hit = match quad.addresses {
             Addresses::V4(source, destination) => {
-                let addresses = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
-                self.tables.first_match(&self.tables.v4, addresses, quad, segment)
+                let (source, destination) = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
+                let point = [destination, source, server_port.into(), client_port.into(), vlans];
+                self.v4.first(&point, |_| true).map(|rule| (rule.index, rule.action))
             }
             Addresses::V6(source, destination) => {
-                let addresses = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
-                self.tables.first_match(&self.tables.v6, addresses, quad, segment)
+                let (source, destination) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
+                let point = [destination, source, server_port.into(), client_port.into(), vlans.into()];
+                self.v6.first(&point, |_| true).map(|rule| (rule.index, rule.action))
             }
         };
-        hit.unwrap_or(Decision { rule: Decision::NO_RULE, action: self.default })
+        let (rule, action) = hit.unwrap_or((Decision::NO_RULE, self.default));
+        Decision { rule, action }
     }
 
     /// Whether a segment with this quad (source → destination) would, as a SYN, have been offered to a module: only
@@ -131,25 +142,5 @@ impl Snapshot {
     /// What a SYN that would be offered gets while the control core does not move.
     pub const fn on_control_stall(&self) -> Fallback {
         self.on_control_stall
-    }
-}
-
-impl Tables {
-    fn first_match<W: spec::Word>(
-        &self,
-        table: &RuleTable<W>,
-        (source, destination): (W, W),
-        quad: &Quad,
-        segment: Segment,
-    ) -> Option<Decision> {
-        let vlans = segment.0 & VlanMatch::MASK;
-        let hit = table.rules.iter().find(|rule| {
-            rule.destination_ports.admits(&self.ports, |range| range.contains(quad.server_port))
-                && rule.destinations.admits(&table.prefixes, |prefix| prefix.contains(destination))
-                && rule.sources.admits(&table.prefixes, |prefix| prefix.contains(source))
-                && rule.source_ports.admits(&self.ports, |range| range.contains(quad.client_port))
-                && rule.vlans.admits(&self.vlans, |vlan| vlan.contains(vlans))
-        })?;
-        Some(Decision { rule: hit.index, action: hit.action })
     }
 }

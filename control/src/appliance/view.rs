@@ -73,9 +73,9 @@ impl View {
     }
 
     /// Name of the module, when the flow's rule offers.
-    fn module(&self, rule: u16, module: u16) -> Option<String> {
+    fn module(&self, rule: u32, module: u16) -> Option<String> {
         let offers = |action| matches!(action, crate::config::validated::Action::Offer { .. });
-        let rule = self.config.rules.get(usize::from(rule)).filter(|_| rule != Decision::NO_RULE)?;
+        let rule = self.config.rules.get(rule as usize).filter(|_| rule != Decision::NO_RULE)?;
         let module = self.config.modules.get(usize::from(module))?;
         offers(rule.action).then(|| module.name.clone())
     }

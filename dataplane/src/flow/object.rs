@@ -138,7 +138,7 @@ pub struct Record {
     /// Milliseconds since start when the flow began.
     pub born: u32,
     /// Index of the rule that placed it.
-    pub rule: u16,
+    pub rule: u32,
     /// Index of the module it was offered to; meaningless unless the rule offers.
     pub module: u16,
     /// Times split.

@@ -371,3 +371,21 @@ fn an_unreadable_file_is_named() {
          holds examples)"
     );
 }
+
+#[test]
+fn ten_thousand_rules_are_read_and_a_name_given_twice_is_found_among_them() {
+    let rule = |n: u32| {
+        let (a, b) = (n >> 8, n & 0xff);
+        format!(
+            "[[rule]]\nname = \"r{n}\"\nmatch = {{ destination = \"10.0.{a}.{b}\" }}\naction = \"drop\"\n"
+        )
+    };
+    let text: String = (0..10_000).chain([77, 77]).map(rule).collect();
+    let error = parse("q.toml", &format!("{BASE}{text}"), &machine()).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 2, "{error}");
+    for (line, number) in lines.into_iter().zip([10_000, 10_001]) {
+        let key = format!(": rule[{number}].name: rule[77] has this name already; names are unique");
+        assert!(line.ends_with(&key), "{line}");
+    }
+}

@@ -1,7 +1,8 @@
 //! Rules and the modules that they name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use dataplane::policy::RuleSpec;
 use toml::Spanned;
 
 use super::matches;
@@ -10,10 +11,11 @@ use crate::config::external;
 use crate::config::scalar::name;
 use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
-/// Rules are searched one after the other for every new flow: more than these would show.
-const MAX_RULES: usize = 1024;
-/// Entries of one kind in all rules together: half of what the compiled form can index.
-const MAX_ENTRIES: usize = 32_768;
+/// Of more than these nobody can say any more what they mean. The snapshot takes many more.
+const MAX_RULES: usize = 65_536;
+/// Entries of one kind in all rules together.
+const MAX_ENTRIES: usize = 1 << 20;
+const _: () = assert!(MAX_RULES <= RuleSpec::MOST && 3 * MAX_ENTRIES <= RuleSpec::MOST_ENTRIES);
 const MAX_MODULES: usize = 256;
 const MAX_AFTER_BYTES: i64 = 1 << 50;
 
@@ -86,12 +88,13 @@ pub(super) fn rules(
         return None;
     }
     let mut rules: Vec<Rule> = Vec::with_capacity(raw.len());
-    let mut entries = [0; 3];
+    let (mut entries, mut names) = ([0; 3], HashMap::new());
     for (index, spanned) in raw.iter().enumerate() {
         let raw = spanned.get_ref();
         if let Some(given) = &raw.name {
             name(given.get_ref(), given.span(), problems);
-            if let Some(earlier) = rules.iter().position(|rule| rule.name == *given.get_ref()) {
+            let earlier = *names.entry(given.get_ref().as_str()).or_insert(index);
+            if earlier != index {
                 problems.at(given.span(), format!("rule[{earlier}] has this name already; names are unique"));
             }
         }
