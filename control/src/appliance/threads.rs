@@ -1,5 +1,6 @@
 //! The threads that carry packets: workers and control core, pinned, each with its own share of everything.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -27,6 +28,7 @@ use crate::core::secret::IsnKey;
 use crate::core::{self, Core, WorkerLink};
 use crate::module::Module;
 use crate::policy::compile;
+use crate::suspended;
 
 /// Frames in a ring between two workers.
 const NEIGHBOUR_RING: usize = 1024;
@@ -86,7 +88,6 @@ impl Threads {
                 worker::Parts {
                     id,
                     lines,
-                    pool: DpdkPool::new(pool.clone()),
                     limits: worker_limits(config),
                     timeouts: worker_timeouts(config),
                     hash: KeyedHash::new(random_key()),
@@ -117,7 +118,7 @@ impl Threads {
         &mut self,
         config: &Config,
         eal: &EalHandle,
-        parts: worker::Parts<P, DpdkPool>,
+        parts: worker::Parts<P>,
     ) -> anyhow::Result<()> {
         let (id, clock) = (parts.id, self.clock);
         self.spawn(format!("worker-{id}"), config.cores.workers[id], config, eal, move |idler, stop| {
@@ -182,8 +183,7 @@ impl Threads {
 
     /// Flows on the participating path whose client has been answered, as last published.
     pub(super) fn participating(&self) -> u64 {
-        let held: u64 = self.worker_reports.iter().map(|report| report.gauges().suspended).sum();
-        self.control_report.gauges().flows.saturating_sub(held)
+        self.control_report.gauges().flows
     }
 
     /// What all threads publish.
@@ -210,7 +210,6 @@ impl Threads {
 fn worker_limits(config: &Config) -> worker::Limits {
     worker::Limits {
         flows: config.limits.flows as usize,
-        suspended: config.limits.suspended as usize,
         parked: config.limits.held_packets as usize,
     }
 }
@@ -223,6 +222,19 @@ fn worker_timeouts(config: &Config) -> worker::Timeouts {
         half_closed: timeouts.half_closed,
         linger: timeouts.linger,
         control_stall: timeouts.control_stall,
+    }
+}
+
+/// Bounds of the partial connections of all workers together.
+pub fn suspended_limits(config: &Config) -> suspended::Limits {
+    let limits = &config.limits;
+    let per_worker = limits.suspended as usize;
+    suspended::Limits {
+        capacity: per_worker * config.cores.workers.len(),
+        per_worker,
+        per_source: limits.suspended_per_source,
+        source_prefix: limits.source_prefix,
+        per_destination: limits.suspended_per_destination,
     }
 }
 
@@ -244,6 +256,9 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         },
         connections: config.limits.participating as usize,
         when_full: config.policy.flows_full,
+        suspended: suspended_limits(config),
+        when_suspended_full: config.policy.suspended_full,
+        history: NonZeroUsize::new(config.limits.history as usize).unwrap_or(NonZeroUsize::MIN),
         buffered: config.limits.participating_bytes,
         held_per_flow: HELD_PER_FLOW.min(config.limits.held_packets as usize),
         held: config.limits.held_packets as usize,

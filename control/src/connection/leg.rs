@@ -53,7 +53,7 @@ impl<B: Buffer> Leg<B> {
 }
 
 /// What the TCP stack needs of a received segment; `None` when its options are contradictory.
-pub(super) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
+pub(crate) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
     let tcp = TcpRepr::parse(frame.get(usize::from(headers.l4)..usize::from(headers.end))?)?;
     Some(Segment {
         seq: tcp.seq,

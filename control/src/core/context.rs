@@ -1,19 +1,27 @@
 //! What a connection needs from the control core while it handles one event: time, buffers, the way to the worker.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
+use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
+use dataplane::refusal::Rejection;
+use dataplane::rewrite::delta::Deltas;
+use dataplane::rewrite::icmp::restore_quoted;
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
+use dataplane::wire::reset::reset_for;
+use dataplane::wire::seq::Delta;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::mailbox::Sender;
 use dataplane::worker::message::Order;
 use dataplane::worker::report::Counters;
 
+use crate::suspended::{self, WhenFull};
 use crate::tcp::Limits;
 
 use super::load::Load;
@@ -24,10 +32,16 @@ use super::secret::IsnKey;
 pub struct Settings {
     /// Limits of one leg.
     pub leg: Limits,
-    /// Connections on the participating path, suspended ones included.
+    /// Connections on the participating path: those whose server has answered.
     pub connections: usize,
-    /// What becomes of a SYN beyond that.
+    /// What becomes of one beyond that.
     pub when_full: Fallback,
+    /// Partial connections: SYNs that nobody has answered, and answers that are remembered.
+    pub suspended: suspended::Limits,
+    /// What becomes of a SYN beyond that.
+    pub when_suspended_full: WhenFull,
+    /// Servers, and clients, of which is remembered how they have answered or been answered.
+    pub history: NonZeroUsize,
     /// Bytes in the send and receive buffers of all of them.
     pub buffered: u64,
     /// Segments held for one flow while it merges.
@@ -96,6 +110,39 @@ impl<B> Outbox<B> {
     }
 }
 
+/// What every event is handled with.
+pub(super) struct Means<L: Pool> {
+    pub(super) pool: L,
+    /// By worker.
+    pub(super) outboxes: Vec<Outbox<L::Buffer>>,
+    pub(super) counters: Counters,
+    pub(super) settings: Settings,
+    pub(super) load: Load,
+    pub(super) scarce: bool,
+}
+
+impl<L: Pool> Means<L> {
+    /// The surroundings of one event of `worker`.
+    pub(super) fn context(&mut self, now: Instant, worker: usize) -> Context<'_, L> {
+        Context {
+            now,
+            pool: &mut self.pool,
+            outbox: &mut self.outboxes[worker],
+            counters: &mut self.counters,
+            settings: &self.settings,
+            load: self.load,
+            scarce: self.scarce,
+        }
+    }
+
+    /// A buffer with a copy of `bytes`.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<L::Buffer> {
+        let mut frame = self.pool.take()?;
+        frame.extend(bytes.len())?.copy_from_slice(bytes);
+        Some(frame)
+    }
+}
+
 /// One event's surroundings.
 pub struct Context<'a, L: Pool> {
     /// The present.
@@ -151,6 +198,35 @@ impl<L: Pool> Context<'_, L> {
         fill(&mut bytes[header_len..]);
         template.fill_checksum(bytes);
         Some(frame)
+    }
+
+    /// Refuses a client's SYN: RST, if there is room.
+    pub fn refuse(&mut self, port: PortId, syn: &[u8], headers: &TcpHeaders, _rejection: &Rejection) {
+        if !self.can_transmit() {
+            return self.counters.count(Counter::DropOrdersFull);
+        }
+        let Some(mut frame) = self.pool.take() else { return self.counters.count(Counter::BuffersExhausted) };
+        let Some(bytes) = frame.extend(syn.len()) else { return };
+        bytes.copy_from_slice(syn);
+        let Some(len) = reset_for(bytes, headers) else { return };
+        frame.truncate(len);
+        self.outbox.order(Order::Transmit { port, frame });
+    }
+
+    /// Passes an ICMP error about our SYN on as one about the client's own.
+    pub fn pass_error(
+        &mut self,
+        port: PortId,
+        error: &IcmpError,
+        mut frame: L::Buffer,
+        _syn: &[u8],
+        headers: &TcpHeaders,
+    ) {
+        let own = Delta::between(error.seq, headers.seq);
+        if !own.is_zero() {
+            restore_quoted(frame.bytes_mut(), error, Deltas { own, other: Delta::ZERO });
+        }
+        self.forward(port, frame);
     }
 
     /// Sends a frame as it is, if there is room: a peer could ask for any number of them.

@@ -1,5 +1,6 @@
 //! A control core of one worker, and a worker that only writes down what it is told.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use control::core::secret::IsnKey;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Acknowledge, Decision, Isn, Module, PartialConnection, ServerAck, Session};
+use control::suspended::{self, WhenFull};
 use control::tcp::Limits;
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
@@ -104,6 +106,15 @@ pub fn settings() -> Settings {
         leg: Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Limits::default() },
         connections: 4,
         when_full: Fallback::Drop,
+        suspended: suspended::Limits {
+            capacity: 8,
+            per_worker: 8,
+            per_source: None,
+            source_prefix: (24, 56),
+            per_destination: None,
+        },
+        when_suspended_full: WhenFull::Drop,
+        history: NonZeroUsize::new(64).expect("more than none"),
         buffered: 1 << 20,
         held_per_flow: 4,
         held: 16,
@@ -354,7 +365,8 @@ impl Rig {
 
     /// Nothing is left of the flow, no buffer either.
     pub fn assert_gone(&self) {
-        assert_eq!(self.core.connections().count(), 0, "the control core keeps the flow");
+        let kept = self.core.connections().count() + self.core.suspended();
+        assert_eq!(kept, 0, "the control core keeps the flow");
         assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }

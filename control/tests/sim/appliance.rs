@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(86_400);
 
 /// One worker with the queues that a device's spreading would give it.
 struct Lane {
-    worker: Worker<SimPort, SimPool>,
+    worker: Worker<SimPort>,
     queues: [SimPeer; 2],
 }
 
@@ -93,8 +93,7 @@ impl Appliance {
             let worker = Worker::new(worker::Parts {
                 id,
                 lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
-                pool: pool.clone(),
-                limits: Limits { flows: 256, suspended: 128, parked: 256 },
+                limits: Limits { flows: 256, parked: 256 },
                 timeouts: timeouts(),
                 hash: KeyedHash::new(key(&mut rng)),
                 steering: steering.clone(),

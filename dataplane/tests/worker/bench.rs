@@ -30,7 +30,7 @@ pub const CLIENT: PortId = PortId(0);
 pub const SERVER: PortId = PortId(1);
 
 pub struct Bench {
-    pub worker: Worker<SimPort, SimPool>,
+    pub worker: Worker<SimPort>,
     pub pool: SimPool,
     pub peers: [SimPeer; 2],
     pub events: Receiver<Event<SimBuffer>>,
@@ -73,7 +73,7 @@ fn prefix(address: &str) -> Prefix {
 
 impl Bench {
     pub fn new(policy: Snapshot) -> Bench {
-        Bench::with_limits(policy, Limits { flows: 8, suspended: 4, parked: 4 }, 256)
+        Bench::with_limits(policy, Limits { flows: 8, parked: 4 }, 256)
     }
 
     pub fn with_limits(policy: Snapshot, limits: Limits, events: usize) -> Bench {
@@ -87,7 +87,7 @@ impl Bench {
         [0, 1].map(|id| {
             let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
             let place = Place { id, steering, neighbours: mesh.remove(0) };
-            Bench::at(place, policy.clone(), Limits { flows: 8, suspended: 4, parked: 4 }, 256)
+            Bench::at(place, policy.clone(), Limits { flows: 8, parked: 4 }, 256)
         })
     }
 
@@ -101,7 +101,6 @@ impl Bench {
         let worker = Worker::new(Parts {
             id: place.id,
             lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
-            pool: pool.clone(),
             limits,
             timeouts: Timeouts {
                 opening: Duration::from_secs(75),

@@ -35,7 +35,7 @@ const FLOWS: usize = 6;
 
 /// The appliance and its cables.
 pub struct Rig {
-    worker: Worker<SimPort, SimPool>,
+    worker: Worker<SimPort>,
     core: Core<SimPool>,
     peers: [SimPeer; 2],
     pool: SimPool,
@@ -65,8 +65,7 @@ impl Rig {
         let worker = Worker::new(worker::Parts {
             id: 0,
             lines: vec![Line::new(client, SERVER, 0, 1500), Line::new(server, CLIENT, 0, 1500)],
-            pool: pool.clone(),
-            limits: Limits { flows: FLOWS + 2, suspended: 4, parked: 8 },
+            limits: Limits { flows: FLOWS + 2, parked: 8 },
             timeouts: timeouts(),
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
