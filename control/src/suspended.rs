@@ -146,6 +146,11 @@ impl Suspended {
         self.places.len() - self.free.len()
     }
 
+    /// The modules that they were offered to, by index.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = u16> {
+        self.places.iter().filter_map(|place| Some(place.partial.as_ref()?.module))
+    }
+
     /// The most that there can be.
     pub(crate) fn capacity(&self) -> usize {
         self.places.len()
@@ -304,7 +309,9 @@ impl Suspended {
             match full {
                 Full::Table => self.free.is_empty() || usize::from(partial.worker) == worker,
                 Full::Source => self.key(*slot).is_some_and(|other| self.source(&other) == self.source(key)),
-                Full::Destination => self.key(*slot).is_some_and(|other| destination(&other) == destination(key)),
+                Full::Destination => {
+                    self.key(*slot).is_some_and(|other| destination(&other) == destination(key))
+                }
                 Full::LongSyns => partial.syn.is_some_and(|id| id.is_long()),
                 Full::TooLong => false,
             }

@@ -7,6 +7,7 @@
 
 use crate::flow::quad::{Addresses, Quad, Segment};
 
+mod installed;
 mod region;
 mod spec;
 mod table;
@@ -14,6 +15,7 @@ mod table;
 mod tests;
 mod tree;
 
+pub use installed::{Hits, Installed};
 use region::{Family, vlan_order};
 pub use spec::{Defaults, Prefix, PrefixError, RuleSpec, TooLarge, VlanMatch};
 use table::Table;
@@ -79,6 +81,8 @@ pub enum Fallback {
 pub struct Snapshot {
     v4: Table<u32>,
     v6: Table<u128>,
+    /// How many there are.
+    rules: usize,
     default: Action,
     strays: Strays,
     flows_full: Fallback,
@@ -93,6 +97,7 @@ impl Snapshot {
         Ok(Snapshot {
             v4: Table::build(rules, Family::V4),
             v6: Table::build(rules, Family::V6),
+            rules: rules.len(),
             default: defaults.action,
             strays: defaults.strays,
             flows_full: defaults.flows_full,
@@ -127,6 +132,11 @@ impl Snapshot {
     /// destination have no flow either, and must not be cut off as strays.
     pub fn protects(&self, quad: &Quad, segment: Segment) -> bool {
         matches!(self.decide(quad, segment).action, Action::Offer { .. })
+    }
+
+    /// Rules in it.
+    pub const fn rules(&self) -> usize {
+        self.rules
     }
 
     /// What strays to a protected destination get.

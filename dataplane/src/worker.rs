@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::counters::Counter;
 use crate::flow::hash::KeyedHash;
 use crate::flow::table::FlowTable;
-use crate::policy::Snapshot;
+use crate::policy::Installed;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
 
@@ -87,7 +87,7 @@ pub struct Parts<P: Port> {
     /// From the control core.
     pub orders: Receiver<Order<P::Buffer>>,
     /// Rules.
-    pub policy: Arc<Snapshot>,
+    pub policy: Box<Installed>,
     /// Counted up by the control core while it lives.
     pub heartbeat: Arc<AtomicU64>,
     /// Where counters are published.
@@ -105,7 +105,7 @@ pub struct Worker<P: Port> {
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
     orders: Receiver<Order<P::Buffer>>,
-    policy: Arc<Snapshot>,
+    policy: Box<Installed>,
     control: housekeeping::ControlWatch,
     report: Arc<Report>,
     counters: Counters,

@@ -208,10 +208,7 @@ impl Threads {
 }
 
 fn worker_limits(config: &Config) -> worker::Limits {
-    worker::Limits {
-        flows: config.limits.flows as usize,
-        parked: config.limits.held_packets as usize,
-    }
+    worker::Limits { flows: config.limits.flows as usize, parked: config.limits.held_packets as usize }
 }
 
 fn worker_timeouts(config: &Config) -> worker::Timeouts {

@@ -47,7 +47,8 @@ impl<L: Pool> Connection<L> {
             client.note_crossed();
         }
         let times = u32::from(partial.asked);
-        let mut server = Block::asked(partial.sent, times, partial.iss, &Handshake::of(&syn), cx.settings.leg);
+        let mut server =
+            Block::asked(partial.sent, times, partial.iss, &Handshake::of(&syn), cx.settings.leg);
         server.set_family(family(&key.quad));
         let template = FrameTemplate::learn(answered.syn, answered.syn_headers);
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];

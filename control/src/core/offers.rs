@@ -180,7 +180,9 @@ impl<L: Pool> Core<L> {
         if !is_mirrored {
             self.end_asked(now, slot);
         }
-        let Some((partial, (frame, _))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else { return };
+        let Some((partial, (frame, _))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+            return;
+        };
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
         match self.means.copy(frame) {
             Some(frame) => {
@@ -338,7 +340,8 @@ impl<L: Pool> Core<L> {
         } else if begins {
             // The server has one already: what it says to another is between the ends.
             self.pass_across(now, slot, Direction::ClientToServer, segment, frame);
-        } else if segment.flags.syn() && segment.seq == isn
+        } else if segment.flags.syn()
+            && segment.seq == isn
             && let Some(partial) = self.suspended.get_mut(slot)
         {
             partial.has_crossed = true;
@@ -433,7 +436,9 @@ impl<L: Pool> Core<L> {
         if !self.goes_on(now, slot, Outcome::Refused, None) {
             return;
         }
-        let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else { return };
+        let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+            return;
+        };
         let (worker, port) = (usize::from(partial.worker), partial.client_side);
         let is_mirrored = partial.proxying.isn == Isn::Mirror;
         let mut cx = self.means.context(now, worker);
@@ -475,7 +480,9 @@ impl<L: Pool> Core<L> {
         if !self.goes_on(now, slot, outcome, None) {
             return;
         }
-        let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else { return };
+        let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+            return;
+        };
         let (worker, port) = (usize::from(partial.worker), partial.client_side);
         self.means.context(now, worker).pass_error(port, error, frame, syn, &headers);
         self.dismiss(slot, Gone::Settled);
@@ -535,7 +542,9 @@ impl<L: Pool> Core<L> {
     }
 
     fn reset_server(&mut self, now: Instant, slot: u32, seq: Seq) {
-        let Some((partial, (frame, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else { return };
+        let Some((partial, (frame, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+            return;
+        };
         let server_side = self.means.settings.peers[usize::from(partial.client_side.0)];
         let mut cx = self.means.context(now, usize::from(partial.worker));
         ask::reset(&mut cx, server_side, frame, &headers, seq);
@@ -577,6 +586,4 @@ impl<L: Pool> Core<L> {
             self.timers.arm(self.partial_timer(slot), tick);
         }
     }
-
 }
-

@@ -7,7 +7,12 @@ use crate::config::validated::{self, Config};
 
 /// The snapshot of a configuration. Rule and module indices are those of `config.rules` and `config.modules`.
 pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
-    let rules: Vec<RuleSpec> = config.rules.iter().map(rule).collect();
+    compile_with(config, |module| module)
+}
+
+/// The same where module number `n` of the configuration has the index `index_of(n)`.
+pub fn compile_with(config: &Config, index_of: impl Fn(u16) -> u16) -> Result<Snapshot, TooLarge> {
+    let rules: Vec<RuleSpec> = config.rules.iter().map(|given| rule(given, &index_of)).collect();
     let defaults = Defaults {
         action: match config.policy.default {
             Fallback::Pass => Action::Pass,
@@ -20,7 +25,7 @@ pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
     Snapshot::compile(&rules, defaults)
 }
 
-fn rule(rule: &validated::Rule) -> RuleSpec {
+fn rule(rule: &validated::Rule, index_of: impl Fn(u16) -> u16) -> RuleSpec {
     let matches = &rule.matches;
     RuleSpec {
         sources: prefixes(&matches.sources),
@@ -33,7 +38,7 @@ fn rule(rule: &validated::Rule) -> RuleSpec {
             validated::Action::Reject => Action::Reject,
             validated::Action::Bypass => Action::Bypass,
             validated::Action::Monitor => Action::Monitor,
-            validated::Action::Offer { module } => Action::Offer { module },
+            validated::Action::Offer { module } => Action::Offer { module: index_of(module) },
         },
     }
 }

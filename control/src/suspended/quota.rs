@@ -41,10 +41,8 @@ impl Quota {
 
     /// At most `limit` of the `capacity` places for one key; `None` counts nothing.
     pub(crate) fn new(limit: Option<u32>, capacity: usize) -> Quota {
-        let row = || Row {
-            hash: ahash::RandomState::new(),
-            counts: vec![0; row_len(capacity)].into_boxed_slice(),
-        };
+        let row =
+            || Row { hash: ahash::RandomState::new(), counts: vec![0; row_len(capacity)].into_boxed_slice() };
         Quota { limit: limit.unwrap_or(u32::MAX), rows: limit.map(|_| [row(), row()]) }
     }
 

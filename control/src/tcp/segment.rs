@@ -2,7 +2,7 @@
 
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::{Timestamps, TcpOptions};
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
 /// A received segment, checksum already verified. The payload travels beside it as a `Chunk`.
 #[derive(Debug, Clone, PartialEq, Eq)]

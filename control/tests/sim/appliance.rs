@@ -15,7 +15,7 @@ use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::packet::{Packet, parse};
-use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::port::{Burst, Port, PortId};
 use dataplane::worker::mailbox::mailbox;
@@ -100,7 +100,7 @@ impl Appliance {
                 neighbours,
                 events: event_sender,
                 orders: order_receiver,
-                policy: Arc::new(everything_is_offered()),
+                policy: Box::new(Installed::new(Arc::new(everything_is_offered()))),
                 heartbeat: Arc::clone(&heartbeat),
                 report: Arc::default(),
             });

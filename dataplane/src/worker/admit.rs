@@ -3,7 +3,7 @@
 use super::carry::is_verified;
 use super::message::Event;
 use super::*;
-use crate::flow::object::Path;
+use crate::flow::object::{Path, Record};
 use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Decision, Fallback, Strays};
@@ -33,7 +33,7 @@ impl<P: Port> Worker<P> {
             return self.stray(now, port, key, headers, frame);
         }
         let arrival = Arrival { now, port, key, headers };
-        let decision = self.policy.decide(&key.quad, key.segment);
+        let decision = self.policy.decide(key);
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
@@ -50,14 +50,14 @@ impl<P: Port> Worker<P> {
 
     /// While flows without a place in the table may live, any stray may be theirs and passes.
     fn stray(&mut self, now: Instant, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
-        if !self.policy.protects(&key.quad, key.segment) {
+        if !self.policy.snapshot.protects(&key.quad, key.segment) {
             return self.pass_on(port, headers, frame);
         }
         if now < self.unplaced_until {
             self.unplaced_until = now + self.timeouts.established;
             return self.pass_on(port, headers, frame);
         }
-        match self.policy.strays() {
+        match self.policy.snapshot.strays() {
             Strays::Pass => self.pass_on(port, headers, frame),
             Strays::Drop => self.counters.count(Counter::DropStray),
             Strays::Reset => self.refuse(port, headers, frame, Counter::DropStrayReset),
@@ -81,7 +81,8 @@ impl<P: Port> Worker<P> {
         let Arrival { now, port, key, headers } = arrival;
         match self.table.insert(key, path, port.0, now) {
             Ok(slot) => {
-                self.table.record_mut(slot).rule = decision.rule;
+                let record = self.table.record_mut(slot);
+                (record.rule, record.module) = (decision.rule, Record::NO_MODULE);
                 self.table.arm(slot, now + self.timeouts.opening);
                 let counter =
                     if path == Path::Monitored { Counter::FlowsMonitored } else { Counter::FlowsBypassed };
@@ -107,7 +108,7 @@ impl<P: Port> Worker<P> {
             return self.let_pass(arrival, decision, Path::Bypassed, frame);
         }
         if self.control.is_stalled() {
-            return match self.policy.on_control_stall() {
+            return match self.policy.snapshot.on_control_stall() {
                 Fallback::Drop => self.counters.count(Counter::DropControlStalled),
                 Fallback::Pass => self.let_pass(arrival, decision, Path::Bypassed, frame),
             };
@@ -140,7 +141,7 @@ impl<P: Port> Worker<P> {
         reason: Counter,
         frame: P::Buffer,
     ) {
-        match self.policy.flows_full() {
+        match self.policy.snapshot.flows_full() {
             Fallback::Drop => self.counters.count(reason),
             Fallback::Pass => {
                 self.counters.count(Counter::FlowsPassedFull);

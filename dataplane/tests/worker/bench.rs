@@ -9,7 +9,7 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Addresses, Quad};
-use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{Action, Defaults, Fallback, Installed, Prefix, RuleSpec, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::wire::build::FrameTemplate;
@@ -114,7 +114,7 @@ impl Bench {
             neighbours: place.neighbours,
             events: event_sender,
             orders: order_receiver,
-            policy: Arc::new(policy),
+            policy: Box::new(Installed::new(Arc::new(policy))),
             heartbeat: Arc::clone(&heartbeat),
             report: Arc::new(Report::default()),
         });

@@ -12,7 +12,7 @@ use control::module::{Acknowledge, Isn, ServerAck};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
-use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::worker::mailbox::mailbox;
@@ -72,7 +72,7 @@ impl Rig {
             neighbours: Neighbours::mesh(1, 1).pop().expect("one worker's"),
             events: event_sender,
             orders: order_receiver,
-            policy: Arc::new(policy(strays)),
+            policy: Box::new(Installed::new(Arc::new(policy(strays)))),
             heartbeat: Arc::clone(&heartbeat),
             report: Arc::default(),
         });
