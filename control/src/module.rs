@@ -4,6 +4,7 @@
 
 pub mod relay;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
@@ -133,6 +134,23 @@ pub enum Order {
     ClientFirst,
 }
 
+/// A module wants to see what the server says before the client hears it; silence for so long is an answer too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consult(NonZeroU32);
+
+impl Consult {
+    /// Silence counts after `silence` since the SYN came: a millisecond at least.
+    pub fn within(silence: Duration) -> Consult {
+        let millis = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+        Consult(NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// How long.
+    pub fn silence(self) -> Duration {
+        Duration::from_millis(self.0.get().into())
+    }
+}
+
 /// How to proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Proxying {
@@ -146,8 +164,8 @@ pub struct Proxying {
     pub acknowledge: Acknowledge,
     /// The flow will never be merged: windows need not respect the opposite end's right edge.
     pub never_merges: bool,
-    /// The module is shown what the server says ([`Module::answered`]), and how long silence takes to be an answer.
-    pub consult: Option<Duration>,
+    /// The module is shown what the server says ([`Module::answered`]).
+    pub consult: Option<Consult>,
 }
 
 /// What a module wants done with a partial connection.

@@ -12,7 +12,6 @@ mod quota;
 pub(crate) mod rejections;
 mod syns;
 
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 use hashbrown::HashTable;
@@ -23,10 +22,9 @@ use dataplane::flow::quad::{FlowKey, Segment};
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::{self, Packet, TcpHeaders};
 use dataplane::port::PortId;
-use dataplane::wire::seq::Seq;
 
-use crate::module::{Proxying, Ticket};
-use partial::{Partial, Phase};
+use crate::module::Ticket;
+use partial::Partial;
 use quota::Quota;
 use syns::{NotKept, Syns};
 
@@ -43,6 +41,19 @@ pub struct Limits {
     pub source_prefix: (u8, u8),
     /// Of one destination: address, port and segment.
     pub per_destination: Option<u32>,
+}
+
+impl Limits {
+    /// Room for so many, whoever they are of.
+    pub const fn of(capacity: usize) -> Limits {
+        Limits {
+            capacity,
+            per_worker: capacity,
+            per_source: None,
+            source_prefix: (24, 56),
+            per_destination: None,
+        }
+    }
 }
 
 /// What becomes of a SYN when there is no place for it.
@@ -172,26 +183,7 @@ impl Suspended {
             NotKept::TooLong => Full::TooLong,
         })?;
         let slot = self.free.pop().ok_or(Full::Table)?;
-        let partial = Partial {
-            due: now,
-            at: now,
-            sent: now,
-            flow: arrival.flow,
-            older: self.youngest,
-            younger: NONE,
-            syn: Some(syn),
-            iss: Seq(0),
-            worker: arrival.worker as u16,
-            module: arrival.module,
-            rejection: 0,
-            client_side: arrival.client_side,
-            pair: arrival.key.segment.pair(),
-            phase: Phase::Deciding,
-            asked: 0,
-            is_known: false,
-            has_crossed: false,
-            proxying: Proxying::default(),
-        };
+        let partial = Partial::new(now, arrival, syn, self.youngest);
         match self.youngest {
             NONE => self.oldest = slot,
             youngest => self.at_mut(youngest).younger = slot,

@@ -70,8 +70,10 @@ counters! {
     DropFragmentParticipating = "drop_fragment_participating",
     /// A rule said drop, or nothing matched and the default is drop.
     DropPolicy = "drop_policy",
-    /// A rule said reject: the SYN became the RST that refuses it.
+    /// A rule said reject: the SYN became the RST or the ICMP error that refuses it.
     DropPolicyReject = "drop_policy_reject",
+    /// A SYN to be refused with an ICMP error, when as many had been sent as `limits.icmp_errors` allows.
+    DropIcmpLimit = "drop_icmp_limit",
     /// Not a SYN, no flow, and its destination is protected.
     DropStray = "drop_stray",
     /// The same, answered with RST because the config says so.

@@ -28,7 +28,6 @@ use crate::core::secret::IsnKey;
 use crate::core::{self, Core, WorkerLink};
 use crate::module::Module;
 use crate::policy::compile;
-use crate::suspended;
 
 /// Frames in a ring between two workers.
 const NEIGHBOUR_RING: usize = 1024;
@@ -222,19 +221,6 @@ fn worker_timeouts(config: &Config) -> worker::Timeouts {
     }
 }
 
-/// Bounds of the partial connections of all workers together.
-pub fn suspended_limits(config: &Config) -> suspended::Limits {
-    let limits = &config.limits;
-    let per_worker = limits.suspended as usize;
-    suspended::Limits {
-        capacity: per_worker * config.cores.workers.len(),
-        per_worker,
-        per_source: limits.suspended_per_source,
-        source_prefix: limits.source_prefix,
-        per_destination: limits.suspended_per_destination,
-    }
-}
-
 fn modules(config: &Config) -> Vec<Box<dyn Module>> {
     config.modules.iter().map(crate::module::from_config).collect()
 }
@@ -253,7 +239,7 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         },
         connections: config.limits.participating as usize,
         when_full: config.policy.flows_full,
-        suspended: suspended_limits(config),
+        suspended: config.suspended_limits(),
         when_suspended_full: config.policy.suspended_full,
         history: NonZeroUsize::new(config.limits.history as usize).unwrap_or(NonZeroUsize::MIN),
         buffered: config.limits.participating_bytes,
@@ -261,6 +247,7 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         held: config.limits.held_packets as usize,
         drain: config.timeouts.drain,
         refused: config.timeouts.linger,
+        icmp_errors: config.limits.icmp_errors,
         idle_established: config.timeouts.idle_established,
         half_closed: config.timeouts.half_closed,
         isn_key: IsnKey::new(random_key()),

@@ -1,10 +1,10 @@
 //! How much memory a configuration takes at start (DESIGN invariant 6), and the sizes that follow from it.
 
 use dataplane::flow::table::FlowTable;
-use dataplane::suspend::pending::Pending;
 use dataplane::worker::message::BYTES_PER_MESSAGE;
 
 use super::validated::{Config, Limits, Port};
+use crate::suspended::Suspended;
 
 /// Buffers that each thread's pool cache may keep out of others' reach.
 pub const BUFFER_CACHE: u32 = 256;
@@ -19,8 +19,6 @@ const FRAME_OVERHEAD: u64 = 14 + 8 + 4;
 const DATA_ROOM_STEP: u64 = 1024;
 /// A flow, table and timer included.
 const FLOW: u64 = FlowTable::BYTES_PER_FLOW as u64;
-/// A held SYN, verbatim.
-const SUSPENDED: u64 = Pending::BYTES_PER_SYN as u64;
 /// The two TCBs of a participating flow and their lists, without what their buffers hold (`tests/core/crowd.rs`).
 pub const BYTES_PER_PARTICIPATING: u64 = 8 * 1024;
 /// One message between a worker and the control core.
@@ -39,7 +37,7 @@ pub struct MemoryNeed {
     pub dpdk: u64,
     /// Flow tables of all workers.
     pub flows: u64,
-    /// Suspended tables of all workers.
+    /// Partial connections of all workers.
     pub suspended: u64,
     /// TCBs and their buffers.
     pub participating: u64,
@@ -56,7 +54,7 @@ impl MemoryNeed {
             buffers: pool_bytes(config.memory.buffers, config.memory.data_room, config.memory.hugepages),
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
-            suspended: workers * u64::from(limits.suspended) * SUSPENDED,
+            suspended: Suspended::bytes(&config.suspended_limits()) as u64,
             participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING
                 + limits.participating_bytes,
             mailboxes: workers * 2 * u64::from(limits.mailbox) * MESSAGE,

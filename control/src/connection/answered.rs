@@ -41,14 +41,14 @@ impl<L: Pool> Connection<L> {
     ) -> Option<Connection<L>> {
         let Answered { partial, key, segment, headers, .. } = *answered;
         let syn = read_segment(answered.syn, answered.syn_headers)?;
-        let mut client: BlockOf<L> = Block::suspended(partial.at, &syn, cx.settings.leg);
+        let mut client: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
         client.set_family(family(&key.quad));
         if partial.has_crossed {
             client.note_crossed();
         }
         let times = u32::from(partial.asked);
         let mut server =
-            Block::asked(partial.sent, times, partial.iss, &Handshake::of(&syn), cx.settings.leg);
+            Block::asked(partial.sent(cx.now), times, partial.iss, &Handshake::of(&syn), cx.settings.leg);
         server.set_family(family(&key.quad));
         let template = FrameTemplate::learn(answered.syn, answered.syn_headers);
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];

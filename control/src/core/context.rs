@@ -1,5 +1,7 @@
 //! What a connection needs from the control core while it handles one event: time, buffers, the way to the worker.
 
+mod refuse;
+
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,15 +9,10 @@ use std::time::Duration;
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
-use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
-use dataplane::refusal::Rejection;
-use dataplane::rewrite::delta::Deltas;
-use dataplane::rewrite::icmp::restore_quoted;
+use dataplane::refusal::budget::{ErrorBudget, ErrorRate};
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
-use dataplane::wire::reset::reset_for;
-use dataplane::wire::seq::Delta;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::mailbox::Sender;
 use dataplane::worker::message::Order;
@@ -53,6 +50,8 @@ pub struct Settings {
     pub drain: Duration,
     /// How long a rejected SYN's answer is remembered.
     pub refused: Duration,
+    /// ICMP errors that refuse SYNs, for each worker.
+    pub icmp_errors: ErrorRate,
     /// How long a flow lives of which nobody is heard.
     pub idle_established: Duration,
     /// The same once an endpoint has closed.
@@ -73,12 +72,13 @@ const WAITING_FRAMES: usize = 4096;
 pub struct Outbox<B> {
     sender: Sender<Order<B>>,
     waiting: VecDeque<Order<B>>,
+    errors: ErrorBudget,
 }
 
 impl<B> Outbox<B> {
     /// Over `sender`.
     pub fn new(sender: Sender<Order<B>>) -> Self {
-        Outbox { sender, waiting: VecDeque::new() }
+        Outbox { sender, waiting: VecDeque::new(), errors: ErrorBudget::default() }
     }
 
     /// Sends an order, after all earlier ones.
@@ -198,35 +198,6 @@ impl<L: Pool> Context<'_, L> {
         fill(&mut bytes[header_len..]);
         template.fill_checksum(bytes);
         Some(frame)
-    }
-
-    /// Refuses a client's SYN: RST, if there is room.
-    pub fn refuse(&mut self, port: PortId, syn: &[u8], headers: &TcpHeaders, _rejection: &Rejection) {
-        if !self.can_transmit() {
-            return self.counters.count(Counter::DropOrdersFull);
-        }
-        let Some(mut frame) = self.pool.take() else { return self.counters.count(Counter::BuffersExhausted) };
-        let Some(bytes) = frame.extend(syn.len()) else { return };
-        bytes.copy_from_slice(syn);
-        let Some(len) = reset_for(bytes, headers) else { return };
-        frame.truncate(len);
-        self.outbox.order(Order::Transmit { port, frame });
-    }
-
-    /// Passes an ICMP error about our SYN on as one about the client's own.
-    pub fn pass_error(
-        &mut self,
-        port: PortId,
-        error: &IcmpError,
-        mut frame: L::Buffer,
-        _syn: &[u8],
-        headers: &TcpHeaders,
-    ) {
-        let own = Delta::between(error.seq, headers.seq);
-        if !own.is_zero() {
-            restore_quoted(frame.bytes_mut(), error, Deltas { own, other: Delta::ZERO });
-        }
-        self.forward(port, frame);
     }
 
     /// Sends a frame as it is, if there is room: a peer could ask for any number of them.

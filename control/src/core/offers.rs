@@ -115,7 +115,7 @@ impl<L: Pool> Core<L> {
             key,
             options: &syn.options,
             syn: frame,
-            at: partial.at,
+            at: partial.at(now),
             history: self.history.of(now, &key),
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
@@ -169,7 +169,7 @@ impl<L: Pool> Core<L> {
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.phase = Phase::Deciding;
             partial.is_known = true;
-            partial.due = (now + within).min(partial.at + self.means.settings.leg.syn_timeout);
+            partial.wait(now, within, self.means.settings.leg.syn_timeout);
         }
     }
 
@@ -198,9 +198,7 @@ impl<L: Pool> Core<L> {
 
     /// The client is refused, now and whenever it repeats its SYN in the next time.
     fn refuse(&mut self, now: Instant, slot: u32, rejection: Rejection) {
-        self.means.counters.count(Counter::DropModule);
         let index = self.rejections.intern(rejection);
-        let until = now + self.means.settings.refused;
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
         let mut cx = self.means.context(now, usize::from(partial.worker));
@@ -208,7 +206,8 @@ impl<L: Pool> Core<L> {
         self.tell_gone(slot, Gone::Settled);
         self.suspended.forget_syn(slot);
         if let Some(partial) = self.suspended.get_mut(slot) {
-            (partial.phase, partial.rejection, partial.due) = (Phase::Refused, index, until);
+            (partial.phase, partial.rejection) = (Phase::Refused, index);
+            partial.wait(now, self.means.settings.refused, Duration::MAX);
         }
     }
 
@@ -233,15 +232,11 @@ impl<L: Pool> Core<L> {
 
     fn ask_server(&mut self, now: Instant, slot: u32) {
         let Some(partial) = self.suspended.get_mut(slot) else { return };
-        partial.asked = partial.asked.saturating_add(1);
-        partial.sent = now;
+        partial.note_sent(now);
         let (worker, iss) = (usize::from(partial.worker), partial.iss);
-        let give_up = partial.at + self.means.settings.leg.syn_timeout;
-        let give_up = match partial.proxying.consult {
-            Some(silence) => give_up.min(partial.at + silence),
-            None => give_up,
-        };
-        partial.due = (now + patience(partial.asked)).min(give_up);
+        let give_up = self.means.settings.leg.syn_timeout;
+        let give_up = partial.proxying.consult.map_or(give_up, |consult| consult.silence().min(give_up));
+        partial.wait(now, patience(partial.asked), give_up);
         let server_side = self.means.settings.peers[usize::from(partial.client_side.0)];
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let mut cx = self.means.context(now, worker);
@@ -251,9 +246,9 @@ impl<L: Pool> Core<L> {
     /// A timer of a partial connection.
     pub(super) fn on_partial_timer(&mut self, now: Instant, slot: u32) {
         let Some(partial) = self.suspended.get(slot) else { return };
-        let silent = partial.at + self.means.settings.leg.syn_timeout <= now;
+        let silent = partial.age(now) >= self.means.settings.leg.syn_timeout;
         match partial.phase {
-            _ if partial.due > now => {}
+            _ if !partial.is_due(now) => {}
             Phase::Refused => self.dismiss(slot, Gone::Settled),
             Phase::Deciding if silent => self.dismiss(slot, Gone::Overdue),
             Phase::Deciding => {
@@ -270,7 +265,8 @@ impl<L: Pool> Core<L> {
                 }
             }
             Phase::Asking => {
-                let has_waited = partial.proxying.consult.is_some_and(|wait| partial.at + wait <= now);
+                let has_waited =
+                    partial.proxying.consult.is_some_and(|wait| partial.age(now) >= wait.silence());
                 if !has_waited || self.goes_on(now, slot, Outcome::Silent, None) {
                     self.ask_server(now, slot);
                 }
@@ -312,7 +308,6 @@ impl<L: Pool> Core<L> {
         let begins = segment.flags.syn() && !segment.flags.ack() && !segment.flags.rst();
         if partial.phase == Phase::Refused {
             if begins {
-                self.means.counters.count(Counter::DropModule);
                 let rejection = self.rejections.get(partial.rejection);
                 let (worker, port) = (usize::from(partial.worker), partial.client_side);
                 self.means.context(now, worker).refuse(port, frame.bytes(), headers, &rejection);
@@ -446,7 +441,7 @@ impl<L: Pool> Core<L> {
             // Same quad, same numbers: the server's own answer is exactly what the client would have got.
             cx.forward(port, frame);
         } else {
-            cx.refuse(port, syn, &headers, &Rejection::Reset);
+            cx.answer_with(port, syn, &headers, &Rejection::Reset);
         }
         self.dismiss(slot, Gone::Settled);
     }
@@ -484,7 +479,10 @@ impl<L: Pool> Core<L> {
             return;
         };
         let (worker, port) = (usize::from(partial.worker), partial.client_side);
-        self.means.context(now, worker).pass_error(port, error, frame, syn, &headers);
+        let mut cx = self.means.context(now, worker);
+        if let Some(error) = cx.requote(frame.bytes(), error, syn, &headers) {
+            cx.forward(port, error);
+        }
         self.dismiss(slot, Gone::Settled);
     }
 
@@ -582,8 +580,7 @@ impl<L: Pool> Core<L> {
 
     fn rearm_partial(&mut self, slot: u32) {
         if let Some(partial) = self.suspended.get(slot) {
-            let tick = super::tick(partial.due);
-            self.timers.arm(self.partial_timer(slot), tick);
+            self.timers.arm(self.partial_timer(slot), partial.due());
         }
     }
 }

@@ -5,7 +5,7 @@
 //! was not there before, and nobody can choose whose counters to fill. A prefix is taken for a full one only if it collides
 //! with full ones in both rows.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
 /// Counters for each partial connection that there may be, both rows together.
 const COUNTERS_EACH: usize = 2;

@@ -4,6 +4,8 @@
 //! 127 bytes hold any SYN that a common stack sends: Ethernet with one tag, an IPv6 header and 60 bytes of TCP. Longer
 //! ones, with data or extension headers, share a few places of their own.
 
+use std::num::NonZeroU32;
+
 /// The longest SYN of a short place, bytes from the destination MAC on.
 const SHORT: usize = 127;
 /// The longest SYN that is kept at all: a whole frame of an Ethernet, two tags included.
@@ -12,17 +14,25 @@ const LONG: usize = 1522;
 const SHORT_FOR_A_LONG: usize = 512;
 const LEAST_LONG: usize = 4;
 
-/// Set in the ids of long places.
+/// Set in the ids of long places; the rest is the index, from 1.
 const IS_LONG: u32 = 1 << 31;
 
 /// The place of a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SynId(u32);
+pub(crate) struct SynId(NonZeroU32);
 
 impl SynId {
+    fn new(index: u32, long: u32) -> SynId {
+        SynId(NonZeroU32::MIN.saturating_add(index) | long)
+    }
+
+    fn index(self) -> usize {
+        ((self.0.get() & !IS_LONG) - 1) as usize
+    }
+
     /// It is one of the few for long SYNs.
     pub(crate) fn is_long(self) -> bool {
-        self.0 & IS_LONG != 0
+        self.0.get() & IS_LONG != 0
     }
 }
 
@@ -80,8 +90,8 @@ impl Syns {
     /// Keeps a copy of `frame`.
     pub(crate) fn keep(&mut self, frame: &[u8]) -> Result<SynId, NotKept> {
         let id = match frame.len() {
-            0..=SHORT => SynId(self.free_short.pop().ok_or(NotKept::Full)?),
-            ..=LONG => SynId(self.free_long.pop().ok_or(NotKept::Full)? | IS_LONG),
+            0..=SHORT => SynId::new(self.free_short.pop().ok_or(NotKept::Full)?, 0),
+            ..=LONG => SynId::new(self.free_long.pop().ok_or(NotKept::Full)?, IS_LONG),
             _ => return Err(NotKept::TooLong),
         };
         self.write(id, frame);
@@ -95,35 +105,35 @@ impl Syns {
         }
     }
 
-    fn write(&mut self, SynId(id): SynId, frame: &[u8]) {
-        if !SynId(id).is_long() {
-            let place = &mut self.short[id as usize];
+    fn write(&mut self, id: SynId, frame: &[u8]) {
+        if !id.is_long() {
+            let place = &mut self.short[id.index()];
             place.bytes[..frame.len()].copy_from_slice(frame);
             place.len = frame.len() as u8;
         } else {
-            let place = &mut self.long[(id & !IS_LONG) as usize];
+            let place = &mut self.long[id.index()];
             place.bytes[..frame.len()].copy_from_slice(frame);
             place.len = frame.len() as u16;
         }
     }
 
     /// The SYN in a place.
-    pub(crate) fn get(&self, SynId(id): SynId) -> &[u8] {
-        if !SynId(id).is_long() {
-            let place = &self.short[id as usize];
+    pub(crate) fn get(&self, id: SynId) -> &[u8] {
+        if !id.is_long() {
+            let place = &self.short[id.index()];
             &place.bytes[..usize::from(place.len)]
         } else {
-            let place = &self.long[(id & !IS_LONG) as usize];
+            let place = &self.long[id.index()];
             &place.bytes[..usize::from(place.len)]
         }
     }
 
     /// Gives a place back.
-    pub(crate) fn release(&mut self, SynId(id): SynId) {
-        if !SynId(id).is_long() {
-            self.free_short.push(id);
+    pub(crate) fn release(&mut self, id: SynId) {
+        if !id.is_long() {
+            self.free_short.push(id.index() as u32);
         } else {
-            self.free_long.push(id & !IS_LONG);
+            self.free_long.push(id.index() as u32);
         }
     }
 }

@@ -6,7 +6,7 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
-use super::block::{Block, MAX_SHIFT};
+use super::block::Block;
 use super::output::{Cut, Outbox, Reset};
 use super::segment::{Payload, SegmentOut};
 use super::state::State;

@@ -4,6 +4,8 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
+use super::block::MAX_SHIFT;
+
 /// A received segment, checksum already verified. The payload travels beside it as a `Chunk`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {

@@ -46,6 +46,7 @@ struct Lane {
 pub struct Appliance {
     ports: [SimPort; 2],
     refused: [Burst<SimBuffer>; 2],
+    icmp_errors: Default::default(),
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
@@ -231,6 +232,7 @@ impl Middle for Appliance {
                 );
             }
         }
+        text += &format!("  {} partial connections\n", self.core.suspended());
         for connection in self.core.connections() {
             text += &format!("  {connection:?}\n");
         }
@@ -282,6 +284,9 @@ fn settings(rng: &mut Rng) -> Settings {
         leg,
         connections: 256,
         when_full: Fallback::Drop,
+        suspended: Limits::of(128),
+        when_suspended_full: WhenFull::Oldest,
+        history: NonZeroUsize::MIN,
         buffered: 1 << 24,
         held_per_flow: 128,
         held: 1024,
