@@ -304,6 +304,7 @@ impl<L: Pool> Core<L> {
             }
         }
         self.means.settings.when_full = change.when_full;
+        self.means.settings.when_suspended_full = change.when_suspended_full;
         self.changes.begin(self.means.outboxes.len(), before, change.answer);
         for (outbox, policy) in self.means.outboxes.iter_mut().zip(change.policies) {
             outbox.order(Order::Policy(policy));

@@ -11,6 +11,7 @@ use crossbeam::channel::Sender;
 use dataplane::policy::{Fallback, Installed};
 
 use crate::module::Module;
+use crate::suspended::WhenFull;
 
 /// What becomes different.
 pub struct Change {
@@ -18,8 +19,10 @@ pub struct Change {
     pub modules: Vec<(u16, Box<dyn Module>)>,
     /// Rules, by worker.
     pub policies: Vec<Box<Installed>>,
-    /// What becomes of a SYN that there is no room for.
+    /// What becomes of a flow that cannot participate for want of room.
     pub when_full: Fallback,
+    /// What becomes of one that there is no place to hold.
+    pub when_suspended_full: WhenFull,
     /// Where the answer goes, once the rules are in force everywhere. The asker may have given up.
     pub answer: Sender<Replaced>,
 }

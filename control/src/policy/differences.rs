@@ -33,23 +33,26 @@ fn memory(old: &Memory, new: &Memory, compare: &mut impl FnMut(&'static str, boo
     compare("memory.buffers", old.buffers == new.buffers);
 }
 
-/// Names every field, so that a new one cannot be forgotten here.
+/// Compares fields that are called as their keys. With the one that is not it names all, so that none can be forgotten here.
 macro_rules! each_field {
-    ($table:literal, $kind:ident, $old:expr, $new:expr, $compare:expr; $($field:ident),* $(,)?) => {
-        let $kind { $($field: _),* } = $old;
+    ($table:literal, $kind:ident, $old:expr, $new:expr, $compare:expr; $($field:ident),*; $($other:ident)?) => {
+        let $kind { $($field: _,)* $($other: _)? } = $old;
         $($compare(concat!($table, ".", stringify!($field)), $old.$field == $new.$field);)*
     };
 }
 
 fn limits(old: &Limits, new: &Limits, compare: &mut impl FnMut(&'static str, bool)) {
+    compare("limits.source_prefix_v4", old.source_prefix.0 == new.source_prefix.0);
+    compare("limits.source_prefix_v6", old.source_prefix.1 == new.source_prefix.1);
     each_field! { "limits", Limits, old, new, compare;
-        flows, suspended, participating, held_packets, send_buffer, receive_buffer, participating_bytes,
-        receive_ring, transmit_ring, mailbox, congestion,
+        flows, suspended, suspended_per_source, suspended_per_destination, history, participating,
+        held_packets, send_buffer, receive_buffer, participating_bytes, receive_ring, transmit_ring, mailbox,
+        icmp_errors, congestion; source_prefix
     }
 }
 
 fn timeouts(old: &Timeouts, new: &Timeouts, compare: &mut impl FnMut(&'static str, bool)) {
     each_field! { "timeouts", Timeouts, old, new, compare;
-        syn, idle_established, half_closed, user, keepalive, linger, drain, control_stall, shutdown,
+        syn, idle_established, half_closed, user, keepalive, linger, drain, control_stall, shutdown;
     }
 }

@@ -4,3 +4,5 @@ pub mod compile;
 mod differences;
 mod modules;
 pub mod reload;
+#[cfg(test)]
+mod tests;

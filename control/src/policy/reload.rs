@@ -140,14 +140,16 @@ impl Reloader {
         let Placed { modules, indices, new } = self.place(&before.modules, &config)?;
         let snapshot = compile_with(&config, |module| indices[usize::from(module)])?;
         let policies = installed(&Arc::new(snapshot), config.cores.workers.len());
-        let new_modules = new.iter().filter_map(|index| Some((*index, from_config(modules.get(*index)?))));
+        let new_modules =
+            new.iter().filter_map(|index| Some((*index, from_config(modules.get(*index)?)))).collect();
         let (answer, answered) = bounded(1);
         let in_force =
             InForce { hits: hits(&policies), modules: Arc::new(modules), config: Arc::new(config) };
         let change = Change {
-            modules: new_modules.collect(),
+            modules: new_modules,
             policies,
             when_full: in_force.config.policy.flows_full,
+            when_suspended_full: in_force.config.policy.suspended_full,
             answer,
         };
         self.queries.send_timeout(Query::Change(change), PATIENCE).map_err(|_| ReloadError::Silent)?;

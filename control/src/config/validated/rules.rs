@@ -1,5 +1,6 @@
 //! Rules and modules, proven: every module that a rule names is there.
 
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
 use dataplane::policy::VlanMatch;
@@ -31,6 +32,33 @@ pub struct Match {
     pub vlans: Vec<VlanMatch>,
 }
 
+fn join<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn ports(list: &[RangeInclusive<u16>]) -> String {
+    join(list.iter().map(|range| match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    }))
+}
+
+impl Display for Match {
+    /// `source 10.0.0.0/8; destination port 80-88, 443`, or `everything`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("source", join(&self.sources)),
+            ("destination", join(&self.destinations)),
+            ("source port", ports(&self.source_ports)),
+            ("destination port", ports(&self.destination_ports)),
+            ("vlan", join(&self.vlans)),
+        ];
+        let stated = parts.iter().filter(|(_, list)| !list.is_empty());
+        let stated: Vec<_> = stated.map(|(what, list)| format!("{what} {list}")).collect();
+        f.write_str(if stated.is_empty() { "everything".to_owned() } else { stated.join("; ") }.as_str())
+    }
+}
+
 /// What happens to a SYN that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -47,6 +75,19 @@ pub enum Action {
         /// Index into [`super::Config::modules`].
         module: u16,
     },
+}
+
+impl Action {
+    /// As in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Drop => "drop",
+            Action::Reject => "reject",
+            Action::Bypass => "bypass",
+            Action::Monitor => "monitor",
+            Action::Offer { .. } => "offer",
+        }
+    }
 }
 
 /// A module by name, with its own settings, or with what a rule says instead.
