@@ -7,7 +7,9 @@
 
 use crate::flow::quad::{Addresses, Quad, Segment};
 
+mod fingerprint;
 mod installed;
+mod rate;
 mod region;
 mod spec;
 mod table;
@@ -15,10 +17,12 @@ mod table;
 mod tests;
 mod tree;
 
+pub use fingerprint::{Layout, LayoutError, SynMatch};
 pub use installed::{Hits, Installed};
 use region::{Family, vlan_order};
+pub use rate::{Per, RateSpec, Side};
 pub use spec::{Defaults, Prefix, PrefixError, RuleSpec, TooLarge, VlanMatch};
-use table::Table;
+use table::{NONE, Table};
 
 /// What happens to a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,13 +80,29 @@ pub enum Fallback {
     Drop,
 }
 
+/// What a rule asks besides where a SYN comes from and goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Condition {
+    syn: Option<SynMatch>,
+    rate: Option<RateSpec>,
+}
+
+/// The rule that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    index: u32,
+    condition: u32,
+}
+
 /// All rules and defaults, compiled. Shared behind an `Arc`, replaced whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     v4: Table<u32>,
     v6: Table<u128>,
-    /// How many there are.
-    rules: usize,
+    /// By index, in configuration order.
+    actions: Box<[Action]>,
+    /// Of the rules that have one.
+    conditions: Box<[Condition]>,
     default: Action,
     strays: Strays,
     flows_full: Fallback,
@@ -94,10 +114,21 @@ impl Snapshot {
     /// [`RuleSpec::MOST_ENTRIES`]. Takes time and memory in proportion to both, whatever they are like.
     pub fn compile(rules: &[RuleSpec], defaults: Defaults) -> Result<Snapshot, TooLarge> {
         RuleSpec::check(rules)?;
+        let mut conditions = Vec::new();
+        let places: Vec<u32> = rules
+            .iter()
+            .map(|rule| {
+                let condition = Condition { syn: rule.syn.clone(), rate: rule.rate };
+                let is_asked = condition.syn.is_some() || condition.rate.is_some();
+                conditions.extend(is_asked.then_some(condition));
+                if is_asked { conditions.len() as u32 - 1 } else { NONE }
+            })
+            .collect();
         Ok(Snapshot {
-            v4: Table::build(rules, Family::V4),
-            v6: Table::build(rules, Family::V6),
-            rules: rules.len(),
+            v4: Table::build(rules, &places, Family::V4),
+            v6: Table::build(rules, &places, Family::V6),
+            actions: rules.iter().map(|rule| rule.action).collect(),
+            conditions: conditions.into(),
             default: defaults.action,
             strays: defaults.strays,
             flows_full: defaults.flows_full,
@@ -105,24 +136,41 @@ impl Snapshot {
         })
     }
 
-    /// What the first matching rule says of a SYN with this quad (client → server) on this segment; the default when
-    /// none matches. Does not allocate.
+    /// What the first matching rule says of a SYN with this quad (client → server) on this segment, leaving out rules that
+    /// ask more than that; the default when none matches. Does not allocate.
     pub fn decide(&self, quad: &Quad, segment: Segment) -> Decision {
+        self.decision(self.first(quad, segment, 0, |rule| rule.condition == NONE))
+    }
+
+    /// The first rule from index `from` on that is about this quad and segment, and that `admits` takes.
+    #[inline]
+    fn first(
+        &self,
+        quad: &Quad,
+        segment: Segment,
+        from: u32,
+        mut admits: impl FnMut(Found) -> bool,
+    ) -> Option<Found> {
         let (client_port, server_port, vlans) = (quad.client_port, quad.server_port, vlan_order(segment));
-        let hit = match quad.addresses {
+        match quad.addresses {
             Addresses::V4(source, destination) => {
                 let (source, destination) = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
                 let point = [destination, source, server_port.into(), client_port.into(), vlans];
-                self.v4.first(&point, |_| true).map(|rule| (rule.index, rule.action))
+                self.v4.first(&point, from, |rule| admits(rule.found())).map(|rule| rule.found())
             }
             Addresses::V6(source, destination) => {
                 let (source, destination) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
                 let point = [destination, source, server_port.into(), client_port.into(), vlans.into()];
-                self.v6.first(&point, |_| true).map(|rule| (rule.index, rule.action))
+                self.v6.first(&point, from, |rule| admits(rule.found())).map(|rule| rule.found())
             }
-        };
-        let (rule, action) = hit.unwrap_or((Decision::NO_RULE, self.default));
-        Decision { rule, action }
+        }
+    }
+
+    fn decision(&self, found: Option<Found>) -> Decision {
+        match found {
+            Some(Found { index, .. }) => Decision { rule: index, action: self.actions[index as usize] },
+            None => Decision { rule: Decision::NO_RULE, action: self.default },
+        }
     }
 
     /// Whether a segment with this quad (source → destination) would, as a SYN, have been offered to a module: only
@@ -130,13 +178,20 @@ impl Snapshot {
     ///
     /// The whole rule list is asked, not the destination alone: clients that an earlier rule lets pass to the same
     /// destination have no flow either, and must not be cut off as strays.
+    ///
+    /// Whether a rule that asks more than quad and segment matched the SYN cannot be known any more. One that lets pass
+    /// may have, so nothing is missing for certain; any other is left out.
     pub fn protects(&self, quad: &Quad, segment: Segment) -> bool {
-        matches!(self.decide(quad, segment).action, Action::Offer { .. })
+        let lets_pass = |rule: Found| {
+            matches!(self.actions[rule.index as usize], Action::Pass | Action::Bypass | Action::Monitor)
+        };
+        let found = self.first(quad, segment, 0, |rule| rule.condition == NONE || lets_pass(rule));
+        matches!(self.decision(found).action, Action::Offer { .. })
     }
 
     /// Rules in it.
     pub const fn rules(&self) -> usize {
-        self.rules
+        self.actions.len()
     }
 
     /// What strays to a protected destination get.

@@ -10,6 +10,7 @@ mod passing;
 mod peers;
 mod refusal;
 mod relay;
+mod reload;
 mod shutdown;
 mod traffic;
 mod wire;

@@ -1,8 +1,7 @@
 //! `quadrille reload` under traffic: rules change for new connections, open ones notice nothing.
 
-use std::time::Duration;
-
-use control::lab::{Action, Appliance, Isn, Lab, Merge, Net, Result, Setup, Signal, expect, isolated, wait_for};
+use control::lab::{Action, Appliance, Isn, Lab, Merge, Net, Result, Setup, expect, isolated, wait_for};
+use rustix::process::Signal;
 
 use crate::EXECUTABLE;
 use crate::traffic::{self, Conversation, MEGABYTE, SOON, server_name};
@@ -11,7 +10,7 @@ use crate::traffic::{self, Conversation, MEGABYTE, SOON, server_name};
 const RELOADS: usize = 100;
 
 fn hits(appliance: &Appliance, rule: &str) -> Result<u64> {
-    let rules = appliance.json(&["rules"])?;
+    let rules = appliance.query(&["rules"])?;
     let list = rules.as_array().map(Vec::as_slice).unwrap_or_default();
     let hits = list.iter().find(|entry| entry["name"] == rule).and_then(|entry| entry["hits"].as_u64());
     expect(hits.is_some(), format!("a rule named {rule}"), &rules.to_string())?;
@@ -29,7 +28,7 @@ fn a_reload_changes_the_rules_and_no_flow() {
 
         // Another rule in front, and the module a different one.
         let bypass = Setup::relay(Merge::Established, Isn::Keyed).on_port(7001, Action::Bypass);
-        let said = appliance.reconfigure(&lab, &bypass)?;
+        let said = appliance.reload(&lab.config(&bypass))?.ok()?;
         expect(said.contains("reloaded: 2 rules and 1 module"), "what was reloaded", &said)?;
         talk.say(2000)?;
         let mut passing = Conversation::open(&lab, Net::V4, 7001, 2000)?;
@@ -39,18 +38,18 @@ fn a_reload_changes_the_rules_and_no_flow() {
         expect(flow["module"] == "lab" && flow["merges"] == 0, "the flow as it was", &flow.to_string())?;
 
         // A file with an error changes nothing.
-        let broken = format!("{}[[rule]]\naction = \"fly\"\n", bypass.toml(appliance.socket(), lab.queues()));
-        let refused = appliance.reload_with(&lab, &broken)?;
-        expect(refused.code() == Some(2), "exit code 2", &refused.describe())?;
-        expect(refused.stderr().contains("\"fly\" is not possible here"), "check's words", &refused.describe())?;
+        let broken = format!("{}\n[[rule]]\naction = \"fly\"\n", lab.config(&bypass));
+        let refused = appliance.reload(&broken)?;
+        expect(refused.code == Some(2), "exit code 2", &refused.status)?;
+        expect(refused.stderr.contains("\"fly\" is not possible here"), "check's words", &refused.stderr)?;
         passing.say(1000)?;
         expect(hits(&appliance, "bypass-0")? == 1, "the counts go on", "another number")?;
 
         // SIGHUP does the same: back to the first rules.
-        lab.write_config(&offer.toml(appliance.socket(), lab.queues()))?;
+        appliance.write_config(&lab.config(&offer))?;
         appliance.process().signal(Signal::HUP)?;
         wait_for("one rule and the default", SOON, || {
-            let rules = appliance.json(&["rules"])?;
+            let rules = appliance.query(&["rules"])?;
             Ok((rules.as_array().map(Vec::len) == Some(2)).then_some(()))
         })?;
         talk.say(2000)?;
@@ -78,7 +77,7 @@ fn a_hundred_reloads_under_load_leak_nothing() {
             });
             let mut memory = Vec::new();
             for number in 0..RELOADS {
-                appliance.reconfigure(&lab, &setups[(number + 1) % 2])?;
+                appliance.reload(&lab.config(&setups[(number + 1) % 2]))?.ok()?;
                 memory.push(appliance.resident_bytes()?);
             }
             load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -89,9 +88,6 @@ fn a_hundred_reloads_under_load_leak_nothing() {
         talk.say(2000)?;
         drop(talk);
         let ended = appliance.stop()?;
-        let said = ended.describe();
-        expect(ended.code() == Some(0) && said.contains("returned"), "every buffer back", &said)
+        expect(ended.success() && ended.stdout.contains("returned"), "every buffer back", &ended.stdout)
     });
 }
-
-const _: Duration = SOON;

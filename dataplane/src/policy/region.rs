@@ -66,6 +66,8 @@ pub(super) const fn vlan_order(segment: Segment) -> u32 {
 /// A rule's region. Every list is sorted, its ranges neither overlap nor touch, and none is empty.
 #[derive(Debug, Clone)]
 pub(super) struct Region {
+    /// It depends on more than where the point is: others may have to stand in for it.
+    is_conditional: bool,
     lists: [Vec<Range<u128>>; DIMENSIONS],
 }
 
@@ -80,6 +82,7 @@ impl Region {
         let ports = |list: &[RangeInclusive<u16>], all| merged(list.iter().map(port_range).collect(), all);
         let vlans = rule.vlans.iter().map(|vlan| vlan.range()).collect();
         Some(Region {
+            is_conditional: rule.syn.is_some() || rule.rate.is_some(),
             lists: [
                 addresses(&rule.destinations, all[0])?,
                 addresses(&rule.sources, all[1])?,
@@ -103,9 +106,10 @@ impl Region {
         &list[start..end]
     }
 
-    /// Whether every point of `bounds` belongs to it.
-    pub(super) fn covers(&self, bounds: &Bounds) -> bool {
-        bounds.iter().enumerate().all(|(dimension, bounds)| {
+    /// Whether it decides about every point of `bounds`, whatever else is asked.
+    pub(super) fn decides_all(&self, bounds: &Bounds) -> bool {
+        let mut bounds = bounds.iter().enumerate();
+        !self.is_conditional && bounds.all(|(dimension, bounds)| {
             // What is covered by several ranges would be covered by one: they neither overlap nor touch.
             self.within(dimension, bounds).first().is_some_and(|range| range.covers(bounds))
         })

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use super::fingerprint::SynMatch;
+use super::rate::RateSpec;
 use super::region::{Family, Range};
 use super::{Action, Fallback, Strays};
 
@@ -20,6 +22,10 @@ pub struct RuleSpec {
     pub destination_ports: Vec<RangeInclusive<u16>>,
     /// VLAN stacks.
     pub vlans: Vec<VlanMatch>,
+    /// What the SYN itself is like.
+    pub syn: Option<SynMatch>,
+    /// How many SYNs that match all of the above come in a second.
+    pub rate: Option<RateSpec>,
     /// What happens to the SYN.
     pub action: Action,
 }
@@ -146,6 +152,8 @@ impl RuleSpec {
             source_ports: Vec::new(),
             destination_ports: Vec::new(),
             vlans: Vec::new(),
+            syn: None,
+            rate: None,
             action,
         }
     }

@@ -1,6 +1,6 @@
 //! The rules of one family, compiled: what a look-up compares a SYN with once the tree has named candidates.
 
-use super::Action;
+use super::Found;
 use super::region::{ADDRESSES, DIMENSIONS, Family, Range, Region};
 use super::spec::RuleSpec;
 use super::tree::{Tree, Word};
@@ -21,8 +21,15 @@ pub(super) struct CompiledRule<W> {
     /// In [`Table::lists`], or [`NONE`] when each list is one range and the above is all there is to compare.
     lists: u32,
     /// In configuration order.
-    pub(super) index: u32,
-    pub(super) action: Action,
+    index: u32,
+    /// Among the snapshot's conditions, or [`NONE`].
+    condition: u32,
+}
+
+impl<W> CompiledRule<W> {
+    pub(super) const fn found(&self) -> Found {
+        Found { index: self.index, condition: self.condition }
+    }
 }
 
 /// A part of one of the arrays; empty for a list of one range.
@@ -57,7 +64,8 @@ fn is_listed<W: Copy + PartialOrd>(list: &[Range<W>], value: W) -> bool {
 }
 
 impl<W: Word> Table<W> {
-    pub(super) fn build(specs: &[RuleSpec], family: Family) -> Table<W> {
+    /// `conditions` has the condition of each rule, or [`NONE`].
+    pub(super) fn build(specs: &[RuleSpec], conditions: &[u32], family: Family) -> Table<W> {
         let regions: Vec<(usize, Region)> = specs
             .iter()
             .enumerate()
@@ -82,7 +90,7 @@ impl<W: Word> Table<W> {
                 vlans: hull(region, 4),
                 lists: if is_plain { NONE } else { lists.len() as u32 - 1 },
                 index: *index as u32,
-                action: specs[*index].action,
+                condition: conditions[*index],
             }
         });
         let rules = rules.collect();
@@ -96,16 +104,18 @@ impl<W: Word> Table<W> {
         }
     }
 
-    /// The first rule in order that the point belongs to and `admits` takes.
+    /// The first rule in order, from index `from` on, that the point belongs to and `admits` takes.
     pub(super) fn first(
         &self,
         point: &Point<W>,
+        from: u32,
         mut admits: impl FnMut(&CompiledRule<W>) -> bool,
     ) -> Option<&CompiledRule<W>> {
-        let rule = |place: u32| &self.rules[place as usize];
-        let place =
-            self.tree.first(point, |place| self.matches(rule(place), point) && admits(rule(place)))?;
-        Some(rule(place))
+        let place = self.tree.first(point, |place| {
+            let rule = &self.rules[place as usize];
+            rule.index >= from && self.matches(rule, point) && admits(rule)
+        })?;
+        Some(&self.rules[place as usize])
     }
 
     fn matches(&self, rule: &CompiledRule<W>, point: &Point<W>) -> bool {

@@ -33,7 +33,7 @@ impl<P: Port> Worker<P> {
             return self.stray(now, port, key, headers, frame);
         }
         let arrival = Arrival { now, port, key, headers };
-        let decision = self.policy.decide(key);
+        let decision = self.policy.decide(now, key, headers, frame.bytes());
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),

@@ -96,7 +96,7 @@ impl<'a> Builder<'a> {
     }
 
     fn is_last(&self, rule: u32, bounds: &Bounds) -> bool {
-        self.regions[rule as usize].covers(bounds)
+        self.regions[rule as usize].decides_all(bounds)
     }
 
     fn leaf(&mut self, rules: &[u32]) -> Grown {
