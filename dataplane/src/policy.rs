@@ -19,8 +19,8 @@ mod tree;
 
 pub use fingerprint::{Layout, LayoutError, SynMatch};
 pub use installed::{Hits, Installed};
-use region::{Family, vlan_order};
 pub use rate::{Per, RateSpec, Side};
+use region::{Family, vlan_order};
 pub use spec::{Defaults, Prefix, PrefixError, RuleSpec, TooLarge, VlanMatch};
 use table::{NONE, Table};
 

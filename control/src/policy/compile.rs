@@ -33,6 +33,8 @@ fn rule(rule: &validated::Rule, index_of: impl Fn(u16) -> u16) -> RuleSpec {
         source_ports: matches.source_ports.clone(),
         destination_ports: matches.destination_ports.clone(),
         vlans: matches.vlans.clone(),
+        syn: matches.syn.clone(),
+        rate: matches.rate,
         action: match rule.action {
             validated::Action::Drop => Action::Drop,
             validated::Action::Reject => Action::Reject,

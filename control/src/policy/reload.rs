@@ -94,6 +94,8 @@ impl InForce {
 /// Keeps what is in force and replaces it.
 pub struct Reloader {
     machine: Machine,
+    /// Of the tables of source prefixes.
+    key: [u64; 4],
     /// Held for a whole reload: one after the other.
     turn: Mutex<()>,
     in_force: Mutex<InForce>,
@@ -102,20 +104,22 @@ pub struct Reloader {
 
 impl Reloader {
     /// With the first configuration and the modules and rules that it comes to. Configurations to come are judged by
-    /// `machine`; `queries` leads to the control core.
+    /// `machine`; `queries` leads to the control core; `key` comes from the system's generator.
     pub fn new(
         config: &Config,
         machine: Machine,
         queries: Sender<Query>,
+        key: [u64; 4],
     ) -> Result<(Reloader, Start), TooLarge> {
-        let policies = installed(&Arc::new(compile(config)?), config.cores.workers.len());
+        let policies = installed(&Arc::new(compile(config)?), config.cores.workers.len(), key);
         let in_force = InForce {
             config: Arc::new(config.clone()),
             hits: hits(&policies),
             modules: Arc::new(Modules::new(&config.modules)),
         };
         let modules = config.modules.iter().map(from_config).collect();
-        let reloader = Reloader { machine, turn: Mutex::new(()), in_force: Mutex::new(in_force), queries };
+        let reloader =
+            Reloader { machine, key, turn: Mutex::new(()), in_force: Mutex::new(in_force), queries };
         Ok((reloader, Start { policies, modules }))
     }
 
@@ -139,7 +143,7 @@ impl Reloader {
         };
         let Placed { modules, indices, new } = self.place(&before.modules, &config)?;
         let snapshot = compile_with(&config, |module| indices[usize::from(module)])?;
-        let policies = installed(&Arc::new(snapshot), config.cores.workers.len());
+        let policies = installed(&Arc::new(snapshot), config.cores.workers.len(), self.key);
         let new_modules =
             new.iter().filter_map(|index| Some((*index, from_config(modules.get(*index)?)))).collect();
         let (answer, answered) = bounded(1);
@@ -182,8 +186,13 @@ impl Reloader {
     }
 }
 
-fn installed(snapshot: &Arc<dataplane::policy::Snapshot>, workers: usize) -> Vec<Box<Installed>> {
-    (0..workers).map(|_| Box::new(Installed::new(Arc::clone(snapshot)))).collect()
+fn installed(
+    snapshot: &Arc<dataplane::policy::Snapshot>,
+    workers: usize,
+    key: [u64; 4],
+) -> Vec<Box<Installed>> {
+    let one = |_| Installed::for_one_of(workers, Arc::clone(snapshot), key);
+    (0..workers).map(one).map(Box::new).collect()
 }
 
 fn hits(policies: &[Box<Installed>]) -> Vec<Arc<Hits>> {

@@ -246,14 +246,7 @@ fn key(rng: &mut Rng) -> [u64; 4] {
 }
 
 fn everything_is_offered() -> Snapshot {
-    let rule = RuleSpec {
-        sources: vec![],
-        destinations: vec![],
-        source_ports: vec![],
-        destination_ports: vec![],
-        vlans: vec![],
-        action: Action::Offer { module: 0 },
-    };
+    let rule = RuleSpec::everything(Action::Offer { module: 0 });
     let defaults = Defaults {
         action: Action::Pass,
         strays: Strays::Drop,

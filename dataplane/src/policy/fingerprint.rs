@@ -113,10 +113,12 @@ impl Layout {
                 (kind::END, [kind::END, ..]) => return true,
                 (kind::NOP, [kind::NOP, rest @ ..]) => rest,
                 (kind::END | kind::NOP, _) => return false,
-                (kind, [first, len @ 2.., ..]) if *first == kind => match options.get(usize::from(*len)..) {
-                    Some(rest) => rest,
-                    None => return false,
-                },
+                (kind, [first, len, ..]) if *first == kind && *len >= 2 => {
+                    match options.get(usize::from(*len)..) {
+                        Some(rest) => rest,
+                        None => return false,
+                    }
+                }
                 _ => return false,
             };
         }

@@ -54,7 +54,8 @@ impl Installed {
 
     /// For one of `workers` workers. `key` places sources in tables; it comes from the system's generator.
     pub fn for_one_of(workers: usize, snapshot: Arc<Snapshot>, key: [u64; 4]) -> Installed {
-        let rates = snapshot.conditions.iter().map(|condition| Some(Rate::new(condition.rate?, workers, key)));
+        let rates =
+            snapshot.conditions.iter().map(|condition| Some(Rate::new(condition.rate?, workers, key)));
         Installed { hits: Arc::new(Hits::new(snapshot.rules())), rates: rates.collect(), snapshot }
     }
 
@@ -94,3 +95,6 @@ impl Installed {
         wanted.as_ref().is_none_or(|wanted| wanted.matches(syn))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn workers_have_their_share() {
-        let mut shares: Vec<_> = (0..4).map(|_| Rate::new(RateSpec { burst: 8, ..RATE }, 4, [0; 4])).collect();
+        let mut shares: Vec<_> =
+            (0..4).map(|_| Rate::new(RateSpec { burst: 8, ..RATE }, 4, [0; 4])).collect();
         let mut admitted = 0;
         for millis in 0..10_000 {
             for share in &mut shares {

@@ -109,10 +109,11 @@ impl Region {
     /// Whether it decides about every point of `bounds`, whatever else is asked.
     pub(super) fn decides_all(&self, bounds: &Bounds) -> bool {
         let mut bounds = bounds.iter().enumerate();
-        !self.is_conditional && bounds.all(|(dimension, bounds)| {
-            // What is covered by several ranges would be covered by one: they neither overlap nor touch.
-            self.within(dimension, bounds).first().is_some_and(|range| range.covers(bounds))
-        })
+        !self.is_conditional
+            && bounds.all(|(dimension, bounds)| {
+                // What is covered by several ranges would be covered by one: they neither overlap nor touch.
+                self.within(dimension, bounds).first().is_some_and(|range| range.covers(bounds))
+            })
     }
 }
 

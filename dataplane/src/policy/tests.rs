@@ -114,7 +114,7 @@ impl Stated {
             source_ports: ports(&self.source_ports),
             destination_ports: ports(&self.destination_ports),
             vlans: self.vlans.iter().map(vlan).collect(),
-            action: self.action,
+            ..RuleSpec::everything(self.action)
         }
     }
 

@@ -51,10 +51,7 @@ pub fn rules(action: Action) -> Snapshot {
     let rule = RuleSpec {
         destinations: vec![prefix("10.0.0.2"), prefix("fd00::2")],
         destination_ports: vec![80..=80],
-        sources: vec![],
-        source_ports: vec![],
-        vlans: vec![],
-        action,
+        ..RuleSpec::everything(action)
     };
     Snapshot::compile(&[rule], DEFAULTS).unwrap()
 }

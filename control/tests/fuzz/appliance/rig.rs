@@ -156,14 +156,8 @@ impl Rig {
 }
 
 fn policy(strays: Strays) -> Snapshot {
-    let rule = RuleSpec {
-        sources: vec![],
-        destinations: vec![],
-        source_ports: vec![],
-        destination_ports: vec![80..=80],
-        vlans: vec![],
-        action: Action::Offer { module: 0 },
-    };
+    let rule =
+        RuleSpec { destination_ports: vec![80..=80], ..RuleSpec::everything(Action::Offer { module: 0 }) };
     let defaults = Defaults {
         action: Action::Monitor,
         strays,
