@@ -57,6 +57,17 @@ pub struct RateSpec {
     pub per: Per,
 }
 
+impl RateSpec {
+    /// Bytes that its buckets take on each worker.
+    pub const fn bytes(&self) -> usize {
+        size_of::<Rate>()
+            + match self.per {
+                Per::Rule => 0,
+                Per::Source { sources, .. } => (sources as usize).div_ceil(WAYS) * size_of::<Set>(),
+            }
+    }
+}
+
 /// A source prefix and when its bucket is full.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]

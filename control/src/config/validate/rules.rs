@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::matches;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
-use crate::config::scalar::name;
+use crate::config::scalar::{name, show_bytes};
 use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
 /// Of more than these nobody can say any more what they mean. The snapshot takes many more.
@@ -16,6 +16,8 @@ const MAX_RULES: usize = 65_536;
 /// Entries of one kind in all rules together.
 const MAX_ENTRIES: usize = 1 << 20;
 const _: () = assert!(MAX_RULES <= RuleSpec::MOST && 3 * MAX_ENTRIES <= RuleSpec::MOST_ENTRIES);
+/// Buckets of all rates, for each worker.
+const MAX_RATE_BYTES: usize = 64 << 20;
 const MAX_MODULES: usize = 256;
 const MAX_AFTER_BYTES: i64 = 1 << 50;
 
@@ -88,7 +90,7 @@ pub(super) fn rules(
         return None;
     }
     let mut rules: Vec<Rule> = Vec::with_capacity(raw.len());
-    let (mut entries, mut names) = ([0; 3], HashMap::new());
+    let (mut entries, mut sources, mut names) = ([0; 3], 0, HashMap::new());
     for (index, spanned) in raw.iter().enumerate() {
         let raw = spanned.get_ref();
         if let Some(given) = &raw.name {
@@ -107,6 +109,17 @@ pub(super) fn rules(
                 spanned.span(),
                 format!(
                     "the lists of all rules together have more than {MAX_ENTRIES} entries; use wider networks"
+                ),
+            );
+            return None;
+        }
+        sources += matches.rate.map_or(0, |rate| rate.bytes());
+        if sources > MAX_RATE_BYTES {
+            problems.at(
+                spanned.span(),
+                format!(
+                    "the rates of all rules together take more than {} for each worker; lower some match.rate.sources",
+                    show_bytes(MAX_RATE_BYTES as u64)
                 ),
             );
             return None;
