@@ -66,3 +66,55 @@ impl Changes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crossbeam::channel::bounded;
+    use dataplane::policy::{Action, Defaults, Snapshot, Strays};
+
+    use super::*;
+
+    fn rules() -> Box<Installed> {
+        let defaults = Defaults {
+            action: Action::Pass,
+            strays: Strays::Drop,
+            flows_full: Fallback::Drop,
+            on_control_stall: Fallback::Drop,
+        };
+        Box::new(Installed::new(Arc::new(Snapshot::compile(&[], defaults).unwrap())))
+    }
+
+    #[test]
+    fn a_change_is_answered_when_every_worker_has_answered_it() {
+        let mut changes = Changes::default();
+        let ((first, first_answer), (second, second_answer)) = (bounded(1), bounded(1));
+        changes.begin(2, Vec::new(), first);
+        changes.begin(2, Vec::new(), second);
+        // One worker is quicker: it has answered both before the other one answers the first.
+        changes.on_replaced(0, rules());
+        changes.on_replaced(0, rules());
+        assert!(first_answer.try_recv().is_err() && second_answer.try_recv().is_err());
+        changes.on_replaced(1, rules());
+        assert_eq!(first_answer.try_recv().map(|replaced| replaced.policies.len()), Ok(2));
+        assert!(second_answer.try_recv().is_err());
+        changes.on_replaced(1, rules());
+        assert_eq!(second_answer.try_recv().map(|replaced| replaced.policies.len()), Ok(2));
+    }
+
+    #[test]
+    fn an_asker_that_has_given_up_holds_up_nobody() {
+        let mut changes = Changes::default();
+        let (first, gone) = bounded(1);
+        drop(gone);
+        changes.begin(1, Vec::new(), first);
+        changes.on_replaced(0, rules());
+        let (second, answer) = bounded(1);
+        changes.begin(1, Vec::new(), second);
+        changes.on_replaced(0, rules());
+        assert!(answer.try_recv().is_ok());
+        // Nobody has asked for this one.
+        changes.on_replaced(0, rules());
+    }
+}

@@ -3,6 +3,7 @@
 
 mod accepted;
 mod bounds;
+mod change;
 mod copies;
 mod crowd;
 mod deciding;

@@ -11,6 +11,7 @@ mod peers;
 mod refusal;
 mod relay;
 mod reload;
+mod rules;
 mod shutdown;
 mod traffic;
 mod wire;
