@@ -5,7 +5,7 @@
 mod accepted;
 pub mod change;
 pub mod context;
-mod history;
+pub(crate) mod history;
 pub mod load;
 mod offers;
 pub mod query;
@@ -74,7 +74,6 @@ pub struct Core<L: Pool> {
     modules: Vec<Box<dyn Module>>,
     suspended: Suspended,
     rejections: Rejections,
-    history: History,
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
@@ -115,7 +114,6 @@ impl<L: Pool> Core<L> {
             modules: parts.modules,
             suspended: Suspended::new(settings.suspended, events.len()),
             rejections: Rejections::default(),
-            history: History::new(settings.history),
             connections: (0..capacity).map(|_| None).collect(),
             free: (0..capacity as u32).rev().collect(),
             by_flow: HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()),
@@ -132,6 +130,7 @@ impl<L: Pool> Core<L> {
                 pool: parts.pool,
                 outboxes,
                 counters: Counters::default(),
+                history: History::new(settings.history),
                 load: Load::default(),
                 scarce: false,
                 settings,

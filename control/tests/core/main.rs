@@ -4,6 +4,7 @@
 mod accepted;
 mod bounds;
 mod change;
+mod client_first;
 mod copies;
 mod crowd;
 mod deciding;

@@ -1,6 +1,7 @@
 //! Rules and the modules that they name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use dataplane::policy::RuleSpec;
 use toml::Spanned;
@@ -8,7 +9,7 @@ use toml::Spanned;
 use super::matches;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
-use crate::config::scalar::{name, show_bytes};
+use crate::config::scalar::{duration, name, show_bytes};
 use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
 /// Of more than these nobody can say any more what they mean. The snapshot takes many more.
@@ -19,6 +20,7 @@ const _: () = assert!(MAX_RULES <= RuleSpec::MOST && 3 * MAX_ENTRIES <= RuleSpec
 /// Buckets of all rates, for each worker.
 const MAX_RATE_BYTES: usize = 64 << 20;
 const MAX_MODULES: usize = 256;
+const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_AFTER_BYTES: i64 = 1 << 50;
 
 pub(super) fn modules(
@@ -46,9 +48,34 @@ pub(super) fn modules(
                 external::Isn::Keyed => Isn::Keyed,
             },
             acknowledge: acknowledge(raw.acknowledge),
+            client_first: client_first(key.span(), raw, problems),
         }
     };
     raw.iter().map(module).collect()
+}
+
+/// Client-first: there is no server yet whose acknowledgment could be awaited, or whose SYN-ACK acknowledged.
+fn client_first(
+    place: std::ops::Range<usize>,
+    raw: &external::Module,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let wait = duration(&raw.wait, Duration::from_secs(3), Duration::from_millis(1)..=MAX_WAIT, problems);
+    if raw.order == external::Order::ServerFirst {
+        if let Some(wait) = &raw.wait {
+            problems.at(
+                wait.span(),
+                "counts only with order = \"client-first\"; change the order or leave it out",
+            );
+        }
+        return None;
+    }
+    if raw.acknowledge == external::Acknowledge::Through {
+        let message = "with order = \"client-first\" there is no server whose acknowledgment could be awaited; \
+                       leave acknowledge out, or the order";
+        problems.at(place, message);
+    }
+    Some(wait)
 }
 
 fn acknowledge(raw: external::Acknowledge) -> Acknowledge {
@@ -164,6 +191,14 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems:
     };
     match names().position(|name| name == wanted.get_ref()) {
         Some(index) => {
+            if let (Some(_), Some(raw)) = (modules[index].client_first, &spanned.get_ref().acknowledge)
+                && *raw.get_ref() == external::Acknowledge::Through
+            {
+                problems.at(
+                    raw.span(),
+                    "the module is client-first: there is no server whose acknowledgment could be awaited",
+                );
+            }
             let wanted = spanned.get_ref().acknowledge.as_ref();
             Action::Offer { module: variant(modules, index, wanted.map(|wanted| *wanted.get_ref())) as u16 }
         }
