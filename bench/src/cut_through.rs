@@ -7,7 +7,7 @@ use std::time::Duration;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::object::Track;
-use dataplane::policy::{Action, Defaults, Fallback, Snapshot, Strays};
+use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp_flags::TcpFlags;
@@ -63,7 +63,7 @@ impl CutThrough {
             events: event_sender,
             orders: order_receiver,
             icmp_errors: Default::default(),
-            policy: Arc::new(Snapshot::compile(&[], offer).expect("no rules fit")),
+            policy: Box::new(Installed::new(Arc::new(Snapshot::compile(&[], offer).expect("no rules fit")))),
             heartbeat: Arc::new(AtomicU64::new(0)),
             report: Arc::default(),
         });

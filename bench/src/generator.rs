@@ -47,6 +47,19 @@ impl Buffer for Frame {
 pub struct Frames(Arc<Mutex<Vec<Frame>>>);
 
 impl Frames {
+    /// A frame with a copy of `bytes`, at most 128.
+    pub fn copy_of(&self, bytes: &[u8]) -> Frame {
+        let mut frame = self.take_one();
+        frame.len = bytes.len();
+        frame.bytes[..bytes.len()].copy_from_slice(bytes);
+        frame
+    }
+
+    /// What [`Frames::copy_of`] gives out again.
+    pub fn give_back(&self, frame: Frame) {
+        self.0.lock().expect("one thread").push(frame);
+    }
+
     fn take_one(&self) -> Frame {
         let recycled = self.0.lock().expect("one thread").pop();
         recycled.unwrap_or_else(|| Frame { bytes: Box::new([0; CAPACITY]), len: 0 })

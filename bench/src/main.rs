@@ -1,11 +1,12 @@
-//! How far the worker's cut-through path is from what its port allows.
+//! How far the worker's cut-through path is from what its port allows, and what rules cost a SYN.
 //!
-//! One thread, two generator ports (`generator.rs`), no DPDK. Each sample runs all contenders one after the other, and
+//! One thread, generator ports, no DPDK. Each sample runs all contenders one after the other, and
 //! only ratios within a sample count: this is as good as figures get on a machine that is shared.
 
 mod cut_through;
 mod generator;
 mod mac_swap;
+mod rules;
 
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ const FRAMES: u64 = 400_000;
 
 #[derive(Parser)]
 #[command(
-    about = "Cut-through against mac-swap over the same in-memory ports, as ratios in one interleaved run"
+    about = "Cut-through against mac-swap, and SYNs under many rules against few, as ratios in one interleaved run"
 )]
 struct Arguments {
     /// Flows to spread the frames over.
@@ -25,6 +26,9 @@ struct Arguments {
     /// Samples; the median counts.
     #[arg(long, default_value_t = 9)]
     samples: usize,
+    /// Only what rules cost.
+    #[arg(long)]
+    rules: bool,
 }
 
 /// Something that takes bursts from one port and gives them to the other.
@@ -50,12 +54,20 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn main() {
     let arguments = Arguments::parse();
+    if !arguments.rules {
+        cut_through(&arguments);
+        println!();
+    }
+    rules::report(arguments.samples.max(1));
+}
+
+fn cut_through(arguments: &Arguments) {
     println!("64-byte IPv4 frames, one thread, in-memory ports; ns a frame, the port's own work included");
     println!(
         "{:>10} {:>10} {:>10} {:>12} {:>14}  of mac-swap's rate, median (lowest to highest)",
         "flows", "mac-swap", "delta 0", "delta not 0", ""
     );
-    for flows in arguments.flows {
+    for &flows in &arguments.flows {
         let mut swap = mac_swap::MacSwap::new(flows);
         let mut zero = cut_through::CutThrough::new(flows, 0);
         let mut rewriting = cut_through::CutThrough::new(flows, 1_000_003);

@@ -14,16 +14,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 
 use anyhow::{Context as _, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tracing::info;
+use tracing::{error, info, warn};
 
 use dataplane::counters::Counter;
 use dataplane::worker::report::Report;
 use dpdk_bindings::{Eal, EalConfig, LogLevel, Memory, Mempool};
 
-use crate::config::BUFFER_CACHE;
 use crate::config::validated::{Config, Device};
+use crate::config::{BUFFER_CACHE, Machine};
+use crate::policy::reload::Reloader;
 
 use links::LinkWatch;
 use threads::Threads;
@@ -36,16 +37,18 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// [`crate::config::ConfigError`]. `ready` is called once, with the view that the management interface serves; what it
 /// returns lives as long as packets are carried.
 pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> anyhow::Result<()> {
+    // Before the EAL pins this thread: later it would have one core only.
+    let machine = Machine::this();
     faults::check_rights(&config)?;
     faults::check_huge_pages(&config)?;
     let eal_config = eal_config(&config);
     let _leftovers = RuntimeFolder::of(eal_config.file_prefix.as_deref().unwrap_or_default());
-    let signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be watched")?;
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals cannot be watched")?;
     let eal = Eal::start(&eal_config).map_err(|error| faults::at_start(&config, error))?;
     let memory = &config.memory;
     let pool =
         Mempool::new(&eal.handle(), "quadrille", memory.buffers, BUFFER_CACHE, memory.data_room, None)?;
-    let outcome = carry(&config, &eal, &pool, signals, ready);
+    let outcome = carry(&config, machine, &eal, &pool, signals, ready);
     let (in_use, total) = (pool.in_use(), pool.buffers() as usize);
     drop(pool);
     let shut_down = eal.shutdown();
@@ -87,6 +90,7 @@ impl Ended {
 /// Opens the ports, runs the threads, and waits for the end.
 fn carry<G>(
     config: &Config,
+    machine: Machine,
     eal: &Eal,
     pool: &Mempool,
     mut signals: Signals,
@@ -96,13 +100,15 @@ fn carry<G>(
     let (eal, lines, steering, mtu) = (eal.handle(), opened.lines, opened.steering, &opened.mtu);
     // Workers without an impaired port are compiled without a trace of it.
     let threads = match config.ports.iter().any(|port| port.impairment.is_some()) {
-        true => Threads::start(config, &eal, pool, ports::impair(config, lines, pool), steering, mtu)?,
-        false => Threads::start(config, &eal, pool, lines, steering, mtu)?,
+        true => {
+            Threads::start(config, machine, &eal, pool, ports::impair(config, lines, pool), steering, mtu)?
+        }
+        false => Threads::start(config, machine, &eal, pool, lines, steering, mtu)?,
     };
     let view = View::new(config, &threads, pool.clone(), Arc::clone(&opened.ports));
     let management = ready(view)?;
     let mut links = LinkWatch::new(config, Arc::clone(&opened.ports));
-    while signals.pending().next().is_none() && !threads.any_ended() {
+    while !is_told_to_end(&mut signals, Some(&threads.reloader)) && !threads.any_ended() {
         links.look();
         std::thread::sleep(WATCH_INTERVAL);
     }
@@ -114,13 +120,42 @@ fn carry<G>(
     Ok(Ended { kept: opened.kept, reports })
 }
 
+/// Whether SIGINT or SIGTERM has come. SIGHUP reads the configuration again, as daemons do.
+fn is_told_to_end(signals: &mut Signals, reloader: Option<&Reloader>) -> bool {
+    let mut ends = false;
+    for signal in signals.pending() {
+        match (signal, reloader) {
+            (SIGHUP, Some(reloader)) => reload(reloader),
+            (SIGHUP, None) => {}
+            _ => ends = true,
+        }
+    }
+    ends
+}
+
+/// Nobody waits for the answer: it goes to the log.
+fn reload(reloader: &Reloader) {
+    match reloader.reload() {
+        Ok(reloaded) => {
+            for warning in &reloaded.warnings {
+                warn!("{warning}");
+            }
+            info!(rules = reloaded.rules, modules = reloaded.modules, "reloaded");
+            if !reloaded.needs_restart.is_empty() {
+                warn!("left as at start, until a restart: {}", reloaded.needs_restart.join(", "));
+            }
+        }
+        Err(error) => error!("not reloaded: {error}"),
+    }
+}
+
 /// Participating flows end with the process; they get the configured time to end by themselves. A second signal, or a
 /// thread that has ended, cuts it short.
 fn let_flows_finish(config: &Config, threads: &Threads, signals: &mut Signals) {
     let deadline = WallInstant::now() + config.timeouts.shutdown;
     while WallInstant::now() < deadline
         && threads.participating() > 0
-        && signals.pending().next().is_none()
+        && !is_told_to_end(signals, None)
         && !threads.any_ended()
     {
         std::thread::sleep(WATCH_INTERVAL);

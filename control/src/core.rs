@@ -3,6 +3,7 @@
 //! Sans-I/O like all below it: events of the workers and time go in, orders come out. [`Core::poll`] is its loop body.
 
 mod accepted;
+pub mod change;
 pub mod context;
 pub(crate) mod history;
 pub mod load;
@@ -30,11 +31,12 @@ use crate::module::{Gone, Module, Ticket};
 use crate::suspended::Suspended;
 use crate::suspended::rejections::Rejections;
 
+use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
 use history::History;
 use load::Load;
 use offers::Offer;
-use query::{Query, Questions};
+use query::{Query, Questions, Wanted};
 
 /// Events of one worker handled in a round, at most.
 const EVENTS_PER_ROUND: usize = 256;
@@ -79,6 +81,7 @@ pub struct Core<L: Pool> {
     by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
     timers: Wheel,
     questions: Questions,
+    changes: Changes,
     heartbeat: Arc<AtomicU64>,
     report: Arc<Report>,
     buffered: Arc<AtomicU64>,
@@ -117,6 +120,7 @@ impl<L: Pool> Core<L> {
             by_ticket: HashMap::with_hasher(ahash::RandomState::new()),
             timers: Wheel::new(capacity + settings.suspended.capacity),
             questions: Questions::default(),
+            changes: Changes::default(),
             heartbeat: parts.heartbeat,
             report: parts.report,
             buffered: parts.buffered,
@@ -185,6 +189,7 @@ impl<L: Pool> Core<L> {
             },
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
+            Event::Replaced(before) => self.changes.on_replaced(worker, before),
             Event::Listed(listing) => {
                 let unasked = self.questions.on_listing(listing);
                 if let Some(listing) = unasked {
@@ -287,11 +292,36 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// Puts a question of the management thread to all workers.
+    /// Puts a question of the management thread to all workers, or carries out what it wants changed.
     pub fn ask(&mut self, query: Query) {
+        let wanted = match query {
+            Query::Flows { limit, answer } => Wanted::Flows(limit, Vec::new(), answer),
+            Query::Modules { answer } => {
+                // Those that the workers know no flow of any more.
+                let partial = self.suspended.modules().collect();
+                Wanted::Modules(partial, answer)
+            }
+            Query::Change(change) => return self.change(change),
+        };
         let workers = self.means.outboxes.len();
-        for (worker, listing) in self.questions.ask(query, workers) {
+        for (worker, listing) in self.questions.ask(wanted, workers) {
             self.means.outboxes[worker].order(Order::List(listing));
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        let mut before = Vec::new();
+        for (index, module) in change.modules {
+            match self.modules.get_mut(usize::from(index)) {
+                Some(place) => before.push(std::mem::replace(place, module)),
+                None => self.modules.push(module),
+            }
+        }
+        self.means.settings.when_full = change.when_full;
+        self.means.settings.when_suspended_full = change.when_suspended_full;
+        self.changes.begin(self.means.outboxes.len(), before, change.answer);
+        for (outbox, policy) in self.means.outboxes.iter_mut().zip(change.policies) {
+            outbox.order(Order::Policy(policy));
         }
     }
 

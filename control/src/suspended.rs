@@ -157,6 +157,11 @@ impl Suspended {
         self.places.len() - self.free.len()
     }
 
+    /// The modules that they were offered to, by index.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = u16> {
+        self.places.iter().filter_map(|place| Some(place.partial.as_ref()?.module))
+    }
+
     /// The most that there can be.
     pub(crate) fn capacity(&self) -> usize {
         self.places.len()

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use control::api::types::Path;
-use control::api::{Backend, BackendError, FlowInfo, Server, Stats, Status};
+use control::api::{Backend, BackendError, FlowInfo, ReloadInfo, RuleInfo, Server, Stats, Status};
 
 /// Knows as many flows as it is asked for, and nothing else.
 struct Flows;
@@ -37,6 +37,14 @@ impl Backend for Flows {
 
     fn stats(&self) -> Result<Stats, BackendError> {
         Err(BackendError("unused".into()))
+    }
+
+    fn rules(&self) -> Result<Vec<RuleInfo>, BackendError> {
+        Err(BackendError("unused".into()))
+    }
+
+    fn reload(&self) -> Result<ReloadInfo, BackendError> {
+        Ok(ReloadInfo::Invalid { problems: "q.toml:1:1: what `check` says".into() })
     }
 }
 
@@ -132,7 +140,7 @@ fn files_that_are_no_configuration_are_2() {
     let cases: [(&[u8], &str); 3] = [
         (b"[[[ what ]", ":1:"),
         (b"# one\n\xff\xfe", ":2: not a text"),
-        (&[b'#'; (1 << 20) + 1], ": longer than 1048576 bytes"),
+        (&[b'#'; (16 << 20) + 1], ": longer than 16777216 bytes"),
     ];
     for (bytes, expected) in cases {
         std::fs::write(&path, bytes).unwrap();
@@ -163,7 +171,7 @@ fn a_good_configuration_is_shown() {
 fn queries_without_an_appliance_are_1() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("q.sock");
-    for verb in ["status", "flows", "stats"] {
+    for verb in ["status", "flows", "stats", "rules", "reload"] {
         let output = quadrille(&[verb, "--json", "--socket", socket.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1));
         assert!(output.stdout.is_empty());
@@ -187,4 +195,8 @@ fn queries_print_what_the_appliance_answers() {
     let output = ask(&["status"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stderr(&output), "quadrille: the appliance answers: worker 0 has not replied within 1 s\n");
+
+    let output = ask(&["reload"]);
+    assert_eq!(output.status.code(), Some(2), "as `check` ends");
+    assert_eq!(stderr(&output), "q.toml:1:1: what `check` says\n");
 }

@@ -1,20 +1,29 @@
 //! The immutable rule snapshot that a worker consults on a SYN without a flow (DESIGN section 3, step 5), and the
 //! appliance-wide answers to what no rule speaks about: strays, full tables, a stalled control core.
 //!
-//! The control side compiles a [`Snapshot`] from [`RuleSpec`]s and publishes it whole; workers only read. Rules are
-//! searched linearly, first match wins: some ten rules are the rule, and one branch-predictable pass over two flat
-//! arrays beats a trie until there are hundreds. Every family has its own table, so that an IPv4 SYN never touches
-//! a 128-bit compare.
+//! The control side compiles a [`Snapshot`] from [`RuleSpec`]s and publishes it whole; workers only read. The first match
+//! in configuration order wins. It is found by a decision tree (`tree.rs`); every family has its own, so that an
+//! IPv4 SYN never touches a 128-bit compare.
 
 use crate::flow::quad::{Addresses, Quad, Segment};
 use crate::refusal::Rejection;
 
+mod fingerprint;
+mod installed;
+mod rate;
+mod region;
 mod spec;
+mod table;
 #[cfg(test)]
 mod tests;
+mod tree;
 
+pub use fingerprint::{Layout, LayoutError, SynMatch};
+pub use installed::{Hits, Installed};
+pub use rate::{Per, RateSpec, Side};
+use region::{Family, vlan_order};
 pub use spec::{Defaults, Prefix, PrefixError, RuleSpec, TooLarge, VlanMatch};
-use spec::{RuleTable, Tables};
+use table::{NONE, Table};
 
 /// What happens to a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,14 +52,14 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decision {
     /// Index of the rule in configuration order, or [`Decision::NO_RULE`].
-    pub rule: u16,
+    pub rule: u32,
     /// What to do.
     pub action: Action,
 }
 
 impl Decision {
     /// No rule matched; the action is the default.
-    pub const NO_RULE: u16 = u16::MAX;
+    pub const NO_RULE: u32 = u32::MAX;
 }
 
 /// What happens to a segment without a flow that is not a SYN and goes to a protected destination.
@@ -75,10 +84,29 @@ pub enum Fallback {
     Drop,
 }
 
+/// What a rule asks besides where a SYN comes from and goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Condition {
+    syn: Option<SynMatch>,
+    rate: Option<RateSpec>,
+}
+
+/// The rule that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    index: u32,
+    condition: u32,
+}
+
 /// All rules and defaults, compiled. Shared behind an `Arc`, replaced whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    tables: Tables,
+    v4: Table<u32>,
+    v6: Table<u128>,
+    /// By index, in configuration order.
+    actions: Box<[Action]>,
+    /// Of the rules that have one.
+    conditions: Box<[Condition]>,
     default: Action,
     strays: Strays,
     flows_full: Fallback,
@@ -87,10 +115,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Compiles rules in order; `Err` when there are more rules or list entries than an index can name.
+    /// Compiles rules in order; `Err` when there are more than [`RuleSpec::MOST`] or
+    /// [`RuleSpec::MOST_ENTRIES`]. Takes time and memory in proportion to both, whatever they are like.
     pub fn compile(rules: &[RuleSpec], defaults: Defaults) -> Result<Snapshot, TooLarge> {
+        RuleSpec::check(rules)?;
+        let mut conditions = Vec::new();
+        let places: Vec<u32> = rules
+            .iter()
+            .map(|rule| {
+                let condition = Condition { syn: rule.syn.clone(), rate: rule.rate };
+                let is_asked = condition.syn.is_some() || condition.rate.is_some();
+                conditions.extend(is_asked.then_some(condition));
+                if is_asked { conditions.len() as u32 - 1 } else { NONE }
+            })
+            .collect();
         Ok(Snapshot {
-            tables: Tables::build(rules)?,
+            v4: Table::build(rules, &places, Family::V4),
+            v6: Table::build(rules, &places, Family::V6),
+            actions: rules.iter().map(|rule| rule.action).collect(),
+            conditions: conditions.into(),
             default: defaults.action,
             strays: defaults.strays,
             flows_full: defaults.flows_full,
@@ -110,20 +153,41 @@ impl Snapshot {
         self.rejections.get(usize::from(index)).copied().unwrap_or_default()
     }
 
-    /// What the first matching rule says of a SYN with this quad (client → server) on this segment; the default when
-    /// none matches. Does not allocate.
+    /// What the first matching rule says of a SYN with this quad (client → server) on this segment, leaving out rules that
+    /// ask more than that; the default when none matches. Does not allocate.
     pub fn decide(&self, quad: &Quad, segment: Segment) -> Decision {
-        let hit = match quad.addresses {
+        self.decision(self.first(quad, segment, 0, |rule| rule.condition == NONE))
+    }
+
+    /// The first rule from index `from` on that is about this quad and segment, and that `admits` takes.
+    #[inline]
+    fn first(
+        &self,
+        quad: &Quad,
+        segment: Segment,
+        from: u32,
+        mut admits: impl FnMut(Found) -> bool,
+    ) -> Option<Found> {
+        let (client_port, server_port, vlans) = (quad.client_port, quad.server_port, vlan_order(segment));
+        match quad.addresses {
             Addresses::V4(source, destination) => {
-                let addresses = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
-                self.tables.first_match(&self.tables.v4, addresses, quad, segment)
+                let (source, destination) = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
+                let point = [destination, source, server_port.into(), client_port.into(), vlans];
+                self.v4.first(&point, from, |rule| admits(rule.found())).map(|rule| rule.found())
             }
             Addresses::V6(source, destination) => {
-                let addresses = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
-                self.tables.first_match(&self.tables.v6, addresses, quad, segment)
+                let (source, destination) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
+                let point = [destination, source, server_port.into(), client_port.into(), vlans.into()];
+                self.v6.first(&point, from, |rule| admits(rule.found())).map(|rule| rule.found())
             }
-        };
-        hit.unwrap_or(Decision { rule: Decision::NO_RULE, action: self.default })
+        }
+    }
+
+    fn decision(&self, found: Option<Found>) -> Decision {
+        match found {
+            Some(Found { index, .. }) => Decision { rule: index, action: self.actions[index as usize] },
+            None => Decision { rule: Decision::NO_RULE, action: self.default },
+        }
     }
 
     /// Whether a segment with this quad (source → destination) would, as a SYN, have been offered to a module: only
@@ -131,8 +195,20 @@ impl Snapshot {
     ///
     /// The whole rule list is asked, not the destination alone: clients that an earlier rule lets pass to the same
     /// destination have no flow either, and must not be cut off as strays.
+    ///
+    /// Whether a rule that asks more than quad and segment matched the SYN cannot be known any more. One that lets pass
+    /// may have, so nothing is missing for certain; any other is left out.
     pub fn protects(&self, quad: &Quad, segment: Segment) -> bool {
-        matches!(self.decide(quad, segment).action, Action::Offer { .. })
+        let lets_pass = |rule: Found| {
+            matches!(self.actions[rule.index as usize], Action::Pass | Action::Bypass | Action::Monitor)
+        };
+        let found = self.first(quad, segment, 0, |rule| rule.condition == NONE || lets_pass(rule));
+        matches!(self.decision(found).action, Action::Offer { .. })
+    }
+
+    /// Rules in it.
+    pub const fn rules(&self) -> usize {
+        self.actions.len()
     }
 
     /// What strays to a protected destination get.
@@ -148,25 +224,5 @@ impl Snapshot {
     /// What a SYN that would be offered gets while the control core does not move.
     pub const fn on_control_stall(&self) -> Fallback {
         self.on_control_stall
-    }
-}
-
-impl Tables {
-    fn first_match<W: spec::Word>(
-        &self,
-        table: &RuleTable<W>,
-        (source, destination): (W, W),
-        quad: &Quad,
-        segment: Segment,
-    ) -> Option<Decision> {
-        let vlans = segment.0 & VlanMatch::MASK;
-        let hit = table.rules.iter().find(|rule| {
-            rule.destination_ports.admits(&self.ports, |range| range.contains(quad.server_port))
-                && rule.destinations.admits(&table.prefixes, |prefix| prefix.contains(destination))
-                && rule.sources.admits(&table.prefixes, |prefix| prefix.contains(source))
-                && rule.source_ports.admits(&self.ports, |range| range.contains(quad.client_port))
-                && rule.vlans.admits(&self.vlans, |vlan| vlan.contains(vlans))
-        })?;
-        Some(Decision { rule: hit.index, action: hit.action })
     }
 }

@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::counters::Counter;
 use crate::flow::hash::KeyedHash;
 use crate::flow::table::FlowTable;
-use crate::policy::Snapshot;
+use crate::policy::Installed;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
 use crate::refusal::budget::{ErrorBudget, ErrorRate};
@@ -90,7 +90,7 @@ pub struct Parts<P: Port> {
     /// ICMP errors that refuse SYNs.
     pub icmp_errors: ErrorRate,
     /// Rules.
-    pub policy: Arc<Snapshot>,
+    pub policy: Box<Installed>,
     /// Counted up by the control core while it lives.
     pub heartbeat: Arc<AtomicU64>,
     /// Where counters are published.
@@ -110,7 +110,7 @@ pub struct Worker<P: Port> {
     orders: Receiver<Order<P::Buffer>>,
     icmp_errors: ErrorRate,
     errors_made: ErrorBudget,
-    policy: Arc<Snapshot>,
+    policy: Box<Installed>,
     control: housekeeping::ControlWatch,
     report: Arc<Report>,
     counters: Counters,

@@ -15,7 +15,7 @@ pub mod types;
 
 pub use bind::{BindError, Server};
 pub use server::Running;
-pub use types::{FlowInfo, Stats, Status};
+pub use types::{FlowInfo, ReloadInfo, RuleInfo, Stats, Status};
 
 /// Longest request, bytes, newline included.
 pub const MAX_REQUEST: usize = 4096;
@@ -34,6 +34,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Counters and table sizes.
     fn stats(&self) -> Result<Stats, BackendError>;
+
+    /// The rules in order, and the default.
+    fn rules(&self) -> Result<Vec<RuleInfo>, BackendError>;
+
+    /// Reads the configuration again. An error when it is valid and could not be put into force.
+    fn reload(&self) -> Result<ReloadInfo, BackendError>;
 }
 
 /// Why a question has no answer, in words for the user; for example a worker that did not reply in time.
@@ -55,6 +61,10 @@ pub enum Request {
     },
     /// Answered by [`Stats`].
     Stats {},
+    /// Answered by an array of [`RuleInfo`].
+    Rules {},
+    /// Answered by [`ReloadInfo`].
+    Reload {},
 }
 
 /// One line back.

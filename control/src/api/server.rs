@@ -146,6 +146,8 @@ async fn answer<B: Backend>(line: &[u8], backend: Arc<B>) -> Vec<u8> {
         Request::Status {} => to_line(backend.status()),
         Request::Flows { limit } => to_line(backend.flows(limit.unwrap_or(MAX_FLOWS).min(MAX_FLOWS))),
         Request::Stats {} => to_line(backend.stats()),
+        Request::Rules {} => to_line(backend.rules()),
+        Request::Reload {} => to_line(backend.reload()),
     });
     asked.await.unwrap_or_else(|error| error_line(format!("the question was not answered: {error}")))
 }

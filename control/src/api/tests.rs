@@ -38,6 +38,14 @@ impl Backend for Small {
             tables: [("flows".to_owned(), Usage { used: 1, capacity: 10 })].into(),
         })
     }
+
+    fn rules(&self) -> Result<Vec<RuleInfo>, BackendError> {
+        Err(BackendError("unused".into()))
+    }
+
+    fn reload(&self) -> Result<ReloadInfo, BackendError> {
+        Err(BackendError("unused".into()))
+    }
 }
 
 fn flow() -> FlowInfo {

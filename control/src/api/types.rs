@@ -133,6 +133,44 @@ pub struct Usage {
     pub capacity: u64,
 }
 
+/// One rule, or at the end of the list what holds where none matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleInfo {
+    /// As given, or `rule[N]`; `(default)` for what no rule matches.
+    pub name: String,
+    /// As in the configuration; of the default `pass` or `drop`.
+    pub action: String,
+    /// The module that it offers flows to.
+    pub module: Option<String>,
+    /// What it speaks about, in words.
+    #[serde(rename = "match")]
+    pub matches: String,
+    /// SYNs that it has decided since the rules were read last, all workers together.
+    pub hits: u64,
+}
+
+/// What a reload came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ReloadInfo {
+    /// Rules, modules and policy of the file are in force on every worker.
+    Reloaded {
+        /// How many rules there are.
+        rules: usize,
+        /// How many modules there are.
+        modules: usize,
+        /// Keys that say something else than at start, and count only after a restart.
+        needs_restart: Vec<String>,
+        /// What is possible but hardly meant.
+        warnings: Vec<String>,
+    },
+    /// The file is not a configuration; nothing has been changed.
+    Invalid {
+        /// What `quadrille check` says.
+        problems: String,
+    },
+}
+
 /// The appliance as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {

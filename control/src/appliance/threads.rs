@@ -21,13 +21,13 @@ use dataplane::worker::transmit::Line;
 use dataplane::worker::{self, Worker};
 use dpdk_bindings::{EalHandle, Mbuf, Mempool, lcore};
 
+use crate::config::Machine;
 use crate::config::validated::{self, Config};
 use crate::core::context::Settings;
 use crate::core::query::Query;
 use crate::core::secret::IsnKey;
 use crate::core::{self, Core, WorkerLink};
-use crate::module::Module;
-use crate::policy::compile;
+use crate::policy::reload::Reloader;
 
 /// Frames in a ring between two workers.
 const NEIGHBOUR_RING: usize = 1024;
@@ -44,6 +44,7 @@ pub(super) struct Threads {
     pub(super) control_report: Arc<Report>,
     pub(super) buffered: Arc<AtomicU64>,
     pub(super) queries: crossbeam::channel::Sender<Query>,
+    pub(super) reloader: Arc<Reloader>,
     pub(super) clock: SystemClock,
 }
 
@@ -55,6 +56,7 @@ pub(super) fn random_key() -> [u64; 4] {
 impl Threads {
     pub(super) fn start<P: Port<Buffer = Mbuf> + Send + 'static>(
         config: &Config,
+        machine: Machine,
         eal: &EalHandle,
         pool: &Mempool,
         lines: Vec<Vec<Line<P>>>,
@@ -63,8 +65,10 @@ impl Threads {
     ) -> anyhow::Result<Threads> {
         let clock = SystemClock::start();
         let heartbeat = Arc::new(AtomicU64::new(0));
-        let policy = Arc::new(compile::compile(config).context("the rules do not fit their tables")?);
         let (queries, asked) = crossbeam::channel::bounded(QUERIES);
+        let (reloader, start) = Reloader::new(config, machine, queries.clone(), random_key())
+            .context("the rules do not fit their tables")?;
+        let mut policies = start.policies.into_iter();
         let mut threads = Threads {
             stop: Arc::new(AtomicBool::new(false)),
             handles: Vec::new(),
@@ -72,6 +76,7 @@ impl Threads {
             control_report: Arc::default(),
             buffered: Arc::default(),
             queries,
+            reloader: Arc::new(reloader),
             clock,
         };
         let mut links = Vec::new();
@@ -95,7 +100,7 @@ impl Threads {
                     events,
                     orders,
                     icmp_errors: config.limits.icmp_errors,
-                    policy: Arc::clone(&policy),
+                    policy: policies.next().context("as many rule tables as workers")?,
                     heartbeat: Arc::clone(&heartbeat),
                     report: Arc::clone(&threads.worker_reports[id]),
                 },
@@ -104,7 +109,7 @@ impl Threads {
         let parts = core::Parts {
             links,
             pool: DpdkPool::new(pool.clone()),
-            modules: modules(config),
+            modules: start.modules,
             settings: settings(config, mtu),
             heartbeat,
             report: Arc::clone(&threads.control_report),
@@ -220,10 +225,6 @@ fn worker_timeouts(config: &Config) -> worker::Timeouts {
         linger: timeouts.linger,
         control_stall: timeouts.control_stall,
     }
-}
-
-fn modules(config: &Config) -> Vec<Box<dyn Module>> {
-    config.modules.iter().map(crate::module::from_config).collect()
 }
 
 fn settings(config: &Config, mtu: &[u16]) -> Settings {

@@ -7,18 +7,19 @@ use std::time::Duration;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path as FlowPath;
-use dataplane::policy::Decision;
+use dataplane::policy::Fallback;
 use dataplane::worker::message::ListedFlow;
 use dataplane::worker::report::{Gauges, Report};
 use dpdk_bindings::{Mempool, Port};
 
 use crate::api::types::{
-    CoreStatus, Counters, FlowInfo, Link, Mbufs, Path as PathName, PortStats, PortStatus, Stats, Status,
-    Usage, WorkerStats, vlans,
+    CoreStatus, Counters, FlowInfo, Link, Mbufs, Path as PathName, PortStats, PortStatus, ReloadInfo,
+    RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
 };
 use crate::api::{Backend, BackendError};
-use crate::config::validated::Config;
+use crate::config::validated::{Action, Config};
 use crate::core::query::Query;
+use crate::policy::reload::{InForce, ReloadError, Reloader};
 
 use super::threads::Threads;
 
@@ -33,6 +34,7 @@ pub struct View {
     control_report: Arc<Report>,
     buffered: Arc<AtomicU64>,
     queries: crossbeam::channel::Sender<Query>,
+    reloader: Arc<Reloader>,
     pool: Mempool,
     ports: Arc<[Port]>,
 }
@@ -46,12 +48,13 @@ impl View {
             control_report: Arc::clone(&threads.control_report),
             buffered: Arc::clone(&threads.buffered),
             queries: threads.queries.clone(),
+            reloader: Arc::clone(&threads.reloader),
             pool,
             ports,
         }
     }
 
-    fn flow(&self, now_ms: u32, flow: &ListedFlow) -> FlowInfo {
+    fn flow(in_force: &InForce, now_ms: u32, flow: &ListedFlow) -> FlowInfo {
         let record = &flow.record;
         FlowInfo {
             client: flow.key.quad.client(),
@@ -59,7 +62,7 @@ impl View {
             pair: flow.key.segment.pair(),
             vlans: vlans(flow.key.segment),
             path: path_name(flow.path),
-            module: self.module(record.rule, record.module),
+            module: in_force.module_name(record.module).map(str::to_owned),
             delta_c2s: flow.delta_c2s.0,
             delta_s2c: flow.delta_s2c.0,
             bytes_c2s: record.bytes[0],
@@ -70,14 +73,6 @@ impl View {
             splits: record.splits.into(),
             merges: record.merges.into(),
         }
-    }
-
-    /// Name of the module, when the flow's rule offers.
-    fn module(&self, rule: u16, module: u16) -> Option<String> {
-        let offers = |action| matches!(action, crate::config::validated::Action::Offer { .. });
-        let rule = self.config.rules.get(usize::from(rule)).filter(|_| rule != Decision::NO_RULE)?;
-        let module = self.config.modules.get(usize::from(module))?;
-        offers(rule.action).then(|| module.name.clone())
     }
 
     fn gauges(&self) -> Gauges {
@@ -119,7 +114,8 @@ impl Backend for View {
         self.queries.send_timeout(Query::Flows { limit, answer }, PATIENCE).map_err(|_| silent(()))?;
         let flows = answered.recv_timeout(PATIENCE).map_err(|_| silent(()))?;
         let now_ms = self.clock.now().as_millis() as u32;
-        Ok(flows.iter().map(|flow| self.flow(now_ms, flow)).collect())
+        let in_force = self.reloader.in_force();
+        Ok(flows.iter().map(|flow| View::flow(&in_force, now_ms, flow)).collect())
     }
 
     fn stats(&self) -> Result<Stats, BackendError> {
@@ -164,6 +160,45 @@ impl Backend for View {
             .map(|(name, usage)| (name.to_owned(), usage))
             .collect(),
         })
+    }
+
+    fn rules(&self) -> Result<Vec<RuleInfo>, BackendError> {
+        let in_force = self.reloader.in_force();
+        let config = &in_force.config;
+        let rules = config.rules.iter().enumerate().map(|(index, rule)| RuleInfo {
+            name: rule.name.clone(),
+            action: rule.action.name().into(),
+            module: match rule.action {
+                Action::Offer { module } => Some(config.modules[usize::from(module)].name.clone()),
+                _ => None,
+            },
+            matches: rule.matches.to_string(),
+            hits: in_force.hits(index),
+        });
+        let default = RuleInfo {
+            name: "(default)".into(),
+            action: match config.policy.default {
+                Fallback::Pass => "pass".into(),
+                Fallback::Drop => "drop".into(),
+            },
+            module: None,
+            matches: "everything else".into(),
+            hits: in_force.hits(config.rules.len()),
+        };
+        Ok(rules.chain([default]).collect())
+    }
+
+    fn reload(&self) -> Result<ReloadInfo, BackendError> {
+        match self.reloader.reload() {
+            Ok(reloaded) => Ok(ReloadInfo::Reloaded {
+                rules: reloaded.rules,
+                modules: reloaded.modules,
+                needs_restart: reloaded.needs_restart.into_iter().map(str::to_owned).collect(),
+                warnings: reloaded.warnings,
+            }),
+            Err(ReloadError::Invalid(problems)) => Ok(ReloadInfo::Invalid { problems: problems.to_string() }),
+            Err(error) => Err(BackendError(error.to_string())),
+        }
     }
 }
 

@@ -32,6 +32,12 @@ pub(super) enum Command {
     Flows(FlowQuery),
     /// Show counters, packet buffers and table sizes
     Stats(Query),
+    /// List the rules in order, and how many SYNs each has decided
+    Rules(Query),
+    /// Read the configuration again: rules, modules and policy change, flows keep what they have
+    ///
+    /// A configuration with errors changes nothing, is reported as by `check`, and ends with exit code 2.
+    Reload(Query),
 }
 
 #[derive(Debug, Args)]

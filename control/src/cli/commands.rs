@@ -9,15 +9,17 @@ use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Command, ConfigFile, Query};
-use super::{Appliance, render, render_check};
+use super::{Appliance, render, render_check, render_rules};
 use crate::api::client::ask;
-use crate::api::{FlowInfo, MAX_FLOWS, Request, Stats, Status};
+use crate::api::{FlowInfo, MAX_FLOWS, ReloadInfo, Request, RuleInfo, Stats, Status};
 use crate::config::{self, Config, ConfigError, Machine};
 
 /// Why a verb did not do what it was asked to.
 pub(super) enum Failure {
     /// Exit code 2; every line names its place by itself.
     Config(ConfigError),
+    /// The same, of a configuration that the running appliance has read.
+    Refused(String),
     /// Exit code 1.
     Failed(anyhow::Error),
 }
@@ -25,7 +27,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
-            Failure::Config(_) => 2,
+            Failure::Config(_) | Failure::Refused(_) => 2,
             Failure::Failed(_) => 1,
         }
     }
@@ -33,6 +35,7 @@ impl Failure {
     pub(super) fn text(&self) -> String {
         match self {
             Failure::Config(error) => error.to_string(),
+            Failure::Refused(problems) => problems.clone(),
             Failure::Failed(error) => format!("quadrille: {error:#}"),
         }
     }
@@ -57,6 +60,10 @@ pub(super) fn perform(command: Command, appliance: Appliance) -> Result<String, 
             })
         }
         Command::Stats(query) => answer(&query, &Request::Stats {}, |stats: &Stats| render::stats(stats)),
+        Command::Rules(query) => {
+            answer(&query, &Request::Rules {}, |rules: &Vec<RuleInfo>| render_rules::rules(rules))
+        }
+        Command::Reload(query) => reload(&query),
     }
 }
 
@@ -91,15 +98,30 @@ fn start_logging() {
     let _ = subscriber.try_init();
 }
 
+fn reload(query: &Query) -> Result<String, Failure> {
+    match ask(&query.socket, &Request::Reload {}).map_err(|error| Failure::Failed(error.into()))? {
+        ReloadInfo::Invalid { problems } => Err(Failure::Refused(problems)),
+        done => show(query, &done, render_rules::reload),
+    }
+}
+
 fn answer<T: DeserializeOwned + Serialize>(
     query: &Query,
     request: &Request,
     render: impl FnOnce(&T) -> String,
 ) -> Result<String, Failure> {
     let answer: T = ask(&query.socket, request).map_err(|error| Failure::Failed(error.into()))?;
+    show(query, &answer, render)
+}
+
+fn show<T: Serialize>(
+    query: &Query,
+    answer: &T,
+    render: impl FnOnce(&T) -> String,
+) -> Result<String, Failure> {
     if !query.json {
-        return Ok(render(&answer));
+        return Ok(render(answer));
     }
-    let json = serde_json::to_string_pretty(&answer).map_err(|error| Failure::Failed(error.into()))?;
+    let json = serde_json::to_string_pretty(answer).map_err(|error| Failure::Failed(error.into()))?;
     Ok(json + "\n")
 }

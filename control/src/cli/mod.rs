@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod render;
 mod render_check;
+mod render_rules;
 mod table;
 #[cfg(test)]
 mod tests;

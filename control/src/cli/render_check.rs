@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::table::Table;
 use super::units::{bytes, count, of};
-use crate::config::validated::{Acknowledge, Action, Config, Idle, Match, Merge, Port};
+use crate::config::validated::{Acknowledge, Action, Config, Idle, Merge, Port};
 use dataplane::port::impaired::Share;
 
 /// The whole report.
@@ -124,13 +124,11 @@ fn rules(config: &Config) -> String {
     let mut table = Table::new(["RULE", "ACTION", "MATCH"]);
     for rule in &config.rules {
         let action = match rule.action {
-            Action::Drop => "drop".to_owned(),
             Action::Reject(rejection) => format!("reject with {rejection}"),
-            Action::Bypass => "bypass".to_owned(),
-            Action::Monitor => "monitor".to_owned(),
             Action::Offer { module } => offer(config, module),
+            other => other.name().to_owned(),
         };
-        table.row([rule.name.clone(), action, matches(&rule.matches)]);
+        table.row([rule.name.clone(), action, rule.matches.to_string()]);
     }
     let default = match config.policy.default {
         dataplane::policy::Fallback::Pass => "pass",
@@ -153,26 +151,4 @@ fn offer(config: &Config, module: u16) -> String {
         Acknowledge::Through => ", acknowledged through",
     };
     format!("offer to {} (merged {merge}{through})", module.name)
-}
-
-fn matches(matches: &Match) -> String {
-    let ports = |list: &[std::ops::RangeInclusive<u16>]| {
-        join(list.iter().map(|range| match (range.start(), range.end()) {
-            (first, last) if first == last => first.to_string(),
-            (first, last) => format!("{first}-{last}"),
-        }))
-    };
-    let parts = [
-        ("source", join(&matches.sources)),
-        ("destination", join(&matches.destinations)),
-        ("source port", ports(&matches.source_ports)),
-        ("destination port", ports(&matches.destination_ports)),
-        ("vlan", join(&matches.vlans)),
-    ];
-    let stated: Vec<_> = parts
-        .iter()
-        .filter(|(_, list)| !list.is_empty())
-        .map(|(what, list)| format!("{what} {list}"))
-        .collect();
-    if stated.is_empty() { "everything".to_owned() } else { stated.join("; ") }
 }

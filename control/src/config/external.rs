@@ -196,6 +196,46 @@ pub(super) struct Match {
     pub(super) source_ports: Option<List>,
     pub(super) destination_ports: Option<List>,
     pub(super) vlan: Option<List>,
+    pub(super) syn: Option<Syn>,
+    pub(super) rate: Option<Spanned<Rate>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Syn {
+    pub(super) options: Option<List>,
+    pub(super) mss: Option<List>,
+    pub(super) window: Option<List>,
+    pub(super) window_scale: Option<List>,
+    pub(super) ttl: Option<List>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rate {
+    pub(super) above: Number,
+    pub(super) within: Number,
+    pub(super) burst: Number,
+    pub(super) per: Per,
+    pub(super) source_prefix_v4: Number,
+    pub(super) source_prefix_v6: Number,
+    pub(super) sources: Number,
+    pub(super) sources_full: Option<Spanned<Side>>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Per {
+    #[default]
+    Rule,
+    Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Side {
+    Within,
+    Above,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -28,8 +28,9 @@ pub use validated::Config;
 /// Where `quadrille` listens for queries unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/quadrille.sock";
 
-/// Largest configuration that is read, bytes: someone has named the wrong file beyond that.
-pub const MAX_FILE: u64 = 1 << 20;
+/// Largest configuration that is read, bytes: someone has named the wrong file beyond that. The most rules that there may be
+/// take about ten megabytes.
+pub const MAX_FILE: u64 = 16 << 20;
 
 /// Reads, parses and proves a configuration file.
 pub fn load(path: &Path, machine: &Machine) -> Result<Config, ConfigError> {

@@ -1,8 +1,13 @@
 //! Questions of the management thread that only the workers can answer: the flow table, page by page.
 
+use std::collections::BTreeSet;
+
 use crossbeam::channel::Sender;
 
+use dataplane::flow::object::Record;
 use dataplane::worker::message::{ListedFlow, Listing};
+
+use super::change::Change;
 
 /// What can be asked.
 pub enum Query {
@@ -13,14 +18,54 @@ pub enum Query {
         /// Where the answer goes. The asker may have given up.
         answer: Sender<Vec<ListedFlow>>,
     },
+    /// The modules that flows of any path refer to, by index.
+    Modules {
+        /// Where the answer goes. The asker may have given up.
+        answer: Sender<BTreeSet<u16>>,
+    },
+    /// Other rules and modules from now on.
+    Change(Change),
+}
+
+/// A question about all flows.
+pub(super) enum Wanted {
+    /// The first so many of them.
+    Flows(usize, Vec<ListedFlow>, Sender<Vec<ListedFlow>>),
+    /// Which modules they refer to.
+    Modules(BTreeSet<u16>, Sender<BTreeSet<u16>>),
+}
+
+impl Wanted {
+    fn take(&mut self, listing: &mut Listing) {
+        match self {
+            Wanted::Flows(limit, flows, _) => {
+                let room = *limit - flows.len();
+                flows.extend(listing.flows.drain(..).take(room));
+            }
+            Wanted::Modules(modules, _) => {
+                let named = listing.flows.drain(..).map(|flow| flow.record.module);
+                modules.extend(named.filter(|module| *module != Record::NO_MODULE));
+            }
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        matches!(self, Wanted::Flows(limit, flows, _) if flows.len() >= *limit)
+    }
+
+    /// The asker may have stopped waiting; then nobody needs the answer.
+    fn answer(self) {
+        match self {
+            Wanted::Flows(_, flows, answer) => drop(answer.send(flows)),
+            Wanted::Modules(modules, answer) => drop(answer.send(modules)),
+        }
+    }
 }
 
 struct Question {
     number: u64,
     workers_left: usize,
-    limit: usize,
-    flows: Vec<ListedFlow>,
-    answer: Sender<Vec<ListedFlow>>,
+    wanted: Wanted,
 }
 
 /// Questions under way.
@@ -32,11 +77,10 @@ pub struct Questions {
 
 impl Questions {
     /// The first page to ask of each worker.
-    pub fn ask(&mut self, query: Query, workers: usize) -> Vec<(usize, Box<Listing>)> {
-        let Query::Flows { limit, answer } = query;
+    pub(super) fn ask(&mut self, wanted: Wanted, workers: usize) -> Vec<(usize, Box<Listing>)> {
         self.next += 1;
         let number = self.next;
-        self.open.push(Question { number, workers_left: workers, limit, flows: Vec::new(), answer });
+        self.open.push(Question { number, workers_left: workers, wanted });
         let page = || Box::new(Listing { question: number, cursor: None, flows: Default::default() });
         (0..workers).map(|worker| (worker, page())).collect()
     }
@@ -45,16 +89,14 @@ impl Questions {
     pub fn on_listing(&mut self, mut listing: Box<Listing>) -> Option<Box<Listing>> {
         let at = self.open.iter().position(|question| question.number == listing.question)?;
         let question = &mut self.open[at];
-        let room = question.limit - question.flows.len();
-        question.flows.extend(listing.flows.drain(..).take(room));
-        if listing.cursor.is_some() && question.flows.len() < question.limit {
+        question.wanted.take(&mut listing);
+        listing.flows.clear();
+        if listing.cursor.is_some() && !question.wanted.is_complete() {
             return Some(listing);
         }
         question.workers_left -= 1;
         if question.workers_left == 0 {
-            let question = self.open.swap_remove(at);
-            // The asker may have stopped waiting; then nobody needs the answer.
-            let _ = question.answer.send(question.flows);
+            self.open.swap_remove(at).wanted.answer();
         }
         None
     }
@@ -68,7 +110,7 @@ mod tests {
     fn an_answer_comes_when_every_worker_has_said_all() {
         let mut questions = Questions::default();
         let (answer, answered) = crossbeam::channel::bounded(1);
-        let mut pages = questions.ask(Query::Flows { limit: 10, answer }, 2);
+        let mut pages = questions.ask(Wanted::Flows(10, Vec::new(), answer), 2);
         let (_, second) = pages.pop().unwrap();
         let (_, mut first) = pages.pop().unwrap();
         first.cursor = Some(9);

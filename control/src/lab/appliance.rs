@@ -13,6 +13,9 @@ use super::setup::Setup;
 use super::topology::Lab;
 use super::wait::wait_for;
 
+/// Of x86, in which /proc counts.
+const PAGE: u64 = 4096;
+
 /// The EAL takes about a second on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
@@ -28,6 +31,8 @@ pub struct Appliance {
     process: Process,
     executable: PathBuf,
     socket: PathBuf,
+    /// Its configuration.
+    file: PathBuf,
 }
 
 impl Lab {
@@ -38,9 +43,16 @@ impl Lab {
     /// af_xdp in a rootless lab.
     pub fn appliance(&self, setup: &Setup) -> Result<Appliance> {
         self.check_pmd(setup.driver())?;
-        let socket = self.isolated.directory().join("quadrille.sock");
-        let text = setup.toml(&socket, self.queues);
-        self.appliance_from(&text, socket)
+        self.appliance_from(&self.config(setup), self.socket())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.isolated.directory().join("quadrille.sock")
+    }
+
+    /// The configuration of an appliance between the lab's devices.
+    pub fn config(&self, setup: &Setup) -> String {
+        setup.toml(&self.socket(), self.queues)
     }
 
     /// Starts an appliance with a configuration written by hand, which names `socket`.
@@ -53,7 +65,7 @@ impl Lab {
         let executable = self.executable.clone();
         let mut process = Command::new(&executable).args(["run", "--config"]).arg(&file).spawn()?;
         process.wait_for_text(READY, START)?;
-        Ok(Appliance { process, executable, socket })
+        Ok(Appliance { process, executable, socket, file })
     }
 }
 
@@ -126,6 +138,34 @@ impl Appliance {
             }
             other => other,
         })
+    }
+
+    /// Writes another configuration, without telling the appliance.
+    ///
+    /// # Errors
+    /// [`LabError::Io`].
+    pub fn write_config(&self, config: &str) -> Result<()> {
+        fs::write(&self.file, config).map_err(LabError::io(format!("writing {}", self.file.display())))
+    }
+
+    /// `quadrille reload` with another configuration; how that ended.
+    ///
+    /// # Errors
+    /// [`LabError::Io`].
+    pub fn reload(&self, config: &str) -> Result<Finished> {
+        self.write_config(config)?;
+        self.control(&["reload"]).run()
+    }
+
+    /// Bytes of memory that its process has in use.
+    ///
+    /// # Errors
+    /// [`LabError::Io`], when it is gone.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/statm", self.process.id());
+        let pages = fs::read_to_string(&path).map_err(LabError::io(format!("reading {path}")))?;
+        let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        Ok(resident.unwrap_or_default() * PAGE)
     }
 
     /// What it has written to both streams so far.

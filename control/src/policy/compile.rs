@@ -8,8 +8,14 @@ use crate::config::validated::{self, Config};
 
 /// The snapshot of a configuration. Rule and module indices are those of `config.rules` and `config.modules`.
 pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
+    compile_with(config, |module| module)
+}
+
+/// The same where module number `n` of the configuration has the index `module_index(n)`.
+pub fn compile_with(config: &Config, module_index: impl Fn(u16) -> u16) -> Result<Snapshot, TooLarge> {
     let mut rejections = Vec::new();
-    let rules: Vec<RuleSpec> = config.rules.iter().map(|it| rule(it, &mut rejections)).collect();
+    let rules: Vec<RuleSpec> =
+        config.rules.iter().map(|given| rule(given, &mut rejections, &module_index)).collect();
     let defaults = Defaults {
         action: match config.policy.default {
             Fallback::Pass => Action::Pass,
@@ -22,7 +28,11 @@ pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
     Ok(Snapshot::compile(&rules, defaults)?.with_rejections(rejections))
 }
 
-fn rule(rule: &validated::Rule, rejections: &mut Vec<Rejection>) -> RuleSpec {
+fn rule(
+    rule: &validated::Rule,
+    rejections: &mut Vec<Rejection>,
+    module_index: impl Fn(u16) -> u16,
+) -> RuleSpec {
     let matches = &rule.matches;
     RuleSpec {
         sources: prefixes(&matches.sources),
@@ -30,6 +40,8 @@ fn rule(rule: &validated::Rule, rejections: &mut Vec<Rejection>) -> RuleSpec {
         source_ports: matches.source_ports.clone(),
         destination_ports: matches.destination_ports.clone(),
         vlans: matches.vlans.clone(),
+        syn: matches.syn.clone(),
+        rate: matches.rate,
         action: match rule.action {
             validated::Action::Drop => Action::Drop,
             validated::Action::Reject(rejection) => {
@@ -37,7 +49,7 @@ fn rule(rule: &validated::Rule, rejections: &mut Vec<Rejection>) -> RuleSpec {
             }
             validated::Action::Bypass => Action::Bypass,
             validated::Action::Monitor => Action::Monitor,
-            validated::Action::Offer { module } => Action::Offer { module },
+            validated::Action::Offer { module } => Action::Offer { module: module_index(module) },
         },
     }
 }

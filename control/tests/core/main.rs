@@ -3,6 +3,7 @@
 
 mod accepted;
 mod bounds;
+mod change;
 mod client_first;
 mod copies;
 mod crowd;

@@ -12,6 +12,8 @@ mod passing;
 mod peers;
 mod refusal;
 mod relay;
+mod reload;
+mod rules;
 mod shutdown;
 mod traffic;
 mod wire;

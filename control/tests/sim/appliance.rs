@@ -17,7 +17,7 @@ use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::packet::{Packet, parse};
-use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::port::{Burst, Port, PortId};
 use dataplane::worker::mailbox::mailbox;
@@ -110,7 +110,7 @@ impl Appliance {
                 events: event_sender,
                 orders: order_receiver,
                 icmp_errors: Default::default(),
-                policy: Arc::new(everything_is_offered()),
+                policy: Box::new(Installed::new(Arc::new(everything_is_offered()))),
                 heartbeat: Arc::clone(&heartbeat),
                 report: Arc::default(),
             });
@@ -255,14 +255,7 @@ fn key(rng: &mut Rng) -> [u64; 4] {
 }
 
 fn everything_is_offered() -> Snapshot {
-    let rule = RuleSpec {
-        sources: vec![],
-        destinations: vec![],
-        source_ports: vec![],
-        destination_ports: vec![],
-        vlans: vec![],
-        action: Action::Offer { module: 0 },
-    };
+    let rule = RuleSpec::everything(Action::Offer { module: 0 });
     let defaults = Defaults {
         action: Action::Pass,
         strays: Strays::Drop,

@@ -138,11 +138,16 @@ pub struct Record {
     /// Milliseconds since start when the flow began.
     pub born: u32,
     /// Index of the rule that placed it.
-    pub rule: u16,
-    /// Index of the module it was offered to; meaningless unless the rule offers.
+    pub rule: u32,
+    /// Index of the module it was offered to, or [`Record::NO_MODULE`].
     pub module: u16,
     /// Times split.
     pub splits: u16,
     /// Times merged.
     pub merges: u16,
+}
+
+impl Record {
+    /// The flow was offered to nobody.
+    pub const NO_MODULE: u16 = u16::MAX;
 }

@@ -1,9 +1,12 @@
-//! What a snapshot is compiled from, and the flat arrays that it is compiled to.
+//! What a snapshot is compiled from.
 
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::{BitAnd, RangeInclusive};
+use std::ops::RangeInclusive;
 
+use super::fingerprint::SynMatch;
+use super::rate::RateSpec;
+use super::region::{Family, Range};
 use super::{Action, Fallback, Strays};
 
 /// One rule as the control side states it. An empty list admits everything.
@@ -19,6 +22,10 @@ pub struct RuleSpec {
     pub destination_ports: Vec<RangeInclusive<u16>>,
     /// VLAN stacks.
     pub vlans: Vec<VlanMatch>,
+    /// What the SYN itself is like.
+    pub syn: Option<SynMatch>,
+    /// How many SYNs that match all of the above come in a second.
+    pub rate: Option<RateSpec>,
     /// What happens to the SYN.
     pub action: Action,
 }
@@ -53,6 +60,18 @@ impl Prefix {
         let widest = if address.is_ipv4() { 32 } else { 128 };
         if length > widest { Err(PrefixError) } else { Ok(Prefix { address, length }) }
     }
+
+    /// Its first and last address as numbers; `None` for the other family.
+    pub(super) fn range(&self, family: Family) -> Option<Range<u128>> {
+        let (address, width) = match (self.address, family) {
+            (IpAddr::V4(address), Family::V4) => (u128::from(u32::from(address)), 32),
+            (IpAddr::V6(address), Family::V6) => (u128::from(address), 128),
+            _ => return None,
+        };
+        let host_bits = width - u32::from(self.length);
+        let hosts = u128::MAX.checked_shr(128 - host_bits).unwrap_or(0);
+        Some(Range { first: address & !hosts, last: address | hosts })
+    }
 }
 
 /// Which VLAN stacks a rule admits: ids under a mask, laid out as in [`crate::flow::quad::Segment`].
@@ -64,7 +83,7 @@ pub struct VlanMatch {
 
 impl VlanMatch {
     /// The bits of a segment that are VLAN ids.
-    pub(super) const MASK: u32 = 0x00ff_ffff;
+    const MASK: u32 = 0x00ff_ffff;
 
     /// Frames without a tag (a priority tag is none).
     pub const UNTAGGED: VlanMatch = VlanMatch { value: 0, mask: Self::MASK };
@@ -79,8 +98,14 @@ impl VlanMatch {
         VlanMatch { value: ((outer & 0xfff) as u32) << 12 | (inner & 0xfff) as u32, mask: Self::MASK }
     }
 
-    pub(super) const fn contains(self, vlans: u32) -> bool {
-        vlans & self.mask == self.value
+    /// The stacks that it admits, as [`super::region::vlan_order`] numbers them: one tag's id is a range there.
+    pub(super) fn range(self) -> Range<u128> {
+        let (outer, inner) = (self.value >> 12, self.value & 0xfff);
+        let (first, last) = match self.mask {
+            Self::MASK => (outer, outer),
+            _ => (0, 0xfff),
+        };
+        Range { first: (inner << 12 | first).into(), last: (inner << 12 | last).into() }
     }
 }
 
@@ -96,170 +121,57 @@ impl fmt::Display for VlanMatch {
     }
 }
 
-/// More rules or list entries than the compiled form can index.
+/// More rules or list entries than the compiled form is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge {
     /// What there is too much of.
     pub what: &'static str,
+    /// How many there may be.
+    pub most: usize,
 }
 
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "too many {} in all rules together; at most {} fit", self.what, u16::MAX)
+        write!(f, "too many {}; at most {} fit", self.what, self.most)
     }
 }
 
 impl std::error::Error for TooLarge {}
 
-/// An address as a number: `u32` for IPv4, `u128` for IPv6.
-pub(super) trait Word: Copy + PartialEq + BitAnd<Output = Self> {}
+impl RuleSpec {
+    /// The most rules in a snapshot.
+    pub const MOST: usize = 1 << 20;
+    /// The most entries in the lists of all rules of a snapshot.
+    pub const MOST_ENTRIES: usize = 1 << 22;
 
-impl Word for u32 {}
-impl Word for u128 {}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Masked<W> {
-    value: W,
-    mask: W,
-}
-
-impl<W: Word> Masked<W> {
-    pub(super) fn contains(self, address: W) -> bool {
-        address & self.mask == self.value
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PortRange {
-    first: u16,
-    last: u16,
-}
-
-impl PortRange {
-    pub(super) const fn contains(self, port: u16) -> bool {
-        self.first <= port && port <= self.last
-    }
-}
-
-/// A slice of one of the shared arrays; `ANY` instead of one admits everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slice {
-    start: u16,
-    len: u16,
-}
-
-impl Slice {
-    const ANY: Slice = Slice { start: u16::MAX, len: u16::MAX };
-
-    pub(super) fn admits<T: Copy>(self, array: &[T], test: impl Fn(T) -> bool) -> bool {
-        if self == Slice::ANY {
-            return true;
-        }
-        let start = self.start as usize;
-        array[start..start + self.len as usize].iter().any(|entry| test(*entry))
-    }
-}
-
-/// 28 bytes: two rules a cache line, their lists packed in rule order behind them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CompiledRule {
-    pub(super) destination_ports: Slice,
-    pub(super) destinations: Slice,
-    pub(super) sources: Slice,
-    pub(super) source_ports: Slice,
-    pub(super) vlans: Slice,
-    pub(super) action: Action,
-    pub(super) index: u16,
-}
-
-/// The rules that can match a SYN of one family, and their prefixes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RuleTable<W> {
-    pub(super) rules: Box<[CompiledRule]>,
-    pub(super) prefixes: Box<[Masked<W>]>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tables {
-    pub(super) v4: RuleTable<u32>,
-    pub(super) v6: RuleTable<u128>,
-    pub(super) ports: Box<[PortRange]>,
-    pub(super) vlans: Box<[VlanMatch]>,
-}
-
-impl Tables {
-    pub(super) fn build(rules: &[RuleSpec]) -> Result<Tables, TooLarge> {
-        if rules.len() >= u16::MAX as usize {
-            return Err(TooLarge { what: "rules" });
-        }
-        let (mut ports, mut vlans) = (Vec::new(), Vec::new());
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        let (mut v4_prefixes, mut v6_prefixes) = (Vec::new(), Vec::new());
-        for (index, rule) in rules.iter().enumerate() {
-            let common = CompiledRule {
-                destination_ports: append(&mut ports, rule.destination_ports.iter().map(range), "ports")?,
-                source_ports: append(&mut ports, rule.source_ports.iter().map(range), "ports")?,
-                vlans: append(&mut vlans, rule.vlans.iter().copied(), "VLANs")?,
-                destinations: Slice::ANY,
-                sources: Slice::ANY,
-                action: rule.action,
-                index: index as u16,
-            };
-            v4.extend(for_family(common, rule, &mut v4_prefixes, v4_prefix)?);
-            v6.extend(for_family(common, rule, &mut v6_prefixes, v6_prefix)?);
-        }
-        Ok(Tables {
-            v4: RuleTable { rules: v4.into(), prefixes: v4_prefixes.into() },
-            v6: RuleTable { rules: v6.into(), prefixes: v6_prefixes.into() },
-            ports: ports.into(),
-            vlans: vlans.into(),
-        })
-    }
-}
-
-/// The rule as one family's table holds it; `None` when it names addresses of the other family only.
-fn for_family<W: Word>(
-    common: CompiledRule,
-    rule: &RuleSpec,
-    prefixes: &mut Vec<Masked<W>>,
-    convert: fn(&Prefix) -> Option<Masked<W>>,
-) -> Result<Option<CompiledRule>, TooLarge> {
-    let mut lists = [Slice::ANY; 2];
-    for (list, slice) in [&rule.destinations, &rule.sources].into_iter().zip(&mut lists) {
-        *slice = append(prefixes, list.iter().filter_map(convert), "addresses")?;
-        if *slice == Slice::ANY && !list.is_empty() {
-            return Ok(None);
+    /// A rule that matches every SYN.
+    pub const fn everything(action: Action) -> RuleSpec {
+        RuleSpec {
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            source_ports: Vec::new(),
+            destination_ports: Vec::new(),
+            vlans: Vec::new(),
+            syn: None,
+            rate: None,
+            action,
         }
     }
-    Ok(Some(CompiledRule { destinations: lists[0], sources: lists[1], ..common }))
-}
 
-fn append<T>(
-    array: &mut Vec<T>,
-    entries: impl Iterator<Item = T>,
-    what: &'static str,
-) -> Result<Slice, TooLarge> {
-    let start = array.len();
-    array.extend(entries);
-    let len = array.len() - start;
-    if array.len() >= u16::MAX as usize {
-        return Err(TooLarge { what });
+    /// Entries in all of its lists.
+    fn entries(&self) -> usize {
+        let addresses = self.sources.len() + self.destinations.len();
+        addresses + self.source_ports.len() + self.destination_ports.len() + self.vlans.len()
     }
-    Ok(if len == 0 { Slice::ANY } else { Slice { start: start as u16, len: len as u16 } })
-}
 
-fn range(range: &RangeInclusive<u16>) -> PortRange {
-    PortRange { first: *range.start(), last: *range.end() }
-}
-
-fn v4_prefix(prefix: &Prefix) -> Option<Masked<u32>> {
-    let IpAddr::V4(address) = prefix.address else { return None };
-    let mask = u32::MAX.checked_shl(32 - u32::from(prefix.length)).unwrap_or(0);
-    Some(Masked { value: u32::from(address) & mask, mask })
-}
-
-fn v6_prefix(prefix: &Prefix) -> Option<Masked<u128>> {
-    let IpAddr::V6(address) = prefix.address else { return None };
-    let mask = u128::MAX.checked_shl(128 - u32::from(prefix.length)).unwrap_or(0);
-    Some(Masked { value: u128::from(address) & mask, mask })
+    /// Whether so many rules can be compiled.
+    pub(super) fn check(rules: &[RuleSpec]) -> Result<(), TooLarge> {
+        if rules.len() > RuleSpec::MOST {
+            return Err(TooLarge { what: "rules", most: RuleSpec::MOST });
+        }
+        match rules.iter().map(RuleSpec::entries).sum::<usize>() {
+            0..=RuleSpec::MOST_ENTRIES => Ok(()),
+            _ => Err(TooLarge { what: "entries in the lists of all rules", most: RuleSpec::MOST_ENTRIES }),
+        }
+    }
 }

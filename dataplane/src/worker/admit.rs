@@ -3,7 +3,7 @@
 use super::carry::is_verified;
 use super::message::Event;
 use super::*;
-use crate::flow::object::Path;
+use crate::flow::object::{Path, Record};
 use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Decision, Fallback, Strays};
@@ -34,12 +34,12 @@ impl<P: Port> Worker<P> {
             return self.stray(now, port, key, headers, frame);
         }
         let arrival = Arrival { now, port, key, headers };
-        let decision = self.policy.decide(&key.quad, key.segment);
+        let decision = self.policy.decide(now, key, headers, frame.bytes());
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
             Action::Reject { rejection } => {
-                let rejection = self.policy.rejection(rejection);
+                let rejection = self.policy.snapshot.rejection(rejection);
                 self.refuse(arrival, &rejection, frame, Counter::DropPolicyReject);
             }
             Action::Bypass => self.let_pass(arrival, decision, Path::Bypassed, frame),
@@ -57,15 +57,16 @@ impl<P: Port> Worker<P> {
     /// A SYN-ACK without a flow answers a SYN that is held no longer. The numbers that its server has seen are the
     /// client's own, so it would open a connection that no module has agreed to, and whose every other segment is a stray.
     fn stray(&mut self, now: Instant, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
-        let is_late = headers.flags.syn() && self.policy.protects(&key.quad.reversed(), key.segment);
-        if !is_late && !self.policy.protects(&key.quad, key.segment) {
+        let policy = &self.policy.snapshot;
+        let is_late = headers.flags.syn() && policy.protects(&key.quad.reversed(), key.segment);
+        if !is_late && !policy.protects(&key.quad, key.segment) {
             return self.pass_on(port, headers, frame);
         }
         if now < self.unplaced_until {
             self.unplaced_until = now + self.timeouts.established;
             return self.pass_on(port, headers, frame);
         }
-        match self.policy.strays() {
+        match self.policy.snapshot.strays() {
             Strays::Pass => self.pass_on(port, headers, frame),
             Strays::Drop => self.counters.count(Counter::DropStray),
             Strays::Reset => {
@@ -97,7 +98,8 @@ impl<P: Port> Worker<P> {
         let Arrival { now, port, key, headers } = arrival;
         match self.table.insert(key, path, port.0, now) {
             Ok(slot) => {
-                self.table.record_mut(slot).rule = decision.rule;
+                let record = self.table.record_mut(slot);
+                (record.rule, record.module) = (decision.rule, Record::NO_MODULE);
                 self.table.arm(slot, now + self.timeouts.opening);
                 let counter =
                     if path == Path::Monitored { Counter::FlowsMonitored } else { Counter::FlowsBypassed };
@@ -123,7 +125,7 @@ impl<P: Port> Worker<P> {
             return self.let_pass(arrival, decision, Path::Bypassed, frame);
         }
         if self.control.is_stalled() {
-            return match self.policy.on_control_stall() {
+            return match self.policy.snapshot.on_control_stall() {
                 Fallback::Drop => self.counters.count(Counter::DropControlStalled),
                 Fallback::Pass => self.let_pass(arrival, decision, Path::Bypassed, frame),
             };
@@ -156,7 +158,7 @@ impl<P: Port> Worker<P> {
         reason: Counter,
         frame: P::Buffer,
     ) {
-        match self.policy.flows_full() {
+        match self.policy.snapshot.flows_full() {
             Fallback::Drop => self.counters.count(reason),
             Fallback::Pass => {
                 self.counters.count(Counter::FlowsPassedFull);

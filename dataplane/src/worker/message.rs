@@ -1,14 +1,12 @@
 //! What a worker and the control core tell each other. A message owns what it carries.
 
-use std::sync::Arc;
-
 use arrayvec::ArrayVec;
 
 use crate::flow::object::{Path, Record, Track};
 use crate::flow::quad::{Direction, FlowKey};
 use crate::flow::table::FlowRef;
 use crate::packet::{IcmpError, TcpHeaders};
-use crate::policy::Snapshot;
+use crate::policy::Installed;
 use crate::port::PortId;
 use crate::wire::seq::Delta;
 
@@ -65,6 +63,8 @@ pub enum Event<B> {
     },
     /// The answer to order `List`.
     Listed(Box<Listing>),
+    /// The answer to order `Policy`: the rules that were in force. Every offer that they made has been reported before.
+    Replaced(Box<Installed>),
 }
 
 /// Control core → worker. Orders are carried out one after the other.
@@ -148,8 +148,8 @@ pub enum Order<B> {
         /// The frame.
         frame: B,
     },
-    /// Rules for SYNs from now on; flows keep what they have.
-    Policy(Arc<Snapshot>),
+    /// Rules for SYNs from now on; flows keep what they have. Answered with [`Event::Replaced`].
+    Policy(Box<Installed>),
     /// Fill in the flows from the listing's cursor on and send it back as [`Event::Listed`].
     List(Box<Listing>),
 }

@@ -39,7 +39,10 @@ impl<P: Port> Worker<P> {
                 self.counters.count(Counter::Originated);
                 self.lines[usize::from(port.0)].send(frame, &mut self.counters);
             }
-            Order::Policy(policy) => self.policy = policy,
+            Order::Policy(policy) => {
+                let before = std::mem::replace(&mut self.policy, policy);
+                self.answer(Event::Replaced(before));
+            }
             Order::List(listing) => self.list(listing),
             Order::Participate { flow } => self.on_flow(flow, Self::participate),
             Order::Release { flow, path, frame } => {

@@ -9,7 +9,7 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Addresses, Quad};
-use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{Action, Defaults, Fallback, Installed, Prefix, RuleSpec, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::wire::build::FrameTemplate;
@@ -51,10 +51,7 @@ pub fn rules(action: Action) -> Snapshot {
     let rule = RuleSpec {
         destinations: vec![prefix("10.0.0.2"), prefix("fd00::2")],
         destination_ports: vec![80..=80],
-        sources: vec![],
-        source_ports: vec![],
-        vlans: vec![],
-        action,
+        ..RuleSpec::everything(action)
     };
     Snapshot::compile(&[rule], DEFAULTS).unwrap()
 }
@@ -115,7 +112,7 @@ impl Bench {
             events: event_sender,
             orders: order_receiver,
             icmp_errors: Default::default(),
-            policy: Arc::new(policy),
+            policy: Box::new(Installed::new(Arc::new(policy))),
             heartbeat: Arc::clone(&heartbeat),
             report: Arc::new(Report::default()),
         });

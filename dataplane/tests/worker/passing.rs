@@ -15,14 +15,7 @@ use dataplane::worker::Limits;
 
 /// Everything to port 80 is offered.
 fn offer_with(defaults: Defaults) -> Snapshot {
-    let rule = RuleSpec {
-        destinations: vec![],
-        destination_ports: vec![80..=80],
-        sources: vec![],
-        source_ports: vec![],
-        vlans: vec![],
-        action: OFFER,
-    };
+    let rule = RuleSpec { destination_ports: vec![80..=80], ..RuleSpec::everything(OFFER) };
     Snapshot::compile(&[rule], defaults).unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dataplane::flow::quad::{Quad, Segment};
-use dataplane::policy::{Action, Fallback, Strays};
+use dataplane::policy::{Action, Fallback, Per, RateSpec, Side, Strays};
 use dataplane::port::impaired::Share;
 
 use super::validated::{self, Acknowledge, Device, Idle, Isn, Merge, Pair, ServerAck};
@@ -255,4 +255,36 @@ fn every_example_is_valid_on_a_machine_that_has_its_cores() {
 fn core_lists_are_short() {
     assert_eq!(machine().core_list(), "0-3, 8");
     assert!(!Machine::this().cores.is_empty());
+}
+
+#[test]
+fn rules_ask_what_a_syn_is_like_and_how_many_come() {
+    let config = accept(&format!(
+        "{BASE}
+        [[rule]]
+        match = {{ syn = {{ options = [\"mss,sok,ts,nop,ws\", \"\"], mss = [\"1360-1460\", 536], ttl = \"33-64\" }} }}
+        action = \"drop\"
+        [[rule]]
+        match = {{ rate = {{ above = 1000 }} }}
+        action = \"drop\"
+        [[rule]]
+        match.rate = {{ within = 5, burst = 9, per = \"source\", source_prefix_v4 = 32, sources_full = \"above\" }}
+        action = \"bypass\"
+        "
+    ));
+    let shown: Vec<_> = config.rules.iter().map(|rule| rule.matches.to_string()).collect();
+    assert_eq!(
+        shown,
+        [
+            "syn options \"mss,sok,ts,nop,ws\" or \"\", mss 1360-1460, 536, ttl 33-64",
+            "rate above 1000/s, burst 1000",
+            "rate within 5/s, burst 9, each source /32 or /56",
+        ]
+    );
+    let per = Per::Source { prefix_v4: 32, prefix_v6: 56, sources: 16_384, when_full: Side::Above };
+    assert_eq!(
+        config.rules[2].matches.rate,
+        Some(RateSpec { per_second: 5, burst: 9, side: Side::Within, per })
+    );
+    assert!(config.warnings.is_empty(), "a condition matches less than everything");
 }

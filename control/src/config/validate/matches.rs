@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use dataplane::policy::VlanMatch;
 use ipnet::IpNet;
 
+use super::conditions;
 use crate::config::error::Problems;
 use crate::config::external;
 use crate::config::scalar::{List, Scalar};
@@ -18,10 +19,16 @@ pub(super) fn validate(raw: &external::Match, problems: &mut Problems) -> Match 
         source_ports: each(&raw.source_ports, ports, problems),
         destination_ports: each(&raw.destination_ports, ports, problems),
         vlans: each(&raw.vlan, vlan, problems),
+        syn: raw.syn.as_ref().map(|syn| conditions::syn(syn, problems)),
+        rate: raw.rate.as_ref().map(|rate| conditions::rate(rate, problems)),
     }
 }
 
-fn each<T>(list: &Option<List>, read: fn(&Scalar) -> Result<T, String>, problems: &mut Problems) -> Vec<T> {
+pub(super) fn each<T>(
+    list: &Option<List>,
+    read: fn(&Scalar) -> Result<T, String>,
+    problems: &mut Problems,
+) -> Vec<T> {
     let mut values = Vec::new();
     for value in list.iter().flat_map(|list| &list.0) {
         match read(value.get_ref()) {

@@ -11,6 +11,7 @@ use super::validated::{Config, Policy};
 use super::{DEFAULT_SOCKET, Machine};
 use crate::suspended::WhenFull;
 
+mod conditions;
 mod cores;
 mod device;
 mod impair;

@@ -1,21 +1,24 @@
 //! Rules and the modules that they name.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use dataplane::policy::RuleSpec;
 use toml::Spanned;
 
 use super::{matches, rejection};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
-use crate::config::scalar::{duration, name};
+use crate::config::scalar::{duration, name, show_bytes};
 use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
-/// Rules are searched one after the other for every new flow: more than these would show.
-const MAX_RULES: usize = 1024;
-/// Entries of one kind in all rules together: half of what the compiled form can index.
-const MAX_ENTRIES: usize = 32_768;
+/// Of more than these nobody can say any more what they mean. The snapshot takes many more.
+const MAX_RULES: usize = 65_536;
+/// Entries of one kind in all rules together.
+const MAX_ENTRIES: usize = 1 << 20;
+const _: () = assert!(MAX_RULES <= RuleSpec::MOST && 3 * MAX_ENTRIES <= RuleSpec::MOST_ENTRIES);
+/// Buckets of all rates, for each worker.
+const MAX_RATE_BYTES: usize = 64 << 20;
 const MAX_MODULES: usize = 256;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_AFTER_BYTES: i64 = 1 << 50;
@@ -114,12 +117,13 @@ pub(super) fn rules(
         return None;
     }
     let mut rules: Vec<Rule> = Vec::with_capacity(raw.len());
-    let mut entries = [0; 3];
+    let (mut entries, mut sources, mut names) = ([0; 3], 0, HashMap::new());
     for (index, spanned) in raw.iter().enumerate() {
         let raw = spanned.get_ref();
         if let Some(given) = &raw.name {
             name(given.get_ref(), given.span(), problems);
-            if let Some(earlier) = rules.iter().position(|rule| rule.name == *given.get_ref()) {
+            let earlier = *names.entry(given.get_ref().as_str()).or_insert(index);
+            if earlier != index {
                 problems.at(given.span(), format!("rule[{earlier}] has this name already; names are unique"));
             }
         }
@@ -132,6 +136,17 @@ pub(super) fn rules(
                 spanned.span(),
                 format!(
                     "the lists of all rules together have more than {MAX_ENTRIES} entries; use wider networks"
+                ),
+            );
+            return None;
+        }
+        sources += matches.rate.map_or(0, |rate| rate.bytes());
+        if sources > MAX_RATE_BYTES {
+            problems.at(
+                spanned.span(),
+                format!(
+                    "the rates of all rules together take more than {} for each worker; lower some match.rate.sources",
+                    show_bytes(MAX_RATE_BYTES as u64)
                 ),
             );
             return None;

@@ -1,9 +1,10 @@
 //! Rules and modules, proven: every module that a rule names is there.
 
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use dataplane::policy::VlanMatch;
+use dataplane::policy::{Per, RateSpec, Side, SynMatch, VlanMatch};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
@@ -31,6 +32,66 @@ pub struct Match {
     pub destination_ports: Vec<RangeInclusive<u16>>,
     /// VLAN stacks.
     pub vlans: Vec<VlanMatch>,
+    /// What the SYN is like.
+    pub syn: Option<SynMatch>,
+    /// How many SYNs come in a second.
+    pub rate: Option<RateSpec>,
+}
+
+fn join<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// `options mss,nop,ws or mss, ttl 33-64`; of a table without a key `any`.
+fn syn(syn: &SynMatch) -> String {
+    let options: Vec<_> = syn.layouts.iter().map(|layout| format!("\"{layout}\"")).collect();
+    let parts = [
+        ("options", options.join(" or ")),
+        ("mss", ranges(&syn.mss)),
+        ("window", ranges(&syn.windows)),
+        ("window scale", ranges(&syn.window_scales)),
+        ("ttl", ranges(&syn.ttls)),
+    ];
+    match join(parts.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what} {list}")))
+    {
+        stated if stated.is_empty() => "any".to_owned(),
+        stated => stated,
+    }
+}
+
+/// `above 1000/s, burst 2000, each source /24 or /56`.
+fn rate(rate: &RateSpec) -> String {
+    let side = if rate.side == Side::Above { "above" } else { "within" };
+    let per = match rate.per {
+        Per::Rule => String::new(),
+        Per::Source { prefix_v4, prefix_v6, .. } => format!(", each source /{prefix_v4} or /{prefix_v6}"),
+    };
+    format!("{side} {}/s, burst {}{per}", rate.per_second, rate.burst)
+}
+
+fn ranges<T: Display + PartialEq>(list: &[RangeInclusive<T>]) -> String {
+    join(list.iter().map(|range| match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    }))
+}
+
+impl Display for Match {
+    /// `source 10.0.0.0/8; destination port 80-88, 443`, or `everything`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("source", join(&self.sources)),
+            ("destination", join(&self.destinations)),
+            ("source port", ranges(&self.source_ports)),
+            ("destination port", ranges(&self.destination_ports)),
+            ("vlan", join(&self.vlans)),
+            ("syn", self.syn.as_ref().map(syn).unwrap_or_default()),
+            ("rate", self.rate.as_ref().map(rate).unwrap_or_default()),
+        ];
+        let stated = parts.iter().filter(|(_, list)| !list.is_empty());
+        let stated: Vec<_> = stated.map(|(what, list)| format!("{what} {list}")).collect();
+        f.write_str(if stated.is_empty() { "everything".to_owned() } else { stated.join("; ") }.as_str())
+    }
 }
 
 /// What happens to a SYN that a rule matches.
@@ -49,6 +110,19 @@ pub enum Action {
         /// Index into [`super::Config::modules`].
         module: u16,
     },
+}
+
+impl Action {
+    /// As in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Drop => "drop",
+            Action::Reject(_) => "reject",
+            Action::Bypass => "bypass",
+            Action::Monitor => "monitor",
+            Action::Offer { .. } => "offer",
+        }
+    }
 }
 
 /// A module by name, with its own settings, or with what a rule says instead.

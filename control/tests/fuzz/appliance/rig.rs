@@ -14,7 +14,7 @@ use control::suspended::{self, WhenFull};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
-use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::worker::mailbox::mailbox;
@@ -76,7 +76,7 @@ impl Rig {
             events: event_sender,
             orders: order_receiver,
             icmp_errors: Default::default(),
-            policy: Arc::new(policy(strays)),
+            policy: Box::new(Installed::new(Arc::new(policy(strays)))),
             heartbeat: Arc::clone(&heartbeat),
             report: Arc::default(),
         });
@@ -158,14 +158,8 @@ impl Rig {
 }
 
 fn policy(strays: Strays) -> Snapshot {
-    let rule = RuleSpec {
-        sources: vec![],
-        destinations: vec![],
-        source_ports: vec![],
-        destination_ports: vec![80..=80],
-        vlans: vec![],
-        action: Action::Offer { module: 0 },
-    };
+    let rule =
+        RuleSpec { destination_ports: vec![80..=80], ..RuleSpec::everything(Action::Offer { module: 0 }) };
     let defaults = Defaults {
         action: Action::Monitor,
         strays,

@@ -1,0 +1,200 @@
+//! The configuration in force, and how another one takes its place while flows go on.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Sender, bounded};
+use parking_lot::Mutex;
+
+use dataplane::policy::{Hits, Installed, TooLarge};
+
+use super::compile::{compile, compile_with};
+use super::differences::needing_restart;
+use super::modules::{MOST, Modules, Placed};
+use crate::config::{self, Config, ConfigError, Machine};
+use crate::core::change::{Change, Replaced};
+use crate::core::query::Query;
+use crate::module::{Module, from_config};
+
+/// How long the control core and the workers may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a reload has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Rules in force.
+    pub rules: usize,
+    /// Modules that they may offer flows to.
+    pub modules: usize,
+    /// Keys that say something else than at start and are left alone.
+    pub needs_restart: Vec<&'static str>,
+    /// What is possible but hardly meant.
+    pub warnings: Vec<String>,
+}
+
+/// Why a reload has changed nothing, or may not have.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// What `check` would say.
+    #[error("{0}")]
+    Invalid(#[from] ConfigError),
+    /// More than a snapshot takes.
+    #[error("the rules do not fit their tables: {0}")]
+    TooLarge(#[from] TooLarge),
+    /// Flows refer to too many modules of former configurations.
+    #[error(
+        "flows refer to modules of former configurations, which leaves no place for new ones (there are {MOST}); try again \
+         when some of them have ended, or restart"
+    )]
+    ModulesFull,
+    /// The control core takes no question.
+    #[error("the control core does not answer; nothing has been changed")]
+    Silent,
+    /// It has taken the rules, and not every worker has said that it has them.
+    #[error(
+        "the new rules have been handed to the control core, but not every worker has confirmed them within {} s; \
+         `quadrille status` tells whether it is stalled",
+        PATIENCE.as_secs()
+    )]
+    Unconfirmed,
+}
+
+/// What the first configuration comes to.
+pub struct Start {
+    /// Rules, by worker.
+    pub policies: Vec<Box<Installed>>,
+    /// Modules, by index.
+    pub modules: Vec<Box<dyn Module>>,
+}
+
+/// What is in force.
+#[derive(Clone)]
+pub struct InForce {
+    /// Rules, modules and policy as last read; all else as at start.
+    pub config: Arc<Config>,
+    /// Counts of each rule, by worker.
+    hits: Vec<Arc<Hits>>,
+    modules: Arc<Modules>,
+}
+
+impl InForce {
+    /// SYNs that the rule has decided; `rules.len()` is the default.
+    pub fn hits(&self, rule: usize) -> u64 {
+        self.hits.iter().map(|hits| hits.of(rule)).sum()
+    }
+
+    /// Name of the module that a flow was offered to, of whatever configuration.
+    pub fn module_name(&self, index: u16) -> Option<&str> {
+        self.modules.get(index).map(|module| module.name.as_str())
+    }
+}
+
+/// Keeps what is in force and replaces it.
+pub struct Reloader {
+    machine: Machine,
+    /// Of the tables of source prefixes.
+    key: [u64; 4],
+    /// Held for a whole reload: one after the other.
+    turn: Mutex<()>,
+    in_force: Mutex<InForce>,
+    queries: Sender<Query>,
+}
+
+impl Reloader {
+    /// With the first configuration and the modules and rules that it comes to. Configurations to come are judged by
+    /// `machine`; `queries` leads to the control core; `key` comes from the system's generator.
+    pub fn new(
+        config: &Config,
+        machine: Machine,
+        queries: Sender<Query>,
+        key: [u64; 4],
+    ) -> Result<(Reloader, Start), TooLarge> {
+        let policies = installed(&Arc::new(compile(config)?), config.cores.workers.len(), key);
+        let in_force = InForce {
+            config: Arc::new(config.clone()),
+            hits: hits(&policies),
+            modules: Arc::new(Modules::new(&config.modules)),
+        };
+        let modules = config.modules.iter().map(from_config).collect();
+        let reloader =
+            Reloader { machine, key, turn: Mutex::new(()), in_force: Mutex::new(in_force), queries };
+        Ok((reloader, Start { policies, modules }))
+    }
+
+    /// What is in force now.
+    pub fn in_force(&self) -> InForce {
+        self.in_force.lock().clone()
+    }
+
+    /// Reads the file again and puts its rules, modules and policy into force. Blocks until every worker has them.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock();
+        let before = self.in_force();
+        let file = config::load(Path::new(&before.config.source), &self.machine)?;
+        let needs_restart = needing_restart(&before.config, &file);
+        let config = Config {
+            rules: file.rules,
+            modules: file.modules,
+            policy: file.policy,
+            warnings: file.warnings,
+            ..(*before.config).clone()
+        };
+        let Placed { modules, indices, new } = self.place(&before.modules, &config)?;
+        let snapshot = compile_with(&config, |module| indices[usize::from(module)])?;
+        let policies = installed(&Arc::new(snapshot), config.cores.workers.len(), self.key);
+        let new_modules =
+            new.iter().filter_map(|index| Some((*index, from_config(modules.get(*index)?)))).collect();
+        let (answer, answered) = bounded(1);
+        let in_force =
+            InForce { hits: hits(&policies), modules: Arc::new(modules), config: Arc::new(config) };
+        let change = Change {
+            modules: new_modules,
+            policies,
+            when_full: in_force.config.policy.flows_full,
+            when_suspended_full: in_force.config.policy.suspended_full,
+            answer,
+        };
+        self.queries.send_timeout(Query::Change(change), PATIENCE).map_err(|_| ReloadError::Silent)?;
+        let reloaded = Reloaded {
+            rules: in_force.config.rules.len(),
+            modules: in_force.config.modules.len(),
+            needs_restart,
+            warnings: in_force.config.warnings.iter().map(ToString::to_string).collect(),
+        };
+        // From here on it happens, whoever waits for it.
+        *self.in_force.lock() = in_force;
+        let replaced: Replaced = answered.recv_timeout(PATIENCE).map_err(|_| ReloadError::Unconfirmed)?;
+        drop(replaced);
+        Ok(reloaded)
+    }
+
+    /// Asks what flows refer to only when indices become scarce: it takes a look at all of them.
+    fn place(&self, modules: &Modules, config: &Config) -> Result<Placed, ReloadError> {
+        let in_use = match modules.is_crowded(config.modules.len()) {
+            true => Some(self.modules_in_use()?),
+            false => None,
+        };
+        modules.place(&config.modules, in_use.as_ref()).map_err(|_| ReloadError::ModulesFull)
+    }
+
+    fn modules_in_use(&self) -> Result<BTreeSet<u16>, ReloadError> {
+        let (answer, answered) = bounded(1);
+        self.queries.send_timeout(Query::Modules { answer }, PATIENCE).map_err(|_| ReloadError::Silent)?;
+        answered.recv_timeout(PATIENCE).map_err(|_| ReloadError::Silent)
+    }
+}
+
+fn installed(
+    snapshot: &Arc<dataplane::policy::Snapshot>,
+    workers: usize,
+    key: [u64; 4],
+) -> Vec<Box<Installed>> {
+    let one = |_| Installed::for_one_of(workers, Arc::clone(snapshot), key);
+    (0..workers).map(one).map(Box::new).collect()
+}
+
+fn hits(policies: &[Box<Installed>]) -> Vec<Arc<Hits>> {
+    policies.iter().map(|policy| Arc::clone(&policy.hits)).collect()
+}

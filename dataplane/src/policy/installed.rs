@@ -1,0 +1,100 @@
+//! A snapshot in force on one worker: what all workers share, and what is this one's own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::fingerprint::Syn;
+use super::rate::Rate;
+use super::table::NONE;
+use super::{Decision, Found, Snapshot};
+use crate::clock::Instant;
+use crate::flow::quad::FlowKey;
+use crate::packet::TcpHeaders;
+
+/// How often each rule has decided, on one worker. The worker alone writes; anybody reads.
+///
+/// A plain addition on the packet path: no other thread writes, so none is waited for, and the line is only ever shared
+/// while somebody asks.
+pub struct Hits(Box<[AtomicU64]>);
+
+impl Hits {
+    /// For `rules` rules; the default has the last place.
+    fn new(rules: usize) -> Hits {
+        Hits((0..=rules).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn count(&self, rule: u32) {
+        let place = (rule as usize).min(self.0.len() - 1);
+        let hits = &self.0[place];
+        hits.store(hits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// SYNs that the rule with this index in configuration order has decided; the index behind the last rule, and any
+    /// beyond, is the default.
+    pub fn of(&self, rule: usize) -> u64 {
+        self.0[rule.min(self.0.len() - 1)].load(Ordering::Relaxed)
+    }
+}
+
+/// A snapshot on one worker. Made, and taken down, by whoever orders it: the worker neither takes nor gives back memory.
+pub struct Installed {
+    /// What all workers share.
+    pub snapshot: Arc<Snapshot>,
+    /// Kept by whoever wants to read them, too.
+    pub hits: Arc<Hits>,
+    /// This worker's share of each condition's rate.
+    rates: Box<[Option<Rate>]>,
+}
+
+impl Installed {
+    /// For the only worker, with all counts at 0 and all buckets full.
+    pub fn new(snapshot: Arc<Snapshot>) -> Installed {
+        Installed::for_one_of(1, snapshot, [0; 4])
+    }
+
+    /// For one of `workers` workers. `key` places sources in tables; it comes from the system's generator.
+    pub fn for_one_of(workers: usize, snapshot: Arc<Snapshot>, key: [u64; 4]) -> Installed {
+        let rates =
+            snapshot.conditions.iter().map(|condition| Some(Rate::new(condition.rate?, workers, key)));
+        Installed { hits: Arc::new(Hits::new(snapshot.rules())), rates: rates.collect(), snapshot }
+    }
+
+    /// What the first matching rule says of a SYN; counted.
+    pub(crate) fn decide(
+        &mut self,
+        now: Instant,
+        key: &FlowKey,
+        headers: &TcpHeaders,
+        frame: &[u8],
+    ) -> Decision {
+        let found = self.find(now, key, &Syn::of(frame, headers));
+        let decision = self.snapshot.decision(found);
+        self.hits.count(decision.rule);
+        decision
+    }
+
+    /// A rate is asked only when its rule's turn has come, for asking takes a token: should it say no, the search goes on behind
+    /// the rule.
+    fn find(&mut self, now: Instant, key: &FlowKey, syn: &Syn<'_>) -> Option<Found> {
+        let mut from = 0;
+        loop {
+            let found = self.snapshot.first(&key.quad, key.segment, from, |rule| self.is_like(rule, syn))?;
+            let rate = self.rates.get_mut(found.condition as usize).and_then(Option::as_mut);
+            if rate.is_none_or(|rate| rate.matches(now, &key.quad.addresses)) {
+                return Some(found);
+            }
+            from = found.index + 1;
+        }
+    }
+
+    fn is_like(&self, rule: Found, syn: &Syn<'_>) -> bool {
+        if rule.condition == NONE {
+            return true;
+        }
+        let wanted = &self.snapshot.conditions[rule.condition as usize].syn;
+        wanted.as_ref().is_none_or(|wanted| wanted.matches(syn))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Finds the first rule that a point belongs to, at a cost that hardly depends on how many rules there are.
+//!
+//! A decision tree over the five dimensions, in the family of HyperSplit (Qi, Xu, Yang, Xue, Li: INFOCOM 2009), EffiCuts
+//! (Vamanan, Voskuilen, Vijaykumar: SIGCOMM 2010) and CutSplit (Li, Li, Li, Xie: INFOCOM 2018). A node cuts one dimension at up
+//! to twelve places, chosen so that the rules spread evenly (EffiCuts' equi-dense cuts); it is one cache line, its
+//! children stand side by side. Thirteen ways at a time, 10,000 rules are some four nodes deep.
+//!
+//! What makes such trees grow without bound is that a wide rule has to be in many children. The papers separate rules into
+//! trees by a fixed idea of what is wide; here every node does by what is wide *there*: a rule that more than half of
+//! its children would hold is held once, *aside*, in a tree of its own beneath the same node. A look-up searches both, the one
+//! with the earlier rule first; every child says which rule is the earliest beneath it, so what cannot be better than what has
+//! been found is not entered. A default at the end of the list, wide as it is, costs nothing once anything else has matched.
+//!
+//! Bounds, whatever the rules are like:
+//! - *memory*: a node passes down a budget of references to rules, [`REFERENCES_PER_RULE`] for each at the root, to each child its
+//!   share; a cut that would exceed it is not made. A node has at least two children that each refer to a rule.
+//! - *look-up*: a subtree whose longest search, in memory accesses, is no better than reading its rules one after the
+//!   other becomes that list. So no tree is slower than the list that it replaces, and a few rules are a list.
+//! - *depth*: [`DEPTH`]; so is the stack of a look-up, and nothing is allocated.
+//! - *build time*: depth times budget times the logarithm of a sort.
+//!
+//! TupleSpace and TupleMerge (OVS) were the alternative: a hash table for each combination of prefix lengths. They
+//! are quick to change, which a snapshot that is replaced whole does not need, and their look-up probes as many tables as
+//! there are combinations: a few dozens for IPv4 lists, hundreds for IPv6, and port ranges on top. DPDK's `rte_acl` would tie
+//! the rules to a build that has it: this crate works, and is simulated, without DPDK.
+
+mod build;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use arrayvec::ArrayVec;
+
+use super::region::{Family, Region, everything};
+use super::table::Point;
+
+/// Places at which a node cuts its dimension, at most: with them it is 64 bytes.
+pub(super) const CUTS: usize = 12;
+/// Rules in a leaf that is not worth a cut.
+const LEAF: usize = 6;
+/// Nodes on the way to a leaf, at most.
+const DEPTH: usize = 24;
+/// References to rules, for each list entry of all rules together.
+const REFERENCES_PER_RULE: usize = 8;
+
+/// A number that rules compare: `u32` for IPv4, `u128` for IPv6.
+pub(super) trait Word: Copy + PartialOrd + From<u16> + TryFrom<u128> + Default {
+    /// The 32 bits from bit `shift` on.
+    fn window(self, shift: u8) -> u32;
+}
+
+impl Word for u32 {
+    fn window(self, _shift: u8) -> u32 {
+        // Nothing of an IPv4 rule is longer, so every shift is 0.
+        self
+    }
+}
+
+impl Word for u128 {
+    fn window(self, shift: u8) -> u32 {
+        (self >> shift) as u32
+    }
+}
+
+/// A subtree: its root, and the earliest rule in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Child {
+    /// Place of the rule; [`Child::NOTHING`] for an empty subtree, which is never entered.
+    best: u32,
+    /// A node, or with [`Child::LEAF`] where in [`Tree::references`] a leaf begins.
+    target: u32,
+}
+
+impl Child {
+    const LEAF: u32 = 1 << 31;
+    const NOTHING: u32 = u32::MAX;
+    const EMPTY: Child = Child { best: Child::NOTHING, target: Child::LEAF };
+}
+
+/// One cache line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(64))]
+struct Node {
+    /// Child `i` holds what is above cut `i - 1` and up to cut `i`; ascending, `u32::MAX` where there are fewer.
+    cuts: [u32; CUTS],
+    /// Where in [`Tree::children`] its children begin.
+    children: u32,
+    /// Rules that are wide here.
+    aside: Child,
+    dimension: u8,
+    /// Which 32 bits of the number are compared: all above are the same here.
+    shift: u8,
+}
+
+const _: () = assert!(size_of::<Node>() == 64, "a node is one cache line");
+
+/// The tree over rules that are named by their place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tree {
+    root: Child,
+    nodes: Box<[Node]>,
+    children: Box<[Child]>,
+    /// Leaves: how many rules, then their places, ascending.
+    references: Box<[u32]>,
+}
+
+impl Tree {
+    /// Of rules in order.
+    pub(super) fn build(regions: &[Region], family: Family) -> Tree {
+        build::Builder::new(regions).build(&everything(family))
+    }
+
+    /// The first place whose rule `matches`. `matches` is asked of some places only, and of each place once for every leaf that
+    /// holds it at most; it must be true only where the point is in the rule's region, and must answer twice the same.
+    pub(super) fn first<W: Word>(
+        &self,
+        point: &Point<W>,
+        mut matches: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        let mut best = Child::NOTHING;
+        let mut waiting: ArrayVec<Child, { DEPTH + 1 }> = ArrayVec::new();
+        let mut next = self.root;
+        loop {
+            if next.best < best {
+                if next.target & Child::LEAF == 0 {
+                    let node = &self.nodes[next.target as usize];
+                    let number = point[usize::from(node.dimension)].window(node.shift);
+                    let child: u32 = node.cuts.iter().map(|cut| u32::from(number > *cut)).sum();
+                    let child = self.children[(node.children + child) as usize];
+                    let (first, second) =
+                        if node.aside.best < child.best { (node.aside, child) } else { (child, node.aside) };
+                    if second.best < best {
+                        waiting.push(second);
+                    }
+                    next = first;
+                    continue;
+                }
+                let leaf = (next.target & !Child::LEAF) as usize;
+                let (len, rest) = (self.references[leaf] as usize, &self.references[leaf + 1..]);
+                let hit =
+                    rest[..len].iter().take_while(|place| **place < best).find(|place| matches(**place));
+                best = hit.copied().unwrap_or(best);
+            }
+            match waiting.pop() {
+                Some(waiting) => next = waiting,
+                None => return (best != Child::NOTHING).then_some(best),
+            }
+        }
+    }
+
+    /// Bytes that it takes.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.nodes) + size_of_val(&*self.children) + size_of_val(&*self.references)
+    }
+}
