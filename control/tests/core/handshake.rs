@@ -54,6 +54,18 @@ fn a_rejection_refuses_whatever_syn_comes_until_it_is_forgotten() {
 }
 
 #[test]
+fn a_rejection_by_icmp_is_repeated_as_often_as_errors_may_be_made() {
+    let mut rig = Rig::deciding(Decision::Reject(Rejection::named("host-prohibited").unwrap()));
+    assert_eq!(script(&rig.offer(syn(C))), [">C icmp"]);
+    assert_eq!(script(&rig.client(syn(C + 700), b"")), [">C icmp"], "another attempt, another number");
+    let more = (0..100).filter(|_| !rig.client(syn(C), b"").is_empty()).count();
+    assert!(more < 60, "{more} errors at once");
+    assert_eq!(rig.count(Counter::DropIcmpLimit), 100 - more as u64);
+    assert_eq!(script(&rig.wait(Duration::from_secs(11))), ["remove"]);
+    rig.assert_gone();
+}
+
+#[test]
 fn the_servers_refusal_is_the_clients() {
     let mut rig = Rig::new(relay(MergeWhen::Never));
     rig.offer(syn(C));
