@@ -50,7 +50,7 @@ impl CutThrough {
             id: 0,
             lines: vec![line(false, 1), line(true, 0)],
             pool: frames.clone(),
-            limits: Limits { flows: flows as usize, suspended: 16, parked: 16 },
+            limits: Limits { flows: flows as usize, suspended: 16, parked: 16, far_sides: 4 },
             timeouts: Timeouts {
                 opening: hour,
                 established: hour,

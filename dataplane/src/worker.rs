@@ -52,6 +52,8 @@ pub struct Limits {
     pub suspended: usize,
     /// Frames parked during merges.
     pub parked: usize,
+    /// Flows whose far side is not what the client's SYN says.
+    pub far_sides: usize,
 }
 
 /// How long an entry stays without a packet.
@@ -129,7 +131,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             lines: parts.lines,
             pool: parts.pool,
             timeouts: parts.timeouts,
-            table: FlowTable::new(parts.limits.flows, parts.hash),
+            table: FlowTable::new(parts.limits.flows, parts.limits.far_sides, parts.hash),
             pending: Pending::new(parts.limits.suspended),
             parked: Parked::new(parts.limits.parked),
             steering: parts.steering,

@@ -94,7 +94,7 @@ impl Appliance {
                 id,
                 lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
                 pool: pool.clone(),
-                limits: Limits { flows: 256, suspended: 128, parked: 256 },
+                limits: Limits { flows: 256, suspended: 128, parked: 256, far_sides: 4 },
                 timeouts: timeouts(),
                 hash: KeyedHash::new(key(&mut rng)),
                 steering: steering.clone(),

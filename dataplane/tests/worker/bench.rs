@@ -73,7 +73,7 @@ fn prefix(address: &str) -> Prefix {
 
 impl Bench {
     pub fn new(policy: Snapshot) -> Bench {
-        Bench::with_limits(policy, Limits { flows: 8, suspended: 4, parked: 4 }, 256)
+        Bench::with_limits(policy, Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 }, 256)
     }
 
     pub fn with_limits(policy: Snapshot, limits: Limits, events: usize) -> Bench {
@@ -87,7 +87,7 @@ impl Bench {
         [0, 1].map(|id| {
             let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
             let place = Place { id, steering, neighbours: mesh.remove(0) };
-            Bench::at(place, policy.clone(), Limits { flows: 8, suspended: 4, parked: 4 }, 256)
+            Bench::at(place, policy.clone(), Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 }, 256)
         })
     }
 
