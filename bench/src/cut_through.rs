@@ -60,6 +60,7 @@ impl CutThrough {
             },
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
+            services: Default::default(),
             neighbours: Neighbours::mesh(1, 1).remove(0),
             events: event_sender,
             orders: order_receiver,

@@ -162,6 +162,8 @@ impl<L: Pool> Core<L> {
             Event::Icmp { flow, quoted, error, frame } => self.on_flow(now, worker, flow, |c, cx| {
                 c.on_icmp(cx, quoted, &error, frame);
             }),
+            // Nobody here orders one yet.
+            Event::FarSide { .. } => {}
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
             Event::Listed(listing) => {

@@ -6,6 +6,7 @@
 //! arrays beats a trie until there are hundreds. Every family has its own table, so that an IPv4 SYN never touches
 //! a 128-bit compare.
 
+use crate::flow::far::NextHop;
 use crate::flow::quad::{Addresses, Quad, Segment};
 
 mod spec;
@@ -28,6 +29,11 @@ pub enum Action {
     Bypass,
     /// Forwarded, and the flow is observed so that it can be split.
     Monitor,
+    /// Forwarded by another next hop, and the flow is never intercepted.
+    Forward {
+        /// Index into the snapshot's next hops.
+        hop: u16,
+    },
     /// Suspended and offered to a module.
     Offer {
         /// Index into the configured modules.
@@ -75,6 +81,7 @@ pub enum Fallback {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     tables: Tables,
+    hops: Box<[NextHop]>,
     default: Action,
     strays: Strays,
     flows_full: Fallback,
@@ -86,11 +93,22 @@ impl Snapshot {
     pub fn compile(rules: &[RuleSpec], defaults: Defaults) -> Result<Snapshot, TooLarge> {
         Ok(Snapshot {
             tables: Tables::build(rules)?,
+            hops: Box::default(),
             default: defaults.action,
             strays: defaults.strays,
             flows_full: defaults.flows_full,
             on_control_stall: defaults.on_control_stall,
         })
+    }
+
+    /// The same with the next hops that its rules name by index.
+    pub fn with_hops(self, hops: Vec<NextHop>) -> Snapshot {
+        Snapshot { hops: hops.into(), ..self }
+    }
+
+    /// The next hop that an action names.
+    pub fn hop(&self, index: u16) -> Option<NextHop> {
+        self.hops.get(usize::from(index)).copied()
     }
 
     /// What the first matching rule says of a SYN with this quad (client → server) on this segment; the default when

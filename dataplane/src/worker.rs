@@ -19,6 +19,7 @@ use crate::suspend::pending::Pending;
 mod admit;
 mod carry;
 mod classify;
+mod far;
 mod housekeeping;
 pub mod idle;
 pub mod mailbox;
@@ -26,6 +27,7 @@ pub mod message;
 mod orders;
 pub mod parked;
 pub mod report;
+pub mod service;
 pub mod steer;
 pub mod transmit;
 
@@ -33,6 +35,7 @@ use mailbox::{Receiver, Sender};
 use message::{Event, Order};
 use parked::Parked;
 use report::{Counters, Gauges, Report};
+use service::Services;
 use steer::{Neighbours, Steering};
 use transmit::Line;
 
@@ -87,6 +90,8 @@ pub struct Parts<P: Port, L: Pool<Buffer = P::Buffer>> {
     pub hash: KeyedHash,
     /// Who owns what.
     pub steering: Steering,
+    /// Addresses that are the appliance's own.
+    pub services: Services,
     /// Rings to the other workers.
     pub neighbours: Neighbours<P::Buffer>,
     /// To the control core.
@@ -111,6 +116,7 @@ pub struct Worker<P: Port, L: Pool<Buffer = P::Buffer>> {
     pending: Pending,
     parked: Parked<P::Buffer>,
     steering: Steering,
+    services: Services,
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
     orders: Receiver<Order<P::Buffer>>,
@@ -135,6 +141,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             pending: Pending::new(parts.limits.suspended),
             parked: Parked::new(parts.limits.parked),
             steering: parts.steering,
+            services: parts.services,
             neighbours: parts.neighbours,
             events: parts.events,
             orders: parts.orders,
@@ -217,6 +224,8 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             suspended_capacity: self.pending.capacity() as u64,
             parked: self.parked.len() as u64,
             parked_capacity: self.parked.capacity() as u64,
+            far_sides: self.table.far_sides() as u64,
+            far_sides_capacity: self.table.far_sides_capacity() as u64,
             impaired: cables.waiting,
             impaired_capacity: cables.capacity,
             control_stalled: u64::from(self.control.is_stalled()),

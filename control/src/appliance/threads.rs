@@ -15,6 +15,7 @@ use dataplane::port::{Port, PortId};
 use dataplane::worker::idle::{Idle, Idler};
 use dataplane::worker::mailbox::mailbox;
 use dataplane::worker::report::Report;
+use dataplane::worker::service::Services;
 use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{self, Worker};
@@ -91,6 +92,7 @@ impl Threads {
                     timeouts: worker_timeouts(config),
                     hash: KeyedHash::new(random_key()),
                     steering: steering.clone(),
+                    services: Services::new(config.services()),
                     neighbours,
                     events,
                     orders,
@@ -212,6 +214,7 @@ fn worker_limits(config: &Config) -> worker::Limits {
         flows: config.limits.flows as usize,
         suspended: config.limits.suspended as usize,
         parked: config.limits.held_packets as usize,
+        far_sides: config.limits.far_sides as usize,
     }
 }
 

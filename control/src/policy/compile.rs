@@ -17,7 +17,7 @@ pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
         flows_full: config.policy.flows_full,
         on_control_stall: config.policy.on_control_stall,
     };
-    Snapshot::compile(&rules, defaults)
+    Ok(Snapshot::compile(&rules, defaults)?.with_hops(config.hops.clone()))
 }
 
 fn rule(rule: &validated::Rule) -> RuleSpec {
@@ -33,6 +33,7 @@ fn rule(rule: &validated::Rule) -> RuleSpec {
             validated::Action::Reject => Action::Reject,
             validated::Action::Bypass => Action::Bypass,
             validated::Action::Monitor => Action::Monitor,
+            validated::Action::Forward { hop } => Action::Forward { hop },
             validated::Action::Offer { module } => Action::Offer { module },
         },
     }

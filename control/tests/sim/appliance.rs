@@ -98,6 +98,7 @@ impl Appliance {
                 timeouts: timeouts(),
                 hash: KeyedHash::new(key(&mut rng)),
                 steering: steering.clone(),
+                services: Default::default(),
                 neighbours,
                 events: event_sender,
                 orders: order_receiver,

@@ -43,7 +43,8 @@ impl FarSide {
     /// The far side on which the flow of `syn`, whose IP header begins at `l3`, is `quad` and leaves by `hop`; `opposite`
     /// is the port opposite to the client's. `None` for a frame that has no link header up to there.
     pub fn of_syn(syn: &[u8], l3: u16, quad: Quad, hop: NextHop, opposite: PortId) -> Option<FarSide> {
-        let link = syn.get(..usize::from(l3)).filter(|link| (HEADER_LEN..=MAX_LINK_LEN).contains(&link.len()))?;
+        let link =
+            syn.get(..usize::from(l3)).filter(|link| (HEADER_LEN..=MAX_LINK_LEN).contains(&link.len()))?;
         let mut to_client: LinkHeader = link.iter().copied().collect();
         let (destination, source) = to_client[..12].split_at_mut(6);
         destination.swap_with_slice(source);

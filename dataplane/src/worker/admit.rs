@@ -30,6 +30,10 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         headers: &TcpHeaders,
         frame: P::Buffer,
     ) {
+        // No connection begins or ends at such an address; it may only be lent to one.
+        if self.services.contains(key.quad.addresses.destination()) {
+            return self.counters.count(Counter::DropServiceAddress);
+        }
         if !headers.flags.syn() || headers.flags.ack() {
             return self.stray(now, port, key, headers, frame);
         }
@@ -39,6 +43,10 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
             Action::Reject => self.refuse(port, headers, frame, Counter::DropPolicyReject),
+            Action::Forward { hop } => match self.policy.hop(hop) {
+                Some(hop) => self.divert_new((now, port, key, headers), decision, hop, frame),
+                None => self.counters.count(Counter::DropPolicy),
+            },
             Action::Bypass => self.let_pass(arrival, decision, Path::Bypassed, frame),
             Action::Monitor => self.let_pass(arrival, decision, Path::Monitored, frame),
             Action::Offer { module } => self.offer(arrival, decision, module, frame),
@@ -145,7 +153,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         self.counters.count(Counter::FlowsOffered);
     }
 
-    fn when_full(
+    pub(super) fn when_full(
         &mut self,
         now: Instant,
         port: PortId,

@@ -39,6 +39,9 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
                 self.counters.count(Counter::Originated);
                 self.lines[usize::from(port.0)].send(frame, &mut self.counters);
             }
+            Order::TransmitFar { flow, frame } => self.transmit_far(flow, frame),
+            Order::SetFarSide { flow, far, ports } => self.set_far_side(flow, far, ports),
+            Order::Divert { flow, far } => self.on_flow(flow, |worker, slot| worker.divert(slot, far)),
             Order::Policy(policy) => self.policy = policy,
             Order::List(listing) => self.list(listing),
             Order::Participate { flow } => self.on_flow(flow, Self::participate),
@@ -72,7 +75,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         }
     }
 
-    fn answer(&mut self, event: Event<P::Buffer>) {
+    pub(super) fn answer(&mut self, event: Event<P::Buffer>) {
         // `carry_out_orders` has made sure of the room.
         if self.events.try_send(event).is_err() {
             self.counters.count(Counter::DropEventsFull);
@@ -96,7 +99,6 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             return;
         }
         object.path = path;
-        let client_side = PortId(object.client_side);
         let held = std::mem::replace(&mut object.held, NONE);
         self.table.arm(slot, now + self.timeouts.opening);
         self.counters.count(if path == Path::Monitored {
@@ -109,7 +111,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         match frame.map(|frame| (packet::parse(frame.bytes()), frame)) {
             Some((Ok(Packet::Tcp(headers)), frame)) => {
                 self.observe(now, slot, Direction::ClientToServer, &headers, &frame);
-                self.forward(self.peer(client_side), usize::from(headers.end - headers.l3), frame);
+                self.deliver(slot, Direction::ClientToServer, &headers, frame);
             }
             _ => self.counters.count(Counter::BuffersExhausted),
         }
@@ -194,6 +196,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
                 path: object.path,
                 delta_c2s: object.delta_c2s,
                 delta_s2c: object.delta_s2c,
+                far: self.table.far(slot).map(|far| far.key.quad),
                 record: *self.table.record(slot),
             });
         }

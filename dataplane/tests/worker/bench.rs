@@ -21,6 +21,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::Report;
+use dataplane::worker::service::Services;
 use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{Limits, Parts, Timeouts, Worker};
@@ -43,7 +44,14 @@ pub struct Bench {
 struct Place {
     id: usize,
     steering: Steering,
+    services: Services,
     neighbours: Neighbours<SimBuffer>,
+}
+
+impl Place {
+    fn alone(services: Services) -> Place {
+        Place { id: 0, steering: Steering::Single, services, neighbours: Neighbours::mesh(1, 1).remove(0) }
+    }
 }
 
 /// One rule: `action` for everything to 10.0.0.2 or fd00::2, port 80.
@@ -77,8 +85,14 @@ impl Bench {
     }
 
     pub fn with_limits(policy: Snapshot, limits: Limits, events: usize) -> Bench {
-        let alone = Place { id: 0, steering: Steering::Single, neighbours: Neighbours::mesh(1, 1).remove(0) };
-        Bench::at(alone, policy, limits, events)
+        Bench::at(Place::alone(Services::default()), policy, limits, events)
+    }
+
+    /// With addresses of the appliance's own.
+    pub fn with_services(policy: Snapshot, addresses: &[&str]) -> Bench {
+        let services = Services::new(addresses.iter().map(|text| text.parse().unwrap()).collect());
+        let limits = Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 };
+        Bench::at(Place::alone(services), policy, limits, 256)
     }
 
     /// Workers 0 and 1, each with a queue of both ports, `ring` frames between them, and no help of RSS.
@@ -86,7 +100,7 @@ impl Bench {
         let mut mesh = Neighbours::mesh(2, ring);
         [0, 1].map(|id| {
             let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
-            let place = Place { id, steering, neighbours: mesh.remove(0) };
+            let place = Place { id, steering, services: Services::default(), neighbours: mesh.remove(0) };
             Bench::at(place, policy.clone(), Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 }, 256)
         })
     }
@@ -100,7 +114,10 @@ impl Bench {
         let heartbeat = Arc::new(AtomicU64::new(0));
         let worker = Worker::new(Parts {
             id: place.id,
-            lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
+            lines: vec![
+                Line::new(client_port, SERVER, 0, 1500).with_mac([0xe0; 6]),
+                Line::new(server_port, CLIENT, 0, 1500).with_mac([0xe2; 6]),
+            ],
             pool: pool.clone(),
             limits,
             timeouts: Timeouts {
@@ -112,6 +129,7 @@ impl Bench {
             },
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: place.steering,
+            services: place.services,
             neighbours: place.neighbours,
             events: event_sender,
             orders: order_receiver,

@@ -30,6 +30,7 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
         flows: number(&raw.flows, 65_536, 16..=1 << 26, problems),
         suspended: number(&raw.suspended, 16_384, 16..=1 << 22, problems),
         participating: number(&raw.participating, 4_096, 1..=1 << 20, problems),
+        far_sides: number(&raw.far_sides, 4_096, 16..=1 << 22, problems),
         held_packets: number(&raw.held_packets, 4_096, 64..=1 << 20, problems),
         send_buffer: bytes(&raw.send_buffer, default_buffer, buffer.clone(), problems),
         receive_buffer: bytes(&raw.receive_buffer, default_buffer, buffer, problems),

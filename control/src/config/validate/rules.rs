@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
+use super::hops::{self, Hops};
 use super::matches;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::name;
-use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
+use crate::config::validated::{
+    Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Port, Rule, ServerAck,
+};
 
 /// Rules are searched one after the other for every new flow: more than these would show.
 const MAX_RULES: usize = 1024;
@@ -19,6 +22,7 @@ const MAX_AFTER_BYTES: i64 = 1 << 50;
 
 pub(super) fn modules(
     raw: &BTreeMap<Spanned<String>, Spanned<external::Module>>,
+    ports: &[Port],
     problems: &mut Problems,
 ) -> Vec<Module> {
     if let Some((key, _)) = raw.iter().nth(MAX_MODULES) {
@@ -42,6 +46,9 @@ pub(super) fn modules(
                 external::Isn::Keyed => Isn::Keyed,
             },
             acknowledge: acknowledge(raw.acknowledge),
+            servers: hops::servers(&raw.server, problems),
+            clients: hops::clients(&raw.client, problems),
+            hop: raw.next_hop.as_ref().map(|hop| hops::next_hop(hop, ports, problems)).unwrap_or_default(),
         }
     };
     raw.iter().map(module).collect()
@@ -76,6 +83,7 @@ fn merge(raw: &Option<external::Merge>, problems: &mut Problems) -> Merge {
 pub(super) fn rules(
     raw: &[Spanned<external::Rule>],
     modules: &mut Vec<Module>,
+    hops: &mut Hops<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Rule>> {
     if let Some(beyond) = raw.get(MAX_RULES) {
@@ -111,7 +119,7 @@ pub(super) fn rules(
         rules.push(Rule {
             name: raw.name.as_ref().map_or_else(|| format!("rule[{index}]"), |given| given.get_ref().clone()),
             matches,
-            action: action(spanned, modules, problems),
+            action: action(spanned, modules, hops, problems),
         });
     }
     Some(rules)
@@ -123,13 +131,25 @@ fn sizes(matches: &Match) -> [usize; 3] {
     [addresses, ports, matches.vlans.len()]
 }
 
-fn action(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems: &mut Problems) -> Action {
+fn action(
+    spanned: &Spanned<external::Rule>,
+    modules: &mut Vec<Module>,
+    hops: &mut Hops<'_>,
+    problems: &mut Problems,
+) -> Action {
     let raw = spanned.get_ref();
+    if let (Some(hop), false) = (&raw.next_hop, *raw.action.get_ref() == external::Action::Forward) {
+        problems.at(
+            hop.span(),
+            "counts only with action = \"forward\"; change the action or leave it out (a module has its own next_hop)",
+        );
+    }
     let plain = match raw.action.get_ref() {
         external::Action::Drop => Action::Drop,
         external::Action::Reject => Action::Reject,
         external::Action::Bypass => Action::Bypass,
         external::Action::Monitor => Action::Monitor,
+        external::Action::Forward => hops.forward(spanned, problems),
         external::Action::Offer => return offer(spanned, modules, problems),
     };
     let misplaced = [raw.module.as_ref().map(Spanned::span), raw.acknowledge.as_ref().map(Spanned::span)];

@@ -1,7 +1,9 @@
 //! Rules and modules, proven: every module that a rule names is there.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use dataplane::flow::far::NextHop;
 use dataplane::policy::VlanMatch;
 use ipnet::IpNet;
 
@@ -42,6 +44,11 @@ pub enum Action {
     Bypass,
     /// Forwarded and observed.
     Monitor,
+    /// Forwarded by another next hop, never intercepted.
+    Forward {
+        /// Index into [`super::Config::hops`].
+        hop: u16,
+    },
     /// Suspended and offered.
     Offer {
         /// Index into [`super::Config::modules`].
@@ -64,6 +71,12 @@ pub struct Module {
     pub isn: Isn,
     /// When the bytes of a direction are acknowledged to their sender.
     pub acknowledge: Acknowledge,
+    /// Where its flows go instead of their own server, at most one of each family.
+    pub servers: Vec<SocketAddr>,
+    /// What takes the place of the clients' addresses; those of a family that is not here are kept.
+    pub clients: Vec<IpAddr>,
+    /// Where their frames go next.
+    pub hop: NextHop,
 }
 
 /// The modules that there are.

@@ -70,6 +70,7 @@ impl Rig {
             timeouts: timeouts(),
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
+            services: Default::default(),
             neighbours: Neighbours::mesh(1, 1).pop().expect("one worker's"),
             events: event_sender,
             orders: order_receiver,

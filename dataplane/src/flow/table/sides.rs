@@ -78,7 +78,8 @@ impl FlowTable {
         if is_alias {
             let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
             let entry = self.objects.len() as u32 + at;
-            self.index.insert_unique(hash.of(&key), entry, |entry| hash.of(&key_of(objects, v6, sides, *entry)));
+            self.index
+                .insert_unique(hash.of(&key), entry, |entry| hash.of(&key_of(objects, v6, sides, *entry)));
         }
         Ok(())
     }
@@ -119,12 +120,7 @@ impl FlowTable {
 }
 
 /// The key by which an entry of the index is found.
-pub(super) fn key_of(
-    objects: &[Object],
-    v6: &[([u8; 16], [u8; 16])],
-    sides: &Sides,
-    entry: u32,
-) -> FlowKey {
+pub(super) fn key_of(objects: &[Object], v6: &[([u8; 16], [u8; 16])], sides: &Sides, entry: u32) -> FlowKey {
     match sides.get(entry.wrapping_sub(objects.len() as u32)) {
         Some(alias) if entry as usize >= objects.len() => alias.side.key,
         _ => key_at(objects, v6, entry),

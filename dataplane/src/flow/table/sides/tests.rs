@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow::object::Path;
 use crate::clock::Instant;
 use crate::flow::hash::KeyedHash;
+use crate::flow::object::Path;
 use crate::flow::quad::{Quad, Segment};
 use crate::port::PortId;
 
@@ -88,7 +88,10 @@ fn full_of_aliases_that_come_and_go_it_never_grows() {
         }
         let quad = |port| {
             let client = SocketAddr::from((n.to_be_bytes(), port));
-            FlowKey { quad: Quad::between(client, "10.0.0.2:80".parse().unwrap()).unwrap(), segment: Segment(0) }
+            FlowKey {
+                quad: Quad::between(client, "10.0.0.2:80".parse().unwrap()).unwrap(),
+                segment: Segment(0),
+            }
         };
         let slot = insert(&mut table, &quad(1));
         table.set_far(slot, side(quad(2))).unwrap();
