@@ -22,7 +22,7 @@ use crate::generator::{Frame, Frames, Generator, frame, quad};
 
 /// The contender.
 pub struct CutThrough {
-    worker: Worker<Generator, Frames>,
+    worker: Worker<Generator>,
     clock: SystemClock,
     sent: u64,
     // Held so that the worker's mailboxes stay connected.
@@ -49,8 +49,7 @@ impl CutThrough {
         let mut worker = Worker::new(Parts {
             id: 0,
             lines: vec![line(false, 1), line(true, 0)],
-            pool: frames.clone(),
-            limits: Limits { flows: flows as usize, suspended: 16, parked: 16, far_sides: 4 },
+            limits: Limits { flows: flows as usize, parked: 16, far_sides: 4 },
             timeouts: Timeouts {
                 opening: hour,
                 established: hour,

@@ -1,15 +1,15 @@
-//! One flow on the control core: from its held SYN to its merge or its end.
+//! One flow on the control core: from its server's SYN-ACK to its merge or its end.
 //!
-//! `partial` holds the client until module and server have spoken (seed 000), `relay` moves bytes between the legs
-//! (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent, `life` ends
+//! What comes before is a partial connection (`crate::suspended`, seed 000). `answered` brings both handshakes to their
+//! end, `relay` moves bytes between the legs (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent, `life` ends
 //! what nobody else ends.
 
 mod allowance;
+mod answered;
 mod check;
 mod leg;
 mod life;
 mod merge;
-mod partial;
 mod path;
 mod relay;
 mod through;
@@ -27,27 +27,21 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::port::PortId;
 
-use crate::core::context::Context;
+use crate::core::context::{Context, Way};
 use crate::core::load::Load;
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, State};
 
 use allowance::Allowance;
-use leg::{Leg, read_segment};
-pub use partial::Offer;
-use path::is_source_quench;
+pub(crate) use answered::Answered;
+use leg::Leg;
+pub(crate) use leg::read_segment;
+pub(crate) use path::is_source_quench;
 use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Rejected by the module; repeated SYNs get the same answer until then.
-    Refused {
-        /// When the answer is forgotten.
-        until: Instant,
-    },
-    /// The server has our SYN; the client has heard nothing.
-    Connecting,
     /// The server has answered and so has the client been; its ACK is awaited.
     Answered,
     /// Bytes are relayed.
@@ -172,8 +166,7 @@ impl<L: Pool> Connection<L> {
         self.heard = cx.now;
         self.learn(direction, headers, &frame);
         match self.phase {
-            Phase::Refused { .. } => self.refuse_again(cx, &segment),
-            Phase::Connecting | Phase::Answered => self.on_handshake(cx, direction, &segment, headers, frame),
+            Phase::Answered => self.on_handshake(cx, direction, &segment, headers, frame),
             Phase::Relaying | Phase::Ended { .. } => {
                 self.on_relayed(cx, direction, &segment, headers, frame);
             }
@@ -189,7 +182,7 @@ impl<L: Pool> Connection<L> {
     pub fn on_timer(&mut self, cx: &mut Context<'_, L>) {
         match self.phase {
             _ if self.expires <= cx.now => self.expire(cx),
-            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Done => {}
+            Phase::Ended { .. } | Phase::Done => {}
             Phase::Draining { deadline } if deadline <= cx.now => self.undo_merge(cx),
             _ => self.on_leg_timers(cx),
         }
@@ -221,12 +214,7 @@ impl<L: Pool> Connection<L> {
         cx.counters.count(Counter::Terminated);
         match self.phase {
             _ if is_source_quench(error) => cx.counters.count(Counter::DropSourceQuench),
-            Phase::Connecting if quoted == Direction::ClientToServer => {
-                self.network_refuses(cx, error, frame)
-            }
-            // Nothing of ours has travelled that way.
-            Phase::Connecting => cx.counters.count(Counter::DropForgedIcmp),
-            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Done => {}
+            Phase::Ended { .. } | Phase::Done => {}
             _ => self.on_icmp_established(cx, quoted, error, frame),
         }
         self.settle(cx);
@@ -310,6 +298,23 @@ impl<L: Pool> Connection<L> {
             }
         }
         self.blocked = (!cx.can_transmit()).then(|| cx.now + BLOCKED);
+    }
+
+    /// Which way a frame leaves that travels `direction`.
+    fn way_to(&self, direction: Direction) -> Way {
+        match (direction, &self.server) {
+            (Direction::ClientToServer, Some(server)) => server.way,
+            _ => self.client.way,
+        }
+    }
+
+    /// The longest datagram that fits everywhere: on the flow's own wire, or, when it leaves by another side, on any.
+    fn mtu(&self, cx: &Context<'_, L>) -> u16 {
+        let own = cx.settings.mtu[usize::from(self.client_side.0)];
+        match self.way_to(Direction::ClientToServer) {
+            Way::Port(_) => own,
+            Way::Far(_) => cx.settings.mtu.iter().copied().min().unwrap_or(own),
+        }
     }
 
     fn server_side(&self, cx: &Context<'_, L>) -> PortId {

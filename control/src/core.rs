@@ -3,7 +3,10 @@
 //! Sans-I/O like all below it: events of the workers and time go in, orders come out. [`Core::poll`] is its loop body.
 
 pub mod context;
+mod far;
+mod history;
 pub mod load;
+mod offers;
 pub mod query;
 pub mod secret;
 
@@ -16,19 +19,21 @@ use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::expiry::Wheel;
-use dataplane::flow::object::Path;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
-use dataplane::policy::Fallback;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::{Counters, Gauges, Report};
 
-use crate::connection::{Connection, Offer, Phase};
-use crate::module::Module;
+use crate::connection::{Connection, Phase};
+use crate::module::{Gone, Module};
+use crate::suspended::Suspended;
+use crate::suspended::rejections::Rejections;
 
-use context::{Context, Outbox, Settings};
+use context::{Context, Means, Outbox, Settings};
+use history::History;
 use load::Load;
+use offers::Offer;
 use query::{Query, Questions};
 
 /// Events of one worker handled in a round, at most.
@@ -63,10 +68,11 @@ pub struct Parts<L: Pool> {
 /// The control core.
 pub struct Core<L: Pool> {
     events: Vec<Receiver<Event<L::Buffer>>>,
-    outboxes: Vec<Outbox<L::Buffer>>,
-    pool: L,
+    means: Means<L>,
     modules: Vec<Box<dyn Module>>,
-    settings: Settings,
+    suspended: Suspended,
+    rejections: Rejections,
+    history: History,
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
@@ -75,16 +81,18 @@ pub struct Core<L: Pool> {
     heartbeat: Arc<AtomicU64>,
     report: Arc<Report>,
     buffered: Arc<AtomicU64>,
-    counters: Counters,
-    load: Load,
     rounds: u32,
-    scarce: bool,
 }
 
 /// Events between two looks at how many buffers are left.
 const EVENTS_PER_LOOK: usize = 16;
 /// Rounds between two publications of the counters.
 const REPORT_ROUNDS: u32 = 64;
+
+/// The wheel's tick of a deadline: a millisecond each, never before it.
+fn tick(deadline: Instant) -> u32 {
+    deadline.as_nanos().div_ceil(1_000_000) as u32
+}
 
 /// A SYN, and not the answer to one.
 fn begins_another(headers: &TcpHeaders) -> bool {
@@ -94,27 +102,33 @@ fn begins_another(headers: &TcpHeaders) -> bool {
 impl<L: Pool> Core<L> {
     /// Takes the memory of its tables.
     pub fn new(parts: Parts<L>) -> Self {
-        let capacity = parts.settings.connections;
-        let (events, orders): (Vec<_>, Vec<_>) =
+        let settings = parts.settings;
+        let capacity = settings.connections;
+        let (events, outboxes): (Vec<_>, Vec<_>) =
             parts.links.into_iter().map(|link| (link.events, Outbox::new(link.orders))).unzip();
         Core {
-            events,
-            outboxes: orders,
-            pool: parts.pool,
             modules: parts.modules,
+            suspended: Suspended::new(settings.suspended, events.len()),
+            rejections: Rejections::default(),
+            history: History::new(settings.history),
             connections: (0..capacity).map(|_| None).collect(),
             free: (0..capacity as u32).rev().collect(),
             by_flow: HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()),
-            timers: Wheel::new(capacity),
+            timers: Wheel::new(capacity + settings.suspended.capacity),
             questions: Questions::default(),
-            settings: parts.settings,
             heartbeat: parts.heartbeat,
             report: parts.report,
             buffered: parts.buffered,
-            counters: Counters::default(),
-            load: Load::default(),
             rounds: 0,
-            scarce: false,
+            events,
+            means: Means {
+                pool: parts.pool,
+                outboxes,
+                counters: Counters::default(),
+                load: Load::default(),
+                scarce: false,
+                settings,
+            },
         }
     }
 
@@ -125,8 +139,9 @@ impl<L: Pool> Core<L> {
         for worker in 0..self.events.len() {
             work += self.take_events(now, worker);
         }
+        work += self.take_decisions(now);
         work += self.fire_timers(now);
-        work += self.outboxes.iter_mut().map(Outbox::flush).sum::<usize>();
+        work += self.means.outboxes.iter_mut().map(Outbox::flush).sum::<usize>();
         self.rounds = self.rounds.wrapping_add(1);
         if work == 0 || self.rounds.is_multiple_of(REPORT_ROUNDS) {
             self.report();
@@ -138,7 +153,7 @@ impl<L: Pool> Core<L> {
         for done in 0..EVENTS_PER_ROUND {
             let Some(event) = self.events[worker].try_receive() else { return done };
             if done % EVENTS_PER_LOOK == 0 {
-                self.scarce = self.pool.is_low();
+                self.means.scarce = self.means.pool.is_low();
             }
             self.handle(now, worker, event);
         }
@@ -150,66 +165,41 @@ impl<L: Pool> Core<L> {
             Event::Offered { flow, key, client_side, module, headers, frame } => {
                 self.offer(now, Offer { worker, flow, key, client_side, module, headers, frame });
             }
-            Event::Segment { flow, port, headers, frame, .. }
-                if begins_another(&headers) && !self.by_flow.contains_key(&(worker, flow)) =>
-            {
-                // A client that reuses its port was quicker than the order that removes its last flow.
-                self.outboxes[worker].order(Order::Readmit { port, frame });
+            Event::Segment { flow, direction, port, headers, frame } => {
+                if let Some(slot) = self.suspended.find(worker, flow) {
+                    self.on_partial_segment(now, slot, direction, &headers, frame);
+                } else if begins_another(&headers) && !self.by_flow.contains_key(&(worker, flow)) {
+                    // A client that reuses its port was quicker than the order that removes its last flow.
+                    self.means.outboxes[worker].order(Order::Readmit { port, frame });
+                } else {
+                    self.on_flow(now, worker, flow, |c, cx| c.on_segment(cx, direction, &headers, frame));
+                }
             }
-            Event::Segment { flow, direction, headers, frame, .. } => {
-                self.on_flow(now, worker, flow, |c, cx| c.on_segment(cx, direction, &headers, frame));
-            }
-            Event::Icmp { flow, quoted, error, frame } => self.on_flow(now, worker, flow, |c, cx| {
-                c.on_icmp(cx, quoted, &error, frame);
-            }),
-            // Nobody here orders one yet.
-            Event::FarSide { .. } => {}
+            Event::FarSide { flow, refused } => self.on_far_side(now, worker, flow, refused),
+            Event::Icmp { flow, quoted, error, frame } => match self.suspended.find(worker, flow) {
+                Some(slot) => self.on_partial_icmp(now, slot, quoted, &error, frame),
+                None => self.on_flow(now, worker, flow, |c, cx| c.on_icmp(cx, quoted, &error, frame)),
+            },
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
             Event::Listed(listing) => {
                 let unasked = self.questions.on_listing(listing);
                 if let Some(listing) = unasked {
-                    self.outboxes[worker].order(Order::List(listing));
+                    self.means.outboxes[worker].order(Order::List(listing));
                 }
             }
         }
     }
 
-    /// A SYN that a worker has suspended: its module decides.
-    fn offer(&mut self, now: Instant, offer: Offer<L::Buffer>) {
-        let outbox = &mut self.outboxes[offer.worker];
-        let Some(slot) = self.free.pop() else {
-            let flow = offer.flow;
-            return match self.settings.when_full {
-                Fallback::Drop => {
-                    self.counters.count(Counter::DropConnectionsFull);
-                    outbox.order(Order::Remove { flow });
-                }
-                Fallback::Pass => {
-                    self.counters.count(Counter::FlowsPassedFull);
-                    outbox.order(Order::Release { flow, path: Path::Bypassed });
-                }
-            };
-        };
-        let module = &mut *self.modules[usize::from(offer.module)];
-        let mut cx = Context {
-            now,
-            pool: &mut self.pool,
-            outbox,
-            counters: &mut self.counters,
-            settings: &self.settings,
-            load: self.load,
-            scarce: self.scarce,
-        };
-        match Connection::offer(&mut cx, module, &offer) {
-            Some(connection) => {
-                self.by_flow.insert((offer.worker, offer.flow), slot);
-                self.load.change(Load::default(), connection.load());
-                self.connections[slot as usize] = Some(connection);
-                self.rearm(slot);
-            }
-            None => self.free.push(slot),
+    /// A flow begins to participate.
+    fn place(&mut self, slot: u32, worker: usize, flow: FlowRef, connection: Connection<L>) {
+        if connection.phase() == Phase::Done {
+            return self.free.push(slot);
         }
+        self.by_flow.insert((worker, flow), slot);
+        self.means.load.change(Load::default(), connection.load());
+        self.connections[slot as usize] = Some(connection);
+        self.rearm(slot);
     }
 
     fn on_flow(
@@ -222,15 +212,18 @@ impl<L: Pool> Core<L> {
         match self.by_flow.get(&(worker, flow)) {
             Some(slot) => self.on_slot(now, *slot, handle),
             // The flow was merged or removed while this event was on its way.
-            None => self.counters.count(Counter::DropFlowGone),
+            None => self.means.counters.count(Counter::DropFlowGone),
         }
     }
 
     /// A flow that its worker has forgotten; nobody is told, as with any idle flow.
     fn forget(&mut self, worker: usize, flow: FlowRef) {
+        if let Some(slot) = self.suspended.find(worker, flow) {
+            self.forget_partial(slot, Gone::Overdue);
+        }
         if let Some(slot) = self.by_flow.remove(&(worker, flow)) {
             if let Some(connection) = self.connections[slot as usize].take() {
-                self.load.change(connection.load(), Load::default());
+                self.means.load.change(connection.load(), Load::default());
             }
             self.timers.cancel(slot);
             self.free.push(slot);
@@ -244,33 +237,24 @@ impl<L: Pool> Core<L> {
         handle: impl FnOnce(&mut Connection<L>, &mut Context<'_, L>),
     ) {
         let Some(connection) = &mut self.connections[slot as usize] else { return };
-        let mut cx = Context {
-            now,
-            pool: &mut self.pool,
-            outbox: &mut self.outboxes[connection.worker()],
-            counters: &mut self.counters,
-            settings: &self.settings,
-            load: self.load,
-            scarce: self.scarce,
-        };
+        let mut cx = self.means.context(now, connection.worker());
         let before = connection.load();
         handle(connection, &mut cx);
         if connection.phase() == Phase::Done {
-            self.load.change(before, Load::default());
+            self.means.load.change(before, Load::default());
             self.by_flow.remove(&(connection.worker(), connection.flow()));
             self.connections[slot as usize] = None;
             self.timers.cancel(slot);
             self.free.push(slot);
         } else {
-            self.load.change(before, connection.load());
+            self.means.load.change(before, connection.load());
             self.rearm(slot);
         }
     }
 
     fn rearm(&mut self, slot: u32) {
         match self.connections[slot as usize].as_ref().and_then(Connection::deadline) {
-            // One tick is a millisecond; never before the deadline.
-            Some(deadline) => self.timers.arm(slot, deadline.as_nanos().div_ceil(1_000_000) as u32),
+            Some(deadline) => self.timers.arm(slot, tick(deadline)),
             None => self.timers.cancel(slot),
         }
     }
@@ -279,7 +263,10 @@ impl<L: Pool> Core<L> {
         let mut fired = 0;
         loop {
             while let Some(slot) = self.timers.expire_next() {
-                self.on_slot(now, slot, |connection, cx| connection.on_timer(cx));
+                match (slot as usize).checked_sub(self.connections.len()) {
+                    Some(partial) => self.on_partial_timer(now, partial as u32),
+                    None => self.on_slot(now, slot, |connection, cx| connection.on_timer(cx)),
+                }
                 fired += 1;
             }
             if !self.timers.step(now.as_millis() as u32) {
@@ -290,9 +277,9 @@ impl<L: Pool> Core<L> {
 
     /// Puts a question of the management thread to all workers.
     pub fn ask(&mut self, query: Query) {
-        let workers = self.outboxes.len();
+        let workers = self.means.outboxes.len();
         for (worker, listing) in self.questions.ask(query, workers) {
-            self.outboxes[worker].order(Order::List(listing));
+            self.means.outboxes[worker].order(Order::List(listing));
         }
     }
 
@@ -302,6 +289,11 @@ impl<L: Pool> Core<L> {
         Instant::from_millis(now.as_millis() + u64::from(self.timers.ticks_to_next(LOOK_AHEAD_MS)))
     }
 
+    /// Partial connections, refused ones that are remembered among them.
+    pub fn suspended(&self) -> usize {
+        self.suspended.len()
+    }
+
     /// Flows on the participating path.
     pub fn connections(&self) -> impl Iterator<Item = &Connection<L>> {
         self.connections.iter().flatten()
@@ -309,26 +301,28 @@ impl<L: Pool> Core<L> {
 
     /// The counters as they are now.
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.means.counters
     }
 
     /// Publishes counters and table sizes; [`Core::poll`] does so all the time.
     pub fn report(&self) {
-        self.report.publish(&self.counters, self.gauges());
-        self.buffered.store(self.load.bytes, Ordering::Relaxed);
+        self.report.publish(&self.means.counters, self.gauges());
+        self.buffered.store(self.means.load.bytes, Ordering::Relaxed);
     }
 
     /// What all flows keep.
     pub fn load(&self) -> Load {
-        self.load
+        self.means.load
     }
 
     fn gauges(&self) -> Gauges {
         Gauges {
-            flows: self.load.connections as u64,
+            flows: self.means.load.connections as u64,
             flows_capacity: self.connections.len() as u64,
-            parked: self.load.held as u64,
-            parked_capacity: self.settings.held as u64,
+            suspended: self.suspended.len() as u64,
+            suspended_capacity: self.suspended.capacity() as u64,
+            parked: self.means.load.held as u64,
+            parked_capacity: self.means.settings.held as u64,
             ..Gauges::default()
         }
     }

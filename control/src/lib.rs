@@ -12,4 +12,5 @@ pub mod demo;
 pub mod lab;
 pub mod module;
 pub mod policy;
+pub mod suspended;
 pub mod tcp;

@@ -2,12 +2,16 @@
 //!
 //! A module is asked on the control core's thread and must answer at once; it is never asked about a single packet.
 
+pub mod redirect;
 pub mod relay;
 
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
-use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::flow::far::NextHop;
+use dataplane::flow::quad::{Direction, FlowKey, Quad};
 use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_options::TcpOptions;
 
@@ -133,6 +137,23 @@ pub enum Order {
     ClientFirst,
 }
 
+/// A module wants to see what the server says before the client hears it; silence for so long is an answer too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consult(NonZeroU32);
+
+impl Consult {
+    /// Silence counts after `silence` since the SYN came: a millisecond at least.
+    pub fn within(silence: Duration) -> Consult {
+        let millis = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+        Consult(NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// How long.
+    pub fn silence(self) -> Duration {
+        Duration::from_millis(self.0.get().into())
+    }
+}
+
 /// How to proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Proxying {
@@ -146,8 +167,36 @@ pub struct Proxying {
     pub acknowledge: Acknowledge,
     /// The flow will never be merged: windows need not respect the opposite end's right edge.
     pub never_merges: bool,
-    /// The module is shown what the server says ([`Module::answered`]), and how long silence takes to be an answer.
-    pub consult: Option<Duration>,
+    /// The module is shown what the server says ([`Module::answered`]).
+    pub consult: Option<Consult>,
+}
+
+/// Another way to a server than the client's SYN says. What is `None`, or of the other family, is as the SYN says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Target {
+    /// The server.
+    pub server: Option<SocketAddr>,
+    /// The client's address towards it: one that comes back to the appliance. The client's port is kept where it is free.
+    pub client: Option<IpAddr>,
+    /// Where frames go next.
+    pub hop: NextHop,
+}
+
+impl Target {
+    /// A flow of `quad`, as the server sees it.
+    pub fn quad(&self, quad: &Quad) -> Quad {
+        let client = self.client.map_or(quad.client(), |ip| (ip, quad.client_port).into());
+        let server = self.server.unwrap_or(quad.server());
+        Quad::between(client, server)
+            .or_else(|| Quad::between(quad.client(), server))
+            .or_else(|| Quad::between(client, quad.server()))
+            .filter(|far| is_same_family(far, quad))
+            .unwrap_or(*quad)
+    }
+}
+
+fn is_same_family(one: &Quad, other: &Quad) -> bool {
+    one.client().is_ipv4() == other.client().is_ipv4()
 }
 
 /// What a module wants done with a partial connection.
@@ -155,12 +204,17 @@ pub struct Proxying {
 pub enum Decision {
     /// Connect to the server, then answer the client. Of a server that has answered already: let the client hear it.
     Proxy(Proxying),
+    /// The same with another server, under another client address or by another next hop. Of a server that has been asked
+    /// already, the target does not count.
+    ProxyTo(Proxying, Target),
     /// Silence; nothing is remembered.
     Drop,
     /// RST or an ICMP error; repeated SYNs get the same answer for a while.
     Reject(Rejection),
     /// The SYN leaves verbatim and the flow is never intercepted.
     Bypass,
+    /// The SYN leaves verbatim by another next hop, all that follows goes the same way, and the flow is never intercepted.
+    Forward(NextHop),
     /// The SYN leaves verbatim and the flow is observed.
     Monitor,
     /// The module goes on thinking: it will say what it has decided ([`Module::decided`]), or be asked again after so long
@@ -249,8 +303,20 @@ pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
         validated::Merge::AfterBytes(n) => relay::MergeWhen::AfterBytes(n),
         validated::Merge::Never => relay::MergeWhen::Never,
     };
+    let places = redirect::Places {
+        servers: module.servers.clone(),
+        clients: module.clients.clone(),
+        hop: module.hop,
+    };
     match module.kind {
-        validated::ModuleKind::Relay => Box::new(relay::Relay { merge, server_ack, isn, acknowledge }),
+        validated::ModuleKind::Relay => {
+            let relay = relay::Relay { merge, server_ack, isn, acknowledge };
+            if places.are_their_own() {
+                Box::new(relay)
+            } else {
+                Box::new(redirect::Redirect::new(relay, places))
+            }
+        }
     }
 }
 

@@ -70,16 +70,24 @@ counters! {
     DropFragmentParticipating = "drop_fragment_participating",
     /// A rule said drop, or nothing matched and the default is drop.
     DropPolicy = "drop_policy",
-    /// A rule said reject: the SYN became the RST that refuses it.
+    /// A rule said reject: the SYN became the RST or the ICMP error that refuses it.
     DropPolicyReject = "drop_policy_reject",
+    /// A SYN to be refused with an ICMP error, when as many had been sent as `limits.icmp_errors` allows.
+    DropIcmpLimit = "drop_icmp_limit",
     /// Not a SYN, no flow, and its destination is protected.
     DropStray = "drop_stray",
     /// The same, answered with RST because the config says so.
     DropStrayReset = "drop_stray_reset",
     /// A new flow when the flow table was full, and the config says drop.
     DropFlowsFull = "drop_flows_full",
-    /// A SYN to be held when all places for held SYNs were taken, and the config says drop.
+    /// A SYN to be held when all places for partial connections were taken.
     DropSuspendedFull = "drop_suspended_full",
+    /// A SYN to be held whose source prefix has as many partial connections as it may.
+    DropSuspendedSource = "drop_suspended_source",
+    /// A SYN to be held whose destination has as many partial connections as it may.
+    DropSuspendedDestination = "drop_suspended_destination",
+    /// A partial connection that made room for a newer one.
+    DropSuspendedOldest = "drop_suspended_oldest",
     /// A SYN to be held that is longer than a held SYN can be.
     DropSynTooLong = "drop_syn_too_long",
     /// A new flow while the control core did not move, and the config says drop.
@@ -173,6 +181,8 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
+    /// Decisions of modules about partial connections that were gone or settled already.
+    DecisionsLate = "decisions_late",
     /// SYNs of servers that met ours: both ends opened at once.
     SynCrossed = "syn_crossed",
     /// Frames that the impaired cable of a port lost on purpose; neither received nor missing in what was transmitted.

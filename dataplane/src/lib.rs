@@ -13,6 +13,5 @@ pub mod policy;
 pub mod port;
 pub mod refusal;
 pub mod rewrite;
-pub mod suspend;
 pub mod wire;
 pub mod worker;

@@ -1,6 +1,16 @@
 //! How a SYN is refused out loud (seed 000: "verbosely reject"): RST, or an ICMP error about it.
 
+pub mod budget;
+#[cfg(test)]
+mod tests;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::buffer::Buffer;
+use crate::packet::TcpHeaders;
+use crate::wire::icmp::{v4, v6};
+use crate::wire::icmp_error;
+use crate::wire::reset::reset_for;
 
 /// What the client of a refused SYN gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -23,4 +33,53 @@ pub struct IcmpRejection {
     pub from_v4: Option<Ipv4Addr>,
     /// The same for IPv6.
     pub from_v6: Option<Ipv6Addr>,
+}
+
+impl IcmpRejection {
+    /// Both errors can be the answer to a SYN that had nothing wrong with it ([`is_answer_v4`], [`is_answer_v6`]).
+    pub const fn fits(&self) -> bool {
+        is_answer_v4(self.v4.0, self.v4.1) && is_answer_v6(self.v6.0, self.v6.1)
+    }
+}
+
+/// Whether an ICMP error can say to the sender of an unfragmented datagram without fault that it goes no further: what is
+/// unreachable (RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1), and a TTL that has run out.
+///
+/// "Fragmentation needed" asks for something smaller, "source quench" for patience; "redirect" names another way;
+/// "reassembly time exceeded" and "parameter problem" are about another sort of datagram.
+pub const fn is_answer_v4(kind: u8, code: u8) -> bool {
+    match kind {
+        v4::UNREACHABLE => code <= 15 && code != v4::CODE_FRAGMENTATION_NEEDED,
+        v4::TIME_EXCEEDED => code == 0,
+        _ => false,
+    }
+}
+
+/// The same for ICMPv6 (RFC 4443 section 3). Codes from 7 on are about routing headers and long header chains (RFC 6550,
+/// RFC 8883).
+pub const fn is_answer_v6(kind: u8, code: u8) -> bool {
+    match kind {
+        v6::UNREACHABLE => code <= 6,
+        v6::TIME_EXCEEDED => code == 0,
+        _ => false,
+    }
+}
+
+/// Turns the frame that `headers` were read from into the answer that refuses it, for the port where it came in.
+///
+/// `None`, and the frame in an unspecified state, for what is never answered ([`reset_for`],
+/// [`icmp_error::refusal_len`]), and when the buffer has no room for the headers of an ICMP error.
+pub fn refuse(frame: &mut impl Buffer, headers: &TcpHeaders, rejection: &Rejection) -> Option<()> {
+    let len = match rejection {
+        Rejection::Reset => reset_for(frame.bytes_mut(), headers)?,
+        Rejection::Icmp(icmp) => {
+            let len = icmp_error::refusal_len(frame.bytes(), headers)?;
+            if let Some(missing) = len.checked_sub(frame.bytes().len()) {
+                frame.extend(missing)?;
+            }
+            icmp_error::refuse_in_place(frame.bytes_mut(), headers, icmp)?
+        }
+    };
+    frame.truncate(len);
+    Some(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::Buffer;
 use crate::clock::Instant;
 use crate::counters::Counter;
 use crate::flow::hash::KeyedHash;
@@ -14,7 +14,6 @@ use crate::flow::table::FlowTable;
 use crate::policy::Snapshot;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
-use crate::suspend::pending::Pending;
 
 mod admit;
 mod carry;
@@ -51,8 +50,6 @@ const EVENT_RESERVE: usize = 64;
 pub struct Limits {
     /// Flows in the table.
     pub flows: usize,
-    /// SYNs held.
-    pub suspended: usize,
     /// Frames parked during merges.
     pub parked: usize,
     /// Flows whose far side is not what the client's SYN says.
@@ -75,13 +72,11 @@ pub struct Timeouts {
 }
 
 /// What a worker is made of.
-pub struct Parts<P: Port, L: Pool<Buffer = P::Buffer>> {
+pub struct Parts<P: Port> {
     /// Its number, dense from 0.
     pub id: usize,
     /// Its queue of every port, by [`PortId`].
     pub lines: Vec<Line<P>>,
-    /// Buffers for copies.
-    pub pool: L,
     /// Table sizes.
     pub limits: Limits,
     /// Entry life times.
@@ -107,13 +102,11 @@ pub struct Parts<P: Port, L: Pool<Buffer = P::Buffer>> {
 }
 
 /// A worker.
-pub struct Worker<P: Port, L: Pool<Buffer = P::Buffer>> {
+pub struct Worker<P: Port> {
     id: usize,
     lines: Vec<Line<P>>,
-    pool: L,
     timeouts: Timeouts,
     table: FlowTable,
-    pending: Pending,
     parked: Parked<P::Buffer>,
     steering: Steering,
     services: Services,
@@ -129,16 +122,14 @@ pub struct Worker<P: Port, L: Pool<Buffer = P::Buffer>> {
     unplaced_until: Instant,
 }
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// Takes all memory that the worker will ever use.
-    pub fn new(parts: Parts<P, L>) -> Self {
+    pub fn new(parts: Parts<P>) -> Self {
         Worker {
             id: parts.id,
             lines: parts.lines,
-            pool: parts.pool,
             timeouts: parts.timeouts,
             table: FlowTable::new(parts.limits.flows, parts.limits.far_sides, parts.hash),
-            pending: Pending::new(parts.limits.suspended),
             parked: Parked::new(parts.limits.parked),
             steering: parts.steering,
             services: parts.services,
@@ -220,8 +211,6 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         Gauges {
             flows: self.table.len() as u64,
             flows_capacity: self.table.capacity() as u64,
-            suspended: self.pending.len() as u64,
-            suspended_capacity: self.pending.capacity() as u64,
             parked: self.parked.len() as u64,
             parked_capacity: self.parked.capacity() as u64,
             far_sides: self.table.far_sides() as u64,
@@ -229,6 +218,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             impaired: cables.waiting,
             impaired_capacity: cables.capacity,
             control_stalled: u64::from(self.control.is_stalled()),
+            ..Gauges::default()
         }
     }
 

@@ -1,5 +1,6 @@
 //! The threads that carry packets: workers and control core, pinned, each with its own share of everything.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -87,7 +88,6 @@ impl Threads {
                 worker::Parts {
                     id,
                     lines,
-                    pool: DpdkPool::new(pool.clone()),
                     limits: worker_limits(config),
                     timeouts: worker_timeouts(config),
                     hash: KeyedHash::new(random_key()),
@@ -119,7 +119,7 @@ impl Threads {
         &mut self,
         config: &Config,
         eal: &EalHandle,
-        parts: worker::Parts<P, DpdkPool>,
+        parts: worker::Parts<P>,
     ) -> anyhow::Result<()> {
         let (id, clock) = (parts.id, self.clock);
         self.spawn(format!("worker-{id}"), config.cores.workers[id], config, eal, move |idler, stop| {
@@ -184,8 +184,7 @@ impl Threads {
 
     /// Flows on the participating path whose client has been answered, as last published.
     pub(super) fn participating(&self) -> u64 {
-        let held: u64 = self.worker_reports.iter().map(|report| report.gauges().suspended).sum();
-        self.control_report.gauges().flows.saturating_sub(held)
+        self.control_report.gauges().flows
     }
 
     /// What all threads publish.
@@ -212,7 +211,6 @@ impl Threads {
 fn worker_limits(config: &Config) -> worker::Limits {
     worker::Limits {
         flows: config.limits.flows as usize,
-        suspended: config.limits.suspended as usize,
         parked: config.limits.held_packets as usize,
         far_sides: config.limits.far_sides as usize,
     }
@@ -247,11 +245,15 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         },
         connections: config.limits.participating as usize,
         when_full: config.policy.flows_full,
+        suspended: config.suspended_limits(),
+        when_suspended_full: config.policy.suspended_full,
+        history: NonZeroUsize::new(config.limits.history as usize).unwrap_or(NonZeroUsize::MIN),
         buffered: config.limits.participating_bytes,
         held_per_flow: HELD_PER_FLOW.min(config.limits.held_packets as usize),
         held: config.limits.held_packets as usize,
         drain: config.timeouts.drain,
         refused: config.timeouts.linger,
+        icmp_errors: config.limits.icmp_errors,
         idle_established: config.timeouts.idle_established,
         half_closed: config.timeouts.half_closed,
         isn_key: IsnKey::new(random_key()),

@@ -152,7 +152,7 @@ impl Backend for View {
             mbufs: Mbufs { total: self.pool.buffers().into(), in_use: self.pool.in_use() as u64 },
             tables: [
                 ("flows", usage(sum.flows, sum.flows_capacity)),
-                ("suspended", usage(sum.suspended, sum.suspended_capacity)),
+                ("suspended", usage(control.suspended, control.suspended_capacity)),
                 ("parked", usage(sum.parked, sum.parked_capacity)),
                 ("far_sides", usage(sum.far_sides, sum.far_sides_capacity)),
                 ("participating", usage(control.flows, control.flows_capacity)),

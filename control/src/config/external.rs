@@ -89,6 +89,11 @@ pub(super) struct Impair {
 pub(super) struct Limits {
     pub(super) flows: Number,
     pub(super) suspended: Number,
+    pub(super) suspended_per_source: Number,
+    pub(super) suspended_per_destination: Number,
+    pub(super) source_prefix_v4: Number,
+    pub(super) source_prefix_v6: Number,
+    pub(super) history: Number,
     pub(super) participating: Number,
     pub(super) held_packets: Number,
     pub(super) far_sides: Number,
@@ -98,6 +103,7 @@ pub(super) struct Limits {
     pub(super) receive_ring: Number,
     pub(super) transmit_ring: Number,
     pub(super) mailbox: Number,
+    pub(super) icmp_errors: Number,
     #[serde(default)]
     pub(super) congestion: Congestion,
 }
@@ -130,7 +136,17 @@ pub(super) struct Policy {
     pub(super) default: PassOrDrop<true>,
     pub(super) strays: Strays,
     pub(super) flows_full: PassOrDrop<false>,
+    pub(super) suspended_full: SuspendedFull,
     pub(super) on_control_stall: PassOrDrop<false>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SuspendedFull {
+    #[default]
+    Oldest,
+    Drop,
+    Pass,
 }
 
 /// `pass` or `drop`; the parameter says which is the default.

@@ -1,10 +1,10 @@
 //! How much memory a configuration takes at start (DESIGN invariant 6), and the sizes that follow from it.
 
 use dataplane::flow::table::FlowTable;
-use dataplane::suspend::pending::Pending;
 use dataplane::worker::message::BYTES_PER_MESSAGE;
 
 use super::validated::{Config, Limits, Port};
+use crate::suspended::Suspended;
 
 /// Buffers that each thread's pool cache may keep out of others' reach.
 pub const BUFFER_CACHE: u32 = 256;
@@ -21,8 +21,6 @@ const DATA_ROOM_STEP: u64 = 1024;
 const FLOW: u64 = FlowTable::BYTES_PER_FLOW as u64;
 /// The far side of a flow that has one of its own.
 const FAR_SIDE: u64 = FlowTable::BYTES_PER_FAR_SIDE as u64;
-/// A held SYN, verbatim.
-const SUSPENDED: u64 = Pending::BYTES_PER_SYN as u64;
 /// The two TCBs of a participating flow and their lists, without what their buffers hold (`tests/core/crowd.rs`).
 pub const BYTES_PER_PARTICIPATING: u64 = 8 * 1024;
 /// One message between a worker and the control core.
@@ -43,7 +41,7 @@ pub struct MemoryNeed {
     pub flows: u64,
     /// Lists of far sides of all workers.
     pub far_sides: u64,
-    /// Suspended tables of all workers.
+    /// Partial connections of all workers.
     pub suspended: u64,
     /// TCBs and their buffers.
     pub participating: u64,
@@ -61,7 +59,7 @@ impl MemoryNeed {
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
             far_sides: workers * u64::from(limits.far_sides) * FAR_SIDE,
-            suspended: workers * u64::from(limits.suspended) * SUSPENDED,
+            suspended: Suspended::bytes(&config.suspended_limits()) as u64,
             participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING
                 + limits.participating_bytes,
             mailboxes: workers * 2 * u64::from(limits.mailbox) * MESSAGE,

@@ -7,8 +7,10 @@ use std::time::Duration;
 use dataplane::flow::far::NextHop;
 use dataplane::policy::{Fallback, Strays};
 use dataplane::port::impaired::Impairment;
+use dataplane::refusal::budget::ErrorRate;
 
 use super::{ConfigError, Diagnostic, MemoryNeed};
+use crate::suspended::{self, WhenFull};
 use crate::tcp::Algorithm;
 
 mod rules;
@@ -57,6 +59,18 @@ impl Config {
     /// What this configuration takes at start.
     pub fn memory_need(&self) -> MemoryNeed {
         MemoryNeed::of(self)
+    }
+
+    /// Bounds of the partial connections of all workers together.
+    pub fn suspended_limits(&self) -> suspended::Limits {
+        let per_worker = self.limits.suspended as usize;
+        suspended::Limits {
+            capacity: per_worker * self.cores.workers.len(),
+            per_worker,
+            per_source: self.limits.suspended_per_source,
+            source_prefix: self.limits.source_prefix,
+            per_destination: self.limits.suspended_per_destination,
+        }
     }
 
     /// The device of a port turned out to be impossible.
@@ -166,8 +180,16 @@ pub struct Pair {
 pub struct Limits {
     /// Connection objects, per worker.
     pub flows: u32,
-    /// SYNs that nobody has answered yet, per worker.
+    /// Partial connections: SYNs that nobody has answered yet and answers that are remembered, per worker.
     pub suspended: u32,
+    /// Of these, of one source prefix, all workers together; `None` counts none.
+    pub suspended_per_source: Option<u32>,
+    /// Bits of an IPv4 source that make a prefix, and of an IPv6 source.
+    pub source_prefix: (u8, u8),
+    /// Of one destination (address and port); `None` counts none.
+    pub suspended_per_destination: Option<u32>,
+    /// Servers, and clients, whose last outcome is remembered.
+    pub history: u32,
     /// Flows with TCBs, in all.
     pub participating: u32,
     /// Flows to another server, client address or next hop, per worker.
@@ -186,6 +208,8 @@ pub struct Limits {
     pub transmit_ring: u16,
     /// Messages in each ring between a worker and the control core, per direction.
     pub mailbox: u32,
+    /// ICMP errors that refuse SYNs, for each worker, and as many by the control core on its flows.
+    pub icmp_errors: ErrorRate,
     /// Which controller says how much a leg may have in flight.
     pub congestion: Algorithm,
 }
@@ -222,6 +246,8 @@ pub struct Policy {
     pub strays: Strays,
     /// SYNs while a table is full.
     pub flows_full: Fallback,
+    /// SYNs to be held while there is no place for them.
+    pub suspended_full: WhenFull,
     /// SYNs to be offered while the control core is stalled.
     pub on_control_stall: Fallback,
 }

@@ -15,9 +15,7 @@ impl<L: Pool> Connection<L> {
     /// After every event: how long the flow may live without another one.
     pub(super) fn renew_life(&mut self, cx: &Context<'_, L>) {
         self.expires = match self.phase {
-            Phase::Refused { until } | Phase::Ended { until } => until,
-            // The SYN's own timer ends this one first.
-            Phase::Connecting => self.heard + cx.settings.idle_established,
+            Phase::Ended { until } => until,
             // Set when the client was answered; a server that repeats its SYN-ACK keeps nobody alive.
             Phase::Answered => self.expires,
             _ if self.is_half_closed() => self.heard + cx.settings.half_closed,
@@ -39,7 +37,7 @@ impl<L: Pool> Connection<L> {
     pub(super) fn expire(&mut self, cx: &mut Context<'_, L>) {
         match self.phase {
             Phase::Done => {}
-            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Connecting => self.finish(cx),
+            Phase::Ended { .. } => self.finish(cx),
             Phase::Answered => {
                 // The server may believe in a connection; a client that was never validated hears nothing.
                 cx.counters.count(Counter::HandshakesAbandoned);
@@ -109,7 +107,7 @@ impl<L: Pool> Connection<L> {
             return;
         }
         match self.phase {
-            Phase::Refused { .. } | Phase::Ended { .. } | Phase::Done => {}
+            Phase::Ended { .. } | Phase::Done => {}
             Phase::Answered | Phase::Relaying if self.was_reset() => {
                 self.linger(cx.now + cx.settings.leg.linger)
             }

@@ -13,7 +13,7 @@ const PACKET_TOO_BIG: u8 = 2;
 const SOURCE_QUENCH: u8 = 4;
 
 /// RFC 6633: nobody may send one any more, and nobody heeds it (RFC 9293 section 3.9.2.2).
-pub(super) fn is_source_quench(error: &IcmpError) -> bool {
+pub(crate) fn is_source_quench(error: &IcmpError) -> bool {
     family(&error.quad) == Family::V4 && error.kind == SOURCE_QUENCH
 }
 

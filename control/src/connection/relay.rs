@@ -100,12 +100,8 @@ impl<L: Pool> Connection<L> {
 
     /// What a leg's TCB has reported. `direction` is that in which the leg's endpoint sends.
     pub(super) fn on_leg_events(&mut self, cx: &mut Context<'_, L>, direction: Direction, events: Events) {
-        if matches!(self.phase, Phase::Connecting | Phase::Answered) {
+        if self.phase == Phase::Answered {
             self.on_handshake_events(cx, direction, events);
-        }
-        if events.contains(Events::GAVE_UP) && self.phase == Phase::Connecting {
-            // The server was silent, so are we (seed 000: no response for any of a number of reasons).
-            return self.finish(cx);
         }
         if events.contains(Events::PROBED)
             && let Some([_, to]) = self.legs(direction)
@@ -237,15 +233,12 @@ impl<L: Pool> Connection<L> {
                 }
             }
             None => {
-                let port = match quoted {
-                    Direction::ClientToServer => self.client_side,
-                    Direction::ServerToClient => self.server_side(cx),
-                };
+                let way = self.way_to(quoted.reverse());
                 let deltas = self.numbers_of(quoted);
                 if !deltas.are_zero() {
                     restore_quoted(frame.bytes_mut(), error, deltas);
                 }
-                cx.forward(port, frame);
+                cx.forward(way, frame);
             }
         }
     }

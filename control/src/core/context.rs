@@ -1,19 +1,25 @@
 //! What a connection needs from the control core while it handles one event: time, buffers, the way to the worker.
 
+mod refuse;
+
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
+use dataplane::flow::table::FlowRef;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
+use dataplane::refusal::budget::{ErrorBudget, ErrorRate};
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::mailbox::Sender;
 use dataplane::worker::message::Order;
 use dataplane::worker::report::Counters;
 
+use crate::suspended::{self, WhenFull};
 use crate::tcp::Limits;
 
 use super::load::Load;
@@ -24,10 +30,16 @@ use super::secret::IsnKey;
 pub struct Settings {
     /// Limits of one leg.
     pub leg: Limits,
-    /// Connections on the participating path, suspended ones included.
+    /// Connections on the participating path: those whose server has answered.
     pub connections: usize,
-    /// What becomes of a SYN beyond that.
+    /// What becomes of one beyond that.
     pub when_full: Fallback,
+    /// Partial connections: SYNs that nobody has answered, and answers that are remembered.
+    pub suspended: suspended::Limits,
+    /// What becomes of a SYN beyond that.
+    pub when_suspended_full: WhenFull,
+    /// Servers, and clients, of which is remembered how they have answered or been answered.
+    pub history: NonZeroUsize,
     /// Bytes in the send and receive buffers of all of them.
     pub buffered: u64,
     /// Segments held for one flow while it merges.
@@ -39,6 +51,8 @@ pub struct Settings {
     pub drain: Duration,
     /// How long a rejected SYN's answer is remembered.
     pub refused: Duration,
+    /// ICMP errors that refuse SYNs, for each worker.
+    pub icmp_errors: ErrorRate,
     /// How long a flow lives of which nobody is heard.
     pub idle_established: Duration,
     /// The same once an endpoint has closed.
@@ -59,12 +73,13 @@ const WAITING_FRAMES: usize = 4096;
 pub struct Outbox<B> {
     sender: Sender<Order<B>>,
     waiting: VecDeque<Order<B>>,
+    errors: ErrorBudget,
 }
 
 impl<B> Outbox<B> {
     /// Over `sender`.
     pub fn new(sender: Sender<Order<B>>) -> Self {
-        Outbox { sender, waiting: VecDeque::new() }
+        Outbox { sender, waiting: VecDeque::new(), errors: ErrorBudget::default() }
     }
 
     /// Sends an order, after all earlier ones.
@@ -96,6 +111,63 @@ impl<B> Outbox<B> {
     }
 }
 
+/// Which way a frame leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By a port, as it is.
+    Port(PortId),
+    /// To the flow's server by the flow's far side: the worker gives it the addresses that it has there.
+    Far(FlowRef),
+}
+
+impl From<PortId> for Way {
+    fn from(port: PortId) -> Way {
+        Way::Port(port)
+    }
+}
+
+impl Way {
+    fn order<B>(self, frame: B) -> Order<B> {
+        match self {
+            Way::Port(port) => Order::Transmit { port, frame },
+            Way::Far(flow) => Order::TransmitFar { flow, frame },
+        }
+    }
+}
+
+/// What every event is handled with.
+pub(super) struct Means<L: Pool> {
+    pub(super) pool: L,
+    /// By worker.
+    pub(super) outboxes: Vec<Outbox<L::Buffer>>,
+    pub(super) counters: Counters,
+    pub(super) settings: Settings,
+    pub(super) load: Load,
+    pub(super) scarce: bool,
+}
+
+impl<L: Pool> Means<L> {
+    /// The surroundings of one event of `worker`.
+    pub(super) fn context(&mut self, now: Instant, worker: usize) -> Context<'_, L> {
+        Context {
+            now,
+            pool: &mut self.pool,
+            outbox: &mut self.outboxes[worker],
+            counters: &mut self.counters,
+            settings: &self.settings,
+            load: self.load,
+            scarce: self.scarce,
+        }
+    }
+
+    /// A buffer with a copy of `bytes`.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<L::Buffer> {
+        let mut frame = self.pool.take()?;
+        frame.extend(bytes.len())?.copy_from_slice(bytes);
+        Some(frame)
+    }
+}
+
 /// One event's surroundings.
 pub struct Context<'a, L: Pool> {
     /// The present.
@@ -120,10 +192,10 @@ impl<L: Pool> Context<'_, L> {
         self.outbox.has_room()
     }
 
-    /// Builds a segment below `template` and has it sent out of `port`. `fill` writes the payload of `len` bytes.
+    /// Builds a segment below `template` and has it sent that way. `fill` writes the payload of `len` bytes.
     pub fn transmit(
         &mut self,
-        port: PortId,
+        way: impl Into<Way>,
         template: &FrameTemplate,
         tcp: &TcpRepr,
         len: usize,
@@ -131,7 +203,7 @@ impl<L: Pool> Context<'_, L> {
     ) {
         self.counters.add(Counter::CopiedBytes, len as u64);
         match self.build(template, tcp, len, fill) {
-            Some(frame) => self.outbox.order(Order::Transmit { port, frame }),
+            Some(frame) => self.outbox.order(way.into().order(frame)),
             None => self.counters.count(Counter::BuffersExhausted),
         }
     }
@@ -154,10 +226,10 @@ impl<L: Pool> Context<'_, L> {
     }
 
     /// Sends a frame as it is, if there is room: a peer could ask for any number of them.
-    pub fn forward(&mut self, port: PortId, frame: L::Buffer) {
+    pub fn forward(&mut self, way: impl Into<Way>, frame: L::Buffer) {
         if !self.can_transmit() {
             return self.counters.count(Counter::DropOrdersFull);
         }
-        self.outbox.order(Order::Transmit { port, frame });
+        self.outbox.order(way.into().order(frame));
     }
 }

@@ -139,6 +139,25 @@ impl<B: Buffer> Block<B> {
         block
     }
 
+    /// Server leg: its SYN, number `iss` with the options of `offer`, has been sent so many times, for the last time at
+    /// `sent`.
+    pub fn asked(sent: Instant, times: u32, iss: Seq, offer: &Handshake, limits: Limits) -> Self {
+        let mut block = Block::connect(sent, iss, offer, limits);
+        block.out.syn = false;
+        block.out.syn_sent = true;
+        // Karn: nobody knows which of several an answer is for.
+        block.snd.syn_at = (times == 1).then_some(sent);
+        for _ in 1..times {
+            block.rto.back_off();
+        }
+        block
+    }
+
+    /// Client leg: the client has answered a SYN of the server's that met its own, while it was held.
+    pub fn note_crossed(&mut self) {
+        self.crossed = true;
+    }
+
     /// Client leg: the template TCB of a SYN that nobody has answered.
     pub fn suspended(now: Instant, syn: &Segment, limits: Limits) -> Self {
         let mut block = Block::new(now, State::Suspended, limits);

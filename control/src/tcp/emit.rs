@@ -6,7 +6,7 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
-use super::block::{Block, MAX_SHIFT};
+use super::block::Block;
 use super::output::{Cut, Outbox, Reset};
 use super::segment::{Payload, SegmentOut};
 use super::state::State;
@@ -109,13 +109,7 @@ impl<B: Buffer> Block<B> {
             _ => (self.rcv.nxt, TcpFlags::SYN | TcpFlags::ACK),
         };
         let echo = if flags.ack() { self.ts.value().unwrap_or(0) } else { 0 };
-        let options = TcpOptions {
-            mss: self.offer.mss,
-            window_scale: self.offer.window_scale.map(|shift| shift.min(MAX_SHIFT)),
-            sack_permitted: self.offer.sack_permitted,
-            timestamps: self.offer.timestamps.then_some(Timestamps { value: ts_value, echo }),
-            ..TcpOptions::default()
-        };
+        let options = self.offer.options(ts_value, echo);
         SegmentOut {
             seq: self.iss,
             ack,

@@ -2,7 +2,9 @@
 
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::TcpOptions;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
+
+use super::block::MAX_SHIFT;
 
 /// A received segment, checksum already verified. The payload travels beside it as a `Chunk`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,17 @@ impl Handshake {
             timestamps: segment.options.timestamps.is_some(),
             window: segment.window,
             ecn: segment.flags & (TcpFlags::ECE | TcpFlags::CWR),
+        }
+    }
+
+    /// The options that say it, with these timestamps if there are any.
+    pub(crate) fn options(&self, ts_value: u32, ts_echo: u32) -> TcpOptions {
+        TcpOptions {
+            mss: self.mss,
+            window_scale: self.window_scale.map(|shift| shift.min(MAX_SHIFT)),
+            sack_permitted: self.sack_permitted,
+            timestamps: self.timestamps.then_some(Timestamps { value: ts_value, echo: ts_echo }),
+            ..TcpOptions::default()
         }
     }
 

@@ -7,6 +7,7 @@ mod crowd;
 mod ecn;
 mod ending;
 mod errors;
+mod far;
 mod handshake;
 mod merging;
 mod options;

@@ -1,5 +1,6 @@
 //! A control core of one worker, and a worker that only writes down what it is told.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use control::core::secret::IsnKey;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Acknowledge, Decision, Isn, Module, PartialConnection, ServerAck, Session};
+use control::suspended::{self, WhenFull};
 use control::tcp::Limits;
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, Track};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
-use dataplane::flow::table::FlowRef;
+use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{self, Packet, TcpHeaders};
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
@@ -57,6 +59,12 @@ pub enum Said {
     Resume,
     Remove,
     Restart(PortId),
+    /// A far side is ordered: as the server will see the flow, and the port behind which that is.
+    SetFar(Quad, PortId),
+    /// The same for a flow that is nobody's here any more.
+    Divert(Quad, PortId),
+    /// A segment for the server by the far side.
+    Far(TcpRepr, Vec<u8>),
 }
 
 /// A module that decides what it was told to.
@@ -104,11 +112,15 @@ pub fn settings() -> Settings {
         leg: Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Limits::default() },
         connections: 4,
         when_full: Fallback::Drop,
+        suspended: suspended::Limits::of(8),
+        when_suspended_full: WhenFull::Drop,
+        history: NonZeroUsize::new(64).expect("more than none"),
         buffered: 1 << 20,
         held_per_flow: 4,
         held: 16,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: Duration::from_secs(3600),
         half_closed: Duration::from_secs(60),
         isn_key: IsnKey::new([1, 2, 3, 4]),
@@ -253,6 +265,12 @@ impl Rig {
         self.tell(Event::Segment { flow, port, direction, headers, frame })
     }
 
+    /// The worker's answer to an ordered far side.
+    pub fn far_side(&mut self, refused: Option<Refused>) -> Vec<Said> {
+        let flow = self.flow;
+        self.tell(Event::FarSide { flow, refused })
+    }
+
     pub fn parked(&mut self) -> Vec<Said> {
         let flow = self.flow;
         self.tell(Event::Parked { flow })
@@ -354,7 +372,8 @@ impl Rig {
 
     /// Nothing is left of the flow, no buffer either.
     pub fn assert_gone(&self) {
-        assert_eq!(self.core.connections().count(), 0, "the control core keeps the flow");
+        let kept = self.core.connections().count() + self.core.suspended();
+        assert_eq!(kept, 0, "the control core keeps the flow");
         assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
@@ -388,6 +407,17 @@ fn read(order: Order<SimBuffer>) -> Said {
             }
             _ => Said::Other(port),
         },
+        Order::TransmitFar { frame, .. } => match packet::parse(frame.bytes()) {
+            Ok(Packet::Tcp(headers)) => {
+                assert!(packet::is_tcp_checksum_valid(frame.bytes(), &headers));
+                let segment = &frame.bytes()[usize::from(headers.l4)..usize::from(headers.end)];
+                let payload = frame.bytes()[usize::from(headers.payload)..usize::from(headers.end)].to_vec();
+                Said::Far(TcpRepr::parse(segment).expect("sound options"), payload)
+            }
+            other => panic!("{other:?}"),
+        },
+        Order::SetFarSide { far, .. } => Said::SetFar(far.key.quad, far.port),
+        Order::Divert { far, .. } => Said::Divert(far.key.quad, far.port),
         Order::Participate { .. } => Said::Participate,
         Order::Release { path, .. } => Said::Release(path),
         Order::Park { .. } => Said::Park,
@@ -402,11 +432,16 @@ fn read(order: Order<SimBuffer>) -> Said {
     }
 }
 
-/// One line for each order: `>S` to the server, `>C` to the client, flags, sequence, ack and length.
+/// One line for each order: `>S` to the server, `>F` to it by the far side, `>C` to the client, flags, sequence, ack and length.
 pub fn script(said: &[Said]) -> Vec<String> {
     let line = |said: &Said| match said {
-        Said::Tcp(port, tcp, payload) => {
-            let to = if *port == CLIENT { 'C' } else { 'S' };
+        Said::Tcp(..) | Said::Far(..) => {
+            let (to, tcp, payload) = match said {
+                Said::Far(tcp, payload) => ('F', tcp, payload),
+                Said::Tcp(CLIENT, tcp, payload) => ('C', tcp, payload),
+                Said::Tcp(_, tcp, payload) => ('S', tcp, payload),
+                _ => unreachable!("matched above"),
+            };
             let mut flags = String::new();
             for (flag, letter) in [
                 (TcpFlags::SYN, 'S'),
@@ -426,6 +461,8 @@ pub fn script(said: &[Said]) -> Vec<String> {
         Said::Install(c2s, s2c, _) => format!("install {c2s} {s2c}"),
         Said::Replay(direction, seq) => format!("replay {direction:?} {}", seq.0),
         Said::Restart(port) => format!("restart {}", port.0),
+        Said::SetFar(quad, port) => format!("far {quad} by {}", port.0),
+        Said::Divert(quad, port) => format!("divert {quad} by {}", port.0),
         Said::Release(path) => format!("release {path:?}"),
         other => format!("{other:?}").to_lowercase(),
     };

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(86_400);
 
 /// One worker with the queues that a device's spreading would give it.
 struct Lane {
-    worker: Worker<SimPort, SimPool>,
+    worker: Worker<SimPort>,
     queues: [SimPeer; 2],
 }
 
@@ -46,6 +46,7 @@ struct Lane {
 pub struct Appliance {
     ports: [SimPort; 2],
     refused: [Burst<SimBuffer>; 2],
+    icmp_errors: Default::default(),
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
@@ -93,8 +94,7 @@ impl Appliance {
             let worker = Worker::new(worker::Parts {
                 id,
                 lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
-                pool: pool.clone(),
-                limits: Limits { flows: 256, suspended: 128, parked: 256, far_sides: 4 },
+                limits: Limits { flows: 256, parked: 256, far_sides: 4 },
                 timeouts: timeouts(),
                 hash: KeyedHash::new(key(&mut rng)),
                 steering: steering.clone(),
@@ -233,6 +233,7 @@ impl Middle for Appliance {
                 );
             }
         }
+        text += &format!("  {} partial connections\n", self.core.suspended());
         for connection in self.core.connections() {
             text += &format!("  {connection:?}\n");
         }
@@ -284,6 +285,9 @@ fn settings(rng: &mut Rng) -> Settings {
         leg,
         connections: 256,
         when_full: Fallback::Drop,
+        suspended: Limits::of(128),
+        when_suspended_full: WhenFull::Oldest,
+        history: NonZeroUsize::MIN,
         buffered: 1 << 24,
         held_per_flow: 128,
         held: 1024,

@@ -14,7 +14,7 @@ use super::state::TcpState;
 pub enum Path {
     /// The slot is free.
     Free,
-    /// SYN kept, nobody answered; packets go up.
+    /// SYN held by the control core, nobody answered; packets go up.
     Suspended,
     /// Both legs end in the control core's TCP stack; packets go up.
     Participating,
@@ -106,11 +106,11 @@ pub struct Object {
     pub last_seen: u32,
     /// Per direction, indexed by [`Direction::index`].
     pub track: [Track; 2],
-    /// Suspended: slot of the held SYN. Parked: head of the list of parked frames.
+    /// Parked: head of the list of parked frames.
     pub held: u32,
 }
 
-/// No held SYN, no parked frame, no neighbour: the end of every index list.
+/// No parked frame, no neighbour: the end of every index list.
 pub const NONE: u32 = u32::MAX;
 
 const _: () = {

@@ -9,6 +9,7 @@ pub mod build;
 pub mod checksum;
 pub mod ethernet;
 pub mod icmp;
+pub mod icmp_error;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;

@@ -7,7 +7,6 @@ use crate::flow::object::Path;
 use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Decision, Fallback, Strays};
-use crate::suspend::pending::Refused;
 use crate::wire::reset::{is_of_group, is_to_group, reset_for};
 
 /// A segment that no flow expected.
@@ -20,7 +19,7 @@ struct Arrival<'a> {
     headers: &'a TcpHeaders,
 }
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// A TCP segment without a flow; `key` is the packet's own, source → destination.
     pub(super) fn admit(
         &mut self,
@@ -124,21 +123,9 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         if !is_verified(&frame, headers) {
             return self.counters.count(Counter::DropTcpChecksum);
         }
-        let held = match self.pending.hold(frame.bytes()) {
-            Ok(held) => held,
-            Err(Refused::Full) => {
-                return match self.policy.flows_full() {
-                    Fallback::Drop => self.counters.count(Counter::DropSuspendedFull),
-                    Fallback::Pass => self.let_pass(arrival, decision, Path::Bypassed, frame),
-                };
-            }
-            Err(Refused::TooLong) => return self.counters.count(Counter::DropSynTooLong),
-        };
         let Ok(slot) = self.table.insert(key, Path::Suspended, port.0, now) else {
-            self.pending.release(held);
             return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
-        self.table.object_mut(slot).held = held;
         let record = self.table.record_mut(slot);
         (record.rule, record.module) = (decision.rule, module);
         record.packets[0] = 1;

@@ -15,7 +15,7 @@ use crate::wire::tcp_flags::TcpFlags;
 /// Control bits that open or close a connection.
 const DECIDING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// A segment of the flow in `slot`.
     pub(super) fn carry(
         &mut self,
@@ -257,17 +257,9 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     /// Removes the flow in `slot` with everything that hangs on it.
     pub(super) fn forget(&mut self, slot: u32) {
         let object = self.table.object_mut(slot);
-        let (path, mut held) = (object.path, object.held);
-        object.held = NONE;
-        if held != NONE {
-            match path {
-                Path::Suspended => self.pending.release(held),
-                _ => {
-                    while self.parked.pop(&mut held).is_some() {
-                        self.counters.count(Counter::DropFlowGone);
-                    }
-                }
-            }
+        let mut held = std::mem::replace(&mut object.held, NONE);
+        while self.parked.pop(&mut held).is_some() {
+            self.counters.count(Counter::DropFlowGone);
         }
         self.table.remove(slot);
     }

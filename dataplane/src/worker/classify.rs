@@ -6,7 +6,7 @@ use crate::flow::quad::{Addresses, FlowKey, Quad, Segment};
 use crate::packet::{self, IcmpError, Packet, TcpHeaders};
 use crate::wire::{ethernet, ipv6};
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// A frame from one of our own queues: perhaps another worker's.
     pub(super) fn classify(&mut self, now: Instant, port: PortId, frame: P::Buffer) {
         match packet::parse(frame.bytes()) {
@@ -80,7 +80,7 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
     }
 }
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// An ICMP error about a TCP segment: part of its flow when there is one, else it crosses untouched.
     fn icmp_error(&mut self, port: PortId, key: &FlowKey, error: &IcmpError, frame: P::Buffer) {
         match self.table.find(key) {

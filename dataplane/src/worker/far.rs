@@ -22,7 +22,7 @@ const PORTS_TRIED: u16 = 256;
 /// The first port that is taken instead of the client's own.
 const FIRST_PORT: u16 = 1024;
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// A segment of a flow with a far side, known by either key.
     #[inline(never)]
     pub(super) fn carry_far(

@@ -35,7 +35,7 @@ impl ControlWatch {
     }
 }
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     pub(super) fn keep_house(&mut self, now: Instant) -> usize {
         self.control.look(now);
         let mut expired = 0;

@@ -27,7 +27,7 @@ pub enum Event<B> {
         module: u16,
         /// The SYN's headers.
         headers: TcpHeaders,
-        /// A copy of the SYN; the worker keeps the verbatim one.
+        /// The SYN, verbatim.
         frame: B,
     },
     /// A segment of a suspended or participating flow; its checksum has been verified.
@@ -108,7 +108,7 @@ pub enum Order<B> {
         /// Where its frames go.
         far: FarSide,
     },
-    /// The module has decided `proxy`: the held SYN is given up, the flow participates.
+    /// The server has answered: the flow participates.
     Participate {
         /// The flow.
         flow: FlowRef,
@@ -119,6 +119,8 @@ pub enum Order<B> {
         flow: FlowRef,
         /// `Bypassed` or `Monitored`.
         path: Path,
+        /// The SYN.
+        frame: B,
     },
     /// Keep what comes for the flow, in order; answer with [`Event::Parked`].
     Park {
@@ -157,7 +159,7 @@ pub enum Order<B> {
         /// The flow.
         flow: FlowRef,
     },
-    /// Forget the flow and its held SYN.
+    /// Forget the flow.
     Remove {
         /// The flow.
         flow: FlowRef,

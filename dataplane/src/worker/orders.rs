@@ -12,7 +12,7 @@ use crate::wire::seq::Delta;
 /// Slots looked at for one page: a sparse table must not hold up the packets.
 const SLOTS_PER_PAGE: u32 = 4096;
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// Carries out waiting orders, as long as an answer to each is certain to fit the event mailbox.
     ///
     /// An order may also send segments up, any number of them; those leave `EVENT_RESERVE` places free. So that many
@@ -45,8 +45,8 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
             Order::Policy(policy) => self.policy = policy,
             Order::List(listing) => self.list(listing),
             Order::Participate { flow } => self.on_flow(flow, Self::participate),
-            Order::Release { flow, path } => {
-                self.on_flow(flow, |worker, slot| worker.release(now, slot, path))
+            Order::Release { flow, path, frame } => {
+                self.on_flow(flow, |worker, slot| worker.release(now, slot, path, frame));
             }
             Order::Park { flow } => self.on_flow(flow, |worker, slot| worker.begin_parking(flow, slot)),
             Order::Unpark { flow } => self.on_flow(flow, Self::unpark),
@@ -86,35 +86,26 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         let object = self.table.object_mut(slot);
         if object.path == Path::Suspended {
             object.path = Path::Participating;
-            let held = std::mem::replace(&mut object.held, NONE);
-            self.pending.release(held);
             self.counters.count(Counter::FlowsProxied);
         }
     }
 
     /// The held SYN leaves verbatim; the flow passes from now on.
-    fn release(&mut self, now: Instant, slot: u32, path: Path) {
+    fn release(&mut self, now: Instant, slot: u32, path: Path, frame: P::Buffer) {
         let object = self.table.object_mut(slot);
+        let Ok(Packet::Tcp(headers)) = packet::parse(frame.bytes()) else { return };
         if object.path != Path::Suspended {
-            return;
+            return self.counters.count(Counter::DropFlowGone);
         }
         object.path = path;
-        let held = std::mem::replace(&mut object.held, NONE);
         self.table.arm(slot, now + self.timeouts.opening);
         self.counters.count(if path == Path::Monitored {
             Counter::FlowsMonitored
         } else {
             Counter::FlowsBypassed
         });
-        let frame = copy(&mut self.pool, self.pending.get(held));
-        self.pending.release(held);
-        match frame.map(|frame| (packet::parse(frame.bytes()), frame)) {
-            Some((Ok(Packet::Tcp(headers)), frame)) => {
-                self.observe(now, slot, Direction::ClientToServer, &headers, &frame);
-                self.deliver(slot, Direction::ClientToServer, &headers, frame);
-            }
-            _ => self.counters.count(Counter::BuffersExhausted),
-        }
+        self.observe(now, slot, Direction::ClientToServer, &headers, &frame);
+        self.deliver(slot, Direction::ClientToServer, &headers, frame);
     }
 
     fn begin_parking(&mut self, flow: FlowRef, slot: u32) {
@@ -202,11 +193,4 @@ impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
         }
         self.answer(Event::Listed(listing));
     }
-}
-
-/// A buffer with a copy of `bytes`.
-fn copy<L: Pool>(pool: &mut L, bytes: &[u8]) -> Option<L::Buffer> {
-    let mut frame = pool.take()?;
-    frame.extend(bytes.len())?.copy_from_slice(bytes);
-    Some(frame)
 }

@@ -68,7 +68,7 @@ enum Answer {
     Unserved,
 }
 
-impl<P: Port, L: Pool<Buffer = P::Buffer>> Worker<P, L> {
+impl<P: Port> Worker<P> {
     /// A frame that is not TCP. Gives it back when it is not for a service address.
     pub(super) fn serve(&mut self, port: PortId, mut frame: P::Buffer) -> Option<P::Buffer> {
         if self.services.is_empty() {

@@ -31,7 +31,7 @@ pub const CLIENT: PortId = PortId(0);
 pub const SERVER: PortId = PortId(1);
 
 pub struct Bench {
-    pub worker: Worker<SimPort, SimPool>,
+    pub worker: Worker<SimPort>,
     pub pool: SimPool,
     pub peers: [SimPeer; 2],
     pub events: Receiver<Event<SimBuffer>>,
@@ -81,7 +81,7 @@ fn prefix(address: &str) -> Prefix {
 
 impl Bench {
     pub fn new(policy: Snapshot) -> Bench {
-        Bench::with_limits(policy, Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 }, 256)
+        Bench::with_limits(policy, Limits { flows: 8, parked: 4, far_sides: 4 }, 256)
     }
 
     pub fn with_limits(policy: Snapshot, limits: Limits, events: usize) -> Bench {
@@ -91,7 +91,7 @@ impl Bench {
     /// With addresses of the appliance's own.
     pub fn with_services(policy: Snapshot, addresses: &[&str]) -> Bench {
         let services = Services::new(addresses.iter().map(|text| text.parse().unwrap()).collect());
-        let limits = Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 };
+        let limits = Limits { flows: 8, parked: 4, far_sides: 4 };
         Bench::at(Place::alone(services), policy, limits, 256)
     }
 
@@ -101,7 +101,7 @@ impl Bench {
         [0, 1].map(|id| {
             let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
             let place = Place { id, steering, services: Services::default(), neighbours: mesh.remove(0) };
-            Bench::at(place, policy.clone(), Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 }, 256)
+            Bench::at(place, policy.clone(), Limits { flows: 8, parked: 4, far_sides: 4 }, 256)
         })
     }
 
@@ -118,7 +118,6 @@ impl Bench {
                 Line::new(client_port, SERVER, 0, 1500).with_mac([0xe0; 6]),
                 Line::new(server_port, CLIENT, 0, 1500).with_mac([0xe2; 6]),
             ],
-            pool: pool.clone(),
             limits,
             timeouts: Timeouts {
                 opening: Duration::from_secs(75),

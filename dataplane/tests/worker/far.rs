@@ -242,13 +242,18 @@ fn a_rule_forwards_the_syn_and_all_that_follows_by_mac_and_vlan() {
     }
 }
 
+fn release(bench: &mut Bench, flow: FlowRef, v6: bool) {
+    let syn = bench.pool.copy_of(&frame(quad(v6), SYN, 100, 0, b"", &[])).unwrap();
+    bench.order(Order::Release { flow, path: Path::Bypassed, frame: syn });
+}
+
 #[test]
 fn a_suspended_flow_is_diverted_and_released() {
     let mut bench = Bench::new(rules(OFFER));
     let flow = suspend(&mut bench, false);
     let hop = NextHop { mac: Some([9; 6]), ..NextHop::default() };
     bench.order(Order::Divert { flow, far: far_side(false, quad(false), hop) });
-    bench.order(Order::Release { flow, path: Path::Bypassed });
+    release(&mut bench, flow, false);
     let mut expected = frame(quad(false), SYN, 100, 0, b"", &[]);
     expected[..6].fill(9);
     assert_eq!(bench.collect(SERVER), Some(expected));
@@ -256,7 +261,7 @@ fn a_suspended_flow_is_diverted_and_released() {
     let flow = suspend(&mut bench, true);
     let hop = NextHop { port: Some(CLIENT), ..hop };
     bench.order(Order::Divert { flow, far: far_side(true, quad(true), hop) });
-    bench.order(Order::Release { flow, path: Path::Bypassed });
+    release(&mut bench, flow, true);
     assert!(bench.collect(CLIENT).is_some());
     bench.deliver(CLIENT, &frame(quad(true).reversed(), SYN | ACK, 500, 101, b"", &[]));
     assert_eq!(bench.collect(CLIENT).map(|out| headers(&out).flags), Some(SYN | ACK));

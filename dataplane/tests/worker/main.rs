@@ -71,17 +71,17 @@ fn a_syn_is_held_verbatim_and_nobody_hears_anything() {
         let mut bench = Bench::new(rules(OFFER));
         let syn = frame(quad(v6), SYN, 100, 0, b"", &[(0x8100, 0x6007)]);
         bench.deliver(CLIENT, &syn);
-        let Some(Event::Offered { flow, key, frame: copy, .. }) = bench.events.try_receive() else {
+        let Some(Event::Offered { flow, key, frame: held, .. }) = bench.events.try_receive() else {
             panic!("the SYN was not offered");
         };
-        assert_eq!((key.quad, key.segment.inner_vlan(), copy.bytes()), (quad(v6), 7, &syn[..]));
+        assert_eq!((key.quad, key.segment.inner_vlan(), held.bytes()), (quad(v6), 7, &syn[..]));
         assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None));
-        bench.order(Order::Release { flow, path: Path::Bypassed });
+        bench.order(Order::Release { flow, path: Path::Bypassed, frame: held });
         assert_eq!(bench.collect(SERVER), Some(syn), "released as it came");
         let answer = frame(quad(v6).reversed(), SYN | ACK, 500, 101, b"", &[(0x8100, 0x6007)]);
         bench.deliver(SERVER, &answer);
         assert_eq!(bench.collect(CLIENT), Some(answer));
-        assert_eq!(bench.worker.gauges().suspended, 0);
+        assert_eq!(bench.pool.in_use(), 0);
     }
 }
 
@@ -234,16 +234,14 @@ fn a_forged_reset_does_not_end_the_entry() {
 
 #[test]
 fn full_tables_have_a_named_policy() {
-    let limits = Limits { flows: 8, suspended: 1, parked: 1, far_sides: 4 };
-    let mut bench = Bench::with_limits(rules(OFFER), limits, 256);
+    let mut bench = Bench::with_limits(rules(OFFER), Limits { flows: 1, parked: 1, far_sides: 4 }, 256);
     suspend(&mut bench, false);
     bench.deliver(CLIENT, &frame(quad(true), SYN, 1, 0, b"", &[]));
-    assert_eq!((bench.count(Counter::DropSuspendedFull), bench.collect(SERVER)), (1, None));
+    assert_eq!((bench.count(Counter::DropFlowsFull), bench.collect(SERVER)), (1, None));
 
     let defaults = Defaults { flows_full: Fallback::Pass, action: Action::Bypass, ..DEFAULTS };
     let policy = Snapshot::compile(&[], defaults).unwrap();
-    let mut bench =
-        Bench::with_limits(policy, Limits { flows: 1, suspended: 1, parked: 1, far_sides: 4 }, 256);
+    let mut bench = Bench::with_limits(policy, Limits { flows: 1, parked: 1, far_sides: 4 }, 256);
     for v6 in [false, true] {
         let syn = frame(quad(v6), SYN, 1, 0, b"", &[]);
         bench.deliver(CLIENT, &syn);
@@ -271,7 +269,6 @@ fn bad_input_is_dropped_by_name_and_no_buffer_is_lost() {
         (frame(land, SYN, 1, 0, b"", &[]), Counter::DropLand),
         (frame(quad(false), SYN | TcpFlags::FIN, 1, 0, b"", &[]), Counter::DropTcpFlags),
         (corrupt, Counter::DropTcpChecksum),
-        (frame(quad(false), SYN, 1, 0, &[0; 300], &[]), Counter::DropSynTooLong),
     ];
     for (bytes, reason) in cases {
         bench.deliver(CLIENT, &bytes);
@@ -294,12 +291,8 @@ fn without_a_control_core_cut_through_goes_on_and_new_flows_get_what_the_config_
 
 #[test]
 fn a_full_event_mailbox_drops_segments_by_name_and_forgets_no_slot() {
-    let mut bench =
-        Bench::with_limits(rules(OFFER), Limits { flows: 8, suspended: 4, parked: 4, far_sides: 4 }, 64);
+    let mut bench = Bench::with_limits(rules(OFFER), Limits { flows: 8, parked: 4, far_sides: 4 }, 64);
     bench.deliver(CLIENT, &frame(quad(false), SYN, 1, 0, b"", &[]));
     assert_eq!(bench.count(Counter::DropEventsFull), 1);
-    assert_eq!(
-        (bench.worker.gauges().flows, bench.worker.gauges().suspended, bench.pool.in_use()),
-        (0, 0, 0)
-    );
+    assert_eq!((bench.worker.gauges().flows, bench.pool.in_use()), (0, 0));
 }

@@ -12,7 +12,7 @@ use dataplane::wire::seq::Delta;
 use dataplane::worker::Limits;
 use dataplane::worker::message::{Event, Listing, Order};
 
-const ROOMY: Limits = Limits { flows: 256, suspended: 256, parked: 64, far_sides: 4 };
+const ROOMY: Limits = Limits { flows: 256, parked: 64, far_sides: 4 };
 
 fn parked(bench: &mut Bench) -> dataplane::flow::table::FlowRef {
     let flow = suspend(bench, false);
@@ -60,13 +60,13 @@ fn orders_for_a_flow_that_is_gone_do_nothing() {
     assert_eq!(flow.slot, again.slot, "the same place, another flow");
     let segment = frame(quad(false), ACK, 101, 501, b"x", &[]);
     let buffer = || bench.pool.clone().copy_of(&segment).unwrap();
-    let (replayed, restarted) = (buffer(), buffer());
+    let (replayed, restarted, released) = (buffer(), buffer(), buffer());
     let direction = Direction::ClientToServer;
     let headers = super::headers(&segment);
     let (delta_c2s, delta_s2c, track) = (Delta(1), Delta(1), [Track::default(); 2]);
     for order in [
         Order::Participate { flow },
-        Order::Release { flow, path: Path::Bypassed },
+        Order::Release { flow, path: Path::Bypassed, frame: released },
         Order::Park { flow },
         Order::Unpark { flow },
         Order::Install { flow, delta_c2s, delta_s2c, track },
@@ -84,7 +84,7 @@ fn orders_for_a_flow_that_is_gone_do_nothing() {
         "taken as if it had just come"
     );
     assert!(bench.events.try_receive().is_none());
-    assert_eq!(bench.worker.gauges().suspended, 1);
+    assert_eq!(bench.worker.gauges().flows, 1);
     assert_eq!((bench.collect(SERVER), bench.pool.in_use()), (None, 0));
 }
 
@@ -96,8 +96,10 @@ fn orders_out_of_turn_leave_a_suspended_flow_alone() {
     bench.order(Order::Park { flow });
     bench.order(Order::Install { flow, delta_c2s: Delta(1), delta_s2c: Delta(1), track });
     bench.order(Order::Resume { flow });
-    bench.order(Order::Release { flow, path: Path::Bypassed });
-    assert_eq!(bench.collect(SERVER), Some(frame(quad(false), SYN, 100, 0, b"", &[])));
+    let syn = frame(quad(false), SYN, 100, 0, b"", &[]);
+    let buffer = bench.pool.copy_of(&syn).unwrap();
+    bench.order(Order::Release { flow, path: Path::Bypassed, frame: buffer });
+    assert_eq!(bench.collect(SERVER), Some(syn));
 }
 
 #[test]

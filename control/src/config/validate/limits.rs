@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use dataplane::refusal::budget::ErrorRate;
 use toml::Spanned;
 
 use crate::config::error::Problems;
@@ -26,9 +27,22 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
     let participating_bytes = bytes(&raw.participating_bytes, 256 * MIB, MIB..=1024 * GIB, problems);
     // 300 Mbit/s over 100 ms. A direction begins with much less and comes to this only where it needs it.
     let default_buffer = (4 * MIB).min(participating_bytes / 4).max(16 * KIB);
+    let suspended = number(&raw.suspended, 16_384, 16..=1 << 22, problems);
+    // One prefix must not be able to keep all others out.
+    let suspended_per_source = Some(number(&raw.suspended_per_source, suspended / 4, 1..=1 << 22, problems));
     let limits = Limits {
         flows: number(&raw.flows, 65_536, 16..=1 << 26, problems),
-        suspended: number(&raw.suspended, 16_384, 16..=1 << 22, problems),
+        suspended,
+        suspended_per_source,
+        source_prefix: (
+            number(&raw.source_prefix_v4, 24, 1..=32, problems),
+            number(&raw.source_prefix_v6, 56, 1..=128, problems),
+        ),
+        suspended_per_destination: raw
+            .suspended_per_destination
+            .is_some()
+            .then(|| number(&raw.suspended_per_destination, 0, 1..=1 << 22, problems)),
+        history: number(&raw.history, 4_096, 1..=1 << 20, problems),
         participating: number(&raw.participating, 4_096, 1..=1 << 20, problems),
         far_sides: number(&raw.far_sides, 4_096, 16..=1 << 22, problems),
         held_packets: number(&raw.held_packets, 4_096, 64..=1 << 20, problems),
@@ -38,6 +52,8 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
         receive_ring: power_of_two(&raw.receive_ring, 1024, 64..=8192, problems),
         transmit_ring: power_of_two(&raw.transmit_ring, 1024, 64..=8192, problems),
         mailbox: power_of_two(&raw.mailbox, 4096, 256..=1 << 16, problems),
+        // What Linux allows a host (icmp_msgs_per_sec).
+        icmp_errors: ErrorRate::per_second(number(&raw.icmp_errors, 1000, 1..=1_000_000, problems)),
         congestion: match raw.congestion {
             external::Congestion::Cubic => Algorithm::Cubic,
             external::Congestion::NewReno => Algorithm::NewReno,

@@ -9,6 +9,7 @@ use super::error::{Problem, Problems};
 use super::external::{self, PassOrDrop};
 use super::validated::{Config, Policy};
 use super::{DEFAULT_SOCKET, Machine};
+use crate::suspended::WhenFull;
 use hops::Hops;
 
 mod cores;
@@ -86,6 +87,11 @@ fn policy(raw: &external::Policy) -> Policy {
             external::Strays::Pass => Strays::Pass,
         },
         flows_full: fallback(raw.flows_full),
+        suspended_full: match raw.suspended_full {
+            external::SuspendedFull::Oldest => WhenFull::Oldest,
+            external::SuspendedFull::Drop => WhenFull::Drop,
+            external::SuspendedFull::Pass => WhenFull::Pass,
+        },
         on_control_stall: fallback(raw.on_control_stall),
     }
 }

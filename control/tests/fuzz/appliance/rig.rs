@@ -35,7 +35,7 @@ const FLOWS: usize = 6;
 
 /// The appliance and its cables.
 pub struct Rig {
-    worker: Worker<SimPort, SimPool>,
+    worker: Worker<SimPort>,
     core: Core<SimPool>,
     peers: [SimPeer; 2],
     pool: SimPool,
@@ -65,8 +65,7 @@ impl Rig {
         let worker = Worker::new(worker::Parts {
             id: 0,
             lines: vec![Line::new(client, SERVER, 0, 1500), Line::new(server, CLIENT, 0, 1500)],
-            pool: pool.clone(),
-            limits: Limits { flows: FLOWS + 2, suspended: 4, parked: 8, far_sides: 4 },
+            limits: Limits { flows: FLOWS + 2, parked: 8, far_sides: 4 },
             timeouts: timeouts(),
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
@@ -195,11 +194,15 @@ fn settings() -> Settings {
         leg,
         connections: FLOWS,
         when_full: Fallback::Drop,
+        suspended: Limits::of(4),
+        when_suspended_full: WhenFull::Oldest,
+        history: NonZeroUsize::MIN,
         buffered: BUFFERED,
         held_per_flow: 4,
         held: 8,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: Duration::from_secs(800),
         half_closed: Duration::from_secs(60),
         isn_key: IsnKey::new([5, 6, 7, 8]),

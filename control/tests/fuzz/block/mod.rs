@@ -73,7 +73,7 @@ impl Rig {
             8 => self.read(u.int_in_range(1..=8)?),
             9 | 10 => self.pass_time(u)?,
             11 => self.settle_after(|rig| {
-                rig.block.set_offer(script::window(u)?);
+                rig.block.set_offer(script::window(u)?, u.arbitrary()?);
                 Ok(())
             })?,
             12 => self.handshake(u)?,

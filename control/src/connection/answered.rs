@@ -1,0 +1,213 @@
+//! The server has accepted (seed 000): the client gets its SYN-ACK, and the legs' handshakes are brought to their end.
+
+use dataplane::buffer::{Buffer, Pool};
+use dataplane::counters::Counter;
+use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::packet::TcpHeaders;
+use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::message::Order;
+
+use super::allowance::Allowance;
+use super::leg::{Leg, read_segment};
+use super::path::{family, mss_within};
+use super::{BlockOf, Connection, Phase};
+use crate::core::context::Context;
+use crate::module::{Isn, ServerAck, Session};
+use crate::suspended::partial::Partial;
+use crate::tcp::{Block, Events, Handshake, Segment, State};
+
+/// A partial connection whose server has sent SYN-ACK.
+pub(crate) struct Answered<'a> {
+    pub(crate) partial: &'a Partial,
+    /// Client → server.
+    pub(crate) key: FlowKey,
+    /// The client's SYN, verbatim.
+    pub(crate) syn: &'a [u8],
+    pub(crate) syn_headers: &'a TcpHeaders,
+    /// The SYN-ACK.
+    pub(crate) segment: &'a Segment,
+    pub(crate) headers: &'a TcpHeaders,
+}
+
+impl<L: Pool> Connection<L> {
+    /// The TCBs of both legs, and the answer to the client. `frame` is the SYN-ACK's.
+    pub(crate) fn answered(
+        cx: &mut Context<'_, L>,
+        answered: &Answered<'_>,
+        session: Box<dyn Session>,
+        frame: L::Buffer,
+    ) -> Option<Connection<L>> {
+        let Answered { partial, key, segment, headers, .. } = *answered;
+        let syn = read_segment(answered.syn, answered.syn_headers)?;
+        let mut client: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
+        client.set_family(family(&key.quad));
+        if partial.has_crossed {
+            client.note_crossed();
+        }
+        let times = u32::from(partial.asked);
+        let mut server =
+            Block::asked(partial.sent(cx.now), times, partial.iss, &Handshake::of(&syn), cx.settings.leg);
+        server.set_family(family(&key.quad));
+        let template = FrameTemplate::learn(answered.syn, answered.syn_headers);
+        let server_side = cx.settings.peers[usize::from(partial.client_side.0)];
+        let mut connection = Connection {
+            key,
+            flow: partial.flow,
+            worker: usize::from(partial.worker),
+            client_side: partial.client_side,
+            phase: Phase::Answered,
+            proxying: Some(partial.proxying),
+            session: Some(session),
+            client: Leg {
+                block: client,
+                template: FrameTemplate::learn(frame.bytes(), headers),
+                way: partial.client_side.into(),
+            },
+            server: Some(Leg { block: server, template, way: partial.way(server_side) }),
+            closed: [false; 2],
+            edited: [0; 2],
+            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
+            through: None,
+            merge_wanted: false,
+            merge_retry: None,
+            merge_attempts: 0,
+            ending: None,
+            heard: cx.now,
+            expires: cx.now,
+            blocked: None,
+            held: Default::default(),
+            next_syn: None,
+        };
+        let events = connection.server.as_mut()?.block.on_segment(cx.now, segment, None);
+        if !events.contains(Events::ANSWERED) {
+            return None;
+        }
+        connection.answer_client(cx);
+        connection.settle(cx);
+        Some(connection)
+    }
+
+    /// A segment while the handshakes are under way.
+    pub(super) fn on_handshake(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let now = cx.now;
+        let Some(leg) = self.sender(direction) else { return };
+        let repeats = segment.len > 0 && segment.end().le(leg.block.rcv_nxt());
+        // Data on a SYN is not taken; the client repeats it behind the handshake.
+        let (chunk, frame) = self.take_payload(cx, direction, segment, headers, frame);
+        let Some(leg) = self.sender(direction) else { return };
+        let events = leg.block.on_segment(now, segment, chunk);
+        if let Some(frame) = frame {
+            if events.contains(Events::NEW_SYN) {
+                return self.pass_across(cx, direction, segment, frame);
+            }
+            if direction == Direction::ServerToClient && self.is_bare_ack_before_confirmation(segment) {
+                return self.pass_across(cx, direction, segment, frame);
+            }
+        }
+        if direction == Direction::ServerToClient && self.phase == Phase::Answered && repeats {
+            // The server, acknowledged at once, repeats what it greets with: the client's ACK must have been lost, and
+            // no timer of ours may ask for it again.
+            self.client.block.repeat_syn_ack();
+        }
+        if events.contains(Events::SYN_AGAIN) {
+            cx.counters.count(Counter::SynAbsorbed);
+        }
+        self.on_leg_events(cx, direction, events);
+    }
+
+    /// A server whose SYN-ACK nobody has acknowledged has nothing to say but to a SYN with another number, which we have
+    /// passed on to it: that what it expects is another one. A client that begins anew answers that with RST.
+    fn is_bare_ack_before_confirmation(&self, segment: &Segment) -> bool {
+        let unconfirmed = self.server.as_ref().is_some_and(|leg| leg.block.state() == State::Answered);
+        unconfirmed && segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst()
+    }
+
+    /// What the handshake of a leg has come to.
+    pub(super) fn on_handshake_events(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        events: Events,
+    ) {
+        if direction == Direction::ServerToClient {
+            if events.contains(Events::ANSWERED) {
+                self.answer_client(cx);
+            } else if events.contains(Events::ANSWERED_AGAIN) && self.phase == Phase::Answered {
+                self.client.block.repeat_syn_ack();
+            }
+        } else if events.contains(Events::ESTABLISHED) && self.phase == Phase::Answered {
+            self.both_up(cx);
+        }
+    }
+
+    /// The server has accepted: the client gets the SYN-ACK that the server sent.
+    fn answer_client(&mut self, cx: &mut Context<'_, L>) {
+        let mtu = self.mtu(cx);
+        let (Some(server), Some(proxying)) = (self.server.as_mut(), self.proxying) else { return };
+        let iss = match proxying.isn {
+            Isn::Mirror => server.block.irs(),
+            Isn::Keyed => cx.settings.isn_key.towards_client(&self.key, cx.now),
+        };
+        self.client.block.answer(cx.now, iss, server.block.peer_offer());
+        // Either end may promise more than the pair's own links take.
+        let mss = mss_within(mtu, &self.key.quad);
+        self.client.block.set_link_mss(mss);
+        server.block.set_link_mss(mss);
+        if proxying.server_ack == ServerAck::AtOnce {
+            server.block.confirm(cx.now);
+        }
+        self.begin_through();
+        self.await_client(cx);
+        cx.outbox.order(Order::Participate { flow: self.flow });
+    }
+
+    /// The client has acknowledged: now the server is, too.
+    fn both_up(&mut self, cx: &mut Context<'_, L>) {
+        let Some(server) = self.server.as_mut() else { return };
+        if self.proxying.is_some_and(|proxying| proxying.server_ack == ServerAck::AfterClient) {
+            server.block.confirm(cx.now);
+        }
+        self.phase = Phase::Relaying;
+        if let Some(session) = &mut self.session {
+            let step = session.established();
+            self.take_step(step);
+        }
+    }
+
+    fn is_mirrored(&self) -> bool {
+        self.proxying.is_some_and(|proxying| proxying.isn == Isn::Mirror)
+    }
+
+    /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and
+    /// the bare ACK by which a server answers it. With numbers of our own the ends could not make sense of it: the
+    /// server gets the RST that the client would send (RFC 9293 section 3.10.7.3), and forgets what it had on this quad.
+    pub(super) fn pass_across(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        frame: L::Buffer,
+    ) {
+        if !self.is_mirrored() {
+            if let (Direction::ServerToClient, Some(server)) = (direction, &self.server) {
+                if !cx.can_transmit() {
+                    return cx.counters.count(Counter::DropOrdersFull);
+                }
+                let reset = TcpRepr { seq: segment.ack, flags: TcpFlags::RST, ..TcpRepr::default() };
+                cx.transmit(server.way, &server.template, &reset, 0, |_| {});
+            }
+            return cx.counters.count(Counter::DropForeignHandshake);
+        }
+        let way = self.way_to(direction);
+        cx.forward(way, frame);
+    }
+}

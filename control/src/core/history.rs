@@ -1,0 +1,76 @@
+//! What is known of servers and clients from before (seed 000: "information stored at the proxy, e.g. from past activity").
+//!
+//! The least recently used entry makes room. An entry says how it ended last, and when; no policy follows from it here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+use dataplane::clock::Instant;
+use dataplane::flow::quad::{FlowKey, Segment};
+
+use crate::module;
+use crate::module::{Outcome, Past};
+
+type Table<K> = LruCache<K, (Outcome, Instant), ahash::RandomState>;
+
+/// The tables of both ends.
+pub(super) struct History {
+    servers: Table<(Segment, SocketAddr)>,
+    clients: Table<(Segment, IpAddr)>,
+}
+
+impl History {
+    /// Of at most `capacity` servers and as many clients.
+    pub(super) fn new(capacity: NonZeroUsize) -> History {
+        History {
+            servers: LruCache::with_hasher(capacity, ahash::RandomState::new()),
+            clients: LruCache::with_hasher(capacity, ahash::RandomState::new()),
+        }
+    }
+
+    /// What is known of the ends of a flow.
+    pub(super) fn of(&self, now: Instant, key: &FlowKey) -> module::History {
+        let past = |&(outcome, at): &(Outcome, Instant)| Past { outcome, age: now.since(at) };
+        module::History {
+            server: self.servers.peek(&(key.segment, key.quad.server())).map(past),
+            client: self.clients.peek(&(key.segment, key.quad.client().ip())).map(past),
+        }
+    }
+
+    /// How an attempt has ended.
+    pub(super) fn remember(&mut self, now: Instant, key: &FlowKey, outcome: Outcome) {
+        self.servers.put((key.segment, key.quad.server()), (outcome, now));
+        self.clients.put((key.segment, key.quad.client().ip()), (outcome, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dataplane::flow::quad::Quad;
+
+    use super::*;
+
+    fn key(client: &str, server: &str) -> FlowKey {
+        let quad = Quad::between(client.parse().unwrap(), server.parse().unwrap()).unwrap();
+        FlowKey { quad, segment: Segment::new(0, 0, 0) }
+    }
+
+    #[test]
+    fn the_last_outcome_of_either_end_counts_and_the_oldest_goes() {
+        let mut history = History::new(NonZeroUsize::new(2).unwrap());
+        let at = Instant::from_millis;
+        let one = key("10.0.0.1:1", "10.0.0.9:80");
+        history.remember(at(0), &one, Outcome::Refused);
+        history.remember(at(10), &key("10.0.0.2:1", "10.0.0.9:80"), Outcome::Accepted);
+        let seen = history.of(at(30), &one);
+        let past = |outcome, ms| Some(Past { outcome, age: Duration::from_millis(ms) });
+        assert_eq!((seen.server, seen.client), (past(Outcome::Accepted, 20), past(Outcome::Refused, 30)));
+        history.remember(at(40), &key("10.0.0.3:1", "10.0.0.9:81"), Outcome::Silent);
+        assert_eq!(history.of(at(50), &one).client, None);
+        assert_eq!(history.of(at(50), &key("10.0.0.1:1", "10.0.0.9:82")).server, None, "another port");
+    }
+}

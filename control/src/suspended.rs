@@ -1,0 +1,335 @@
+//! Partial connections (seed 000): SYNs that nobody has answered yet, and answers that are remembered.
+//!
+//! A partial connection is not a TCB. What a TCB would say while the client is held follows from the SYN itself, so the SYN
+//! is kept, verbatim, with a record of one line beside it: a hundred thousand at once cost what a few thousand connections
+//! do. The TCBs of both legs are built when the server has answered (`Connection::answered`).
+//!
+//! The store holds no policy: the control core's `core/offers.rs` asks modules and carries out what they decide.
+
+pub(crate) mod ask;
+pub(crate) mod partial;
+mod quota;
+pub(crate) mod rejections;
+mod syns;
+
+use std::net::IpAddr;
+
+use hashbrown::HashTable;
+
+use dataplane::clock::Instant;
+use dataplane::flow::expiry::Wheel;
+use dataplane::flow::quad::{FlowKey, Segment};
+use dataplane::flow::table::FlowRef;
+use dataplane::packet::{self, Packet, TcpHeaders};
+use dataplane::port::PortId;
+
+use crate::module::Ticket;
+use partial::Partial;
+use quota::Quota;
+use syns::{NotKept, Syns};
+
+/// Bounds of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Partial connections, in all.
+    pub capacity: usize,
+    /// Of one worker.
+    pub per_worker: usize,
+    /// Of one source prefix; `None` counts none.
+    pub per_source: Option<u32>,
+    /// Bits of an IPv4 source that make a prefix, and of an IPv6 source.
+    pub source_prefix: (u8, u8),
+    /// Of one destination: address, port and segment.
+    pub per_destination: Option<u32>,
+}
+
+impl Limits {
+    /// Room for so many, whoever they are of.
+    pub const fn of(capacity: usize) -> Limits {
+        Limits {
+            capacity,
+            per_worker: capacity,
+            per_source: None,
+            source_prefix: (24, 56),
+            per_destination: None,
+        }
+    }
+}
+
+/// What becomes of a SYN when there is no place for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// The oldest partial connection makes room.
+    #[default]
+    Oldest,
+    /// It is dropped.
+    Drop,
+    /// It passes, and its flow is bypassed.
+    Pass,
+}
+
+/// Why there is no place for a SYN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The worker, or all together, have as many as they may.
+    Table,
+    /// Its source prefix has.
+    Source,
+    /// Its destination has.
+    Destination,
+    /// There are too many of such a length.
+    LongSyns,
+    /// It is longer than any place.
+    TooLong,
+}
+
+/// Partial connections that are looked at for one of the same prefix that could make room.
+const SEARCHED: usize = 64;
+
+/// End of a list.
+const NONE: u32 = u32::MAX;
+
+/// What a new partial connection is made of.
+pub(crate) struct Arrival<'a> {
+    pub(crate) worker: usize,
+    pub(crate) flow: FlowRef,
+    pub(crate) client_side: PortId,
+    pub(crate) module: u16,
+    pub(crate) key: FlowKey,
+    pub(crate) syn: &'a [u8],
+}
+
+struct Place {
+    partial: Option<Partial>,
+    /// Which of its successive tenants.
+    generation: u32,
+}
+
+/// All of them.
+pub(crate) struct Suspended {
+    limits: Limits,
+    places: Box<[Place]>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hash: ahash::RandomState,
+    syns: Syns,
+    by_worker: Vec<usize>,
+    sources: Quota,
+    destinations: Quota,
+    oldest: u32,
+    youngest: u32,
+}
+
+impl Suspended {
+    /// Bytes that a store of `limits` takes at start, timers included.
+    pub(crate) fn bytes(limits: &Limits) -> usize {
+        let each = size_of::<Place>()
+            + size_of::<u32>()
+            // hashbrown rounds its buckets up to a power of two; a slot number and a control byte each.
+            + 2 * (size_of::<u32>() + 1)
+            + Wheel::BYTES_PER_TIMER;
+        let quotas = [limits.per_source, limits.per_destination];
+        limits.capacity * each
+            + Syns::bytes(limits.capacity)
+            + quotas.into_iter().flatten().count() * Quota::bytes(limits.capacity)
+    }
+
+    /// Takes all memory that the store will ever use.
+    pub(crate) fn new(limits: Limits, workers: usize) -> Suspended {
+        let capacity = limits.capacity;
+        Suspended {
+            places: (0..capacity).map(|_| Place { partial: None, generation: 0 }).collect(),
+            free: (0..capacity as u32).rev().collect(),
+            index: HashTable::with_capacity(capacity),
+            hash: ahash::RandomState::new(),
+            syns: Syns::new(capacity),
+            by_worker: vec![0; workers],
+            sources: Quota::new(limits.per_source, capacity),
+            destinations: Quota::new(limits.per_destination, capacity),
+            oldest: NONE,
+            youngest: NONE,
+            limits,
+        }
+    }
+
+    /// Partial connections present.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// The most that there can be.
+    pub(crate) fn capacity(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Takes a SYN in, its module undecided.
+    pub(crate) fn insert(&mut self, now: Instant, arrival: &Arrival<'_>) -> Result<u32, Full> {
+        if self.by_worker[arrival.worker] >= self.limits.per_worker || self.free.is_empty() {
+            return Err(Full::Table);
+        }
+        if self.sources.is_used_up(&self.source(&arrival.key)) {
+            return Err(Full::Source);
+        }
+        if self.destinations.is_used_up(&destination(&arrival.key)) {
+            return Err(Full::Destination);
+        }
+        let syn = self.syns.keep(arrival.syn).map_err(|not_kept| match not_kept {
+            NotKept::Full => Full::LongSyns,
+            NotKept::TooLong => Full::TooLong,
+        })?;
+        let slot = self.free.pop().ok_or(Full::Table)?;
+        let partial = Partial::new(now, arrival, syn, self.youngest);
+        match self.youngest {
+            NONE => self.oldest = slot,
+            youngest => self.at_mut(youngest).younger = slot,
+        }
+        self.youngest = slot;
+        self.places[slot as usize].partial = Some(partial);
+        self.by_worker[arrival.worker] += 1;
+        let source = self.source(&arrival.key);
+        self.sources.take(&source);
+        self.destinations.take(&destination(&arrival.key));
+        let (hash, places) = (&self.hash, &self.places);
+        let hash_of = |slot: &u32| hash_of(hash, places[*slot as usize].partial.as_ref());
+        self.index.insert_unique(hash_of(&slot), slot, hash_of);
+        Ok(slot)
+    }
+
+    /// The partial connection of a worker's flow.
+    pub(crate) fn find(&self, worker: usize, flow: FlowRef) -> Option<u32> {
+        let is_it = |slot: &u32| {
+            let partial = self.places[*slot as usize].partial.as_ref();
+            partial.is_some_and(|p| p.flow == flow && usize::from(p.worker) == worker)
+        };
+        self.index.find(self.hash.hash_one((worker as u16, flow)), is_it).copied()
+    }
+
+    /// The one that a module speaks about, if it still is one.
+    pub(crate) fn by_ticket(&self, Ticket(ticket): Ticket) -> Option<u32> {
+        let (slot, generation) = (ticket as u32, (ticket >> 32) as u32);
+        let place = self.places.get(slot as usize)?;
+        (place.partial.is_some() && place.generation == generation).then_some(slot)
+    }
+
+    /// Its name for the module.
+    pub(crate) fn ticket(&self, slot: u32) -> Ticket {
+        Ticket(u64::from(self.places[slot as usize].generation) << 32 | u64::from(slot))
+    }
+
+    /// The record in a slot.
+    pub(crate) fn get(&self, slot: u32) -> Option<&Partial> {
+        self.places.get(slot as usize)?.partial.as_ref()
+    }
+
+    /// The record in a slot.
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Partial> {
+        self.places.get_mut(slot as usize)?.partial.as_mut()
+    }
+
+    fn at_mut(&mut self, slot: u32) -> &mut Partial {
+        self.get_mut(slot).expect("a slot that is listed is taken")
+    }
+
+    /// The SYN, and what its headers say; nothing once it has been refused.
+    pub(crate) fn syn(&self, slot: u32) -> Option<(&[u8], TcpHeaders)> {
+        let frame = self.syns.get(self.get(slot)?.syn?);
+        match packet::parse(frame) {
+            Ok(Packet::Tcp(headers)) => Some((frame, headers)),
+            _ => None,
+        }
+    }
+
+    /// Its flow's key; nothing once it has been refused.
+    pub(crate) fn key(&self, slot: u32) -> Option<FlowKey> {
+        let (_, headers) = self.syn(slot)?;
+        let vlans = headers.segment;
+        let segment = Segment::new(self.get(slot)?.pair, vlans.outer_vlan(), vlans.inner_vlan());
+        Some(FlowKey { quad: headers.quad, segment })
+    }
+
+    /// The client has repeated its SYN: from now on this one is meant. No effect unless it is as long.
+    pub(crate) fn renew_syn(&mut self, slot: u32, frame: &[u8]) {
+        if let Some(id) = self.get(slot).and_then(|partial| partial.syn) {
+            self.syns.replace(id, frame);
+        }
+    }
+
+    /// Its SYN is not needed any more, and it counts for no prefix: only its answer is remembered.
+    pub(crate) fn forget_syn(&mut self, slot: u32) {
+        let Some(key) = self.key(slot) else { return };
+        let source = self.source(&key);
+        self.sources.give_back(&source);
+        self.destinations.give_back(&destination(&key));
+        if let Some(id) = self.at_mut(slot).syn.take() {
+            self.syns.release(id);
+        }
+    }
+
+    /// Takes it out.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Partial> {
+        self.forget_syn(slot);
+        let hash = hash_of(&self.hash, self.get(slot));
+        if let Ok(entry) = self.index.find_entry(hash, |candidate| *candidate == slot) {
+            entry.remove();
+        }
+        let place = self.places.get_mut(slot as usize)?;
+        let partial = place.partial.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        match partial.older {
+            NONE => self.oldest = partial.younger,
+            older => self.at_mut(older).younger = partial.younger,
+        }
+        match partial.younger {
+            NONE => self.youngest = partial.older,
+            younger => self.at_mut(younger).older = partial.older,
+        }
+        self.by_worker[usize::from(partial.worker)] -= 1;
+        self.free.push(slot);
+        Some(partial)
+    }
+
+    /// Who has to go so that a SYN that was refused as `full` has a place: the oldest that takes up what it lacks. `None`
+    /// when it is not among the oldest few.
+    pub(crate) fn in_the_way(&self, full: Full, worker: usize, key: &FlowKey) -> Option<u32> {
+        let lacks = |slot: &u32| {
+            let Some(partial) = self.get(*slot) else { return false };
+            match full {
+                Full::Table => self.free.is_empty() || usize::from(partial.worker) == worker,
+                Full::Source => self.key(*slot).is_some_and(|other| self.source(&other) == self.source(key)),
+                Full::Destination => {
+                    self.key(*slot).is_some_and(|other| destination(&other) == destination(key))
+                }
+                Full::LongSyns => partial.syn.is_some_and(|id| id.is_long()),
+                Full::TooLong => false,
+            }
+        };
+        let next = |slot: &u32| self.get(*slot).map(|partial| partial.younger).filter(|slot| *slot != NONE);
+        std::iter::successors(Some(self.oldest).filter(|slot| *slot != NONE), next).take(SEARCHED).find(lacks)
+    }
+
+    fn source(&self, key: &FlowKey) -> (u32, IpAddr) {
+        let (v4, v6) = self.limits.source_prefix;
+        let address = match key.quad.client().ip() {
+            IpAddr::V4(ip) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(v4)).unwrap_or(0);
+                IpAddr::V4((u32::from(ip) & mask).into())
+            }
+            IpAddr::V6(ip) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(v6)).unwrap_or(0);
+                IpAddr::V6((u128::from(ip) & mask).into())
+            }
+        };
+        (key.segment.0, address)
+    }
+}
+
+fn destination(key: &FlowKey) -> (u32, std::net::SocketAddr) {
+    (key.segment.0, key.quad.server())
+}
+
+fn hash_of(hash: &ahash::RandomState, partial: Option<&Partial>) -> u64 {
+    partial.map_or(0, |partial| hash.hash_one((partial.worker, partial.flow)))
+}
+
+#[cfg(test)]
+mod tests;

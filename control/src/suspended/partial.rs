@@ -1,0 +1,160 @@
+//! One partial connection: what is known of a held SYN besides the SYN itself.
+
+use std::time::Duration;
+
+use dataplane::clock::Instant;
+use dataplane::flow::table::FlowRef;
+use dataplane::port::PortId;
+use dataplane::wire::seq::Seq;
+
+use super::syns::SynId;
+use super::{Arrival, NONE};
+use crate::core::context::Way;
+use crate::module::Proxying;
+
+/// Where it is on its way to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its module thinks. Nobody has heard of it.
+    Deciding,
+    /// The server has been asked; the client has heard nothing.
+    Asking,
+    /// Refused; the answer is remembered for the SYNs that come again. Its SYN is not kept any more.
+    Refused,
+}
+
+/// What its server is reached by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// What its SYN says.
+    Own,
+    /// Another server, client address or next hop, which its worker has still to agree to.
+    Ordered,
+    /// The same, settled: the worker knows it.
+    Far,
+}
+
+/// A partial connection. Together with its SYN, timer and places in tables it is all that a held flow takes on the
+/// control core; the worker has its flow's entry.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    /// The millisecond when it goes on by itself, modulo 2^32: a tick of the timer wheel.
+    due: u32,
+    /// The millisecond when it came, modulo 2^32.
+    came: u32,
+    /// The microsecond when the SYN went to the server last, modulo 2^32: an hour is more than it may take.
+    sent: u32,
+    pub(crate) flow: FlowRef,
+    /// Neighbours by age, older and younger.
+    pub(super) older: u32,
+    pub(super) younger: u32,
+    pub(crate) syn: Option<SynId>,
+    /// Number of the SYN that the server has got.
+    pub(crate) iss: Seq,
+    pub(crate) worker: u16,
+    pub(crate) module: u16,
+    /// Index of the interned rejection.
+    pub(crate) rejection: u16,
+    pub(crate) client_side: PortId,
+    /// Port pair of its segment.
+    pub(super) pair: u8,
+    pub(crate) phase: Phase,
+    /// How often the SYN has gone to the server.
+    pub(crate) asked: u8,
+    /// The module knows the ticket and is told when it is void.
+    pub(crate) is_known: bool,
+    /// The client has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
+    pub(crate) has_crossed: bool,
+    pub(crate) side: Side,
+    pub(crate) proxying: Proxying,
+}
+
+impl Partial {
+    /// One that comes now, with all that is not decided yet at its default.
+    pub(super) fn new(now: Instant, arrival: &Arrival<'_>, syn: SynId, older: u32) -> Partial {
+        Partial {
+            due: now.as_millis() as u32,
+            came: now.as_millis() as u32,
+            sent: 0,
+            flow: arrival.flow,
+            older,
+            younger: NONE,
+            syn: Some(syn),
+            iss: Seq(0),
+            worker: arrival.worker as u16,
+            module: arrival.module,
+            rejection: 0,
+            client_side: arrival.client_side,
+            pair: arrival.key.segment.pair(),
+            phase: Phase::Deciding,
+            asked: 0,
+            is_known: false,
+            has_crossed: false,
+            side: Side::Own,
+            proxying: Proxying::default(),
+        }
+    }
+
+    /// Which way frames to its server leave; `server_side` is the port opposite to the client's.
+    pub(crate) fn way(&self, server_side: PortId) -> Way {
+        match self.side {
+            Side::Own => Way::Port(server_side),
+            Side::Ordered | Side::Far => Way::Far(self.flow),
+        }
+    }
+
+    /// How long ago it came, to a millisecond.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        Duration::from_millis((now.as_millis() as u32).wrapping_sub(self.came).into())
+    }
+
+    /// When it came, to a millisecond.
+    pub(crate) fn at(&self, now: Instant) -> Instant {
+        Instant::from_millis(now.as_millis().saturating_sub(self.age(now).as_millis() as u64))
+    }
+
+    /// It goes on by itself after `wait`, but when it is as old as `at_most` at the latest.
+    pub(crate) fn wait(&mut self, now: Instant, wait: Duration, at_most: Duration) {
+        let wait = wait.min(at_most.saturating_sub(self.age(now)));
+        self.due = (now + wait).as_nanos().div_ceil(1_000_000) as u32;
+    }
+
+    /// The tick when it goes on by itself.
+    pub(crate) fn due(&self) -> u32 {
+        self.due
+    }
+
+    /// That tick has come.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        (now.as_millis() as u32).wrapping_sub(self.due) as i32 >= 0
+    }
+
+    /// The SYN goes to the server once more.
+    pub(crate) fn note_sent(&mut self, now: Instant) {
+        self.asked = self.asked.saturating_add(1);
+        self.sent = (now.as_nanos() / 1000) as u32;
+    }
+
+    /// When it went there last, to a microsecond.
+    pub(crate) fn sent(&self, now: Instant) -> Instant {
+        let now_us = now.as_nanos() / 1000;
+        let ago = u64::from((now_us as u32).wrapping_sub(self.sent));
+        Instant::ZERO + Duration::from_micros(now_us.saturating_sub(ago))
+    }
+}
+
+/// RFC 6298 (2.1) and (5.5): 1, 2, 4 … s.
+pub(crate) fn patience(asked: u8) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(60);
+    Duration::from_secs(1 << asked.saturating_sub(1).min(6)).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_syn_is_repeated_by_rfc_6298() {
+        assert_eq!([1, 2, 3, 6, 7, 200].map(|n| patience(n).as_secs()), [1, 2, 4, 32, 60, 60]);
+    }
+}

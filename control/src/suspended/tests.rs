@@ -1,0 +1,102 @@
+use std::net::SocketAddr;
+
+use dataplane::flow::quad::Quad;
+use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_flags::TcpFlags;
+
+use super::*;
+
+const LIMITS: Limits =
+    Limits { capacity: 8, per_worker: 6, per_source: None, source_prefix: (24, 56), per_destination: None };
+
+fn key(client: &str, server: &str) -> FlowKey {
+    let quad = |text: &str| text.parse::<SocketAddr>().unwrap();
+    FlowKey { quad: Quad::between(quad(client), quad(server)).unwrap(), segment: Segment::new(1, 0, 0) }
+}
+
+fn syn(key: &FlowKey) -> Vec<u8> {
+    let template = FrameTemplate::new([2; 6], [1; 6], &[], 64, key.quad);
+    let mut frame = [0; 200];
+    let tcp = TcpRepr { flags: TcpFlags::SYN, ..TcpRepr::default() };
+    let len = template.build(&tcp, b"", &mut frame).unwrap();
+    frame[..len].to_vec()
+}
+
+fn insert(store: &mut Suspended, n: u32, worker: usize, key: FlowKey) -> Result<u32, Full> {
+    let flow = FlowRef { slot: n, generation: 0 };
+    let syn = syn(&key);
+    let arrival = Arrival { worker, flow, client_side: PortId(0), module: 0, key, syn: &syn };
+    store.insert(Instant::from_millis(n.into()), &arrival)
+}
+
+fn client(n: u32) -> FlowKey {
+    key(&format!("10.0.{n}.1:4000"), "10.1.0.1:80")
+}
+
+#[test]
+fn is_found_by_flow_and_ticket_and_leaves_nothing_behind() {
+    let mut store = Suspended::new(LIMITS, 2);
+    let slots: Vec<u32> = (0..4).map(|n| insert(&mut store, n, 1, client(n)).unwrap()).collect();
+    assert_eq!(store.find(1, FlowRef { slot: 2, generation: 0 }), Some(slots[2]));
+    assert_eq!(store.find(0, FlowRef { slot: 2, generation: 0 }), None, "another worker's");
+    assert_eq!(store.key(slots[3]), Some(client(3)));
+    let ticket = store.ticket(slots[2]);
+    assert_eq!(store.by_ticket(ticket), Some(slots[2]));
+    for slot in &slots {
+        assert!(store.remove(*slot).is_some());
+    }
+    assert_eq!((store.len(), store.oldest, store.youngest), (0, NONE, NONE));
+    assert!(store.index.is_empty());
+    let next = insert(&mut store, 9, 1, client(9)).unwrap();
+    assert_eq!(store.by_ticket(ticket), None, "tickets are not used again");
+    assert_eq!(store.remove(next).map(|partial| partial.flow.slot), Some(9));
+    assert!(store.remove(next).is_none());
+}
+
+#[test]
+fn each_limit_has_its_name_and_the_oldest_that_uses_it_up_is_in_the_way() {
+    let limits = Limits { per_source: Some(2), per_destination: Some(5), ..LIMITS };
+    let mut store = Suspended::new(limits, 2);
+    let server = "[fd00::1]:443";
+    let of_source = |n: u32| key(&format!("[2001:db8:0:1{n:02x}::{n}]:9"), server);
+    let first = insert(&mut store, 0, 0, client(0)).unwrap();
+    let second = insert(&mut store, 1, 0, of_source(1)).unwrap();
+    insert(&mut store, 2, 0, of_source(2)).unwrap();
+    assert_eq!(insert(&mut store, 3, 0, of_source(3)), Err(Full::Source), "one /56");
+    assert_eq!(store.in_the_way(Full::Source, 0, &of_source(3)), Some(second));
+    store.forget_syn(second);
+    assert!(insert(&mut store, 3, 0, of_source(3)).is_ok(), "what is refused counts for no prefix");
+
+    for n in 1..=4 {
+        insert(&mut store, 10 + n, 1, client(n)).unwrap();
+    }
+    assert_eq!(insert(&mut store, 20, 1, client(7)), Err(Full::Table));
+    assert_eq!(store.in_the_way(Full::Table, 1, &client(7)), Some(first));
+    store.remove(second);
+    assert_eq!(insert(&mut store, 20, 1, client(7)), Err(Full::Destination));
+    assert_eq!(store.in_the_way(Full::Destination, 1, &client(7)), Some(first));
+    store.remove(first);
+    assert!(insert(&mut store, 20, 1, client(7)).is_ok());
+}
+
+#[test]
+fn one_worker_cannot_take_all() {
+    let mut store = Suspended::new(LIMITS, 2);
+    for n in 0..6 {
+        insert(&mut store, n, 0, client(n)).unwrap();
+    }
+    assert_eq!(insert(&mut store, 6, 0, client(6)), Err(Full::Table));
+    assert!(insert(&mut store, 6, 1, client(6)).is_ok());
+}
+
+/// The whole of a held flow: its entry on the worker, its record, its SYN, its timers.
+#[test]
+fn a_hundred_thousand_take_at_most_forty_mebibytes() {
+    const HELD: usize = 100_000;
+    let limits = Limits { capacity: HELD, per_source: Some(256), per_destination: Some(65_536), ..LIMITS };
+    let worker = HELD * dataplane::flow::table::FlowTable::BYTES_PER_FLOW;
+    let all = worker + Suspended::bytes(&limits);
+    assert!(all <= 40 << 20, "{all} bytes, {} each", all / HELD);
+    println!("{} bytes each, {} of them the worker's", all / HELD, worker / HELD);
+}
