@@ -3,7 +3,6 @@
 //! Sans-I/O like all below it: events of the workers and time go in, orders come out. [`Core::poll`] is its loop body.
 
 pub mod context;
-mod far;
 mod history;
 pub mod load;
 mod offers;

@@ -1,3 +1,5 @@
+//! The store of partial connections: names, limits, memory.
+
 use std::net::SocketAddr;
 
 use dataplane::flow::quad::Quad;

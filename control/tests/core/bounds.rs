@@ -3,6 +3,7 @@
 use control::core::context::Settings;
 use control::module::Decision;
 use control::module::relay::MergeWhen;
+use control::suspended::{self, WhenFull};
 use dataplane::counters::Counter;
 use dataplane::policy::Fallback;
 use dataplane::refusal::Rejection;
@@ -77,15 +78,65 @@ fn segments_fit_the_pair_whatever_the_ends_have_promised() {
 
 #[test]
 fn a_syn_beyond_the_last_place_passes_or_is_dropped_as_configured() {
-    for (when_full, expected, counter) in [
-        (Fallback::Drop, "remove", Counter::DropConnectionsFull),
-        (Fallback::Pass, "release Bypassed", Counter::FlowsPassedFull),
+    let suspended = suspended::Limits::of(1);
+    for (when_suspended_full, expected, counter) in [
+        (WhenFull::Drop, vec!["remove"], Counter::DropSuspendedFull),
+        (WhenFull::Pass, vec!["release Bypassed"], Counter::FlowsPassedFull),
+        // Its server forgets it: an answer to nobody must not open a connection past us.
+        (WhenFull::Oldest, vec![">S R 1001:0 0", "remove", ">S S 1000:0 0"], Counter::DropSuspendedOldest),
     ] {
-        let settings = Settings { connections: 0, when_full, ..settings() };
+        let settings = Settings { suspended, when_suspended_full, ..settings() };
         let mut rig = Rig::with(relay(MergeWhen::Never), settings);
-        assert_eq!(script(&rig.offer(syn(C))), [expected]);
+        rig.offer(syn(C));
+        rig.turn_to(1);
+        assert_eq!(script(&rig.offer(syn(C))), expected);
+        assert_eq!((rig.count(counter), rig.core.suspended()), (1, 1));
+    }
+}
+
+#[test]
+fn one_source_has_its_share_and_no_more() {
+    let limits = suspended::Limits { per_source: Some(2), ..suspended::Limits::of(8) };
+    let settings =
+        Settings { suspended: limits, when_suspended_full: WhenFull::Drop, connections: 1, ..settings() };
+    let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+    for n in [0, 1, 2, 256] {
+        rig.turn_to(n);
+        rig.offer(syn(C));
+    }
+    assert_eq!(
+        (rig.count(Counter::DropSuspendedSource), rig.core.suspended()),
+        (1, 3),
+        "one /24, and another"
+    );
+    // Who has been answered is not held any more.
+    rig.turn_to(0);
+    rig.server(syn_ack(S, C + 1), b"");
+    rig.turn_to(3);
+    assert_eq!(script(&rig.offer(syn(C))), [">S S 1000:0 0"]);
+}
+
+#[test]
+fn an_answer_without_a_place_for_its_flow_waits_for_the_next_or_passes_as_configured() {
+    for (when_full, expected, counter) in [
+        (Fallback::Drop, vec![], Counter::DropConnectionsFull),
+        // The server repeats its answer to the SYN as it came, past us.
+        (Fallback::Pass, vec!["release Bypassed"], Counter::FlowsPassedFull),
+    ] {
+        let settings = Settings { connections: 1, when_full, ..settings() };
+        let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+        rig.establish();
+        rig.turn_to(1);
+        rig.offer(syn(C));
+        assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), expected);
         assert_eq!(rig.count(counter), 1);
-        rig.assert_gone();
+        if when_full == Fallback::Drop {
+            rig.turn_to(0);
+            rig.expired();
+            rig.turn_to(1);
+            let said = rig.server(syn_ack(S, C + 1), b"");
+            assert_eq!(script(&said), ["participate", ">C S. 5000:1001 0"]);
+        }
     }
 }
 

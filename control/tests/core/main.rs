@@ -4,6 +4,7 @@
 mod bounds;
 mod copies;
 mod crowd;
+mod deciding;
 mod ecn;
 mod ending;
 mod errors;

@@ -1,5 +1,6 @@
 //! The appliance itself as the box in the middle: the real worker and control core, rings included, on one thread.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Acknowledge, Isn, Module, ServerAck};
+use control::suspended::{self, WhenFull};
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
@@ -46,7 +48,6 @@ struct Lane {
 pub struct Appliance {
     ports: [SimPort; 2],
     refused: [Burst<SimBuffer>; 2],
-    icmp_errors: Default::default(),
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
@@ -285,7 +286,7 @@ fn settings(rng: &mut Rng) -> Settings {
         leg,
         connections: 256,
         when_full: Fallback::Drop,
-        suspended: Limits::of(128),
+        suspended: suspended::Limits::of(128),
         when_suspended_full: WhenFull::Oldest,
         history: NonZeroUsize::MIN,
         buffered: 1 << 24,
@@ -293,6 +294,7 @@ fn settings(rng: &mut Rng) -> Settings {
         held: 1024,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: PATIENCE,
         half_closed: PATIENCE,
         isn_key: IsnKey::new(key(rng)),

@@ -1,5 +1,6 @@
 //! Worker, control core and ports in memory.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
 use control::module::{Acknowledge, Isn, ServerAck};
+use control::suspended::{self, WhenFull};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
@@ -194,7 +196,7 @@ fn settings() -> Settings {
         leg,
         connections: FLOWS,
         when_full: Fallback::Drop,
-        suspended: Limits::of(4),
+        suspended: suspended::Limits::of(4),
         when_suspended_full: WhenFull::Oldest,
         history: NonZeroUsize::MIN,
         buffered: BUFFERED,

@@ -12,7 +12,7 @@ use dataplane::flow::quad::Quad;
 use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::worker::message::{ClientPort, Order};
 
-use super::Core;
+use crate::core::Core;
 use crate::module::{Gone, Target};
 use crate::suspended::partial::{Phase, Side};
 
@@ -32,7 +32,7 @@ impl<L: Pool> Core<L> {
 
     /// The worker has agreed, and the server is asked; or it has not, and the client hears nothing: it may try again. The
     /// worker has counted why.
-    pub(super) fn on_far_side(
+    pub(in crate::core) fn on_far_side(
         &mut self,
         now: Instant,
         worker: usize,

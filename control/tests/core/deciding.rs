@@ -1,0 +1,305 @@
+//! Modules that think, that want to know what the server says, and that decide otherwise (seed 000).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::module::{
+    Answer, Consult, Decision, Edit, Gone, History, Isn, Module, Outcome, PartialConnection, Proxying,
+    Session, Step, Ticket,
+};
+use dataplane::counters::Counter;
+use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::refusal::Rejection;
+use dataplane::wire::tcp_flags::TcpFlags;
+use parking_lot::Mutex;
+
+use crate::rig::*;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const LATER: Decision = Decision::Later(PATIENCE);
+
+/// What a module was told, and what it is to say next.
+#[derive(Default)]
+struct Notes {
+    told: Vec<String>,
+    histories: Vec<History>,
+    tickets: Vec<Ticket>,
+    decided: Vec<(Ticket, Decision)>,
+}
+
+/// A module that says what the test wants, and writes down what it hears.
+struct Puppet {
+    notes: Handle,
+    offered: Decision,
+    overdue: Decision,
+    answered: Decision,
+}
+
+/// The test's hold on them.
+#[derive(Clone)]
+struct Handle(Arc<Mutex<Notes>>);
+
+impl Puppet {
+    fn new(offered: Decision) -> (Handle, Puppet) {
+        let notes = Handle(Default::default());
+        let puppet = Puppet {
+            notes: notes.clone(),
+            offered,
+            overdue: Decision::Drop,
+            answered: Decision::Proxy(Proxying::default()),
+        };
+        (notes, puppet)
+    }
+}
+
+impl Handle {
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().told)
+    }
+
+    fn note(&self, line: String) {
+        self.0.lock().told.push(line);
+    }
+
+    fn decide(&self, decision: Decision) {
+        let mut notes = self.0.lock();
+        let ticket = *notes.tickets.last().expect("something was offered");
+        notes.decided.push((ticket, decision));
+    }
+}
+
+impl Module for Puppet {
+    fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
+        let mut notes = self.notes.0.lock();
+        notes.told.push("offered".into());
+        notes.histories.push(partial.history);
+        notes.tickets.push(partial.ticket);
+        assert_eq!((partial.options.mss, partial.syn.len()), (Some(1460), 14 + 20 + 32));
+        self.offered
+    }
+
+    fn overdue(&mut self, _: &PartialConnection<'_>) -> Decision {
+        self.notes.note("overdue".into());
+        self.overdue
+    }
+
+    fn answered(&mut self, _: &PartialConnection<'_>, answer: &Answer<'_>) -> Decision {
+        let mss = answer.options.and_then(|options| options.mss);
+        self.notes.note(format!("{:?} {mss:?}", answer.outcome));
+        self.answered
+    }
+
+    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+        self.notes.0.lock().decided.pop()
+    }
+
+    fn gone(&mut self, _: Ticket, why: Gone) {
+        self.notes.note(format!("gone {why:?}"));
+    }
+
+    fn session(&mut self, _: &FlowKey) -> Box<dyn Session> {
+        struct Silent;
+        impl Session for Silent {
+            fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
+                (Edit::Pass, Step::Relay)
+            }
+        }
+        Box::new(Silent)
+    }
+}
+
+fn proxy() -> Decision {
+    Decision::Proxy(Proxying::default())
+}
+
+fn consulting(isn: Isn) -> Decision {
+    Decision::Proxy(Proxying { consult: Some(Consult::within(PATIENCE)), isn, ..Proxying::default() })
+}
+
+fn refused() -> dataplane::wire::tcp::TcpRepr {
+    tcp(TcpFlags::RST | TcpFlags::ACK, 0, C + 1)
+}
+
+#[test]
+fn nobody_hears_anything_while_the_module_thinks() {
+    let (notes, puppet) = Puppet::new(LATER);
+    let mut rig = Rig::new(puppet);
+    assert!(rig.offer(syn(C)).is_empty());
+    assert!(rig.client(syn(C), b"").is_empty(), "a repeated SYN is absorbed");
+    assert_eq!(rig.count(Counter::SynAbsorbed), 1);
+    assert!(rig.icmp(C2S, 3, 1, C).is_empty());
+    assert_eq!(rig.count(Counter::DropForgedIcmp), 1, "nobody has been asked");
+    notes.decide(proxy());
+    assert_eq!(script(&rig.wait(Duration::from_millis(1))), [">S S 1000:0 0"]);
+    let said = script(&rig.server(syn_ack(S, C + 1), b""));
+    assert_eq!(said, ["participate", ">C S. 5000:1001 0"]);
+    assert_eq!(notes.told(), ["offered", "gone Settled"]);
+}
+
+#[test]
+fn every_decision_can_come_late() {
+    for (decision, expected) in [
+        (Decision::Drop, vec!["remove"]),
+        (Decision::Reject(Rejection::Reset), vec![">C R. 0:1001 0"]),
+        (Decision::Bypass, vec!["release Bypassed"]),
+        (Decision::Monitor, vec!["release Monitored"]),
+        (proxy(), vec![">S S 1000:0 0"]),
+    ] {
+        let (notes, puppet) = Puppet::new(LATER);
+        let mut rig = Rig::new(puppet);
+        rig.offer(syn(C));
+        notes.decide(decision);
+        assert_eq!(script(&rig.wait(Duration::from_millis(1))), expected);
+        assert!(rig.core.suspended() == 0 || !matches!(decision, Decision::Drop));
+    }
+}
+
+#[test]
+fn who_thinks_too_long_is_asked_once_more_and_must_decide_then() {
+    for (overdue, expected) in [(proxy(), ">S S 1000:0 0"), (LATER, "remove")] {
+        let (notes, puppet) = Puppet::new(LATER);
+        let mut rig = Rig::new(Puppet { overdue, ..puppet });
+        rig.offer(syn(C));
+        assert!(rig.wait(PATIENCE - Duration::from_millis(2)).is_empty());
+        assert_eq!(script(&rig.wait(Duration::from_millis(3)))[0], expected);
+        assert_eq!(notes.told()[..2], ["offered", "overdue"]);
+    }
+}
+
+#[test]
+fn a_decision_about_what_is_gone_changes_nothing() {
+    let (notes, puppet) = Puppet::new(LATER);
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    assert_eq!(script(&rig.client(rst(C + 1), b"")), ["remove"], "the server has never heard of it");
+    notes.decide(proxy());
+    assert!(rig.wait(Duration::from_millis(5)).is_empty());
+    assert_eq!(rig.count(Counter::DecisionsLate), 1);
+    assert_eq!(notes.told(), ["offered", "gone Client"]);
+    rig.assert_gone();
+}
+
+#[test]
+fn a_client_that_begins_anew_takes_the_place_of_its_own_syn() {
+    let (notes, puppet) = Puppet::new(LATER);
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    assert!(rig.client(syn(C + 500), b"").is_empty());
+    assert_eq!(
+        (notes.told(), rig.core.suspended()),
+        (vec!["offered".into(), "gone Renewed".into(), "offered".into()], 1)
+    );
+    notes.decide(proxy());
+    assert_eq!(script(&rig.wait(Duration::from_millis(1))), [">S S 1500:0 0"]);
+    // The server has heard of this one: a third is between the ends.
+    assert_eq!(script(&rig.client(syn(C + 900), b"")), [">S S 1900:0 0"]);
+}
+
+#[test]
+fn a_module_that_asks_sees_the_answer_before_the_client_does() {
+    let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    let said = script(&rig.server(syn_ack(S, C + 1), b""));
+    assert_eq!(said, ["participate", ">C S. 5000:1001 0"]);
+    assert_eq!(notes.told(), ["offered", "Accepted Some(1460)", "gone Settled"]);
+
+    let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    assert_eq!(script(&rig.server(refused(), b"")), [">C R. 0:1001 0", "remove"]);
+    assert_eq!(notes.told(), ["offered", "Refused None", "gone Settled"]);
+
+    let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    assert_eq!(script(&rig.icmp(C2S, 3, 13, C)), [">C icmp", "remove"]);
+    assert_eq!(notes.told(), ["offered", "Unreachable { kind: 3, code: 13 } None", "gone Settled"]);
+}
+
+#[test]
+fn silence_is_an_answer_after_as_long_as_the_module_says() {
+    let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
+    let mut rig = Rig::new(Puppet { answered: Decision::Reject(Rejection::Reset), ..puppet });
+    rig.offer(syn(C));
+    let said = script(&rig.wait(PATIENCE + Duration::from_millis(2)));
+    assert_eq!(said, [">S S 1000:0 0", ">S S 1000:0 0", ">S R 1001:0 0", ">C R. 0:1001 0"]);
+    assert_eq!(notes.told(), ["offered", "Silent None", "gone Settled"]);
+
+    // Who wants to go on goes on asking, as often as without the module: after 1, 3, 7, 15, 31 and 63 s.
+    let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    let said = script(&rig.wait(Duration::from_secs(80)));
+    assert_eq!(said.last().map(String::as_str), Some("remove"));
+    assert_eq!(said.iter().filter(|line| line.starts_with(">S S")).count(), 6, "{said:?}");
+    assert_eq!(notes.told(), ["offered", "Silent None", "gone Overdue"]);
+}
+
+#[test]
+fn what_the_server_said_can_be_answered_otherwise_and_the_server_forgets_it() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        for (answered, expected) in
+            [(Decision::Drop, vec!["remove"]), (Decision::Reject(Rejection::Reset), vec![">C R. 0:1001 0"])]
+        {
+            let (notes, puppet) = Puppet::new(consulting(isn));
+            let mut rig = Rig::new(Puppet { answered, ..puppet });
+            let said = rig.offer(syn(C));
+            let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
+            let next = asked.seq.0.wrapping_add(1);
+            let said = script(&rig.server(syn_ack(S, next), b""));
+            assert_eq!(said[0], format!(">S R {next}:0 0"));
+            assert_eq!(said[1..], expected);
+            assert_eq!(notes.told(), ["offered", "Accepted Some(1460)", "gone Settled"]);
+        }
+    }
+}
+
+#[test]
+fn who_thinks_about_an_answer_has_it_repeated() {
+    let (notes, puppet) = Puppet::new(consulting(Isn::Keyed));
+    let mut rig = Rig::new(Puppet { answered: LATER, ..puppet });
+    let said = rig.offer(syn(C));
+    let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
+    let next = asked.seq.0.wrapping_add(1);
+    assert!(rig.server(syn_ack(S, next), b"").is_empty());
+    assert!(rig.server(syn_ack(S, next), b"").is_empty(), "the server repeats itself");
+    notes.decide(proxy());
+    let again = rig.wait(Duration::from_millis(1));
+    let [Said::Tcp(SERVER, repeated, _)] = &again[..] else { panic!("{again:?}") };
+    assert_eq!(repeated, asked, "the same number: the server repeats its answer");
+    let said = script(&rig.server(syn_ack(S, next), b""));
+    assert_eq!(said[0], "participate");
+    assert_eq!(notes.told(), ["offered", "Accepted Some(1460)", "gone Settled"]);
+}
+
+#[test]
+fn a_server_that_was_asked_answers_the_syn_as_it_came() {
+    for (isn, resets) in [(Isn::Mirror, false), (Isn::Keyed, true)] {
+        let (notes, puppet) = Puppet::new(consulting(isn));
+        let mut rig = Rig::new(puppet);
+        rig.offer(syn(C));
+        notes.decide(Decision::Bypass);
+        let said = script(&rig.wait(Duration::from_millis(1)));
+        assert_eq!(said.iter().any(|line| line.starts_with(">S R")), resets, "{said:?}");
+        assert_eq!(said.last().map(String::as_str), Some("release Bypassed"));
+        assert_eq!(notes.told(), ["offered", "gone Settled"]);
+        rig.assert_gone();
+    }
+}
+
+#[test]
+fn what_happened_before_is_told() {
+    let (notes, puppet) = Puppet::new(proxy());
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    rig.server(refused(), b"");
+    rig.wait(Duration::from_secs(2));
+    rig.turn_to(1);
+    rig.offer(syn(C));
+    let histories = std::mem::take(&mut notes.0.lock().histories);
+    assert_eq!(histories[0], History::default());
+    let server = histories[1].server.expect("it has answered before");
+    assert_eq!((server.outcome, server.age), (Outcome::Refused, Duration::from_secs(2)));
+    assert_eq!(histories[1].client, None, "another client");
+}
