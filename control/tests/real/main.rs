@@ -8,6 +8,7 @@ mod bulk;
 mod overlap;
 mod passing;
 mod peers;
+mod redirect;
 mod refusal;
 mod relay;
 mod shutdown;
