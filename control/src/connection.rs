@@ -9,6 +9,7 @@ mod answered;
 mod check;
 mod leg;
 mod life;
+mod local;
 mod merge;
 mod path;
 mod relay;
@@ -36,6 +37,8 @@ use allowance::Allowance;
 pub(crate) use answered::Answered;
 use leg::Leg;
 pub(crate) use leg::read_segment;
+pub(crate) use local::Accepting;
+use local::Local;
 pub(crate) use path::is_source_quench;
 use through::Ledger;
 
@@ -82,7 +85,9 @@ pub struct Connection<L: Pool> {
     proxying: Option<Proxying>,
     session: Option<Box<dyn Session>>,
     client: Leg<L::Buffer>,
+    /// None on a flow that its module has accepted: there, `local` is the far end.
     server: Option<Leg<L::Buffer>>,
+    local: Option<Local>,
     /// FIN of the sender of each direction has been passed on.
     closed: [bool; 2],
     /// By how much a module has lengthened each direction, modulo 2^32.
@@ -281,12 +286,17 @@ impl<L: Pool> Connection<L> {
             to.learn(frame, headers);
         } else if direction == Direction::ServerToClient {
             self.client.learn(frame, headers);
+        } else {
+            self.client.template = local::answer_to(frame.bytes(), headers);
         }
     }
 
     fn emit(&mut self, cx: &mut Context<'_, L>) {
         let client_ts = self.client.block.ts_recent().unwrap_or(0);
-        let server_ts = self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0);
+        let server_ts = match &self.local {
+            Some(local) => local.clock(cx.now),
+            None => self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0),
+        };
         self.client.emit(cx, server_ts);
         let unvalidated = self.phase == Phase::Answered;
         if let Some(server) = &mut self.server {

@@ -2,6 +2,7 @@
 //!
 //! Sans-I/O like all below it: events of the workers and time go in, orders come out. [`Core::poll`] is its loop body.
 
+mod accepted;
 pub mod context;
 mod history;
 pub mod load;
@@ -25,7 +26,7 @@ use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::{Counters, Gauges, Report};
 
 use crate::connection::{Connection, Phase};
-use crate::module::{Gone, Module};
+use crate::module::{Gone, Module, Ticket};
 use crate::suspended::Suspended;
 use crate::suspended::rejections::Rejections;
 
@@ -75,6 +76,8 @@ pub struct Core<L: Pool> {
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
+    /// Of the flows that their modules have accepted.
+    by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
     timers: Wheel,
     questions: Questions,
     heartbeat: Arc<AtomicU64>,
@@ -113,6 +116,7 @@ impl<L: Pool> Core<L> {
             connections: (0..capacity).map(|_| None).collect(),
             free: (0..capacity as u32).rev().collect(),
             by_flow: HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()),
+            by_ticket: HashMap::with_hasher(ahash::RandomState::new()),
             timers: Wheel::new(capacity + settings.suspended.capacity),
             questions: Questions::default(),
             heartbeat: parts.heartbeat,
@@ -139,10 +143,12 @@ impl<L: Pool> Core<L> {
             work += self.take_events(now, worker);
         }
         work += self.take_decisions(now);
+        work += self.attend_endpoints(now);
         work += self.fire_timers(now);
         work += self.means.outboxes.iter_mut().map(Outbox::flush).sum::<usize>();
         self.rounds = self.rounds.wrapping_add(1);
         if work == 0 || self.rounds.is_multiple_of(REPORT_ROUNDS) {
+            self.count_modules();
             self.report();
         }
         work
@@ -193,6 +199,9 @@ impl<L: Pool> Core<L> {
     /// A flow begins to participate.
     fn place(&mut self, slot: u32, worker: usize, flow: FlowRef, connection: Connection<L>) {
         if connection.phase() == Phase::Done {
+            if let Some(ticket) = connection.ticket() {
+                self.by_ticket.remove(&ticket);
+            }
             return self.free.push(slot);
         }
         self.by_flow.insert((worker, flow), slot);
@@ -222,6 +231,9 @@ impl<L: Pool> Core<L> {
         }
         if let Some(slot) = self.by_flow.remove(&(worker, flow)) {
             if let Some(connection) = self.connections[slot as usize].take() {
+                if let Some(ticket) = connection.ticket() {
+                    self.by_ticket.remove(&ticket);
+                }
                 self.means.load.change(connection.load(), Load::default());
             }
             self.timers.cancel(slot);
@@ -242,6 +254,9 @@ impl<L: Pool> Core<L> {
         if connection.phase() == Phase::Done {
             self.means.load.change(before, Load::default());
             self.by_flow.remove(&(connection.worker(), connection.flow()));
+            if let Some(ticket) = connection.ticket() {
+                self.by_ticket.remove(&ticket);
+            }
             self.connections[slot as usize] = None;
             self.timers.cancel(slot);
             self.free.push(slot);

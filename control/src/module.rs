@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
+use dataplane::counters::Counter;
 use dataplane::flow::far::NextHop;
 use dataplane::flow::quad::{Direction, FlowKey, Quad};
 use dataplane::refusal::Rejection;
@@ -217,6 +218,8 @@ pub enum Decision {
     Forward(NextHop),
     /// The SYN leaves verbatim and the flow is observed.
     Monitor,
+    /// The module is the server (seed 000: "accept"): the client gets a SYN-ACK of ours, and [`Module::endpoint`] the bytes.
+    Accept,
     /// The module goes on thinking: it will say what it has decided ([`Module::decided`]), or be asked again after so long
     /// ([`Module::overdue`]).
     Later(Duration),
@@ -268,6 +271,22 @@ pub trait Module: Send {
     /// Nothing more will be asked about a partial connection that it has thought about or was consulted about.
     fn gone(&mut self, _ticket: Ticket, _why: Gone) {}
 
+    /// It has decided to accept a flow: who is its far end? The client has still to complete its handshake.
+    ///
+    /// A module that never decides [`Decision::Accept`] is never asked; the flow of one that has nobody is reset.
+    fn endpoint(&mut self, _ticket: Ticket, _key: &FlowKey) -> Option<Box<dyn Endpoint>> {
+        None
+    }
+
+    /// An accepted flow whose endpoint has something to send, has closed, or has room again after it had none; asked in
+    /// every round until there is no more.
+    fn stirred(&mut self) -> Option<Ticket> {
+        None
+    }
+
+    /// What it has counted since it was asked last.
+    fn counted(&mut self, _count: &mut dyn FnMut(Counter, u64)) {}
+
     /// It has decided to proxy a flow: who will look at the bytes? The handshakes are still to come, and may fail.
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
 }
@@ -281,6 +300,45 @@ pub trait Session: Send {
 
     /// In-order bytes from the sender of `direction`, about to be relayed.
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step);
+}
+
+/// The far end of an accepted flow: what a server's socket is to its kernel. Sans-I/O, and called on the control core's thread.
+///
+/// Dropped when the flow is over, whatever the reason.
+pub trait Endpoint: Send {
+    /// The client has completed its handshake. Called once, before anything but [`Endpoint::reset`].
+    fn established(&mut self);
+
+    /// Bytes that it would take now. What it does not take closes the client's window; when it takes some again,
+    /// [`Module::stirred`] says so.
+    fn room(&mut self) -> usize;
+
+    /// In-order bytes of the client. One call may bring more than the room there was, by less than 64 KiB: what came in one
+    /// frame is not cut.
+    fn receive(&mut self, bytes: &[u8]);
+
+    /// The client has closed: this was the last of its bytes. Called once.
+    fn finished(&mut self);
+
+    /// What it wants next: at most `room` bytes, which may be none. Asked again until there is nothing, and after
+    /// [`Sending::Closed`] for no more than a reset.
+    fn send(&mut self, room: usize) -> Sending;
+
+    /// The client has reset the flow, or is gone, or the flow is ended by us. Called once, and nothing after it.
+    fn reset(&mut self);
+}
+
+/// What an endpoint wants next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sending {
+    /// Nothing for now.
+    Nothing,
+    /// These bytes to the client.
+    Bytes(Vec<u8>),
+    /// A FIN behind them.
+    Closed,
+    /// RST.
+    Reset,
 }
 
 /// The module that the config describes.

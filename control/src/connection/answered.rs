@@ -66,6 +66,7 @@ impl<L: Pool> Connection<L> {
                 way: partial.client_side.into(),
             },
             server: Some(Leg { block: server, template, way: partial.way(server_side) }),
+            local: None,
             closed: [false; 2],
             edited: [0; 2],
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
@@ -106,6 +107,9 @@ impl<L: Pool> Connection<L> {
         let Some(leg) = self.sender(direction) else { return };
         let events = leg.block.on_segment(now, segment, chunk);
         if let Some(frame) = frame {
+            if events.contains(Events::NEW_SYN) && self.local.is_some() {
+                return self.listen_again(cx, frame);
+            }
             if events.contains(Events::NEW_SYN) {
                 return self.pass_across(cx, direction, segment, frame);
             }
@@ -172,6 +176,11 @@ impl<L: Pool> Connection<L> {
 
     /// The client has acknowledged: now the server is, too.
     fn both_up(&mut self, cx: &mut Context<'_, L>) {
+        if let Some(local) = &mut self.local {
+            local.establish();
+            self.phase = Phase::Relaying;
+            return;
+        }
         let Some(server) = self.server.as_mut() else { return };
         if self.proxying.is_some_and(|proxying| proxying.server_ack == ServerAck::AfterClient) {
             server.block.confirm(cx.now);

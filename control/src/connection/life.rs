@@ -42,6 +42,7 @@ impl<L: Pool> Connection<L> {
                 // The server may believe in a connection; a client that was never validated hears nothing.
                 cx.counters.count(Counter::HandshakesAbandoned);
                 self.end_server_leg();
+                self.end_local();
                 self.emit(cx);
                 self.finish(cx);
             }
@@ -56,6 +57,7 @@ impl<L: Pool> Connection<L> {
     pub(super) fn reset_both_legs(&mut self) {
         self.client.block.abort();
         self.end_server_leg();
+        self.end_local();
     }
 
     /// The endpoint that sends in `direction` has reset its leg, or is gone: the other one gets RST, behind what was said
@@ -77,6 +79,13 @@ impl<L: Pool> Connection<L> {
     pub(super) fn end_if_delivered(&mut self, cx: &Context<'_, L>) {
         let Some((direction, until)) = self.ending else { return };
         let begins_anew = self.next_syn.is_some();
+        if self.local.is_some() {
+            if self.client.block.readable() == 0 || begins_anew || until <= cx.now {
+                self.ending = None;
+                self.end_local();
+            }
+            return;
+        }
         let Some([from, to]) = self.legs(direction) else { return };
         let is_delivered =
             from.block.readable() == 0 && to.block.queued() == 0 && to.block.snd_una() == to.block.snd_nxt();
@@ -90,7 +99,10 @@ impl<L: Pool> Connection<L> {
     fn end_other_leg(&mut self, direction: Direction) {
         match direction {
             Direction::ServerToClient => self.client.block.abort(),
-            Direction::ClientToServer => self.end_server_leg(),
+            Direction::ClientToServer => {
+                self.end_server_leg();
+                self.end_local();
+            }
         }
     }
 
@@ -103,6 +115,9 @@ impl<L: Pool> Connection<L> {
     /// Both legs are closed. One that we have reset stays a while, to answer a peer that has not heard or not believed.
     pub(super) fn end_if_over(&mut self, cx: &mut Context<'_, L>) {
         let is_closed = |leg: &Leg<L::Buffer>| leg.block.state() == State::Closed;
+        if self.owes_local() {
+            return;
+        }
         if !is_closed(&self.client) || !self.server.as_ref().is_none_or(is_closed) {
             return;
         }

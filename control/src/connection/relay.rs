@@ -70,9 +70,10 @@ impl<L: Pool> Connection<L> {
         if chunk.is_none() || !cx.load.is_full(cx.settings) {
             return (chunk, frame);
         }
-        let keeps_nothing = self.legs(direction).is_some_and(|[from, to]| {
+        let queued = self.legs(direction).map_or(0, |[_, to]| to.block.queued());
+        let keeps_nothing = self.sender(direction).is_some_and(|from| {
             let is_next = segment.seq.le(from.block.rcv_nxt());
-            is_next && from.block.readable() == 0 && to.block.queued() == 0
+            is_next && from.block.readable() == 0 && queued == 0
         });
         if keeps_nothing {
             return (chunk, frame);
@@ -122,6 +123,9 @@ impl<L: Pool> Connection<L> {
 
     /// Moves what can be moved in both directions and renews what each sender may send.
     pub(super) fn pump(&mut self, cx: &mut Context<'_, L>) {
+        if self.local.is_some() {
+            return self.pump_local(cx);
+        }
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
             self.pump_direction(cx, direction);
             self.close_behind_data(direction);
@@ -220,7 +224,14 @@ impl<L: Pool> Connection<L> {
         error: &IcmpError,
         mut frame: L::Buffer,
     ) {
-        let Some([_, to]) = self.legs(quoted) else { return };
+        let to = match quoted {
+            Direction::ServerToClient => &mut self.client,
+            Direction::ClientToServer => match &mut self.server {
+                Some(server) => server,
+                // Nothing of ours has travelled that way.
+                None => return cx.counters.count(Counter::DropForgedIcmp),
+            },
+        };
         // SND.NXT itself is what an acknowledgment without data carries.
         let in_flight = to.block.snd_una().distance_to(to.block.snd_nxt());
         if !error.seq.in_window(to.block.snd_una(), in_flight + 1) {
@@ -232,6 +243,8 @@ impl<L: Pool> Connection<L> {
                     cx.counters.count(Counter::DropForgedIcmp);
                 }
             }
+            // What is not about the size of segments is a hint about the path, and TCP goes on (RFC 9293 section 3.9.2.2).
+            None if self.local.is_some() => {}
             None => {
                 let way = self.way_to(quoted.reverse());
                 let deltas = self.numbers_of(quoted);

@@ -152,6 +152,10 @@ impl<L: Pool> Core<L> {
             Decision::Proxy(proxying) => self.begin_asking(now, slot, proxying, Target::default()),
             Decision::ProxyTo(proxying, target) => self.begin_asking(now, slot, proxying, target),
             Decision::Later(within) => self.wait_for_module(now, slot, within),
+            Decision::Accept => {
+                self.end_asked(now, slot);
+                self.accept(now, slot);
+            }
             Decision::Drop => {
                 self.means.counters.count(Counter::DropModule);
                 self.end_asked(now, slot);
@@ -341,7 +345,7 @@ impl<L: Pool> Core<L> {
     }
 
     /// The control core and the worker forget it.
-    fn dismiss(&mut self, slot: u32, why: Gone) {
+    pub(super) fn dismiss(&mut self, slot: u32, why: Gone) {
         if let Some(partial) = self.suspended.get(slot) {
             let flow = partial.flow;
             self.means.outboxes[usize::from(partial.worker)].order(Order::Remove { flow });

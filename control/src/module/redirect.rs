@@ -1,4 +1,4 @@
-//! A module whose flows go to another server, under another client address, or by another next hop than their own.
+//! `relay`, to another server, under another client address, or by another next hop than the client's own.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,8 @@ use ahash::RandomState;
 use dataplane::flow::far::NextHop;
 use dataplane::flow::quad::{FlowKey, Quad};
 
-use super::{Answer, Decision, Gone, Module, PartialConnection, Session, Target, Ticket};
+use super::relay::Relay;
+use super::{Decision, Module, PartialConnection, Session, Target};
 
 /// Where to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,52 +40,32 @@ impl Places {
     }
 }
 
-/// `M`, redirected.
-pub struct Redirect<M> {
-    module: M,
+/// The module.
+pub struct Redirect {
+    relay: Relay,
     places: Places,
     hash: RandomState,
 }
 
-impl<M: Module> Redirect<M> {
-    /// All that `module` wants proxied goes to `places`.
-    pub fn new(module: M, places: Places) -> Self {
-        Redirect { module, places, hash: RandomState::new() }
-    }
-
-    fn redirect(&self, quad: &Quad, decision: Decision) -> Decision {
-        match decision {
-            Decision::Proxy(proxying) => Decision::ProxyTo(proxying, self.places.target(quad, &self.hash)),
-            other => other,
-        }
+impl Redirect {
+    /// All that `relay` is offered goes to `places`.
+    pub fn new(relay: Relay, places: Places) -> Self {
+        Redirect { relay, places, hash: RandomState::new() }
     }
 }
 
-impl<M: Module> Module for Redirect<M> {
+impl Module for Redirect {
     fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
-        let decision = self.module.offered(partial);
-        self.redirect(&partial.key.quad, decision)
-    }
-
-    fn overdue(&mut self, partial: &PartialConnection<'_>) -> Decision {
-        let decision = self.module.overdue(partial);
-        self.redirect(&partial.key.quad, decision)
-    }
-
-    fn answered(&mut self, partial: &PartialConnection<'_>, answer: &Answer<'_>) -> Decision {
-        self.module.answered(partial, answer)
-    }
-
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
-        self.module.decided()
-    }
-
-    fn gone(&mut self, ticket: Ticket, why: Gone) {
-        self.module.gone(ticket, why);
+        match self.relay.offered(partial) {
+            Decision::Proxy(proxying) => {
+                Decision::ProxyTo(proxying, self.places.target(&partial.key.quad, &self.hash))
+            }
+            other => other,
+        }
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
-        self.module.session(key)
+        self.relay.session(key)
     }
 }
 

@@ -51,7 +51,8 @@ pub(crate) struct Partial {
     pub(crate) syn: Option<SynId>,
     /// Number of the SYN that the server has got.
     pub(crate) iss: Seq,
-    pub(crate) worker: u16,
+    /// There are at most 64.
+    pub(crate) worker: u8,
     pub(crate) module: u16,
     /// Index of the interned rejection.
     pub(crate) rejection: u16,
@@ -81,7 +82,7 @@ impl Partial {
             younger: NONE,
             syn: Some(syn),
             iss: Seq(0),
-            worker: arrival.worker as u16,
+            worker: arrival.worker as u8,
             module: arrival.module,
             rejection: 0,
             client_side: arrival.client_side,

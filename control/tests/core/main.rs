@@ -1,6 +1,7 @@
 //! The control core alone: the tests play worker, client and server, event by event, and read what is ordered.
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod bounds;
 mod copies;
 mod crowd;

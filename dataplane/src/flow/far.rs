@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn a_hop_replaces_mac_tags_and_port() {
         let to = |vlans| NextHop { mac: Some([9; 6]), vlans: Some(vlans), port: Some(PortId(2)) };
-        let table: [(&[u8], (u16, u16), &[u8], Segment); 4] = [
+        type Case = (&'static [u8], (u16, u16), &'static [u8], Segment);
+        let table: [Case; 4] = [
             (&[], (0, 20), &[0x81, 0, 0, 20], Segment::new(0, 0, 20)),
             (&[0x81, 0, 0x60, 7], (0, 0), &[], Segment(0)),
             (&[0x81, 0, 0x60, 7], (0, 20), &[0x81, 0, 0x60, 20], Segment::new(0, 0, 20)),

@@ -1,0 +1,66 @@
+//! Flows that their module has accepted: who begins them, and whose endpoint has something to do.
+
+use dataplane::buffer::Pool;
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+
+use super::Core;
+use crate::connection::{Accepting, Connection};
+use crate::module::Gone;
+
+/// Endpoints of one module that are looked after in a round; the others wait.
+const ENDPOINTS_PER_ROUND: usize = 256;
+
+impl<L: Pool> Core<L> {
+    /// The client of the partial connection in `slot` gets a SYN-ACK of ours, and its module the bytes.
+    pub(super) fn accept(&mut self, now: Instant, slot: u32) {
+        let Some(key) = self.suspended.key(slot) else { return };
+        let ticket = self.suspended.ticket(slot);
+        let Some(place) = self.free.pop() else {
+            // The client will repeat its SYN: nobody has refused it.
+            self.means.counters.count(Counter::DropConnectionsFull);
+            return self.dismiss(slot, Gone::Displaced);
+        };
+        let connection = self.suspended.get(slot).zip(self.suspended.syn(slot)).and_then(|(partial, syn)| {
+            let endpoint = self.modules[usize::from(partial.module)].endpoint(ticket, &key)?;
+            let (syn, syn_headers) = (syn.0, &syn.1);
+            let mut cx = self.means.context(now, usize::from(partial.worker));
+            Connection::accepted(&mut cx, &Accepting { partial, key, syn, syn_headers, ticket }, endpoint)
+        });
+        match connection {
+            Some(connection) => {
+                let (worker, flow) = (connection.worker(), connection.flow());
+                self.forget_partial(slot, Gone::Settled);
+                self.by_ticket.insert(ticket, place);
+                self.place(place, worker, flow, connection);
+            }
+            None => {
+                self.free.push(place);
+                self.means.counters.count(Counter::DropModule);
+                self.dismiss(slot, Gone::Settled);
+            }
+        }
+    }
+
+    /// Lets those endpoints of accepted flows send and read that have something to do.
+    pub(super) fn attend_endpoints(&mut self, now: Instant) -> usize {
+        let mut attended = 0;
+        for module in 0..self.modules.len() {
+            for _ in 0..ENDPOINTS_PER_ROUND {
+                let Some(ticket) = self.modules[module].stirred() else { break };
+                attended += 1;
+                if let Some(place) = self.by_ticket.get(&ticket) {
+                    self.on_slot(now, *place, |connection, cx| connection.on_endpoint(cx));
+                }
+            }
+        }
+        attended
+    }
+
+    /// What modules have counted becomes part of the control core's counters.
+    pub(super) fn count_modules(&mut self) {
+        for module in &mut self.modules {
+            module.counted(&mut |counter, count| self.means.counters.add(counter, count));
+        }
+    }
+}
