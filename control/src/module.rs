@@ -206,7 +206,7 @@ pub enum Decision {
     /// Connect to the server, then answer the client. Of a server that has answered already: let the client hear it.
     Proxy(Proxying),
     /// The same with another server, under another client address or by another next hop. Of a server that has been asked
-    /// already, the target does not count.
+    /// already, the target does not count; of a client-first flow, [`Session::choose`] names it.
     ProxyTo(Proxying, Target),
     /// Silence; nothing is remembered.
     Drop,
@@ -291,9 +291,28 @@ pub trait Module: Send {
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
 }
 
+/// Who the server of a client-first flow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one that the client's SYN names.
+    Original,
+    /// Another one, or this one in another way.
+    To(Target),
+    /// It takes more words to know; after so long the session has to know.
+    Wait(Duration),
+    /// Nobody: RST.
+    Reset,
+}
+
 /// A module's part in one flow.
 pub trait Session: Send {
-    /// Called once, before any byte.
+    /// Client-first: what the client has said so far, none of it relayed yet. `is_all`: it will say no more, or has not
+    /// within the time that the session wanted to wait; who still waits then gets the flow reset.
+    fn choose(&mut self, _said: &[u8], _is_all: bool) -> Choice {
+        Choice::Original
+    }
+
+    /// Called once, when both legs are up, before any byte is relayed.
     fn established(&mut self) -> Step {
         Step::Relay
     }
@@ -368,7 +387,8 @@ pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
     };
     match module.kind {
         validated::ModuleKind::Relay => {
-            let relay = relay::Relay { merge, server_ack, isn, acknowledge };
+            let client_first = module.client_first;
+            let relay = relay::Relay { merge, server_ack, isn, acknowledge, client_first };
             if places.are_their_own() {
                 Box::new(relay)
             } else {

@@ -8,6 +8,10 @@ use toml::Spanned;
 
 use super::scalar::{List, Scalar};
 
+mod rejection;
+
+pub(super) use rejection::With;
+
 type Number = Option<Spanned<i64>>;
 type WithUnit = Option<Spanned<Scalar>>;
 
@@ -181,6 +185,8 @@ pub(super) struct Rule {
     pub(super) action: Spanned<Action>,
     pub(super) module: Option<Spanned<String>>,
     pub(super) acknowledge: Option<Spanned<Acknowledge>>,
+    pub(super) with: Option<Spanned<With>>,
+    pub(super) from: Option<List>,
     pub(super) next_hop: Option<Spanned<NextHop>>,
 }
 
@@ -221,6 +227,9 @@ pub(super) struct Module {
     #[serde(default)]
     pub(super) server_ack: ServerAck,
     #[serde(default)]
+    pub(super) order: Order,
+    pub(super) wait: WithUnit,
+    #[serde(default)]
     pub(super) isn: Isn,
     #[serde(default)]
     pub(super) acknowledge: Acknowledge,
@@ -243,6 +252,14 @@ pub(super) enum Merge {
     Never,
     #[serde(rename = "after_bytes")]
     AfterBytes(Spanned<i64>),
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Order {
+    #[default]
+    ServerFirst,
+    ClientFirst,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]

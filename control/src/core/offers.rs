@@ -19,7 +19,7 @@ use dataplane::worker::message::Order;
 
 use super::Core;
 use crate::connection::read_segment;
-use crate::module::{Decision, Gone, Isn, Module, Outcome, PartialConnection, Target, Ticket};
+use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Target, Ticket};
 use crate::suspended::partial::Phase;
 use crate::suspended::{Arrival, Full, WhenFull};
 use crate::tcp::{Handshake, Segment};
@@ -117,7 +117,7 @@ impl<L: Pool> Core<L> {
             options: &syn.options,
             syn: frame,
             at: partial.at(now),
-            history: self.history.of(now, &key),
+            history: self.means.history.of(now, &key),
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
     }
@@ -149,6 +149,12 @@ impl<L: Pool> Core<L> {
     /// Does what a module wants done with the partial connection in `slot`.
     fn carry_out(&mut self, now: Instant, slot: u32, decision: Decision) {
         match decision {
+            Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _)
+                if proxying.order == module::Order::ClientFirst =>
+            {
+                self.end_asked(now, slot);
+                self.greet(now, slot, proxying);
+            }
             Decision::Proxy(proxying) => self.begin_asking(now, slot, proxying, Target::default()),
             Decision::ProxyTo(proxying, target) => self.begin_asking(now, slot, proxying, target),
             Decision::Later(within) => self.wait_for_module(now, slot, within),
@@ -296,6 +302,10 @@ impl<L: Pool> Core<L> {
             if segment.seq == isn.advance(1) {
                 self.end_asked(now, slot);
                 self.dismiss(slot, Gone::Client);
+            } else if partial.phase == Phase::Asking {
+                // The client's answer to a bare ACK of the server's (RFC 9293 section 3.10.7.3): the server is to forget
+                // the connection that it has on this quad, or it will say the same to every SYN.
+                self.pass_across(now, slot, Direction::ClientToServer, segment, frame);
             }
         } else if begins && segment.seq == isn {
             self.means.counters.count(Counter::SynAbsorbed);

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use ahash::RandomState;
 use dataplane::flow::far::NextHop;
-use dataplane::flow::quad::{FlowKey, Quad};
+use dataplane::flow::quad::{Direction, FlowKey, Quad};
 
 use super::relay::Relay;
-use super::{Decision, Module, PartialConnection, Session, Target};
+use super::{Choice, Decision, Edit, Module, Order, PartialConnection, Session, Step, Target};
 
 /// Where to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,7 +57,7 @@ impl Redirect {
 impl Module for Redirect {
     fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
         match self.relay.offered(partial) {
-            Decision::Proxy(proxying) => {
+            Decision::Proxy(proxying) if proxying.order == Order::ServerFirst => {
                 Decision::ProxyTo(proxying, self.places.target(&partial.key.quad, &self.hash))
             }
             other => other,
@@ -65,7 +65,31 @@ impl Module for Redirect {
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
-        self.relay.session(key)
+        let (session, target) = (self.relay.session(key), self.places.target(&key.quad, &self.hash));
+        Box::new(Redirected { session, target })
+    }
+}
+
+/// A session whose own choice is the target.
+struct Redirected {
+    session: Box<dyn Session>,
+    target: Target,
+}
+
+impl Session for Redirected {
+    fn choose(&mut self, said: &[u8], is_all: bool) -> Choice {
+        match self.session.choose(said, is_all) {
+            Choice::Original => Choice::To(self.target),
+            other => other,
+        }
+    }
+
+    fn established(&mut self) -> Step {
+        self.session.established()
+    }
+
+    fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
+        self.session.data(direction, bytes)
     }
 }
 

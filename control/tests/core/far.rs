@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use control::module::redirect::{Places, Redirect};
-use control::module::relay::MergeWhen;
+use control::module::relay::{MergeWhen, Relay};
 use control::module::{Decision, Isn, Proxying, Target};
 use dataplane::counters::Counter;
 use dataplane::flow::far::NextHop;
@@ -114,4 +114,38 @@ fn a_forwarded_syn_is_released_behind_its_diversion_and_forgotten() {
     let said = script(&rig.offer(syn(C)));
     assert_eq!(said, ["divert 10.0.0.1:4000 -> 11.0.0.2:80 by 0", "release Bypassed"]);
     assert_eq!((rig.core.suspended(), rig.core.counters().get(Counter::DropModule)), (0, 0));
+}
+
+/// The client's words have decided; one that has a connection hears when that cannot be kept.
+#[test]
+fn client_first_asks_the_other_server_when_the_client_has_spoken() {
+    for refused in [None, Some(Refused::InUse)] {
+        let relay = Relay { client_first: Some(Duration::from_secs(3)), ..relay(MergeWhen::Never) };
+        let mut rig = Rig::new(Redirect::new(relay, places()));
+        let said = rig.offer(syn(C));
+        let [Said::Participate, Said::Tcp(CLIENT, greeting, _)] = &said[..] else { panic!("{said:?}") };
+        let next = greeting.seq.0.wrapping_add(1);
+        let said = script(&rig.client(ack(C + 1, next), b"GET /"));
+        assert!(said.contains(&ORDERED.to_owned()), "{said:?}");
+        assert!(!said.iter().any(|line| line.starts_with(">F") || line.starts_with(">S")), "{said:?}");
+        // What is said meanwhile is kept, and asks nobody again.
+        let said = script(&rig.client(ack(C + 6, next), b" HTTP"));
+        assert!(!said.contains(&ORDERED.to_owned()), "{said:?}");
+        let said = rig.far_side(refused);
+        if refused.is_some() {
+            assert!(script(&said).iter().any(|line| line.starts_with(">C R")), "{said:?}");
+            continue;
+        }
+        let asked = said.iter().find_map(|said| match said {
+            Said::Far(asked, _) => Some(asked.clone()),
+            _ => None,
+        });
+        let asked = asked.unwrap_or_else(|| panic!("{said:?}"));
+        let said = rig.server(syn_ack(S, asked.seq.0.wrapping_add(1)), b"");
+        let words: Vec<u8> = said
+            .iter()
+            .flat_map(|said| if let Said::Far(_, payload) = said { payload.clone() } else { Vec::new() })
+            .collect();
+        assert_eq!(words, b"GET / HTTP");
+    }
 }

@@ -74,7 +74,7 @@ impl Appliance {
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
         let acknowledge =
             if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
-        let relay = Relay { merge, server_ack, isn, acknowledge };
+        let relay = Relay { merge, server_ack, isn, acknowledge, client_first: None };
         let stays = merge == MergeWhen::Never;
         let module: Box<dyn Module> = if parts.profile.moody {
             Box::new(Moody::new(relay, parts.rng.clone().fork(7), stays))
@@ -110,6 +110,7 @@ impl Appliance {
                 neighbours,
                 events: event_sender,
                 orders: order_receiver,
+                icmp_errors: Default::default(),
                 policy: Arc::new(everything_is_offered()),
                 heartbeat: Arc::clone(&heartbeat),
                 report: Arc::default(),
@@ -214,8 +215,9 @@ impl Middle for Appliance {
         self.stays
     }
 
-    fn kept_buffers(&self) -> usize {
-        0
+    /// A flow whose ends have both gone, and whose last RST was lost, keeps what it has got behind a hole until it expires.
+    fn may_keep(&self, buffers: usize) -> bool {
+        buffers as u64 <= self.core.load().bytes
     }
 
     fn check(&self, _tap: &Tap, _now: Instant) -> Result<(), String> {

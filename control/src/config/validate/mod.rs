@@ -19,6 +19,7 @@ mod impair;
 mod limits;
 mod matches;
 mod ports;
+mod rejection;
 mod rules;
 
 /// Longest path that a Unix socket address takes, less the suffix that binding adds for a moment.

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use toml::Spanned;
 
 use super::hops::{self, Hops};
-use super::matches;
+use super::{matches, rejection};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
-use crate::config::scalar::name;
+use crate::config::scalar::{duration, name};
 use crate::config::validated::{
     Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Port, Rule, ServerAck,
 };
@@ -18,6 +20,7 @@ const MAX_RULES: usize = 1024;
 /// Entries of one kind in all rules together: half of what the compiled form can index.
 const MAX_ENTRIES: usize = 32_768;
 const MAX_MODULES: usize = 256;
+const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_AFTER_BYTES: i64 = 1 << 50;
 
 pub(super) fn modules(
@@ -49,9 +52,34 @@ pub(super) fn modules(
             servers: hops::servers(&raw.server, problems),
             clients: hops::clients(&raw.client, problems),
             hop: raw.next_hop.as_ref().map(|hop| hops::next_hop(hop, ports, problems)).unwrap_or_default(),
+            client_first: client_first(key.span(), raw, problems),
         }
     };
     raw.iter().map(module).collect()
+}
+
+/// Client-first: there is no server yet whose acknowledgment could be awaited, or whose SYN-ACK acknowledged.
+fn client_first(
+    place: std::ops::Range<usize>,
+    raw: &external::Module,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let wait = duration(&raw.wait, Duration::from_secs(3), Duration::from_millis(1)..=MAX_WAIT, problems);
+    if raw.order == external::Order::ServerFirst {
+        if let Some(wait) = &raw.wait {
+            problems.at(
+                wait.span(),
+                "counts only with order = \"client-first\"; change the order or leave it out",
+            );
+        }
+        return None;
+    }
+    if raw.acknowledge == external::Acknowledge::Through {
+        let message = "with order = \"client-first\" there is no server whose acknowledgment could be awaited; \
+                       leave acknowledge out, or the order";
+        problems.at(place, message);
+    }
+    Some(wait)
 }
 
 fn acknowledge(raw: external::Acknowledge) -> Acknowledge {
@@ -144,9 +172,15 @@ fn action(
             "counts only with action = \"forward\"; change the action or leave it out (a module has its own next_hop)",
         );
     }
+    if *raw.action.get_ref() != external::Action::Reject {
+        let from = raw.from.iter().flat_map(|from| &from.0).map(Spanned::span).take(1);
+        for span in raw.with.iter().map(Spanned::span).chain(from) {
+            problems.at(span, "counts only with action = \"reject\"; change the action or leave it out");
+        }
+    }
     let plain = match raw.action.get_ref() {
         external::Action::Drop => Action::Drop,
-        external::Action::Reject => Action::Reject,
+        external::Action::Reject => Action::Reject(rejection::rejection(raw, problems)),
         external::Action::Bypass => Action::Bypass,
         external::Action::Monitor => Action::Monitor,
         external::Action::Forward => hops.forward(spanned, problems),
@@ -168,6 +202,14 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems:
     };
     match names().position(|name| name == wanted.get_ref()) {
         Some(index) => {
+            if let (Some(_), Some(raw)) = (modules[index].client_first, &spanned.get_ref().acknowledge)
+                && *raw.get_ref() == external::Acknowledge::Through
+            {
+                problems.at(
+                    raw.span(),
+                    "the module is client-first: there is no server whose acknowledgment could be awaited",
+                );
+            }
             let wanted = spanned.get_ref().acknowledge.as_ref();
             Action::Offer { module: variant(modules, index, wanted.map(|wanted| *wanted.get_ref())) as u16 }
         }

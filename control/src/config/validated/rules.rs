@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
 use dataplane::policy::VlanMatch;
+use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
 /// One rule.
@@ -38,8 +40,8 @@ pub struct Match {
 pub enum Action {
     /// Silence.
     Drop,
-    /// A RST to the client.
-    Reject,
+    /// The client hears of it.
+    Reject(Rejection),
     /// Forwarded, never intercepted.
     Bypass,
     /// Forwarded and observed.
@@ -65,6 +67,8 @@ pub struct Module {
     pub kind: ModuleKind,
     /// When its flows go to cut-through.
     pub merge: Merge,
+    /// Client-first, and how long a client may say nothing before its server is asked all the same.
+    pub client_first: Option<Duration>,
     /// When the server's SYN-ACK is acknowledged.
     pub server_ack: ServerAck,
     /// Which initial sequence numbers the two legs use.

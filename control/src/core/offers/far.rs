@@ -39,8 +39,10 @@ impl<L: Pool> Core<L> {
         flow: FlowRef,
         refused: Option<Refused>,
     ) {
-        // It may have ended meanwhile.
-        let Some(slot) = self.suspended.find(worker, flow) else { return };
+        let Some(slot) = self.suspended.find(worker, flow) else {
+            // A client-first flow; or it has ended meanwhile.
+            return self.on_flow(now, worker, flow, |c, cx| c.on_far_side(cx, refused));
+        };
         let Some(partial) = self.suspended.get_mut(slot) else { return };
         if partial.side != Side::Ordered {
             return;
