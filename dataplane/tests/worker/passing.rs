@@ -194,6 +194,18 @@ fn a_syn_of_or_for_no_single_host_is_offered_to_nobody() {
     assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None));
 }
 
+/// The server saw the client's own number: passed on, its answer would open a connection that no module has agreed to.
+#[test]
+fn a_late_syn_ack_of_a_protected_server_opens_nothing() {
+    let mut bench = Bench::new(offer_with(DEFAULTS));
+    bench.deliver(SERVER, &frame(quad(true).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    assert_eq!((bench.count(Counter::DropStray), bench.collect(CLIENT)), (1, None));
+    // Any other segment of it is none of our business.
+    let segment = frame(quad(true).reversed(), ACK, 500, 101, b"x", &[]);
+    bench.deliver(SERVER, &segment);
+    assert_eq!(bench.collect(CLIENT), Some(segment));
+}
+
 /// A cluster whose members share a multicast MAC, each answering from its own.
 #[test]
 fn a_syn_whose_frame_goes_to_a_group_passes_and_so_does_its_flow() {
