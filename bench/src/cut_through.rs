@@ -49,7 +49,7 @@ impl CutThrough {
         let mut worker = Worker::new(Parts {
             id: 0,
             lines: vec![line(false, 1), line(true, 0)],
-            limits: Limits { flows: flows as usize, parked: 16 },
+            limits: Limits { flows: flows as usize, parked: 16, far_sides: 4 },
             timeouts: Timeouts {
                 opening: hour,
                 established: hour,

@@ -29,7 +29,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::port::PortId;
 
-use crate::core::context::Context;
+use crate::core::context::{Context, Way};
 use crate::core::load::Load;
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, State};
@@ -326,6 +326,23 @@ impl<L: Pool> Connection<L> {
             }
         }
         self.blocked = (!cx.can_transmit()).then(|| cx.now + BLOCKED);
+    }
+
+    /// Which way a frame leaves that travels `direction`.
+    fn way_to(&self, direction: Direction) -> Way {
+        match (direction, &self.server) {
+            (Direction::ClientToServer, Some(server)) => server.way,
+            _ => self.client.way,
+        }
+    }
+
+    /// The longest datagram that fits everywhere: on the flow's own wire, or, when it leaves by another side, on any.
+    fn mtu(&self, cx: &Context<'_, L>) -> u16 {
+        let own = cx.settings.mtu[usize::from(self.client_side.0)];
+        match self.way_to(Direction::ClientToServer) {
+            Way::Port(_) => own,
+            Way::Far(_) => cx.settings.mtu.iter().copied().min().unwrap_or(own),
+        }
     }
 
     fn server_side(&self, cx: &Context<'_, L>) -> PortId {

@@ -2,14 +2,17 @@
 //!
 //! A module is asked on the control core's thread and must answer at once; it is never asked about a single packet.
 
+pub mod redirect;
 pub mod relay;
 
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
-use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::flow::far::NextHop;
+use dataplane::flow::quad::{Direction, FlowKey, Quad};
 use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_options::TcpOptions;
 
@@ -169,17 +172,50 @@ pub struct Proxying {
     pub consult: Option<Consult>,
 }
 
+/// Another way to a server than the client's SYN says. What is `None`, or of the other family, is as the SYN says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Target {
+    /// The server.
+    pub server: Option<SocketAddr>,
+    /// The client's address towards it: one that comes back to the appliance. The client's port is kept where it is free.
+    pub client: Option<IpAddr>,
+    /// Where frames go next.
+    pub hop: NextHop,
+}
+
+impl Target {
+    /// A flow of `quad`, as the server sees it.
+    pub fn quad(&self, quad: &Quad) -> Quad {
+        let client = self.client.map_or(quad.client(), |ip| (ip, quad.client_port).into());
+        let server = self.server.unwrap_or(quad.server());
+        Quad::between(client, server)
+            .or_else(|| Quad::between(quad.client(), server))
+            .or_else(|| Quad::between(client, quad.server()))
+            .filter(|far| is_same_family(far, quad))
+            .unwrap_or(*quad)
+    }
+}
+
+fn is_same_family(one: &Quad, other: &Quad) -> bool {
+    one.client().is_ipv4() == other.client().is_ipv4()
+}
+
 /// What a module wants done with a partial connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Connect to the server, then answer the client. Of a server that has answered already: let the client hear it.
     Proxy(Proxying),
+    /// The same with another server, under another client address or by another next hop. Of a server that has been asked
+    /// already, the target does not count; of a client-first flow, [`Session::choose`] names it.
+    ProxyTo(Proxying, Target),
     /// Silence; nothing is remembered.
     Drop,
     /// RST or an ICMP error; repeated SYNs get the same answer for a while.
     Reject(Rejection),
     /// The SYN leaves verbatim and the flow is never intercepted.
     Bypass,
+    /// The SYN leaves verbatim by another next hop, all that follows goes the same way, and the flow is never intercepted.
+    Forward(NextHop),
     /// The SYN leaves verbatim and the flow is observed.
     Monitor,
     /// The module is the server (seed 000: "accept"): the client gets a SYN-ACK of ours, and [`Module::endpoint`] the bytes.
@@ -260,6 +296,8 @@ pub trait Module: Send {
 pub enum Choice {
     /// The one that the client's SYN names.
     Original,
+    /// Another one, or this one in another way.
+    To(Target),
     /// It takes more words to know; after so long the session has to know.
     Wait(Duration),
     /// Nobody: RST.
@@ -342,10 +380,20 @@ pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
         validated::Merge::AfterBytes(n) => relay::MergeWhen::AfterBytes(n),
         validated::Merge::Never => relay::MergeWhen::Never,
     };
+    let places = redirect::Places {
+        servers: module.servers.clone(),
+        clients: module.clients.clone(),
+        hop: module.hop,
+    };
     match module.kind {
         validated::ModuleKind::Relay => {
             let client_first = module.client_first;
-            Box::new(relay::Relay { merge, server_ack, isn, acknowledge, client_first })
+            let relay = relay::Relay { merge, server_ack, isn, acknowledge, client_first };
+            if places.are_their_own() {
+                Box::new(relay)
+            } else {
+                Box::new(redirect::Redirect::new(relay, places))
+            }
         }
     }
 }

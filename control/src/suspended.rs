@@ -206,7 +206,7 @@ impl Suspended {
             let partial = self.places[*slot as usize].partial.as_ref();
             partial.is_some_and(|p| p.flow == flow && usize::from(p.worker) == worker)
         };
-        self.index.find(self.hash.hash_one((worker as u16, flow)), is_it).copied()
+        self.index.find(self.hash.hash_one((worker as u8, flow)), is_it).copied()
     }
 
     /// The one that a module speaks about, if it still is one.

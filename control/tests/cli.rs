@@ -18,6 +18,8 @@ impl Backend for Flows {
         let flow = FlowInfo {
             client: "10.0.0.1:40001".parse().unwrap(),
             server: "[fd00::2]:80".parse().unwrap(),
+            far_client: None,
+            far_server: None,
             pair: 0,
             vlans: vec![],
             path: Path::Suspended,

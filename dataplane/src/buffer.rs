@@ -28,6 +28,25 @@ pub trait Buffer: Sized + Send + 'static {
     /// Appends `n` bytes of unspecified content and returns them; `None` (and no change) without tailroom.
     fn extend(&mut self, n: usize) -> Option<&mut [u8]>;
 
+    /// Moves the start of the frame by `n` bytes to the front; their content is unspecified. False (and no change) without
+    /// room. Where there is only tailroom, the frame is moved.
+    fn grow_front(&mut self, n: usize) -> bool {
+        let len = self.bytes().len();
+        if self.extend(n).is_none() {
+            return false;
+        }
+        self.bytes_mut().copy_within(..len, n);
+        true
+    }
+
+    /// Cuts `n` bytes off the front; no effect when there are not so many.
+    fn shrink_front(&mut self, n: usize) {
+        if let Some(left) = self.bytes().len().checked_sub(n) {
+            self.bytes_mut().copy_within(n.., 0);
+            self.truncate(left);
+        }
+    }
+
     /// What the device knows about the transport checksum.
     fn checksum_hint(&self) -> ChecksumHint {
         ChecksumHint::Unknown

@@ -100,6 +100,18 @@ counters! {
     DropParkedFull = "drop_parked_full",
     /// A segment of a known flow on the port where its receiver lives.
     DropWrongSide = "drop_wrong_side",
+    /// A segment or ICMP error of a quad by which a flow is known on its other side only, from where that is not.
+    DropFarSide = "drop_far_side",
+    /// A first fragment of a flow with a far side of its own: later ones could not be led after it.
+    DropFragmentFarSide = "drop_fragment_far_side",
+    /// A flow to another server, client address or next hop while all places for far sides were taken.
+    DropFarSidesFull = "drop_far_sides_full",
+    /// The same, when other flows were known by every quad that was tried for its far side.
+    DropFarSideInUse = "drop_far_side_in_use",
+    /// A frame without room for the VLAN tag of the far side.
+    DropTagRoom = "drop_tag_room",
+    /// For one of the appliance's own addresses, and neither ARP, neighbour discovery, echo nor a segment of a flow.
+    DropServiceAddress = "drop_service_address",
     /// A SYN whose module or rule ended the flow without an answer.
     DropModule = "drop_module",
     /// A frame that waited for its flow, or for an order to it, when the flow went.
@@ -131,6 +143,10 @@ counters! {
     FlowsBypassed = "flows_bypassed",
     /// Flows that pass unmodified and observed.
     FlowsMonitored = "flows_monitored",
+    /// Flows sent on by another next hop.
+    FlowsForwarded = "flows_forwarded",
+    /// Flows that were given a far side: another server, client address or next hop.
+    FlowsFarSide = "flows_far_side",
     /// New flows that passed without a place in a table, because the config says so.
     FlowsPassedFull = "flows_passed_full",
     /// Flows forgotten after their linger or idle time.
@@ -151,11 +167,15 @@ counters! {
     Restarted = "restarted",
     /// Segments whose sequence or acknowledgment numbers were rewritten.
     Rewritten = "rewritten",
+    /// Frames that crossed the edge of a far side and got its addresses, or the client's.
+    Translated = "translated",
+    /// ARP requests, neighbour solicitations and echo requests for the appliance's own addresses, answered.
+    ServiceAnswered = "service_answered",
     /// An ICMP error that quotes a sequence number which is not in flight.
     DropForgedIcmp = "drop_forged_icmp",
     /// A source quench about a segment of ours: obsolete (RFC 6633), and heeded by nobody.
     DropSourceQuench = "drop_source_quench",
-    /// A segment of another handshake on a flow whose numbers are ours.
+    /// A segment of another handshake on a flow whose numbers or addresses are ours.
     DropForeignHandshake = "drop_foreign_handshake",
     /// Orders of the control core that came after their flow had gone.
     OrdersLate = "orders_late",

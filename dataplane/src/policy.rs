@@ -5,6 +5,8 @@
 //! in configuration order wins. It is found by a decision tree (`tree.rs`); every family has its own, so that an
 //! IPv4 SYN never touches a 128-bit compare.
 
+use self::services::Services;
+use crate::flow::far::NextHop;
 use crate::flow::quad::{Addresses, Quad, Segment};
 use crate::refusal::Rejection;
 
@@ -12,6 +14,7 @@ mod fingerprint;
 mod installed;
 mod rate;
 mod region;
+pub mod services;
 mod spec;
 mod table;
 #[cfg(test)]
@@ -41,6 +44,11 @@ pub enum Action {
     Bypass,
     /// Forwarded, and the flow is observed so that it can be split.
     Monitor,
+    /// Forwarded by another next hop, and the flow is never intercepted.
+    Forward {
+        /// Index into the snapshot's next hops.
+        hop: u16,
+    },
     /// Suspended and offered to a module.
     Offer {
         /// Index into the configured modules.
@@ -107,6 +115,8 @@ pub struct Snapshot {
     actions: Box<[Action]>,
     /// Of the rules that have one.
     conditions: Box<[Condition]>,
+    hops: Box<[NextHop]>,
+    services: Services,
     default: Action,
     strays: Strays,
     flows_full: Fallback,
@@ -134,12 +144,34 @@ impl Snapshot {
             v6: Table::build(rules, &places, Family::V6),
             actions: rules.iter().map(|rule| rule.action).collect(),
             conditions: conditions.into(),
+            hops: Box::default(),
+            services: Services::default(),
             default: defaults.action,
             strays: defaults.strays,
             flows_full: defaults.flows_full,
             on_control_stall: defaults.on_control_stall,
             rejections: Box::default(),
         })
+    }
+
+    /// The same with the next hops that its rules name by index.
+    pub fn with_hops(self, hops: Vec<NextHop>) -> Snapshot {
+        Snapshot { hops: hops.into(), ..self }
+    }
+
+    /// The same with the addresses that are the appliance's own.
+    pub fn with_services(self, services: Services) -> Snapshot {
+        Snapshot { services, ..self }
+    }
+
+    /// The addresses that are the appliance's own.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The next hop that an action names.
+    pub fn hop(&self, index: u16) -> Option<NextHop> {
+        self.hops.get(usize::from(index)).copied()
     }
 
     /// With what [`Action::Reject`] refers to: beside the rules, of which most need no room for it.

@@ -19,6 +19,7 @@ use crate::refusal::budget::{ErrorBudget, ErrorRate};
 mod admit;
 mod carry;
 mod classify;
+mod far;
 mod housekeeping;
 pub mod idle;
 pub mod mailbox;
@@ -26,6 +27,7 @@ pub mod message;
 mod orders;
 pub mod parked;
 pub mod report;
+mod service;
 pub mod steer;
 pub mod transmit;
 
@@ -50,6 +52,8 @@ pub struct Limits {
     pub flows: usize,
     /// Frames parked during merges.
     pub parked: usize,
+    /// Flows whose far side is not what the client's SYN says.
+    pub far_sides: usize,
 }
 
 /// How long an entry stays without a packet.
@@ -126,7 +130,7 @@ impl<P: Port> Worker<P> {
             id: parts.id,
             lines: parts.lines,
             timeouts: parts.timeouts,
-            table: FlowTable::new(parts.limits.flows, parts.hash),
+            table: FlowTable::new(parts.limits.flows, parts.limits.far_sides, parts.hash),
             parked: Parked::new(parts.limits.parked),
             steering: parts.steering,
             neighbours: parts.neighbours,
@@ -211,6 +215,8 @@ impl<P: Port> Worker<P> {
             flows_capacity: self.table.capacity() as u64,
             parked: self.parked.len() as u64,
             parked_capacity: self.parked.capacity() as u64,
+            far_sides: self.table.far_sides() as u64,
+            far_sides_capacity: self.table.far_sides_capacity() as u64,
             impaired: cables.waiting,
             impaired_capacity: cables.capacity,
             control_stalled: u64::from(self.control.is_stalled()),

@@ -122,6 +122,22 @@ impl Mbuf {
         Some(&mut self.bytes_mut()[old..])
     }
 
+    /// Moves the start of the frame by `by` bytes, to the front (negative) into the headroom or towards its end; its end
+    /// stays. False (and no change) when it would leave the buffer or pass the end. Bytes gained are unspecified.
+    #[inline]
+    pub fn move_start(&mut self, by: isize) -> bool {
+        let offset: u16 = self.read(ffi::QDR_MBUF_DATA_OFF);
+        let end = usize::from(offset) + self.len();
+        let Some(start) = usize::from(offset).checked_add_signed(by).filter(|start| *start <= end) else {
+            return false;
+        };
+        // SAFETY: the field is within the mbuf, with this width (shim.c), and the mbuf is ours alone; start <= end, which is
+        // within the buffer. No truncation: end is at most the buffer's length of 16 bits.
+        unsafe { self.0.as_ptr().byte_add(ffi::QDR_MBUF_DATA_OFF).cast::<u16>().write(start as u16) };
+        self.set_len((end - start) as u16);
+        true
+    }
+
     /// What the device has found about the transport checksum on reception. Later changes do not show here.
     #[inline]
     pub fn rx_checksum(&self) -> RxChecksum {

@@ -80,6 +80,9 @@ fn a_buffer_and_its_room(pool: &Mempool) {
     assert_eq!(mbuf.len(), 40);
     mbuf.extend(2008).expect("all of the tailroom").fill(9);
     assert_eq!((mbuf.len(), mbuf.tailroom()), (2048, 0));
+    assert!(!mbuf.move_start(-129) && !mbuf.move_start(2049), "beyond the headroom, beyond the end");
+    assert!(mbuf.move_start(-128) && mbuf.len() == 2176 && mbuf.bytes()[128..].len() == 2048);
+    assert!(mbuf.move_start(128) && mbuf.len() == 2048);
     assert_eq!(mbuf.bytes()[..40], content(40, 3));
     let mut none: ArrayVec<Mbuf, 4> = ArrayVec::new();
     assert_eq!(pool.take_bulk(&mut none, 9), 4, "as many as the list has room for");

@@ -52,6 +52,8 @@ fn flow() -> FlowInfo {
     FlowInfo {
         client: "10.0.0.1:4711".parse().unwrap(),
         server: "[fd00::2]:80".parse().unwrap(),
+        far_client: None,
+        far_server: None,
         pair: 0,
         vlans: vlans(Segment::new(0, 0, 7)),
         path: Path::CutThrough,

@@ -45,6 +45,12 @@ pub struct FlowInfo {
     pub client: SocketAddr,
     /// Server endpoint.
     pub server: SocketAddr,
+    /// The client as the server sees it, where that is another endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub far_client: Option<SocketAddr>,
+    /// The server that it is connected to, where that is another than the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub far_server: Option<SocketAddr>,
     /// Index of the port pair.
     pub pair: u8,
     /// VLAN ids, outer first; empty without tags.

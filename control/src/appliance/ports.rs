@@ -72,7 +72,7 @@ pub(super) fn open(eal: &EalHandle, config: &Config, pool: &Mempool) -> anyhow::
         );
         for ((rx, tx), lines) in rx.into_iter().zip(tx).zip(&mut lines) {
             let peer = PortId(settings.peer as u8);
-            lines.push(Line::new(DpdkPort::new(rx, tx), peer, settings.pair, mtu[index]));
+            lines.push(Line::new(DpdkPort::new(rx, tx), peer, settings.pair, mtu[index]).with_mac(info.mac));
         }
         ports.push(port);
     }

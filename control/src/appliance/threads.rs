@@ -213,7 +213,11 @@ impl Threads {
 }
 
 fn worker_limits(config: &Config) -> worker::Limits {
-    worker::Limits { flows: config.limits.flows as usize, parked: config.limits.held_packets as usize }
+    worker::Limits {
+        flows: config.limits.flows as usize,
+        parked: config.limits.held_packets as usize,
+        far_sides: config.limits.far_sides as usize,
+    }
 }
 
 fn worker_timeouts(config: &Config) -> worker::Timeouts {

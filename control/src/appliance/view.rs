@@ -55,10 +55,12 @@ impl View {
     }
 
     fn flow(in_force: &InForce, now_ms: u32, flow: &ListedFlow) -> FlowInfo {
-        let record = &flow.record;
+        let (record, far) = (&flow.record, flow.far);
         FlowInfo {
             client: flow.key.quad.client(),
             server: flow.key.quad.server(),
+            far_client: far.map(|far| far.client()).filter(|client| *client != flow.key.quad.client()),
+            far_server: far.map(|far| far.server()).filter(|server| *server != flow.key.quad.server()),
             pair: flow.key.segment.pair(),
             vlans: vlans(flow.key.segment),
             path: path_name(flow.path),
@@ -148,6 +150,7 @@ impl Backend for View {
                 ("flows", usage(sum.flows, sum.flows_capacity)),
                 ("suspended", usage(control.suspended, control.suspended_capacity)),
                 ("parked", usage(sum.parked, sum.parked_capacity)),
+                ("far_sides", usage(sum.far_sides, sum.far_sides_capacity)),
                 ("participating", usage(control.flows, control.flows_capacity)),
                 ("held", usage(control.parked, control.parked_capacity)),
                 ("participating_bytes", usage(buffered, self.config.limits.participating_bytes)),

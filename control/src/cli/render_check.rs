@@ -6,6 +6,7 @@ use std::path::Path;
 use super::table::Table;
 use super::units::{bytes, count, of};
 use crate::config::validated::{Acknowledge, Action, Config, Idle, Merge, Port};
+use dataplane::flow::far::NextHop;
 use dataplane::port::impaired::Share;
 
 /// The whole report.
@@ -106,6 +107,7 @@ fn memory(config: &Config) -> String {
     );
     row("DPDK", need.dpdk, format!("{pages}; {pool}"));
     row("flows", need.flows, format!("{} for each of {workers}", count(limits.flows.into())));
+    row("far sides", need.far_sides, format!("{} for each of {workers}", count(limits.far_sides.into())));
     row("suspended", need.suspended, format!("{} for each of {workers}", count(limits.suspended.into())));
     let buffers = format!(
         "{} flows; {} for all buffers, {} to send and {} to receive a leg",
@@ -125,6 +127,9 @@ fn rules(config: &Config) -> String {
     for rule in &config.rules {
         let action = match rule.action {
             Action::Reject(rejection) => format!("reject with {rejection}"),
+            Action::Forward { hop } => {
+                format!("forward by {}", next_hop(config, config.hops[usize::from(hop)]))
+            }
             Action::Offer { module } => offer(config, module),
             other => other.name().to_owned(),
         };
@@ -150,5 +155,25 @@ fn offer(config: &Config, module: u16) -> String {
         Acknowledge::Receipt => "",
         Acknowledge::Through => ", acknowledged through",
     };
-    format!("offer to {} (merged {merge}{through})", module.name)
+    let far = [
+        (!module.servers.is_empty()).then(|| format!(", to {}", join(&module.servers))),
+        (!module.clients.is_empty()).then(|| format!(", from {}", join(&module.clients))),
+        (module.hop != NextHop::default()).then(|| format!(", by {}", next_hop(config, module.hop))),
+    ];
+    let far: String = far.into_iter().flatten().collect();
+    format!("offer to {} (merged {merge}{through}{far})", module.name)
+}
+
+fn next_hop(config: &Config, hop: NextHop) -> String {
+    let vlans = |vlans| match vlans {
+        (0, 0) => "untagged".to_owned(),
+        (0, id) => format!("vlan {id}"),
+        (outer, inner) => format!("vlan {outer}.{inner}"),
+    };
+    let parts = [
+        hop.mac.map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":")),
+        hop.vlans.map(vlans),
+        hop.port.map(|port| format!("port {}", config.ports[usize::from(port.0)].name)),
+    ];
+    join(parts.into_iter().flatten())
 }

@@ -100,6 +100,7 @@ pub(super) struct Limits {
     pub(super) history: Number,
     pub(super) participating: Number,
     pub(super) held_packets: Number,
+    pub(super) far_sides: Number,
     pub(super) send_buffer: WithUnit,
     pub(super) receive_buffer: WithUnit,
     pub(super) participating_bytes: WithUnit,
@@ -186,6 +187,15 @@ pub(super) struct Rule {
     pub(super) acknowledge: Option<Spanned<Acknowledge>>,
     pub(super) with: Option<Spanned<With>>,
     pub(super) from: Option<List>,
+    pub(super) next_hop: Option<Spanned<NextHop>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NextHop {
+    pub(super) mac: Option<Spanned<String>>,
+    pub(super) vlan: WithUnit,
+    pub(super) port: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -245,6 +255,7 @@ pub(super) enum Action {
     Reject,
     Bypass,
     Monitor,
+    Forward,
     Offer,
 }
 
@@ -262,6 +273,9 @@ pub(super) struct Module {
     pub(super) isn: Isn,
     #[serde(default)]
     pub(super) acknowledge: Acknowledge,
+    pub(super) server: Option<List>,
+    pub(super) client: Option<List>,
+    pub(super) next_hop: Option<Spanned<NextHop>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

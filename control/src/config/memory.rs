@@ -19,6 +19,8 @@ const FRAME_OVERHEAD: u64 = 14 + 8 + 4;
 const DATA_ROOM_STEP: u64 = 1024;
 /// A flow, table and timer included.
 const FLOW: u64 = FlowTable::BYTES_PER_FLOW as u64;
+/// The far side of a flow that has one of its own.
+const FAR_SIDE: u64 = FlowTable::BYTES_PER_FAR_SIDE as u64;
 /// The two TCBs of a participating flow and their lists, without what their buffers hold (`tests/core/crowd.rs`).
 pub const BYTES_PER_PARTICIPATING: u64 = 8 * 1024;
 /// One message between a worker and the control core.
@@ -37,6 +39,8 @@ pub struct MemoryNeed {
     pub dpdk: u64,
     /// Flow tables of all workers.
     pub flows: u64,
+    /// Lists of far sides of all workers.
+    pub far_sides: u64,
     /// Partial connections of all workers.
     pub suspended: u64,
     /// TCBs and their buffers.
@@ -54,6 +58,7 @@ impl MemoryNeed {
             buffers: pool_bytes(config.memory.buffers, config.memory.data_room, config.memory.hugepages),
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
+            far_sides: workers * u64::from(limits.far_sides) * FAR_SIDE,
             suspended: Suspended::bytes(&config.suspended_limits()) as u64,
             participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING
                 + limits.participating_bytes,
@@ -63,7 +68,7 @@ impl MemoryNeed {
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.dpdk + self.flows + self.suspended + self.participating + self.mailboxes
+        self.dpdk + self.flows + self.far_sides + self.suspended + self.participating + self.mailboxes
     }
 }
 

@@ -1,8 +1,10 @@
 //! A configuration that has been proven possible on this machine: the only shape that goes inside.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dataplane::flow::far::NextHop;
 use dataplane::policy::{Fallback, Strays};
 use dataplane::port::impaired::Impairment;
 use dataplane::refusal::budget::ErrorRate;
@@ -42,11 +44,18 @@ pub struct Config {
     /// The index is the module of `Action::Offer`. Ordered by name, then those that a rule has given another
     /// `acknowledge`, under the same name.
     pub modules: Vec<Module>,
+    /// The index is the next hop of `Action::Forward`.
+    pub hops: Vec<NextHop>,
     /// What is possible but hardly meant.
     pub warnings: Vec<Diagnostic>,
 }
 
 impl Config {
+    /// Addresses that are the appliance's own: those that take the place of clients'.
+    pub fn services(&self) -> Vec<IpAddr> {
+        self.modules.iter().flat_map(|module| &module.clients).copied().collect()
+    }
+
     /// What this configuration takes at start.
     pub fn memory_need(&self) -> MemoryNeed {
         MemoryNeed::of(self)
@@ -183,6 +192,8 @@ pub struct Limits {
     pub history: u32,
     /// Flows with TCBs, in all.
     pub participating: u32,
+    /// Flows to another server, client address or next hop, per worker.
+    pub far_sides: u32,
     /// Packets held back by merges and verdicts, in all.
     pub held_packets: u32,
     /// Unacknowledged bytes that one leg may come to keep.

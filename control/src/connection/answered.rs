@@ -63,9 +63,9 @@ impl<L: Pool> Connection<L> {
             client: Leg {
                 block: client,
                 template: FrameTemplate::learn(frame.bytes(), headers),
-                port: partial.client_side,
+                way: partial.client_side.into(),
             },
-            server: Some(Leg { block: server, template, port: server_side }),
+            server: Some(Leg { block: server, template, way: partial.way(server_side) }),
             local: None,
             greeted: None,
             closed: [false; 2],
@@ -156,6 +156,7 @@ impl<L: Pool> Connection<L> {
 
     /// The server has accepted: the client gets the SYN-ACK that the server sent.
     fn answer_client(&mut self, cx: &mut Context<'_, L>) {
+        let mtu = self.mtu(cx);
         let (Some(server), Some(proxying)) = (self.server.as_mut(), self.proxying) else { return };
         let iss = match proxying.isn {
             Isn::Mirror => server.block.irs(),
@@ -163,7 +164,7 @@ impl<L: Pool> Connection<L> {
         };
         self.client.block.answer(cx.now, iss, server.block.peer_offer());
         // Either end may promise more than the pair's own links take.
-        let mss = mss_within(cx.settings.mtu[usize::from(self.client_side.0)], &self.key.quad);
+        let mss = mss_within(mtu, &self.key.quad);
         self.client.block.set_link_mss(mss);
         server.block.set_link_mss(mss);
         if proxying.server_ack == ServerAck::AtOnce {
@@ -215,14 +216,11 @@ impl<L: Pool> Connection<L> {
                     return cx.counters.count(Counter::DropOrdersFull);
                 }
                 let reset = TcpRepr { seq: segment.ack, flags: TcpFlags::RST, ..TcpRepr::default() };
-                cx.transmit(server.port, &server.template, &reset, 0, |_| {});
+                cx.transmit(server.way, &server.template, &reset, 0, |_| {});
             }
             return cx.counters.count(Counter::DropForeignHandshake);
         }
-        let port = match direction {
-            Direction::ClientToServer => self.server_side(cx),
-            Direction::ServerToClient => self.client_side,
-        };
-        cx.forward(port, frame);
+        let way = self.way_to(direction);
+        cx.forward(way, frame);
     }
 }

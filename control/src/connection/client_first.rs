@@ -10,19 +10,21 @@ use std::time::Duration;
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
+use dataplane::flow::far::FarSide;
 use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::flow::table::Refused;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::worker::message::Order;
+use dataplane::worker::message::{ClientPort, Order};
 
 use super::allowance::Allowance;
 use super::leg::{Leg, read_segment};
 use super::local::answer_to;
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
-use crate::core::context::Context;
-use crate::module::{Choice, Outcome, Session};
+use crate::core::context::{Context, Way};
+use crate::module::{Choice, Outcome, Session, Target};
 use crate::suspended::partial::Partial;
 use crate::tcp::{Block, Handshake};
 
@@ -51,6 +53,8 @@ pub(super) struct Greeted {
     look: FrameTemplate,
     /// What the client has been promised in the server's name.
     promised: Handshake,
+    /// The session has chosen another server, and the worker has still to agree.
+    ordered: bool,
 }
 
 impl<L: Pool> Connection<L> {
@@ -81,11 +85,11 @@ impl<L: Pool> Connection<L> {
             client: Leg {
                 block,
                 template: answer_to(greeting.syn, greeting.syn_headers),
-                port: partial.client_side,
+                way: partial.client_side.into(),
             },
             server: None,
             local: None,
-            greeted: Some(Box::new(Greeted { look, promised })),
+            greeted: Some(Box::new(Greeted { look, promised, ordered: false })),
             closed: [false; 2],
             edited: [0; 2],
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
@@ -109,6 +113,9 @@ impl<L: Pool> Connection<L> {
     /// The session is asked who the server is, when the client has said more, or it has waited as long as it wanted to.
     pub(super) fn choose(&mut self, cx: &mut Context<'_, L>, until: Option<Instant>) {
         self.client.block.set_offer(MOST_SAID.saturating_sub(self.client.block.readable()), false);
+        if self.greeted.as_ref().is_some_and(|greeted| greeted.ordered) {
+            return;
+        }
         let said = self.client.block.readable();
         let has_waited = until.is_some_and(|until| until <= cx.now);
         // Nobody will say more: it has closed, or may not.
@@ -123,11 +130,42 @@ impl<L: Pool> Connection<L> {
                 self.phase = Phase::Choosing { until: Some(until) };
             }
             Choice::Reset => self.client.block.abort(),
-            Choice::Original => self.connect(cx),
+            Choice::To(target) if target != Target::default() => self.order_far_side(cx, &target),
+            Choice::Original | Choice::To(_) => {
+                let way = self.server_side(cx).into();
+                self.connect(cx, way);
+            }
         }
     }
 
-    fn connect(&mut self, cx: &mut Context<'_, L>) {
+    /// The worker is asked whether the server that was chosen can be reached; until it has answered, nobody is asked again.
+    fn order_far_side(&mut self, cx: &mut Context<'_, L>, target: &Target) {
+        let opposite = self.server_side(cx);
+        let Some(greeted) = &mut self.greeted else { return };
+        let link = &greeted.look.ethernet;
+        let far = FarSide::of_syn(link, link.len() as u16, target.quad(&self.key.quad), target.hop, opposite);
+        let Some(far) = far else { return self.client.block.abort() };
+        greeted.ordered = true;
+        self.phase = Phase::Choosing { until: None };
+        // Of a number that nobody can guess, the lower half (RFC 6056).
+        let from = cx.settings.isn_key.towards_server(&self.key, cx.now).0 as u16;
+        let ports = ClientPort::Searched { from };
+        cx.outbox.order(Order::SetFarSide { flow: self.flow, far, ports });
+    }
+
+    /// The worker's answer: the server is asked, or the client, which has a connection, learns that it has none any more.
+    pub fn on_far_side(&mut self, cx: &mut Context<'_, L>, refused: Option<Refused>) {
+        let was_ordered = self.greeted.as_mut().is_some_and(|greeted| std::mem::take(&mut greeted.ordered));
+        if was_ordered && matches!(self.phase, Phase::Choosing { .. }) {
+            match refused {
+                None => self.connect(cx, Way::Far(self.flow)),
+                Some(_) => self.client.block.abort(),
+            }
+        }
+        self.settle(cx);
+    }
+
+    fn connect(&mut self, cx: &mut Context<'_, L>, way: Way) {
         let Some(greeted) = &self.greeted else { return };
         let client = self.client.block.peer_offer();
         let offer = Handshake {
@@ -139,15 +177,14 @@ impl<L: Pool> Connection<L> {
         let iss = cx.settings.isn_key.towards_server(&self.key, cx.now);
         let mut block = Block::connect(cx.now, iss, &offer, cx.settings.leg);
         block.set_family(family(&self.key.quad));
-        let port = self.server_side(cx);
-        self.server = Some(Leg { block, template: greeted.look.clone(), port });
+        self.server = Some(Leg { block, template: greeted.look.clone(), way });
         self.phase = Phase::Connecting;
     }
 
     /// The server has accepted, and the client has been validated long before.
     pub(super) fn server_up(&mut self, cx: &mut Context<'_, L>) {
+        let mss = mss_within(self.mtu(cx), &self.key.quad);
         let Some(server) = &mut self.server else { return };
-        let mss = mss_within(cx.settings.mtu[usize::from(server.port.0)], &self.key.quad);
         server.block.set_link_mss(mss);
         server.block.confirm(cx.now);
         let promised = server.block.peer_offer().clone();

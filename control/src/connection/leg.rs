@@ -3,14 +3,13 @@
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::flow::quad::Addresses;
 use dataplane::packet::TcpHeaders;
-use dataplane::port::PortId;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::ip::ECN_MASK;
 use dataplane::wire::ipv4::Ipv4Header;
 use dataplane::wire::ipv6::Ipv6Header;
 use dataplane::wire::tcp::TcpRepr;
 
-use crate::core::context::Context;
+use crate::core::context::{Context, Way};
 use crate::tcp::{Block, Chunk, Segment, State};
 
 /// A leg.
@@ -18,8 +17,8 @@ pub(super) struct Leg<B: Buffer> {
     pub(super) block: Block<B>,
     /// Frames towards this leg's endpoint; they speak for the opposite one.
     pub(super) template: FrameTemplate,
-    /// Port that they leave by.
-    pub(super) port: PortId,
+    /// Which way they leave.
+    pub(super) way: Way,
 }
 
 impl<B: Buffer> Leg<B> {
@@ -44,7 +43,7 @@ impl<B: Buffer> Leg<B> {
             self.template.set_ecn_capable(out.ecn_capable);
             let block = &self.block;
             let payload = out.payload;
-            cx.transmit(self.port, &self.template, &tcp, payload.len as usize, |bytes| {
+            cx.transmit(self.way, &self.template, &tcp, payload.len as usize, |bytes| {
                 block.copy_payload(payload.start, bytes);
             });
         }

@@ -95,7 +95,7 @@ impl<L: Pool> Connection<L> {
             client: Leg {
                 block,
                 template: answer_to(accepting.syn, accepting.syn_headers),
-                port: partial.client_side,
+                way: partial.client_side.into(),
             },
             server: None,
             local: Some(local),

@@ -147,7 +147,7 @@ impl<L: Pool> Connection<L> {
                 urgent: 0,
                 options: TcpOptions { timestamps, ..TcpOptions::default() },
             };
-            cx.transmit(to.port, &to.template, &ack, 0, |_| {});
+            cx.transmit(to.way, &to.template, &ack, 0, |_| {});
         }
     }
 

@@ -252,15 +252,12 @@ impl<L: Pool> Connection<L> {
             // What is not about the size of segments is a hint about the path, and TCP goes on (RFC 9293 section 3.9.2.2).
             None if self.server.is_none() => {}
             None => {
-                let port = match quoted {
-                    Direction::ClientToServer => self.client_side,
-                    Direction::ServerToClient => self.server_side(cx),
-                };
+                let way = self.way_to(quoted.reverse());
                 let deltas = self.numbers_of(quoted);
                 if !deltas.are_zero() {
                     restore_quoted(frame.bytes_mut(), error, deltas);
                 }
-                cx.forward(port, frame);
+                cx.forward(way, frame);
             }
         }
     }

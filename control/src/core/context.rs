@@ -9,6 +9,7 @@ use std::time::Duration;
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
+use dataplane::flow::table::FlowRef;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
 use dataplane::refusal::budget::{ErrorBudget, ErrorRate};
@@ -111,6 +112,30 @@ impl<B> Outbox<B> {
     }
 }
 
+/// Which way a frame leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By a port, as it is.
+    Port(PortId),
+    /// To the flow's server by the flow's far side: the worker gives it the addresses that it has there.
+    Far(FlowRef),
+}
+
+impl From<PortId> for Way {
+    fn from(port: PortId) -> Way {
+        Way::Port(port)
+    }
+}
+
+impl Way {
+    fn order<B>(self, frame: B) -> Order<B> {
+        match self {
+            Way::Port(port) => Order::Transmit { port, frame },
+            Way::Far(flow) => Order::TransmitFar { flow, frame },
+        }
+    }
+}
+
 /// What every event is handled with.
 pub(super) struct Means<L: Pool> {
     pub(super) pool: L,
@@ -172,10 +197,10 @@ impl<L: Pool> Context<'_, L> {
         self.outbox.has_room()
     }
 
-    /// Builds a segment below `template` and has it sent out of `port`. `fill` writes the payload of `len` bytes.
+    /// Builds a segment below `template` and has it sent that way. `fill` writes the payload of `len` bytes.
     pub fn transmit(
         &mut self,
-        port: PortId,
+        way: impl Into<Way>,
         template: &FrameTemplate,
         tcp: &TcpRepr,
         len: usize,
@@ -183,7 +208,7 @@ impl<L: Pool> Context<'_, L> {
     ) {
         self.counters.add(Counter::CopiedBytes, len as u64);
         match self.build(template, tcp, len, fill) {
-            Some(frame) => self.outbox.order(Order::Transmit { port, frame }),
+            Some(frame) => self.outbox.order(way.into().order(frame)),
             None => self.counters.count(Counter::BuffersExhausted),
         }
     }
@@ -206,10 +231,10 @@ impl<L: Pool> Context<'_, L> {
     }
 
     /// Sends a frame as it is, if there is room: a peer could ask for any number of them.
-    pub fn forward(&mut self, port: PortId, frame: L::Buffer) {
+    pub fn forward(&mut self, way: impl Into<Way>, frame: L::Buffer) {
         if !self.can_transmit() {
             return self.counters.count(Counter::DropOrdersFull);
         }
-        self.outbox.order(Order::Transmit { port, frame });
+        self.outbox.order(way.into().order(frame));
     }
 }

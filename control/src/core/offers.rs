@@ -2,6 +2,7 @@
 //! hear anything: what the server or the network said, or what the module wants it to hear.
 
 mod asking;
+mod far;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use dataplane::worker::message::Order;
 
 use super::Core;
 use crate::connection::read_segment;
-use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Ticket};
+use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Target, Ticket};
 use crate::suspended::partial::Phase;
 use crate::suspended::{Arrival, Full, WhenFull};
 use crate::tcp::{Handshake, Segment};
@@ -148,11 +149,14 @@ impl<L: Pool> Core<L> {
     /// Does what a module wants done with the partial connection in `slot`.
     fn carry_out(&mut self, now: Instant, slot: u32, decision: Decision) {
         match decision {
-            Decision::Proxy(proxying) if proxying.order == module::Order::ClientFirst => {
+            Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _)
+                if proxying.order == module::Order::ClientFirst =>
+            {
                 self.end_asked(now, slot);
                 self.greet(now, slot, proxying);
             }
-            Decision::Proxy(proxying) => self.begin_asking(now, slot, proxying),
+            Decision::Proxy(proxying) => self.begin_asking(now, slot, proxying, Target::default()),
+            Decision::ProxyTo(proxying, target) => self.begin_asking(now, slot, proxying, target),
             Decision::Later(within) => self.wait_for_module(now, slot, within),
             Decision::Accept => {
                 self.end_asked(now, slot);
@@ -168,6 +172,7 @@ impl<L: Pool> Core<L> {
                 self.refuse(now, slot, rejection);
             }
             Decision::Bypass => self.release(now, slot, Path::Bypassed),
+            Decision::Forward(hop) => self.divert(now, slot, hop),
             Decision::Monitor => self.release(now, slot, Path::Monitored),
         }
         self.rearm_partial(slot);

@@ -123,6 +123,7 @@ pub struct Setup {
     rules: Vec<String>,
     offer_the_rest: bool,
     impair: Option<Impair>,
+    module_keys: String,
 }
 
 impl Default for Setup {
@@ -134,6 +135,7 @@ impl Default for Setup {
             rules: Vec::new(),
             offer_the_rest: true,
             impair: None,
+            module_keys: String::new(),
         }
     }
 }
@@ -166,6 +168,21 @@ impl Setup {
         self.rules.push(format!(
             "[[rule]]\nname = \"{name}-{number}\"\nmatch = {matches}\naction = \"{name}\"\n{more}"
         ));
+        self
+    }
+
+    /// Puts a rule before the one that offers all the rest: forward by `hop`. Both are inline tables of TOML.
+    pub fn forward(mut self, matches: &str, hop: &str) -> Self {
+        let number = self.rules.len();
+        self.rules.push(format!(
+            "[[rule]]\nname = \"forward-{number}\"\nmatch = {matches}\naction = \"forward\"\nnext_hop = {hop}\n"
+        ));
+        self
+    }
+
+    /// Further keys of the relay module, lines of TOML.
+    pub fn module_keys(mut self, lines: &str) -> Self {
+        self.module_keys = lines.into();
         self
     }
 
@@ -214,7 +231,8 @@ impl Setup {
             text.push_str(rest);
         }
         let (merge, isn) = (self.merge.toml(), self.isn.name());
-        let _ = writeln!(text, "[module.lab]\nkind = \"relay\"\nmerge = {merge}\nisn = \"{isn}\"");
+        let keys = &self.module_keys;
+        let _ = writeln!(text, "[module.lab]\nkind = \"relay\"\nmerge = {merge}\nisn = \"{isn}\"\n{keys}");
         text
     }
 }

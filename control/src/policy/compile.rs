@@ -1,5 +1,6 @@
 //! Compiles the validated rules into the dataplane's own words: no address crate crosses this line.
 
+use dataplane::policy::services::Services;
 use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, TooLarge};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
@@ -25,7 +26,9 @@ pub fn compile_with(config: &Config, module_index: impl Fn(u16) -> u16) -> Resul
         flows_full: config.policy.flows_full,
         on_control_stall: config.policy.on_control_stall,
     };
-    Ok(Snapshot::compile(&rules, defaults)?.with_rejections(rejections))
+    let snapshot = Snapshot::compile(&rules, defaults)?;
+    let services = Services::new(config.services());
+    Ok(snapshot.with_hops(config.hops.clone()).with_services(services).with_rejections(rejections))
 }
 
 fn rule(
@@ -49,6 +52,7 @@ fn rule(
             }
             validated::Action::Bypass => Action::Bypass,
             validated::Action::Monitor => Action::Monitor,
+            validated::Action::Forward { hop } => Action::Forward { hop },
             validated::Action::Offer { module } => Action::Offer { module: module_index(module) },
         },
     }

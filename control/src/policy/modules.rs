@@ -95,6 +95,8 @@ impl Modules {
 
 #[cfg(test)]
 mod tests {
+    use dataplane::flow::far::NextHop;
+
     use super::*;
     use crate::config::validated::{Acknowledge, Isn, Merge, ModuleKind, ServerAck};
 
@@ -107,6 +109,9 @@ mod tests {
             isn: Isn::Mirror,
             acknowledge: Acknowledge::Receipt,
             client_first: None,
+            servers: Vec::new(),
+            clients: Vec::new(),
+            hop: NextHop::default(),
         }
     }
 

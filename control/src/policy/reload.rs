@@ -1,6 +1,7 @@
 //! The configuration in force, and how another one takes its place while flows go on.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use crossbeam::channel::{Sender, bounded};
 use parking_lot::Mutex;
 
+use dataplane::policy::services::Services;
 use dataplane::policy::{Hits, Installed, TooLarge};
 
 use super::compile::{compile, compile_with};
@@ -77,6 +79,8 @@ pub struct InForce {
     /// Counts of each rule, by worker.
     hits: Vec<Arc<Hits>>,
     modules: Arc<Modules>,
+    /// The appliance's own addresses, of this and of all former configurations: flows may still go by them.
+    services: Arc<BTreeSet<IpAddr>>,
 }
 
 impl InForce {
@@ -116,6 +120,7 @@ impl Reloader {
             config: Arc::new(config.clone()),
             hits: hits(&policies),
             modules: Arc::new(Modules::new(&config.modules)),
+            services: Arc::new(config.services().into_iter().collect()),
         };
         let modules = config.modules.iter().map(from_config).collect();
         let reloader =
@@ -137,18 +142,26 @@ impl Reloader {
         let config = Config {
             rules: file.rules,
             modules: file.modules,
+            hops: file.hops,
             policy: file.policy,
             warnings: file.warnings,
             ..(*before.config).clone()
         };
         let Placed { modules, indices, new } = self.place(&before.modules, &config)?;
-        let snapshot = compile_with(&config, |module| indices[usize::from(module)])?;
+        let mut services = before.services.as_ref().clone();
+        services.extend(config.services());
+        let snapshot = compile_with(&config, |module| indices[usize::from(module)])?
+            .with_services(Services::new(services.iter().copied().collect()));
         let policies = installed(&Arc::new(snapshot), config.cores.workers.len(), self.key);
         let new_modules =
             new.iter().filter_map(|index| Some((*index, from_config(modules.get(*index)?)))).collect();
         let (answer, answered) = bounded(1);
-        let in_force =
-            InForce { hits: hits(&policies), modules: Arc::new(modules), config: Arc::new(config) };
+        let in_force = InForce {
+            hits: hits(&policies),
+            modules: Arc::new(modules),
+            config: Arc::new(config),
+            services: Arc::new(services),
+        };
         let change = Change {
             modules: new_modules,
             policies,

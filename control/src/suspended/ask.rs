@@ -2,24 +2,17 @@
 
 use dataplane::buffer::Pool;
 use dataplane::packet::TcpHeaders;
-use dataplane::port::PortId;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 
 use crate::connection::read_segment;
-use crate::core::context::Context;
+use crate::core::context::{Context, Way};
 use crate::tcp::Handshake;
 
 /// The SYN, with the client's options as far as they are relayed (DESIGN section 4), under number `iss`.
-pub(crate) fn syn<L: Pool>(
-    cx: &mut Context<'_, L>,
-    port: PortId,
-    frame: &[u8],
-    headers: &TcpHeaders,
-    iss: Seq,
-) {
+pub(crate) fn syn<L: Pool>(cx: &mut Context<'_, L>, way: Way, frame: &[u8], headers: &TcpHeaders, iss: Seq) {
     let Some(client) = read_segment(frame, headers) else { return };
     let offer = Handshake::of(&client);
     let ts_value = client.options.timestamps.map_or(0, |timestamps| timestamps.value);
@@ -30,13 +23,13 @@ pub(crate) fn syn<L: Pool>(
         options: offer.options(ts_value, 0),
         ..TcpRepr::default()
     };
-    cx.transmit(port, &FrameTemplate::learn(frame, headers), &syn, 0, |_| {});
+    cx.transmit(way, &FrameTemplate::learn(frame, headers), &syn, 0, |_| {});
 }
 
 /// RST with number `seq`, for a server that has our SYN.
 pub(crate) fn reset<L: Pool>(
     cx: &mut Context<'_, L>,
-    port: PortId,
+    way: Way,
     frame: &[u8],
     headers: &TcpHeaders,
     seq: Seq,
@@ -45,5 +38,5 @@ pub(crate) fn reset<L: Pool>(
         return cx.counters.count(dataplane::counters::Counter::DropOrdersFull);
     }
     let reset = TcpRepr { seq, flags: TcpFlags::RST, ..TcpRepr::default() };
-    cx.transmit(port, &FrameTemplate::learn(frame, headers), &reset, 0, |_| {});
+    cx.transmit(way, &FrameTemplate::learn(frame, headers), &reset, 0, |_| {});
 }

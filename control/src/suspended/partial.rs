@@ -9,6 +9,7 @@ use dataplane::wire::seq::Seq;
 
 use super::syns::SynId;
 use super::{Arrival, NONE};
+use crate::core::context::Way;
 use crate::module::Proxying;
 
 /// Where it is on its way to an answer.
@@ -20,6 +21,17 @@ pub(crate) enum Phase {
     Asking,
     /// Refused; the answer is remembered for the SYNs that come again. Its SYN is not kept any more.
     Refused,
+}
+
+/// What its server is reached by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// What its SYN says.
+    Own,
+    /// Another server, client address or next hop, which its worker has still to agree to.
+    Ordered,
+    /// The same, settled: the worker knows it.
+    Far,
 }
 
 /// A partial connection. Together with its SYN, timer and places in tables it is all that a held flow takes on the
@@ -39,7 +51,8 @@ pub(crate) struct Partial {
     pub(crate) syn: Option<SynId>,
     /// Number of the SYN that the server has got.
     pub(crate) iss: Seq,
-    pub(crate) worker: u16,
+    /// There are at most 64.
+    pub(crate) worker: u8,
     pub(crate) module: u16,
     /// Index of the interned rejection.
     pub(crate) rejection: u16,
@@ -53,6 +66,7 @@ pub(crate) struct Partial {
     pub(crate) is_known: bool,
     /// The client has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
     pub(crate) has_crossed: bool,
+    pub(crate) side: Side,
     pub(crate) proxying: Proxying,
 }
 
@@ -68,7 +82,7 @@ impl Partial {
             younger: NONE,
             syn: Some(syn),
             iss: Seq(0),
-            worker: arrival.worker as u16,
+            worker: arrival.worker as u8,
             module: arrival.module,
             rejection: 0,
             client_side: arrival.client_side,
@@ -77,7 +91,16 @@ impl Partial {
             asked: 0,
             is_known: false,
             has_crossed: false,
+            side: Side::Own,
             proxying: Proxying::default(),
+        }
+    }
+
+    /// Which way frames to its server leave; `server_side` is the port opposite to the client's.
+    pub(crate) fn way(&self, server_side: PortId) -> Way {
+        match self.side {
+            Side::Own => Way::Port(server_side),
+            Side::Ordered | Side::Far => Way::Far(self.flow),
         }
     }
 

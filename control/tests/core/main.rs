@@ -11,6 +11,7 @@ mod deciding;
 mod ecn;
 mod ending;
 mod errors;
+mod far;
 mod handshake;
 mod merging;
 mod options;

@@ -17,7 +17,7 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, Track};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
-use dataplane::flow::table::FlowRef;
+use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{self, Packet, TcpHeaders};
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
@@ -59,6 +59,12 @@ pub enum Said {
     Resume,
     Remove,
     Restart(PortId),
+    /// A far side is ordered: as the server will see the flow, and the port behind which that is.
+    SetFar(Quad, PortId),
+    /// The same for a flow that is nobody's here any more.
+    Divert(Quad, PortId),
+    /// A segment for the server by the far side.
+    Far(TcpRepr, Vec<u8>),
 }
 
 /// A module that decides what it was told to.
@@ -265,6 +271,12 @@ impl Rig {
         self.tell(Event::Segment { flow, port, direction, headers, frame })
     }
 
+    /// The worker's answer to an ordered far side.
+    pub fn far_side(&mut self, refused: Option<Refused>) -> Vec<Said> {
+        let flow = self.flow;
+        self.tell(Event::FarSide { flow, refused })
+    }
+
     pub fn parked(&mut self) -> Vec<Said> {
         let flow = self.flow;
         self.tell(Event::Parked { flow })
@@ -401,6 +413,17 @@ fn read(order: Order<SimBuffer>) -> Said {
             }
             _ => Said::Other(port),
         },
+        Order::TransmitFar { frame, .. } => match packet::parse(frame.bytes()) {
+            Ok(Packet::Tcp(headers)) => {
+                assert!(packet::is_tcp_checksum_valid(frame.bytes(), &headers));
+                let segment = &frame.bytes()[usize::from(headers.l4)..usize::from(headers.end)];
+                let payload = frame.bytes()[usize::from(headers.payload)..usize::from(headers.end)].to_vec();
+                Said::Far(TcpRepr::parse(segment).expect("sound options"), payload)
+            }
+            other => panic!("{other:?}"),
+        },
+        Order::SetFarSide { far, .. } => Said::SetFar(far.key.quad, far.port),
+        Order::Divert { far, .. } => Said::Divert(far.key.quad, far.port),
         Order::Participate { .. } => Said::Participate,
         Order::Release { path, .. } => Said::Release(path),
         Order::Park { .. } => Said::Park,
@@ -415,11 +438,16 @@ fn read(order: Order<SimBuffer>) -> Said {
     }
 }
 
-/// One line for each order: `>S` to the server, `>C` to the client, flags, sequence, ack and length.
+/// One line for each order: `>S` to the server, `>F` to it by the far side, `>C` to the client, flags, sequence, ack and length.
 pub fn script(said: &[Said]) -> Vec<String> {
     let line = |said: &Said| match said {
-        Said::Tcp(port, tcp, payload) => {
-            let to = if *port == CLIENT { 'C' } else { 'S' };
+        Said::Tcp(..) | Said::Far(..) => {
+            let (to, tcp, payload) = match said {
+                Said::Far(tcp, payload) => ('F', tcp, payload),
+                Said::Tcp(CLIENT, tcp, payload) => ('C', tcp, payload),
+                Said::Tcp(_, tcp, payload) => ('S', tcp, payload),
+                _ => unreachable!("matched above"),
+            };
             let mut flags = String::new();
             for (flag, letter) in [
                 (TcpFlags::SYN, 'S'),
@@ -439,6 +467,8 @@ pub fn script(said: &[Said]) -> Vec<String> {
         Said::Install(c2s, s2c, _) => format!("install {c2s} {s2c}"),
         Said::Replay(direction, seq) => format!("replay {direction:?} {}", seq.0),
         Said::Restart(port) => format!("restart {}", port.0),
+        Said::SetFar(quad, port) => format!("far {quad} by {}", port.0),
+        Said::Divert(quad, port) => format!("divert {quad} by {}", port.0),
         Said::Release(path) => format!("release {path:?}"),
         other => format!("{other:?}").to_lowercase(),
     };

@@ -102,7 +102,7 @@ impl Appliance {
             let worker = Worker::new(worker::Parts {
                 id,
                 lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
-                limits: Limits { flows: 256, parked: 256 },
+                limits: Limits { flows: 256, parked: 256, far_sides: 4 },
                 timeouts: timeouts(),
                 hash: KeyedHash::new(key(&mut rng)),
                 steering: steering.clone(),

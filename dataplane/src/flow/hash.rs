@@ -17,6 +17,14 @@ impl KeyedHash {
         KeyedHash(RandomState::with_seeds(key[0], key[1], key[2], key[3]))
     }
 
+    /// Hash of a quad alone, the same for both directions.
+    #[inline]
+    pub fn of_quad(&self, quad: &Quad) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hash_ends(quad, &mut hasher);
+        hasher.finish()
+    }
+
     /// Hash of a flow key, the same for both directions.
     #[inline]
     pub fn of(&self, key: &FlowKey) -> u64 {

@@ -1,6 +1,7 @@
 //! What the worker remembers of a flow: its key, its connection object, its observed state, its timers.
 
 pub mod expiry;
+pub mod far;
 pub mod hash;
 pub mod object;
 pub mod quad;

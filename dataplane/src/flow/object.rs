@@ -51,6 +51,30 @@ pub struct Track {
     pub ack: Seq,
 }
 
+/// What most flows are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traits(u8);
+
+impl Traits {
+    /// An IPv4 flow like any other.
+    pub const NONE: Traits = Traits(0);
+    /// The addresses stand in the table's side array.
+    pub const V6: Traits = Traits(1);
+    /// The flow has a far side of its own, by the record's index (`flow/far.rs`).
+    pub const FAR: Traits = Traits(2);
+
+    /// Whether it is all that `other` is.
+    #[inline]
+    pub const fn has(self, other: Traits) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// It is `other`, too, or is not.
+    pub const fn set(&mut self, other: Traits, on: bool) {
+        self.0 = if on { self.0 | other.0 } else { self.0 & !other.0 };
+    }
+}
+
 /// The hot line.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
@@ -71,8 +95,8 @@ pub struct Object {
     pub path: Path,
     /// Observed connection state.
     pub tcp: TcpState,
-    /// The addresses stand in the side array.
-    pub is_v6: bool,
+    /// What else there is to it.
+    pub traits: Traits,
     /// Port on which the client's frames come in.
     pub client_side: u8,
     // The patents' core ends here: quad, deltas, state in 28 bytes.
@@ -106,7 +130,7 @@ impl Object {
         delta_s2c: Delta::ZERO,
         path: Path::Free,
         tcp: TcpState::SynSent,
-        is_v6: false,
+        traits: Traits::NONE,
         client_side: 0,
         generation: 0,
         last_seen: 0,
@@ -129,7 +153,7 @@ impl Object {
 }
 
 /// The second line: what `flows` shows and nobody needs to move a packet.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Record {
     /// Bytes received per direction, IP header included, as conntrack counts.
     pub bytes: [u64; 2],
@@ -137,14 +161,28 @@ pub struct Record {
     pub packets: [u64; 2],
     /// Milliseconds since start when the flow began.
     pub born: u32,
-    /// Index of the rule that placed it.
-    pub rule: u32,
     /// Index of the module it was offered to, or [`Record::NO_MODULE`].
     pub module: u16,
     /// Times split.
     pub splits: u16,
     /// Times merged.
     pub merges: u16,
+    /// Index of the far side in the table's side list, or [`NONE`].
+    pub far: u32,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Record {
+            bytes: [0; 2],
+            packets: [0; 2],
+            born: 0,
+            module: Record::NO_MODULE,
+            splits: 0,
+            merges: 0,
+            far: NONE,
+        }
+    }
 }
 
 impl Record {

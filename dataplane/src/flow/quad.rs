@@ -145,6 +145,11 @@ impl Segment {
         Segment((pair as u32) << 24 | ((outer & 0xfff) as u32) << 12 | (inner & 0xfff) as u32)
     }
 
+    /// The same tags on the first pair.
+    pub const fn vlans(self) -> Segment {
+        Segment(self.0 & 0x00ff_ffff)
+    }
+
     /// Index of the port pair.
     pub const fn pair(self) -> u8 {
         (self.0 >> 24) as u8

@@ -8,8 +8,13 @@ use crate::clock::Instant;
 
 use super::expiry::Wheel;
 use super::hash::KeyedHash;
-use super::object::{NONE, Object, Path, Record};
+use super::object::{NONE, Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad};
+
+mod sides;
+
+pub use sides::Refused;
+use sides::{Sides, key_of};
 
 /// Milliseconds of one wheel tick.
 const TICK_MS: u64 = 8;
@@ -29,6 +34,7 @@ pub struct Full;
 
 /// Flows of one worker.
 pub struct FlowTable {
+    /// Slots, and, from the capacity on, places of far sides.
     index: HashTable<u32>,
     hash: KeyedHash,
     objects: Box<[Object]>,
@@ -36,6 +42,7 @@ pub struct FlowTable {
     v6: Box<[([u8; 16], [u8; 16])]>,
     free: Vec<u32>,
     wheel: Wheel,
+    sides: Sides,
 }
 
 impl FlowTable {
@@ -48,29 +55,30 @@ impl FlowTable {
         + size_of::<u32>()
         + 2 * (size_of::<u32>() + 1);
 
-    /// A table of at most `capacity` flows, hashed with `hash`.
-    pub fn new(capacity: usize, hash: KeyedHash) -> Self {
+    /// A table of at most `capacity` flows, `far_sides` of them with one, hashed with `hash`.
+    pub fn new(capacity: usize, far_sides: usize, hash: KeyedHash) -> Self {
         FlowTable {
             // Twice the room: a hashbrown table that is more than half full grows when tombstones use up the rest,
             // otherwise it is cleaned up in place.
-            index: HashTable::with_capacity(capacity * 2),
+            index: HashTable::with_capacity((capacity + far_sides) * 2),
             hash,
             objects: vec![Object::FREE; capacity].into_boxed_slice(),
             records: vec![Record::default(); capacity].into_boxed_slice(),
             v6: vec![([0; 16], [0; 16]); capacity].into_boxed_slice(),
             free: (0..capacity as u32).rev().collect(),
             wheel: Wheel::new(capacity),
+            sides: Sides::new(far_sides),
         }
     }
 
     /// Flows present.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.objects.len() - self.free.len()
     }
 
     /// Whether there is no flow.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.len() == 0
     }
 
     /// The most flows that fit.
@@ -78,23 +86,24 @@ impl FlowTable {
         self.objects.len()
     }
 
-    /// The flow of a packet's key, and the direction in which that packet travels.
+    /// The flow of a packet's key, as its client or its far side sees it, and the direction in which that packet travels.
     #[inline]
     pub fn find(&self, key: &FlowKey) -> Option<(u32, Direction)> {
         let mut direction = Direction::ClientToServer;
-        let slot = *self.index.find(self.hash.of(key), |slot| match self.matches(*slot, key) {
+        let entry = *self.index.find(self.hash.of(key), |entry| match self.matches(*entry, key) {
             Some(found) => {
                 direction = found;
                 true
             }
             None => false,
         })?;
+        let slot = if (entry as usize) < self.objects.len() { entry } else { self.slot_of(entry)? };
         Some((slot, direction))
     }
 
     #[inline]
     fn matches(&self, slot: u32, key: &FlowKey) -> Option<Direction> {
-        let object = &self.objects[slot as usize];
+        let Some(object) = self.objects.get(slot as usize) else { return self.matches_far(slot, key) };
         if object.segment != key.segment {
             return None;
         }
@@ -112,7 +121,7 @@ impl FlowTable {
 
     fn addresses(&self, slot: u32) -> Addresses {
         let object = &self.objects[slot as usize];
-        if object.is_v6 {
+        if object.traits.has(Traits::V6) {
             let (client, server) = self.v6[slot as usize];
             Addresses::V6(client, server)
         } else {
@@ -120,7 +129,7 @@ impl FlowTable {
         }
     }
 
-    /// Adds a flow whose client is the key's source. The key must not be present.
+    /// Adds a flow whose client is the key's source. The key must not be present, as another flow's far one neither.
     pub fn insert(&mut self, key: &FlowKey, path: Path, client_side: u8, now: Instant) -> Result<u32, Full> {
         let slot = self.free.pop().ok_or(Full)?;
         let millis = now.as_millis() as u32;
@@ -138,18 +147,19 @@ impl FlowTable {
         match key.quad.addresses {
             Addresses::V4(client, server) => object.v4 = (client, server),
             Addresses::V6(client, server) => {
-                object.is_v6 = true;
+                object.traits.set(Traits::V6, true);
                 self.v6[slot as usize] = (client, server);
             }
         }
         self.records[slot as usize] = Record { born: millis, ..Record::default() };
-        let (hash, objects, v6) = (&self.hash, &self.objects, &self.v6);
-        self.index.insert_unique(hash.of(key), slot, |slot| hash.of(&key_at(objects, v6, *slot)));
+        let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
+        self.index.insert_unique(hash.of(key), slot, |entry| hash.of(&key_of(objects, v6, sides, *entry)));
         Ok(slot)
     }
 
-    /// Removes a flow; its slot's next tenant has another generation.
+    /// Removes a flow, and what it is known by on its far side; its slot's next tenant has another generation.
     pub fn remove(&mut self, slot: u32) {
+        self.remove_far(slot);
         let hash = self.hash.of(&self.key(slot));
         if let Ok(entry) = self.index.find_entry(hash, |candidate| *candidate == slot) {
             entry.remove();
@@ -234,7 +244,7 @@ impl FlowTable {
 
 fn key_at(objects: &[Object], v6: &[([u8; 16], [u8; 16])], slot: u32) -> FlowKey {
     let object = &objects[slot as usize];
-    let addresses = if object.is_v6 {
+    let addresses = if object.traits.has(Traits::V6) {
         let (client, server) = v6[slot as usize];
         Addresses::V6(client, server)
     } else {
@@ -262,7 +272,7 @@ mod tests {
     }
 
     fn table(capacity: usize) -> FlowTable {
-        FlowTable::new(capacity, KeyedHash::new([1, 2, 3, 4]))
+        FlowTable::new(capacity, 2, KeyedHash::new([1, 2, 3, 4]))
     }
 
     #[test]

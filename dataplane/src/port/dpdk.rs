@@ -27,6 +27,16 @@ impl Buffer for Mbuf {
     }
 
     #[inline]
+    fn grow_front(&mut self, n: usize) -> bool {
+        self.move_start(-(n as isize))
+    }
+
+    #[inline]
+    fn shrink_front(&mut self, n: usize) {
+        self.move_start(n as isize);
+    }
+
+    #[inline]
     fn checksum_hint(&self) -> ChecksumHint {
         match self.rx_checksum() {
             RxChecksum::Unknown => ChecksumHint::Unknown,

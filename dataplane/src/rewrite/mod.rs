@@ -1,4 +1,6 @@
-//! Carrying a segment over from one leg's sequence space to the other's (seed 001, FIG. 7 and 8).
+//! Carrying a segment over from one leg's sequence space to the other's (seed 001, FIG. 7 and 8), and from one side's
+//! addresses to the other's.
 
 pub mod delta;
 pub mod icmp;
+pub mod translate;

@@ -3,10 +3,10 @@
 use super::carry::is_verified;
 use super::message::Event;
 use super::*;
-use crate::flow::object::{Path, Record};
+use crate::flow::object::Path;
 use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
-use crate::policy::{Action, Decision, Fallback, Strays};
+use crate::policy::{Action, Fallback, Strays};
 use crate::refusal::{self, Rejection};
 use crate::wire::reset::{is_of_group, is_to_group};
 
@@ -30,6 +30,10 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         frame: P::Buffer,
     ) {
+        // No connection begins or ends at such an address; it may only be lent to one.
+        if self.policy.snapshot.services().contains(key.quad.addresses.destination()) {
+            return self.counters.count(Counter::DropServiceAddress);
+        }
         if !headers.flags.syn() || headers.flags.ack() {
             return self.stray(now, port, key, headers, frame);
         }
@@ -42,9 +46,13 @@ impl<P: Port> Worker<P> {
                 let rejection = self.policy.snapshot.rejection(rejection);
                 self.refuse(arrival, &rejection, frame, Counter::DropPolicyReject);
             }
-            Action::Bypass => self.let_pass(arrival, decision, Path::Bypassed, frame),
-            Action::Monitor => self.let_pass(arrival, decision, Path::Monitored, frame),
-            Action::Offer { module } => self.offer(arrival, decision, module, frame),
+            Action::Forward { hop } => match self.policy.snapshot.hop(hop) {
+                Some(hop) => self.divert_new((now, port, key, headers), hop, frame),
+                None => self.counters.count(Counter::DropPolicy),
+            },
+            Action::Bypass => self.let_pass(arrival, Path::Bypassed, frame),
+            Action::Monitor => self.let_pass(arrival, Path::Monitored, frame),
+            Action::Offer { module } => self.offer(arrival, module, frame),
         }
     }
 
@@ -94,12 +102,10 @@ impl<P: Port> Worker<P> {
         self.forward(port, datagram, frame);
     }
 
-    fn let_pass(&mut self, arrival: Arrival<'_>, decision: Decision, path: Path, frame: P::Buffer) {
+    fn let_pass(&mut self, arrival: Arrival<'_>, path: Path, frame: P::Buffer) {
         let Arrival { now, port, key, headers } = arrival;
         match self.table.insert(key, path, port.0, now) {
             Ok(slot) => {
-                let record = self.table.record_mut(slot);
-                (record.rule, record.module) = (decision.rule, Record::NO_MODULE);
                 self.table.arm(slot, now + self.timeouts.opening);
                 let counter =
                     if path == Path::Monitored { Counter::FlowsMonitored } else { Counter::FlowsBypassed };
@@ -111,7 +117,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Suspends the SYN and offers it to the module (seed 000).
-    fn offer(&mut self, arrival: Arrival<'_>, decision: Decision, module: u16, frame: P::Buffer) {
+    fn offer(&mut self, arrival: Arrival<'_>, module: u16, frame: P::Buffer) {
         let Arrival { now, port, key, headers } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
@@ -122,12 +128,12 @@ impl<P: Port> Worker<P> {
         }
         // Several servers may answer, from MAC addresses of their own: nobody could speak for all of them.
         if is_to_group(frame.bytes()) {
-            return self.let_pass(arrival, decision, Path::Bypassed, frame);
+            return self.let_pass(arrival, Path::Bypassed, frame);
         }
         if self.control.is_stalled() {
             return match self.policy.snapshot.on_control_stall() {
                 Fallback::Drop => self.counters.count(Counter::DropControlStalled),
-                Fallback::Pass => self.let_pass(arrival, decision, Path::Bypassed, frame),
+                Fallback::Pass => self.let_pass(arrival, Path::Bypassed, frame),
             };
         }
         if !is_verified(&frame, headers) {
@@ -137,7 +143,7 @@ impl<P: Port> Worker<P> {
             return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
         let record = self.table.record_mut(slot);
-        (record.rule, record.module) = (decision.rule, module);
+        record.module = module;
         record.packets[0] = 1;
         record.bytes[0] = u64::from(headers.end - headers.l3);
         self.table.arm(slot, now + self.timeouts.established);
@@ -150,7 +156,7 @@ impl<P: Port> Worker<P> {
         self.counters.count(Counter::FlowsOffered);
     }
 
-    fn when_full(
+    pub(super) fn when_full(
         &mut self,
         now: Instant,
         port: PortId,

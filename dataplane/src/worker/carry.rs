@@ -4,7 +4,7 @@ use super::message::Event;
 use super::parked::Waiting;
 use super::*;
 use crate::buffer::ChecksumHint;
-use crate::flow::object::{NONE, Object, Path};
+use crate::flow::object::{NONE, Object, Path, Traits};
 use crate::flow::quad::{Direction, FlowKey};
 use crate::flow::state::{self, Observed, TcpState};
 use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
@@ -27,10 +27,28 @@ impl<P: Port> Worker<P> {
         frame: P::Buffer,
     ) {
         let object = self.table.object(slot);
+        if object.traits.has(Traits::FAR) {
+            return self.carry_far(now, port, slot, direction, headers, frame);
+        }
         if self.side_of(object, direction) != port {
             self.counters.count(Counter::DropWrongSide);
             return;
         }
+        self.carry_on(now, port, slot, direction, headers, frame);
+    }
+
+    /// A segment that came from the right side, as the flow's client sees it.
+    #[inline]
+    pub(super) fn carry_on(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        let object = self.table.object(slot);
         let path = object.path;
         if begins_another(object.tcp, headers) && path != Path::Suspended && path != Path::Participating {
             let key = self.table.key(slot);
@@ -46,11 +64,27 @@ impl<P: Port> Worker<P> {
             Path::CutThrough => self.cut_through(now, slot, direction, headers, frame),
             Path::Monitored | Path::Bypassed => {
                 self.observe(now, slot, direction, headers, &frame);
-                let out = self.peer(port);
-                self.forward(out, usize::from(headers.end - headers.l3), frame);
+                self.deliver(slot, direction, headers, frame);
             }
             Path::Free => self.counters.count(Counter::DropFlowGone),
         }
+    }
+
+    /// Out to the receiver of what travels `direction`.
+    #[inline]
+    pub(super) fn deliver(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        let object = self.table.object(slot);
+        if direction == Direction::ClientToServer && object.traits.has(Traits::FAR) {
+            return self.leave(slot, headers, frame);
+        }
+        let out = self.side_of(object, direction.reverse());
+        self.forward(out, usize::from(headers.end - headers.l3), frame);
     }
 
     /// The port on which the sender of `direction` is.
@@ -116,14 +150,13 @@ impl<P: Port> Worker<P> {
         mut frame: P::Buffer,
     ) {
         let object = self.table.object(slot);
-        let out = self.side_of(object, direction.reverse());
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
         self.observe(now, slot, direction, headers, &frame);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
             self.counters.count(Counter::Rewritten);
         }
-        self.forward(out, usize::from(headers.end - headers.l3), frame);
+        self.deliver(slot, direction, headers, frame);
     }
 
     /// Follows the connection's state, and re-arms the entry's timer when its life time has become another.
@@ -174,9 +207,19 @@ impl<P: Port> Worker<P> {
         error: &IcmpError,
         mut frame: P::Buffer,
     ) {
+        let has_far_side = self.table.object(slot).traits.has(Traits::FAR);
+        let mut error = error;
+        let entered;
+        if has_far_side {
+            let Some(as_client_sees_it) = self.enter_icmp(port, slot, quoted, error, &mut frame) else {
+                return;
+            };
+            entered = as_client_sees_it;
+            error = &entered;
+        }
         let object = self.table.object(slot);
         // It comes from where the quoted segment went.
-        if self.side_of(object, quoted.reverse()) != port {
+        if !has_far_side && self.side_of(object, quoted.reverse()) != port {
             self.counters.count(Counter::DropWrongSide);
             return;
         }
@@ -191,7 +234,10 @@ impl<P: Port> Worker<P> {
                     icmp::restore_quoted(frame.bytes_mut(), error, deltas);
                     self.counters.count(Counter::Rewritten);
                 }
-                let out = self.peer(port);
+                if has_far_side && quoted == Direction::ServerToClient {
+                    return self.leave_icmp(slot, error, frame);
+                }
+                let out = self.side_of(self.table.object(slot), quoted);
                 self.forward(out, usize::from(error.end - error.l3), frame);
             }
             Path::Free => self.counters.count(Counter::DropFlowGone),

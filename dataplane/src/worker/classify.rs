@@ -56,8 +56,9 @@ impl<P: Port> Worker<P> {
         FlowKey { quad, segment: Segment::new(pair, vlans.outer_vlan(), vlans.inner_vlan()) }
     }
 
-    /// Untouched to the opposite port. What lies behind Ethernet header and tags has to fit the MTU.
+    /// Untouched to the opposite port, unless one of our own addresses is asked. What lies behind Ethernet header and tags has to fit the MTU.
     fn pass(&mut self, port: PortId, frame: P::Buffer) {
+        let Some(frame) = self.serve(port, frame) else { return };
         let l3 = ethernet::link(frame.bytes()).map_or(ethernet::HEADER_LEN, |link| link.l3);
         let datagram = frame.bytes().len().saturating_sub(l3);
         self.forward(self.peer(port), datagram, frame);
@@ -84,6 +85,9 @@ impl<P: Port> Worker<P> {
     fn icmp_error(&mut self, port: PortId, key: &FlowKey, error: &IcmpError, frame: P::Buffer) {
         match self.table.find(key) {
             Some((slot, quoted)) => self.carry_icmp(port, slot, quoted, error, frame),
+            None if self.policy.snapshot.services().contains(error.quad.addresses.source()) => {
+                self.counters.count(Counter::DropServiceAddress);
+            }
             None => self.forward(self.peer(port), usize::from(error.end - error.l3), frame),
         }
     }

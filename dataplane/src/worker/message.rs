@@ -2,9 +2,10 @@
 
 use arrayvec::ArrayVec;
 
+use crate::flow::far::FarSide;
 use crate::flow::object::{Path, Record, Track};
-use crate::flow::quad::{Direction, FlowKey};
-use crate::flow::table::FlowRef;
+use crate::flow::quad::{Direction, FlowKey, Quad};
+use crate::flow::table::{FlowRef, Refused};
 use crate::packet::{IcmpError, TcpHeaders};
 use crate::policy::Installed;
 use crate::port::PortId;
@@ -56,6 +57,13 @@ pub enum Event<B> {
         /// The flow.
         flow: FlowRef,
     },
+    /// The answer to order `SetFarSide`.
+    FarSide {
+        /// The flow.
+        flow: FlowRef,
+        /// Why it has none.
+        refused: Option<Refused>,
+    },
     /// A suspended or participating flow was idle for its life time; the worker has forgotten it.
     Expired {
         /// The flow.
@@ -75,6 +83,30 @@ pub enum Order<B> {
         port: PortId,
         /// The frame, checksums filled in.
         frame: B,
+    },
+    /// Send a frame to the flow's server by its far side. It looks as the client would have sent it, but for sequence
+    /// numbers, and is translated on its way out.
+    TransmitFar {
+        /// The flow.
+        flow: FlowRef,
+        /// The frame, a segment or an ICMP error about one, checksums filled in.
+        frame: B,
+    },
+    /// Give the flow a far side; answer with [`Event::FarSide`].
+    SetFarSide {
+        /// The flow.
+        flow: FlowRef,
+        /// How it looks beyond.
+        far: FarSide,
+        /// The client port there.
+        ports: ClientPort,
+    },
+    /// Give the flow a far side without asking for another port; a flow that does not get it is forgotten. No answer.
+    Divert {
+        /// The flow.
+        flow: FlowRef,
+        /// Where its frames go.
+        far: FarSide,
     },
     /// The server has answered: the flow participates.
     Participate {
@@ -154,6 +186,18 @@ pub enum Order<B> {
     List(Box<Listing>),
 }
 
+/// The client port of a far side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientPort {
+    /// That of its key, or none.
+    Kept,
+    /// That of its key if the flow comes back to its worker by it and nobody else is known by it; else another one.
+    Searched {
+        /// Where the search begins: nobody should be able to guess (RFC 6056).
+        from: u16,
+    },
+}
+
 /// What one place in a mailbox takes, of either direction, for a buffer that is one pointer (as an mbuf is).
 pub const BYTES_PER_MESSAGE: usize = {
     let (event, order) = (size_of::<Event<usize>>(), size_of::<Order<usize>>());
@@ -187,6 +231,8 @@ pub struct ListedFlow {
     pub delta_c2s: Delta,
     /// Δ2.
     pub delta_s2c: Delta,
+    /// Client → server as the far side sees it, when that is not the key.
+    pub far: Option<Quad>,
     /// Counters.
     pub record: Record,
 }

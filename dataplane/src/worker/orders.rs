@@ -39,6 +39,9 @@ impl<P: Port> Worker<P> {
                 self.counters.count(Counter::Originated);
                 self.lines[usize::from(port.0)].send(frame, &mut self.counters);
             }
+            Order::TransmitFar { flow, frame } => self.transmit_far(flow, frame),
+            Order::SetFarSide { flow, far, ports } => self.set_far_side(flow, far, ports),
+            Order::Divert { flow, far } => self.on_flow(flow, |worker, slot| worker.divert(slot, far)),
             Order::Policy(policy) => {
                 let before = std::mem::replace(&mut self.policy, policy);
                 self.answer(Event::Replaced(before));
@@ -75,7 +78,7 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    fn answer(&mut self, event: Event<P::Buffer>) {
+    pub(super) fn answer(&mut self, event: Event<P::Buffer>) {
         // `carry_out_orders` has made sure of the room.
         if self.events.try_send(event).is_err() {
             self.counters.count(Counter::DropEventsFull);
@@ -98,7 +101,6 @@ impl<P: Port> Worker<P> {
             return self.counters.count(Counter::DropFlowGone);
         }
         object.path = path;
-        let client_side = PortId(object.client_side);
         self.table.arm(slot, now + self.timeouts.opening);
         self.counters.count(if path == Path::Monitored {
             Counter::FlowsMonitored
@@ -108,7 +110,7 @@ impl<P: Port> Worker<P> {
         // Taken off the wire when it was offered; the control core has written it anew.
         self.counters.count(Counter::Originated);
         self.observe(now, slot, Direction::ClientToServer, &headers, &frame);
-        self.forward(self.peer(client_side), usize::from(headers.end - headers.l3), frame);
+        self.deliver(slot, Direction::ClientToServer, &headers, frame);
     }
 
     fn begin_parking(&mut self, flow: FlowRef, slot: u32) {
@@ -190,6 +192,7 @@ impl<P: Port> Worker<P> {
                 path: object.path,
                 delta_c2s: object.delta_c2s,
                 delta_s2c: object.delta_s2c,
+                far: self.table.far(slot).map(|far| far.key.quad),
                 record: *self.table.record(slot),
             });
         }

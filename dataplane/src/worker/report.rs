@@ -51,11 +51,15 @@ pub struct Gauges {
     pub impaired: u64,
     /// The most frames there.
     pub impaired_capacity: u64,
+    /// Flows with a far side of their own.
+    pub far_sides: u64,
+    /// The most of them.
+    pub far_sides_capacity: u64,
     /// 1 while the control core counts as stalled.
     pub control_stalled: u64,
 }
 
-const GAUGES: usize = 9;
+const GAUGES: usize = 11;
 
 impl Gauges {
     fn to_array(self) -> [u64; GAUGES] {
@@ -68,6 +72,8 @@ impl Gauges {
             self.parked_capacity,
             self.impaired,
             self.impaired_capacity,
+            self.far_sides,
+            self.far_sides_capacity,
             self.control_stalled,
         ]
     }
@@ -82,6 +88,8 @@ impl Gauges {
             parked_capacity,
             impaired,
             impaired_capacity,
+            far_sides,
+            far_sides_capacity,
             control_stalled,
         ] = values;
         Gauges {
@@ -93,6 +101,8 @@ impl Gauges {
             parked_capacity,
             impaired,
             impaired_capacity,
+            far_sides,
+            far_sides_capacity,
             control_stalled,
         }
     }

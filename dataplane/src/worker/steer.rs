@@ -45,7 +45,10 @@ impl Steering {
     pub fn owner_of_flow(&self, key: &FlowKey, here: usize) -> usize {
         match self {
             Steering::Single => here,
-            Steering::Hash { hash, workers } => (((hash.of(key) >> 32) * u64::from(*workers)) >> 32) as usize,
+            // By the quad alone, as devices do: a flow that goes on in another VLAN or pair stays where it is.
+            Steering::Hash { hash, workers } => {
+                (((hash.of_quad(&key.quad) >> 32) * u64::from(*workers)) >> 32) as usize
+            }
             Steering::Rss { queue } => queue(&key.quad),
         }
     }

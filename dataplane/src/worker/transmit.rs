@@ -21,12 +21,20 @@ pub struct Line<P: Port> {
     pub pair: u8,
     /// The longest IP datagram that leaves here, bytes.
     pub mtu: u16,
+    /// The device's own MAC, by which the appliance's service addresses are found.
+    pub mac: [u8; 6],
 }
 
 impl<P: Port> Line<P> {
     /// `peer` is the opposite port of pair number `pair`; `mtu` is that of the pair, its smaller one.
     pub fn new(port: P, peer: PortId, pair: u8, mtu: u16) -> Self {
-        Line { port, backlog: Burst::new(), unfit: 0, impaired: Tally::default(), peer, pair, mtu }
+        let (unfit, impaired) = (0, Tally::default());
+        Line { port, backlog: Burst::new(), unfit, impaired, peer, pair, mtu, mac: [0; 6] }
+    }
+
+    /// The same with the device's MAC.
+    pub fn with_mac(self, mac: [u8; 6]) -> Self {
+        Line { mac, ..self }
     }
 
     /// Receives into an empty burst.
@@ -76,7 +84,7 @@ impl<P: Port> Line<P> {
 
     /// The same place in the appliance, with another kind of port in it.
     pub fn map<Q: Port>(self, other: impl FnOnce(P) -> Q) -> Line<Q> {
-        Line::new(other(self.port), self.peer, self.pair, self.mtu)
+        Line::new(other(self.port), self.peer, self.pair, self.mtu).with_mac(self.mac)
     }
 
     /// The queue itself.

@@ -9,6 +9,7 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Addresses, Quad};
+use dataplane::policy::services::Services;
 use dataplane::policy::{Action, Defaults, Fallback, Installed, Prefix, RuleSpec, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
@@ -46,6 +47,12 @@ struct Place {
     neighbours: Neighbours<SimBuffer>,
 }
 
+impl Place {
+    fn alone() -> Place {
+        Place { id: 0, steering: Steering::Single, neighbours: Neighbours::mesh(1, 1).remove(0) }
+    }
+}
+
 /// One rule: `action` for everything to 10.0.0.2 or fd00::2, port 80.
 pub fn rules(action: Action) -> Snapshot {
     let rule = RuleSpec {
@@ -70,12 +77,18 @@ fn prefix(address: &str) -> Prefix {
 
 impl Bench {
     pub fn new(policy: Snapshot) -> Bench {
-        Bench::with_limits(policy, Limits { flows: 8, parked: 4 }, 256)
+        Bench::with_limits(policy, Limits { flows: 8, parked: 4, far_sides: 4 }, 256)
     }
 
     pub fn with_limits(policy: Snapshot, limits: Limits, events: usize) -> Bench {
-        let alone = Place { id: 0, steering: Steering::Single, neighbours: Neighbours::mesh(1, 1).remove(0) };
-        Bench::at(alone, policy, limits, events)
+        Bench::at(Place::alone(), policy, limits, events)
+    }
+
+    /// With addresses of the appliance's own.
+    pub fn with_services(policy: Snapshot, addresses: &[&str]) -> Bench {
+        let services = Services::new(addresses.iter().map(|text| text.parse().unwrap()).collect());
+        let limits = Limits { flows: 8, parked: 4, far_sides: 4 };
+        Bench::at(Place::alone(), policy.with_services(services), limits, 256)
     }
 
     /// Workers 0 and 1, each with a queue of both ports, `ring` frames between them, and no help of RSS.
@@ -84,7 +97,7 @@ impl Bench {
         [0, 1].map(|id| {
             let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
             let place = Place { id, steering, neighbours: mesh.remove(0) };
-            Bench::at(place, policy.clone(), Limits { flows: 8, parked: 4 }, 256)
+            Bench::at(place, policy.clone(), Limits { flows: 8, parked: 4, far_sides: 4 }, 256)
         })
     }
 
@@ -97,7 +110,10 @@ impl Bench {
         let heartbeat = Arc::new(AtomicU64::new(0));
         let worker = Worker::new(Parts {
             id: place.id,
-            lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
+            lines: vec![
+                Line::new(client_port, SERVER, 0, 1500).with_mac([0xe0; 6]),
+                Line::new(server_port, CLIENT, 0, 1500).with_mac([0xe2; 6]),
+            ],
             limits,
             timeouts: Timeouts {
                 opening: Duration::from_secs(75),

@@ -1,8 +1,10 @@
 //! The worker as a whole, on simulated ports: what goes in, what comes out, what is counted.
 
 mod bench;
+mod far;
 mod messages;
 mod passing;
+mod service;
 mod steering;
 
 use std::time::Duration;
@@ -259,14 +261,14 @@ fn a_forged_reset_does_not_end_the_entry() {
 
 #[test]
 fn full_tables_have_a_named_policy() {
-    let mut bench = Bench::with_limits(rules(OFFER), Limits { flows: 1, parked: 1 }, 256);
+    let mut bench = Bench::with_limits(rules(OFFER), Limits { flows: 1, parked: 1, far_sides: 4 }, 256);
     suspend(&mut bench, false);
     bench.deliver(CLIENT, &frame(quad(true), SYN, 1, 0, b"", &[]));
     assert_eq!((bench.count(Counter::DropFlowsFull), bench.collect(SERVER)), (1, None));
 
     let defaults = Defaults { flows_full: Fallback::Pass, action: Action::Bypass, ..DEFAULTS };
     let policy = Snapshot::compile(&[], defaults).unwrap();
-    let mut bench = Bench::with_limits(policy, Limits { flows: 1, parked: 1 }, 256);
+    let mut bench = Bench::with_limits(policy, Limits { flows: 1, parked: 1, far_sides: 4 }, 256);
     for v6 in [false, true] {
         let syn = frame(quad(v6), SYN, 1, 0, b"", &[]);
         bench.deliver(CLIENT, &syn);
@@ -316,7 +318,7 @@ fn without_a_control_core_cut_through_goes_on_and_new_flows_get_what_the_config_
 
 #[test]
 fn a_full_event_mailbox_drops_segments_by_name_and_forgets_no_slot() {
-    let mut bench = Bench::with_limits(rules(OFFER), Limits { flows: 8, parked: 4 }, 64);
+    let mut bench = Bench::with_limits(rules(OFFER), Limits { flows: 8, parked: 4, far_sides: 4 }, 64);
     bench.deliver(CLIENT, &frame(quad(false), SYN, 1, 0, b"", &[]));
     assert_eq!(bench.count(Counter::DropEventsFull), 1);
     assert_eq!((bench.worker.gauges().flows, bench.pool.in_use()), (0, 0));

@@ -12,7 +12,7 @@ use dataplane::wire::seq::Delta;
 use dataplane::worker::Limits;
 use dataplane::worker::message::{Event, Listing, Order};
 
-const ROOMY: Limits = Limits { flows: 256, parked: 64 };
+const ROOMY: Limits = Limits { flows: 256, parked: 64, far_sides: 4 };
 
 fn parked(bench: &mut Bench) -> dataplane::flow::table::FlowRef {
     let flow = suspend(bench, false);

@@ -47,7 +47,7 @@ fn strays_are_reset_or_passed_as_the_config_says() {
 #[test]
 fn a_flow_that_passed_for_want_of_a_place_goes_on() {
     let policy = offer_with(Defaults { flows_full: Fallback::Pass, ..DEFAULTS });
-    let mut bench = Bench::with_limits(policy, Limits { flows: 1, parked: 1 }, 256);
+    let mut bench = Bench::with_limits(policy, Limits { flows: 1, parked: 1, far_sides: 4 }, 256);
     suspend(&mut bench, false);
     let mut others = [quad(false); 2];
     (others[0].client_port, others[1].client_port) = (1, 2);

@@ -11,6 +11,7 @@ use super::validated::{self, Acknowledge, Device, Idle, Isn, Merge, Pair, Server
 use super::{Config, Devices, Diagnostic, Machine, load, parse};
 use crate::tcp::Algorithm;
 
+mod far;
 mod rejected;
 
 /// Line 1 to 11 of every text in these tests.

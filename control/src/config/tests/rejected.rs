@@ -14,7 +14,7 @@ fn reject(text: &str) -> String {
 
 /// What is appended to the base or (with `from => to`) replaced in it, and the message without `q.toml:`.
 #[track_caller]
-fn check(cases: &[(&str, &str)]) {
+pub(super) fn check(cases: &[(&str, &str)]) {
     let mut wrong = String::new();
     for (change, expected) in cases {
         let text = match change.split_once(" => ") {
@@ -269,9 +269,9 @@ fn limits_timeouts_and_memory() {
 fn rules_and_modules() {
     check(&[
         (
-            "[[rule]]\naction = \"forward\"",
-            "13:10: rule[0].action: \"forward\" is not possible here; possible: drop, reject, \
-            bypass, monitor, offer",
+            "[[rule]]\naction = \"redirect\"",
+            "13:10: rule[0].action: \"redirect\" is not possible here; possible: drop, reject, \
+            bypass, monitor, forward, offer",
         ),
         (
             "[[rule]]\naction = \"offer\"",

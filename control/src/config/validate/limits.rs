@@ -44,6 +44,7 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
             .then(|| number(&raw.suspended_per_destination, 0, 1..=1 << 22, problems)),
         history: number(&raw.history, 4_096, 1..=1 << 20, problems),
         participating: number(&raw.participating, 4_096, 1..=1 << 20, problems),
+        far_sides: number(&raw.far_sides, 4_096, 16..=1 << 22, problems),
         held_packets: number(&raw.held_packets, 4_096, 64..=1 << 20, problems),
         send_buffer: bytes(&raw.send_buffer, default_buffer, buffer.clone(), problems),
         receive_buffer: bytes(&raw.receive_buffer, default_buffer, buffer, problems),

@@ -80,16 +80,25 @@ fn ports(value: &Scalar) -> Result<RangeInclusive<u16>, String> {
 }
 
 fn vlan(value: &Scalar) -> Result<VlanMatch, String> {
+    Ok(match vlan_ids(value)? {
+        (0, 0) => VlanMatch::UNTAGGED,
+        (0, id) => VlanMatch::inner(id),
+        (outer, inner) => VlanMatch::stack(outer, inner),
+    })
+}
+
+/// Outer and inner id, 0 for none.
+pub(super) fn vlan_ids(value: &Scalar) -> Result<(u16, u16), String> {
     let wrong = || {
         format!("{value} is not a VLAN; write an id (1 to 4094), \"OUTER.INNER\" for two tags, or \"none\"")
     };
     let id = |text: &str| text.parse::<u16>().ok().filter(|id| (1..=4094).contains(id)).ok_or_else(wrong);
     match value {
-        Scalar::Number(number) => Ok(VlanMatch::inner(id(&number.to_string())?)),
-        Scalar::Text(text) if text == "none" => Ok(VlanMatch::UNTAGGED),
+        Scalar::Number(number) => Ok((0, id(&number.to_string())?)),
+        Scalar::Text(text) if text == "none" => Ok((0, 0)),
         Scalar::Text(text) => match text.split_once('.') {
-            Some((outer, inner)) => Ok(VlanMatch::stack(id(outer)?, id(inner)?)),
-            None => Ok(VlanMatch::inner(id(text)?)),
+            Some((outer, inner)) => Ok((id(outer)?, id(inner)?)),
+            None => Ok((0, id(text)?)),
         },
     }
 }

@@ -10,10 +10,12 @@ use super::external::{self, PassOrDrop};
 use super::validated::{Config, Policy};
 use super::{DEFAULT_SOCKET, Machine};
 use crate::suspended::WhenFull;
+use hops::Hops;
 
 mod conditions;
 mod cores;
 mod device;
+mod hops;
 mod impair;
 mod limits;
 mod matches;
@@ -38,8 +40,10 @@ pub(super) fn validate(
         (limits::limits(&raw.limits, problems), limits::timeouts(&raw.timeouts, problems));
     let (ports, pairs) = ports::validate(&raw.port, cores.workers.len(), machine.devices, problems);
     let memory = limits::memory(&raw.memory, &ports, cores.workers.len(), &limits, problems);
-    let mut modules = rules::modules(&raw.module, problems);
-    let rules = rules::rules(&raw.rule, &mut modules, problems)?;
+    let mut modules = rules::modules(&raw.module, &ports, problems);
+    let mut hops = Hops::new(&ports);
+    let rules = rules::rules(&raw.rule, &mut modules, &mut hops, problems)?;
+    let hops = hops.into_list();
     rules::warn(raw, &rules, &mut warnings);
     ports::warn(&raw.port, &mut warnings);
     let policy = policy(&raw.policy);
@@ -55,6 +59,7 @@ pub(super) fn validate(
         policy,
         rules,
         modules,
+        hops,
         warnings: Vec::new(),
     };
     Some((config, warnings.into_errors()))

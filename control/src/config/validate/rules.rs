@@ -6,11 +6,14 @@ use std::time::Duration;
 use dataplane::policy::RuleSpec;
 use toml::Spanned;
 
+use super::hops::{self, Hops};
 use super::{matches, rejection};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{duration, name, show_bytes};
-use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
+use crate::config::validated::{
+    Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Port, Rule, ServerAck,
+};
 
 /// Of more than these nobody can say any more what they mean. The snapshot takes many more.
 const MAX_RULES: usize = 65_536;
@@ -25,6 +28,7 @@ const MAX_AFTER_BYTES: i64 = 1 << 50;
 
 pub(super) fn modules(
     raw: &BTreeMap<Spanned<String>, Spanned<external::Module>>,
+    ports: &[Port],
     problems: &mut Problems,
 ) -> Vec<Module> {
     if let Some((key, _)) = raw.iter().nth(MAX_MODULES) {
@@ -48,6 +52,9 @@ pub(super) fn modules(
                 external::Isn::Keyed => Isn::Keyed,
             },
             acknowledge: acknowledge(raw.acknowledge),
+            servers: hops::servers(&raw.server, problems),
+            clients: hops::clients(&raw.client, problems),
+            hop: raw.next_hop.as_ref().map(|hop| hops::next_hop(hop, ports, problems)).unwrap_or_default(),
             client_first: client_first(key.span(), raw, problems),
         }
     };
@@ -107,6 +114,7 @@ fn merge(raw: &Option<external::Merge>, problems: &mut Problems) -> Merge {
 pub(super) fn rules(
     raw: &[Spanned<external::Rule>],
     modules: &mut Vec<Module>,
+    hops: &mut Hops<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Rule>> {
     if let Some(beyond) = raw.get(MAX_RULES) {
@@ -154,7 +162,7 @@ pub(super) fn rules(
         rules.push(Rule {
             name: raw.name.as_ref().map_or_else(|| format!("rule[{index}]"), |given| given.get_ref().clone()),
             matches,
-            action: action(spanned, modules, problems),
+            action: action(spanned, modules, hops, problems),
         });
     }
     Some(rules)
@@ -166,8 +174,19 @@ fn sizes(matches: &Match) -> [usize; 3] {
     [addresses, ports, matches.vlans.len()]
 }
 
-fn action(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems: &mut Problems) -> Action {
+fn action(
+    spanned: &Spanned<external::Rule>,
+    modules: &mut Vec<Module>,
+    hops: &mut Hops<'_>,
+    problems: &mut Problems,
+) -> Action {
     let raw = spanned.get_ref();
+    if let (Some(hop), false) = (&raw.next_hop, *raw.action.get_ref() == external::Action::Forward) {
+        problems.at(
+            hop.span(),
+            "counts only with action = \"forward\"; change the action or leave it out (a module has its own next_hop)",
+        );
+    }
     if *raw.action.get_ref() != external::Action::Reject {
         let from = raw.from.iter().flat_map(|from| &from.0).map(Spanned::span).take(1);
         for span in raw.with.iter().map(Spanned::span).chain(from) {
@@ -179,6 +198,7 @@ fn action(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems
         external::Action::Reject => Action::Reject(rejection::rejection(raw, problems)),
         external::Action::Bypass => Action::Bypass,
         external::Action::Monitor => Action::Monitor,
+        external::Action::Forward => hops.forward(spanned, problems),
         external::Action::Offer => return offer(spanned, modules, problems),
     };
     let misplaced = [raw.module.as_ref().map(Spanned::span), raw.acknowledge.as_ref().map(Spanned::span)];

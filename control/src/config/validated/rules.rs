@@ -1,9 +1,11 @@
 //! Rules and modules, proven: every module that a rule names is there.
 
 use std::fmt::{self, Display};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use dataplane::flow::far::NextHop;
 use dataplane::policy::{Per, RateSpec, Side, SynMatch, VlanMatch};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
@@ -105,6 +107,11 @@ pub enum Action {
     Bypass,
     /// Forwarded and observed.
     Monitor,
+    /// Forwarded by another next hop, never intercepted.
+    Forward {
+        /// Index into [`super::Config::hops`].
+        hop: u16,
+    },
     /// Suspended and offered.
     Offer {
         /// Index into [`super::Config::modules`].
@@ -120,6 +127,7 @@ impl Action {
             Action::Reject(_) => "reject",
             Action::Bypass => "bypass",
             Action::Monitor => "monitor",
+            Action::Forward { .. } => "forward",
             Action::Offer { .. } => "offer",
         }
     }
@@ -142,6 +150,12 @@ pub struct Module {
     pub isn: Isn,
     /// When the bytes of a direction are acknowledged to their sender.
     pub acknowledge: Acknowledge,
+    /// Where its flows go instead of their own server, at most one of each family.
+    pub servers: Vec<SocketAddr>,
+    /// What takes the place of the clients' addresses; those of a family that is not here are kept.
+    pub clients: Vec<IpAddr>,
+    /// Where their frames go next.
+    pub hop: NextHop,
 }
 
 /// The modules that there are.

@@ -12,20 +12,21 @@ use dataplane::wire::seq::Seq;
 
 use crate::connection::{Answered, Connection, is_source_quench};
 use crate::core::Core;
-use crate::module::{Answer, Decision, Gone, Isn, Outcome, Proxying};
+use crate::module::{Answer, Decision, Gone, Isn, Outcome, Proxying, Target};
 use crate::suspended::ask;
-use crate::suspended::partial::{Phase, patience};
+use crate::suspended::partial::{Phase, Side, patience};
 use crate::tcp::{Handshake, Segment};
 
 impl<L: Pool> Core<L> {
     /// The SYN goes to the server, or the server's answer, which its module has just seen, to the client.
-    pub(super) fn begin_asking(&mut self, now: Instant, slot: u32, proxying: Proxying) {
+    pub(super) fn begin_asking(&mut self, now: Instant, slot: u32, proxying: Proxying, target: Target) {
         let Some(key) = self.suspended.key(slot) else { return };
         let keyed = self.means.settings.isn_key.towards_server(&key, now);
         let syn = self.suspended.syn(slot).map(|(_, headers)| headers.seq);
         let Some((partial, isn)) = self.suspended.get_mut(slot).zip(syn) else { return };
         // What was asked before is asked again under the same number: the server repeats its answer.
-        if partial.asked == 0 {
+        let is_new = partial.asked == 0;
+        if is_new {
             partial.iss = if proxying.isn == Isn::Mirror { isn } else { keyed };
             partial.proxying = proxying;
         } else {
@@ -34,6 +35,9 @@ impl<L: Pool> Core<L> {
         partial.is_known |= proxying.consult.is_some();
         partial.asked = 0;
         partial.phase = Phase::Asking;
+        if is_new && target != Target::default() {
+            self.order_far_side(now, slot, &target);
+        }
         self.ask_server(now, slot);
     }
 
@@ -50,15 +54,19 @@ impl<L: Pool> Core<L> {
 
     pub(super) fn ask_server(&mut self, now: Instant, slot: u32) {
         let Some(partial) = self.suspended.get_mut(slot) else { return };
+        if partial.side == Side::Ordered {
+            // Its worker answers at once; should the order be lost with the flow, the timer of the SYN ends it.
+            return partial.wait(now, patience(1), self.means.settings.leg.syn_timeout);
+        }
         partial.note_sent(now);
         let (worker, iss) = (usize::from(partial.worker), partial.iss);
         let give_up = self.means.settings.leg.syn_timeout;
         let give_up = partial.proxying.consult.map_or(give_up, |consult| consult.silence().min(give_up));
         partial.wait(now, patience(partial.asked), give_up);
-        let server_side = self.means.settings.peers[usize::from(partial.client_side.0)];
+        let way = partial.way(self.means.settings.peers[usize::from(partial.client_side.0)]);
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let mut cx = self.means.context(now, worker);
-        ask::syn(&mut cx, server_side, frame, &headers, iss);
+        ask::syn(&mut cx, way, frame, &headers, iss);
     }
 
     /// What a server that was asked may say (RFC 9293 section 3.10.7.3).
@@ -220,7 +228,7 @@ impl<L: Pool> Core<L> {
         }
         let answer = Answer { outcome, options: segment.map(|segment| &segment.options) };
         let decision = self.ask_module(now, slot, |module, partial| module.answered(partial, &answer));
-        let goes_on = matches!(decision, Decision::Proxy(_));
+        let goes_on = matches!(decision, Decision::Proxy(_) | Decision::ProxyTo(..));
         if !goes_on {
             self.carry_out(now, slot, decision);
         }
@@ -247,9 +255,11 @@ impl<L: Pool> Core<L> {
             }
             return;
         }
-        let server_side = self.means.settings.peers[usize::from(client_side.0)];
-        let port = if direction == Direction::ClientToServer { server_side } else { client_side };
-        self.means.context(now, worker).forward(port, frame);
+        let way = match direction {
+            Direction::ClientToServer => partial.way(self.means.settings.peers[usize::from(client_side.0)]),
+            Direction::ServerToClient => client_side.into(),
+        };
+        self.means.context(now, worker).forward(way, frame);
     }
 
     /// A server that has our SYN gets RST: the client is gone, or will never hear of it.
@@ -265,8 +275,8 @@ impl<L: Pool> Core<L> {
         let Some((partial, (frame, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
             return;
         };
-        let server_side = self.means.settings.peers[usize::from(partial.client_side.0)];
+        let way = partial.way(self.means.settings.peers[usize::from(partial.client_side.0)]);
         let mut cx = self.means.context(now, usize::from(partial.worker));
-        ask::reset(&mut cx, server_side, frame, &headers, seq);
+        ask::reset(&mut cx, way, frame, &headers, seq);
     }
 }

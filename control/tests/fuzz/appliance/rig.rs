@@ -68,7 +68,7 @@ impl Rig {
         let worker = Worker::new(worker::Parts {
             id: 0,
             lines: vec![Line::new(client, SERVER, 0, 1500), Line::new(server, CLIENT, 0, 1500)],
-            limits: Limits { flows: FLOWS + 2, parked: 8 },
+            limits: Limits { flows: FLOWS + 2, parked: 8, far_sides: 4 },
             timeouts: timeouts(),
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,

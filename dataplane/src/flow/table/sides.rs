@@ -1,0 +1,131 @@
+//! The far sides of those flows that have one, and the second entry in the index by which such a flow is found.
+//!
+//! An alias stands in the same index as the flows, with a number beyond all slots: a look-up of an ordinary flow costs no
+//! comparison and no cache line more than without any of this.
+
+use super::{FlowTable, key_at};
+use crate::flow::far::FarSide;
+use crate::flow::object::{NONE, Object, Traits};
+use crate::flow::quad::{Direction, FlowKey};
+
+/// Why a flow does not get its far side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// All places for far sides are taken.
+    Full,
+    /// Another flow is known by that key.
+    InUse,
+}
+
+/// A far side and whose it is.
+struct Side {
+    slot: u32,
+    side: FarSide,
+}
+
+/// Far sides in memory taken at start.
+pub(super) struct Sides {
+    places: Box<[Option<Side>]>,
+    free: Vec<u32>,
+}
+
+impl Sides {
+    /// What one takes, with two buckets of the index.
+    pub(super) const BYTES_PER_SIDE: usize =
+        size_of::<Option<Side>>() + size_of::<u32>() + 2 * (size_of::<u32>() + 1);
+
+    pub(super) fn new(capacity: usize) -> Sides {
+        Sides { places: (0..capacity).map(|_| None).collect(), free: (0..capacity as u32).rev().collect() }
+    }
+
+    fn get(&self, at: u32) -> Option<&Side> {
+        self.places.get(at as usize)?.as_ref()
+    }
+}
+
+impl FlowTable {
+    /// What a far side takes.
+    pub const BYTES_PER_FAR_SIDE: usize = Sides::BYTES_PER_SIDE;
+
+    /// Far sides present.
+    pub fn far_sides(&self) -> usize {
+        self.sides.places.len() - self.sides.free.len()
+    }
+
+    /// The most far sides that fit.
+    pub fn far_sides_capacity(&self) -> usize {
+        self.sides.places.len()
+    }
+
+    /// The far side of the flow in `slot`.
+    pub fn far(&self, slot: u32) -> Option<&FarSide> {
+        Some(&self.sides.get(self.records.get(slot as usize)?.far)?.side)
+    }
+
+    /// Gives the flow in `slot` a far side, instead of one that it may have had: it is found by that key from now on,
+    /// too. Refused, it has none.
+    pub fn set_far(&mut self, slot: u32, side: FarSide) -> Result<(), Refused> {
+        self.remove_far(slot);
+        let is_alias = side.key != self.key(slot);
+        if is_alias && self.find(&side.key).is_some() {
+            return Err(Refused::InUse);
+        }
+        let at = self.sides.free.pop().ok_or(Refused::Full)?;
+        let key = side.key;
+        self.sides.places[at as usize] = Some(Side { slot, side });
+        self.records[slot as usize].far = at;
+        self.objects[slot as usize].traits.set(Traits::FAR, true);
+        if is_alias {
+            let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
+            let entry = self.objects.len() as u32 + at;
+            self.index
+                .insert_unique(hash.of(&key), entry, |entry| hash.of(&key_of(objects, v6, sides, *entry)));
+        }
+        Ok(())
+    }
+
+    /// Takes the far side of the flow in `slot` from it, if there is one.
+    pub(super) fn remove_far(&mut self, slot: u32) {
+        let at = std::mem::replace(&mut self.records[slot as usize].far, NONE);
+        let Some(Side { side, .. }) = self.sides.places.get_mut(at as usize).and_then(Option::take) else {
+            return;
+        };
+        self.objects[slot as usize].traits.set(Traits::FAR, false);
+        let alias = self.objects.len() as u32 + at;
+        if let Ok(entry) = self.index.find_entry(self.hash.of(&side.key), |candidate| *candidate == alias) {
+            entry.remove();
+        }
+        self.sides.free.push(at);
+    }
+
+    /// Whether the alias `entry` is what a packet's key looks for, and which way that packet travels.
+    #[cold]
+    pub(super) fn matches_far(&self, entry: u32, key: &FlowKey) -> Option<Direction> {
+        let far = &self.sides.get(entry - self.objects.len() as u32)?.side.key;
+        if far.segment != key.segment {
+            return None;
+        }
+        match key.quad {
+            quad if quad == far.quad => Some(Direction::ClientToServer),
+            quad if quad == far.quad.reversed() => Some(Direction::ServerToClient),
+            _ => None,
+        }
+    }
+
+    /// The slot of the flow behind the alias `entry`.
+    #[cold]
+    pub(super) fn slot_of(&self, entry: u32) -> Option<u32> {
+        Some(self.sides.get(entry - self.objects.len() as u32)?.slot)
+    }
+}
+
+/// The key by which an entry of the index is found.
+pub(super) fn key_of(objects: &[Object], v6: &[([u8; 16], [u8; 16])], sides: &Sides, entry: u32) -> FlowKey {
+    match sides.get(entry.wrapping_sub(objects.len() as u32)) {
+        Some(alias) if entry as usize >= objects.len() => alias.side.key,
+        _ => key_at(objects, v6, entry),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! Flows with a far side of their own: another server, client address, VLAN or next hop.
+
+use super::bench::{Bench, CLIENT, SERVER, frame, icmp_error, quad, rules};
+use super::{ACK, OFFER, SYN, cut_through, headers, suspend};
+use dataplane::buffer::Buffer;
+use dataplane::counters::Counter;
+use dataplane::flow::far::{FarSide, NextHop};
+use dataplane::flow::object::{Path, Track};
+use dataplane::flow::quad::{Direction, Quad};
+use dataplane::flow::table::{FlowRef, Refused};
+use dataplane::packet::{Packet, is_tcp_checksum_valid, parse};
+use dataplane::policy::Action;
+use dataplane::wire::seq::{Delta, Seq};
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::message::{ClientPort, Event, Listing, Order};
+
+/// Another server, and another address and port for the client.
+fn far_quad(v6: bool) -> Quad {
+    let ends = if v6 { ("[fd01::5]:777", "[fd01::9]:8080") } else { ("10.1.0.5:777", "10.1.0.9:8080") };
+    Quad::between(ends.0.parse().unwrap(), ends.1.parse().unwrap()).unwrap()
+}
+
+fn far_side(v6: bool, quad: Quad, hop: NextHop) -> FarSide {
+    let syn = frame(super::bench::quad(v6), SYN, 100, 0, b"", &[]);
+    FarSide::of_syn(&syn, 14, quad, hop, SERVER).unwrap()
+}
+
+/// The answer to an order for a far side.
+fn set_far(bench: &mut Bench, flow: FlowRef, far: FarSide, ports: ClientPort) -> Option<Refused> {
+    bench.order(Order::SetFarSide { flow, far, ports });
+    match bench.events.try_receive() {
+        Some(Event::FarSide { refused, .. }) => refused,
+        _ => panic!("the order was not answered"),
+    }
+}
+
+const TAGGED: NextHop = NextHop { mac: Some([9; 6]), vlans: Some((0, 20)), port: None };
+/// Tags of frames on the far side.
+const TAGS: &[(u16, u16)] = &[(0x8100, 20)];
+
+/// A cut-through flow with deltas whose far side differs in everything.
+fn translated(bench: &mut Bench, v6: bool) -> FlowRef {
+    let flow = suspend(bench, v6);
+    assert_eq!(set_far(bench, flow, far_side(v6, far_quad(v6), TAGGED), ClientPort::Kept), None);
+    bench.order(Order::Participate { flow });
+    bench.order(Order::Park { flow });
+    assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
+    let track = [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }];
+    bench.order(Order::Install { flow, delta_c2s: Delta(1000), delta_s2c: Delta(-300), track });
+    bench.order(Order::Resume { flow });
+    flow
+}
+
+#[test]
+fn a_cut_through_flow_has_the_far_quad_tags_and_macs_there_and_its_own_here() {
+    for v6 in [false, true] {
+        let mut bench = Bench::new(rules(OFFER));
+        translated(&mut bench, v6);
+        bench.deliver(CLIENT, &frame(quad(v6), ACK, 101, 501, b"request", &[]));
+        let out = bench.collect(SERVER).expect("forwarded");
+        let mut expected = frame(far_quad(v6), ACK, 1101, 801, b"request", TAGS);
+        expected[..6].fill(9);
+        assert_eq!(out, expected, "as if the client had been there");
+
+        bench.deliver(SERVER, &frame(far_quad(v6).reversed(), ACK, 801, 1108, b"response", TAGS));
+        let out = bench.collect(CLIENT).expect("forwarded");
+        let mut expected = frame(quad(v6).reversed(), ACK, 501, 108, b"response", &[]);
+        // Where the SYN came from.
+        expected[..6].fill(0xa);
+        expected[6..12].fill(0xc);
+        assert_eq!(out, expected);
+        assert_eq!(bench.count(Counter::Translated), 2);
+    }
+}
+
+#[test]
+fn what_is_corrupt_arrives_as_corrupt() {
+    let mut bench = Bench::new(rules(OFFER));
+    translated(&mut bench, false);
+    let mut corrupt = frame(quad(false), ACK, 101, 501, b"request", &[]);
+    *corrupt.last_mut().unwrap() ^= 1;
+    bench.deliver(CLIENT, &corrupt);
+    let out = bench.collect(SERVER).expect("passes");
+    assert!(!is_tcp_checksum_valid(&out, &headers(&out)));
+}
+
+#[test]
+fn the_control_core_sees_one_flow_with_the_clients_quad() {
+    for v6 in [false, true] {
+        let mut bench = Bench::new(rules(OFFER));
+        let flow = suspend(&mut bench, v6);
+        assert_eq!(set_far(&mut bench, flow, far_side(v6, far_quad(v6), TAGGED), ClientPort::Kept), None);
+        let syn = bench.pool.copy_of(&frame(quad(v6), SYN, 100, 0, b"", &[])).unwrap();
+        bench.order(Order::TransmitFar { flow, frame: syn });
+        let mut expected = frame(far_quad(v6), SYN, 100, 0, b"", TAGS);
+        expected[..6].fill(9);
+        assert_eq!(bench.collect(SERVER), Some(expected));
+
+        bench.deliver(SERVER, &frame(far_quad(v6).reversed(), SYN | ACK, 500, 101, b"", TAGS));
+        let Some(Event::Segment { direction, headers: got, frame: up, .. }) = bench.events.try_receive()
+        else {
+            panic!("the answer goes up");
+        };
+        assert_eq!((direction, got.quad), (Direction::ServerToClient, quad(v6).reversed()));
+        assert_eq!(got, headers(up.bytes()), "what the worker says of the frame is so");
+        assert!(is_tcp_checksum_valid(up.bytes(), &got));
+
+        bench.order(Order::List(Box::new(Listing { question: 7, cursor: None, flows: Default::default() })));
+        let Some(Event::Listed(listing)) = bench.events.try_receive() else { panic!("no listing") };
+        assert_eq!((listing.flows[0].key.quad, listing.flows[0].far), (quad(v6), Some(far_quad(v6))));
+    }
+}
+
+#[test]
+fn an_icmp_error_is_about_what_its_addressee_has_sent() {
+    for v6 in [false, true] {
+        let mut bench = Bench::new(rules(OFFER));
+        translated(&mut bench, v6);
+        let sent = frame(quad(v6), ACK, 101, 501, b"request", &[]);
+        bench.deliver(CLIENT, &sent);
+        bench.collect(SERVER).unwrap();
+        // `icmp_error` reads untagged frames: the error is made without the tag and gets it afterwards.
+        let on_far_side = frame(far_quad(v6), ACK, 1101, 801, b"request", &[]);
+        let mut error = icmp_error(&on_far_side);
+        error.splice(12..12, [0x81, 0, 0, 20]);
+        bench.deliver(SERVER, &error);
+        let got = bench.collect(CLIENT).expect("delivered");
+        let Ok(Packet::IcmpError(found)) = parse(&got) else { panic!("a valid error about TCP") };
+        assert_eq!((found.quad, found.seq), (quad(v6), Seq(101)));
+        assert_eq!(got[..6], [0xa; 6], "to the client");
+        assert_eq!(outer(&got).1, quad(v6).addresses.source());
+        assert_eq!(outer(&got).0, outer(&error[4..]).0, "who reports stays");
+
+        // What the server sent, refused behind the client.
+        let answer = frame(quad(v6).reversed(), ACK, 501, 108, b"response", &[]);
+        bench.deliver(CLIENT, &icmp_error(&answer));
+        let got = bench.collect(SERVER).expect("delivered");
+        let Ok(Packet::IcmpError(found)) = parse(&got) else { panic!("a valid error about TCP") };
+        assert_eq!((found.quad, found.seq), (far_quad(v6).reversed(), Seq(801)));
+        assert_eq!(
+            (found.segment.inner_vlan(), outer(&got[4..]).1),
+            (20, far_quad(v6).addresses.destination())
+        );
+    }
+}
+
+/// Source and destination of an untagged frame (or of one whose tag has been cut off in front).
+fn outer(frame: &[u8]) -> (std::net::IpAddr, std::net::IpAddr) {
+    let ip = &frame[14..];
+    let v6 = |at: usize| <[u8; 16]>::try_from(&ip[at..at + 16]).unwrap().into();
+    let v4 = |at: usize| <[u8; 4]>::try_from(&ip[at..at + 4]).unwrap().into();
+    if ip[0] >> 4 == 6 { (v6(8), v6(24)) } else { (v4(12), v4(16)) }
+}
+
+#[test]
+fn on_either_side_only_that_sides_quad_counts() {
+    let mut bench = Bench::new(rules(OFFER));
+    translated(&mut bench, false);
+    let strangers = [
+        // The original server, which has never heard of the connection; the far quad on the client's side; the far side
+        // without its tag, which is somebody else's.
+        (SERVER, frame(quad(false).reversed(), ACK, 801, 1108, b"x", &[]), Counter::DropFarSide),
+        (CLIENT, frame(far_quad(false), ACK, 101, 501, b"x", TAGS), Counter::DropFarSide),
+        (CLIENT, frame(far_quad(false).reversed(), ACK, 101, 501, b"x", TAGS), Counter::DropFarSide),
+        (SERVER, frame(far_quad(false).reversed(), SYN, 101, 501, b"", TAGS), Counter::DropForeignHandshake),
+    ];
+    for (port, segment, reason) in strangers {
+        let before = bench.count(reason);
+        bench.deliver(port, &segment);
+        assert_eq!(bench.count(reason), before + 1, "{}", reason.name());
+        assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None));
+    }
+    let mut error = icmp_error(&frame(quad(false), ACK, 101, 501, b"x", &[]));
+    bench.deliver(SERVER, &error);
+    error.splice(12..12, [0x81, 0, 0, 20]);
+    bench.deliver(SERVER, &error);
+    assert_eq!((bench.count(Counter::DropFarSide), bench.collect(CLIENT).is_some()), (4, true));
+}
+
+#[test]
+fn what_is_in_use_is_refused_and_another_port_is_found() {
+    let mut bench = Bench::new(rules(OFFER));
+    cut_through(&mut bench, 0, 0);
+    let flow = suspend(&mut bench, true);
+    let other = Quad { client_port: 4001, ..quad(true) };
+    bench.deliver(CLIENT, &frame(other, SYN, 7, 0, b"", &[]));
+    let Some(Event::Offered { flow: second, .. }) = bench.events.try_receive() else { panic!("not offered") };
+    let hop = NextHop::default();
+    assert_eq!(set_far(&mut bench, flow, far_side(true, far_quad(true), hop), ClientPort::Kept), None);
+    let wanted = far_side(true, far_quad(true), hop);
+    assert_eq!(set_far(&mut bench, second, wanted.clone(), ClientPort::Kept), Some(Refused::InUse));
+    assert_eq!(bench.count(Counter::DropFarSideInUse), 1);
+    assert_eq!(set_far(&mut bench, second, wanted, ClientPort::Searched { from: 65_535 }), None);
+    let slot = bench.worker.table().resolve(second).unwrap();
+    let port = bench.worker.table().far(slot).unwrap().key.quad.client_port;
+    assert_eq!(port, 1024 + 65_535 % 64_512);
+    bench.order(Order::Remove { flow });
+    bench.order(Order::Remove { flow: second });
+    assert_eq!(bench.worker.table().far_sides(), 0);
+}
+
+#[test]
+fn with_two_workers_the_far_side_comes_back_to_the_same_one() {
+    for v6 in [false, true] {
+        let mut benches = Bench::two(&rules(OFFER), 8);
+        for client_port in 1..20 {
+            let near = Quad { client_port, ..quad(v6) };
+            benches[0].deliver(CLIENT, &frame(near, SYN, 100, 0, b"", &[]));
+            let Some(Event::Offered { flow, .. }) = benches[0].events.try_receive() else { continue };
+            let far = far_side(v6, Quad { client_port, ..far_quad(v6) }, TAGGED);
+            assert_eq!(set_far(&mut benches[0], flow, far, ClientPort::Searched { from: 9 }), None);
+            let table = benches[0].worker.table();
+            let quad = table.far(table.resolve(flow).unwrap()).unwrap().key.quad;
+            benches[1].deliver(SERVER, &frame(quad.reversed(), SYN | ACK, 500, 101, b"", TAGS));
+            benches[0].poll();
+            let up = benches[0].events.try_receive();
+            assert!(matches!(up, Some(Event::Segment { direction: Direction::ServerToClient, .. })));
+            benches[0].order(Order::Remove { flow });
+        }
+        assert!(benches[0].count(Counter::FlowsFarSide) > 3);
+    }
+}
+
+#[test]
+fn a_rule_forwards_the_syn_and_all_that_follows_by_mac_and_vlan() {
+    for v6 in [false, true] {
+        let policy = rules(Action::Forward { hop: 0 }).with_hops(vec![TAGGED]);
+        let mut bench = Bench::new(policy);
+        let syn = frame(quad(v6), SYN, 100, 0, b"", &[]);
+        bench.deliver(CLIENT, &syn);
+        let mut expected = frame(quad(v6), SYN, 100, 0, b"", TAGS);
+        expected[..6].fill(9);
+        assert_eq!(bench.collect(SERVER), Some(expected), "verbatim but for its link header");
+        bench.deliver(SERVER, &frame(quad(v6).reversed(), SYN | ACK, 500, 101, b"", TAGS));
+        let mut expected = frame(quad(v6).reversed(), SYN | ACK, 500, 101, b"", &[]);
+        expected[..6].fill(0xa);
+        expected[6..12].fill(0xc);
+        assert_eq!(bench.collect(CLIENT), Some(expected));
+        bench.deliver(CLIENT, &frame(quad(v6), ACK, 101, 501, b"x", &[]));
+        assert_eq!(bench.collect(SERVER).map(|out| out[..6].to_vec()), Some(vec![9; 6]));
+        assert_eq!(bench.count(Counter::FlowsForwarded), 1);
+    }
+}
+
+fn release(bench: &mut Bench, flow: FlowRef, v6: bool) {
+    let syn = bench.pool.copy_of(&frame(quad(v6), SYN, 100, 0, b"", &[])).unwrap();
+    bench.order(Order::Release { flow, path: Path::Bypassed, frame: syn });
+}
+
+#[test]
+fn a_suspended_flow_is_diverted_and_released() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = suspend(&mut bench, false);
+    let hop = NextHop { mac: Some([9; 6]), ..NextHop::default() };
+    bench.order(Order::Divert { flow, far: far_side(false, quad(false), hop) });
+    release(&mut bench, flow, false);
+    let mut expected = frame(quad(false), SYN, 100, 0, b"", &[]);
+    expected[..6].fill(9);
+    assert_eq!(bench.collect(SERVER), Some(expected));
+    // Hairpinned to the port that it came from, another flow leaves there.
+    let flow = suspend(&mut bench, true);
+    let hop = NextHop { port: Some(CLIENT), ..hop };
+    bench.order(Order::Divert { flow, far: far_side(true, quad(true), hop) });
+    release(&mut bench, flow, true);
+    assert!(bench.collect(CLIENT).is_some());
+    bench.deliver(CLIENT, &frame(quad(true).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    assert_eq!(bench.collect(CLIENT).map(|out| headers(&out).flags), Some(SYN | ACK));
+}
+
+#[test]
+fn a_full_list_of_far_sides_drops_by_name() {
+    let policy = rules(Action::Forward { hop: 0 }).with_hops(vec![TAGGED]);
+    let mut bench = Bench::new(policy);
+    for client_port in 1..=5 {
+        bench.deliver(CLIENT, &frame(Quad { client_port, ..quad(false) }, SYN, 100, 0, b"", &[]));
+    }
+    assert_eq!((bench.count(Counter::DropFarSidesFull), bench.worker.table().len()), (1, 4));
+    let mut next = bench.collect(SERVER);
+    while next.is_some() {
+        next = bench.collect(SERVER);
+    }
+    let mut first_fragment = frame(Quad { client_port: 1, ..quad(false) }, ACK, 101, 501, b"12345678", &[]);
+    first_fragment[20] = 0x20;
+    first_fragment[24..26].fill(0);
+    let sum = dataplane::wire::checksum::Sum::of(&first_fragment[14..34]).checksum();
+    first_fragment[24..26].copy_from_slice(&sum.to_be_bytes());
+    bench.deliver(CLIENT, &first_fragment);
+    assert_eq!((bench.count(Counter::DropFragmentFarSide), bench.collect(SERVER)), (1, None));
+}
+
+#[test]
+fn a_client_begins_another_connection_after_this_one() {
+    let mut bench = Bench::new(rules(OFFER));
+    translated(&mut bench, false);
+    bench.deliver(CLIENT, &frame(quad(false), TcpFlags::RST | ACK, 101, 501, b"", &[]));
+    suspend(&mut bench, false);
+    assert_eq!((bench.worker.table().len(), bench.worker.table().far_sides()), (1, 0));
+}
