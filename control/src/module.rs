@@ -7,13 +7,14 @@ pub mod relay;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use dataplane::clock::Instant;
+use dataplane::clock::{Instant, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_options::TcpOptions;
 
 use crate::config::validated;
+use crate::programs;
 
 /// Names a partial connection for as long as its module may speak about it; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -305,8 +306,11 @@ pub enum Sending {
     Reset,
 }
 
-/// The module that the config describes.
-pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
+/// The module that the config describes, running. Call it before the caller is pinned: threads of modules inherit that.
+pub fn from_config(
+    module: &validated::Module,
+    clock: SystemClock,
+) -> Result<Box<dyn Module>, programs::StartError> {
     let server_ack = match module.server_ack {
         validated::ServerAck::AtOnce => ServerAck::AtOnce,
         validated::ServerAck::AfterClient => ServerAck::AfterClient,
@@ -325,8 +329,13 @@ pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
         validated::Merge::AfterBytes(n) => relay::MergeWhen::AfterBytes(n),
         validated::Merge::Never => relay::MergeWhen::Never,
     };
-    match module.kind {
-        validated::ModuleKind::Relay => Box::new(relay::Relay { merge, server_ack, isn, acknowledge }),
+    let relay = relay::Relay { merge, server_ack, isn, acknowledge };
+    match &module.kind {
+        validated::ModuleKind::Relay => Ok(Box::new(relay)),
+        validated::ModuleKind::Program(program) => {
+            let settings = programs::Settings::from_config(program, relay);
+            Ok(Box::new(programs::Programs::start(settings, clock)?))
+        }
     }
 }
 

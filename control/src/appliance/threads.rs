@@ -62,6 +62,7 @@ impl Threads {
         mtu: &[u16],
     ) -> anyhow::Result<Threads> {
         let clock = SystemClock::start();
+        let modules = modules(config, clock)?;
         let heartbeat = Arc::new(AtomicU64::new(0));
         let policy = Arc::new(compile::compile(config).context("the rules do not fit their tables")?);
         let (queries, asked) = crossbeam::channel::bounded(QUERIES);
@@ -103,7 +104,7 @@ impl Threads {
         let parts = core::Parts {
             links,
             pool: DpdkPool::new(pool.clone()),
-            modules: modules(config),
+            modules,
             settings: settings(config, mtu),
             heartbeat,
             report: Arc::clone(&threads.control_report),
@@ -221,8 +222,11 @@ fn worker_timeouts(config: &Config) -> worker::Timeouts {
     }
 }
 
-fn modules(config: &Config) -> Vec<Box<dyn Module>> {
-    config.modules.iter().map(crate::module::from_config).collect()
+fn modules(config: &Config, clock: SystemClock) -> anyhow::Result<Vec<Box<dyn Module>>> {
+    let start = |module: &validated::Module| {
+        crate::module::from_config(module, clock).with_context(|| format!("module {}", module.name))
+    };
+    config.modules.iter().map(start).collect()
 }
 
 fn settings(config: &Config, mtu: &[u16]) -> Settings {

@@ -73,7 +73,7 @@ impl<L: Pool> Connection<L> {
     ) -> Option<Connection<L>> {
         let Accepting { partial, key, ticket, .. } = *accepting;
         let syn = read_segment(accepting.syn, accepting.syn_headers)?;
-        let mut block: BlockOf<L> = Block::suspended(partial.at, &syn, cx.settings.leg);
+        let mut block: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
         block.set_family(family(&key.quad));
         // Nobody is behind this leg whose numbers could be used; the other leg's key begins the clock.
         let clock_offset = cx.settings.isn_key.towards_server(&key, Instant::ZERO).0;

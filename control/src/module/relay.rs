@@ -32,15 +32,22 @@ pub struct Relay {
     pub acknowledge: Acknowledge,
 }
 
-impl Module for Relay {
-    fn offered(&mut self, _partial: &PartialConnection<'_>) -> Decision {
-        Decision::Proxy(Proxying {
+impl Relay {
+    /// How its flows are proxied.
+    pub fn proxying(&self) -> Proxying {
+        Proxying {
             server_ack: self.server_ack,
             isn: self.isn,
             acknowledge: self.acknowledge,
             never_merges: self.merge == MergeWhen::Never,
             ..Proxying::default()
-        })
+        }
+    }
+}
+
+impl Module for Relay {
+    fn offered(&mut self, _partial: &PartialConnection<'_>) -> Decision {
+        Decision::Proxy(self.proxying())
     }
 
     fn session(&mut self, _key: &FlowKey) -> Box<dyn Session> {

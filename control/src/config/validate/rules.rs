@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::matches;
+use super::{matches, programs};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::name;
@@ -29,9 +29,7 @@ pub(super) fn modules(
         let raw = raw.get_ref();
         Module {
             name: key.get_ref().clone(),
-            kind: match raw.kind {
-                external::ModuleKind::Relay => ModuleKind::Relay,
-            },
+            kind: programs::kind(raw, key, problems),
             merge: merge(&raw.merge, problems),
             server_ack: match raw.server_ack {
                 external::ServerAck::AtOnce => ServerAck::AtOnce,
@@ -149,6 +147,12 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems:
     match names().position(|name| name == wanted.get_ref()) {
         Some(index) => {
             let wanted = spanned.get_ref().acknowledge.as_ref();
+            if let (Some(wanted), ModuleKind::Program(_)) = (wanted, &modules[index].kind) {
+                // Another variant of it would be another listener at the same socket.
+                let message = "a module of kind \"program\" has one for all rules; set it in the module";
+                problems.at(wanted.span(), message);
+                return Action::Drop;
+            }
             Action::Offer { module: variant(modules, index, wanted.map(|wanted| *wanted.get_ref())) as u16 }
         }
         None => {
