@@ -33,7 +33,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// How its flows are proxied.
+    /// How it proxies.
     pub fn proxying(&self) -> Proxying {
         Proxying {
             server_ack: self.server_ack,

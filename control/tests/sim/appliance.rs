@@ -27,6 +27,7 @@ use dataplane::worker::{self, Limits, Timeouts, Worker};
 
 use crate::books;
 use crate::middle::{Middle, Parts};
+use crate::moody::Moody;
 use crate::rng::Rng;
 use crate::tap::Tap;
 
@@ -48,7 +49,6 @@ struct Lane {
 pub struct Appliance {
     ports: [SimPort; 2],
     refused: [Burst<SimBuffer>; 2],
-    icmp_errors: Default::default(),
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
@@ -74,13 +74,19 @@ impl Appliance {
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
         let acknowledge =
             if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
-        Box::new(Appliance::new(parts, workers, Relay { merge, server_ack, isn, acknowledge }))
+        let relay = Relay { merge, server_ack, isn, acknowledge };
+        let stays = merge == MergeWhen::Never;
+        let module: Box<dyn Module> = if parts.profile.moody {
+            Box::new(Moody::new(relay, parts.rng.clone().fork(7), stays))
+        } else {
+            Box::new(relay)
+        };
+        Box::new(Appliance::new(parts, workers, module, stays))
     }
 
-    fn new(parts: Parts, workers: usize, module: Relay) -> Appliance {
+    fn new(parts: Parts, workers: usize, module: Box<dyn Module>, stays: bool) -> Appliance {
         let Parts { client, server, pool, mut rng, profile } = parts;
         let heartbeat = Arc::new(AtomicU64::new(0));
-        let stays = module.merge == MergeWhen::Never;
         let steering = match workers {
             1 => Steering::Single,
             n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },
@@ -112,7 +118,7 @@ impl Appliance {
         let core = Core::new(core::Parts {
             links,
             pool,
-            modules: vec![Box::new(module) as Box<dyn Module>],
+            modules: vec![module],
             settings: settings(&mut rng),
             heartbeat,
             report: Arc::default(),
@@ -294,6 +300,7 @@ fn settings(rng: &mut Rng) -> Settings {
         held: 1024,
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
+        icmp_errors: Default::default(),
         idle_established: PATIENCE,
         half_closed: PATIENCE,
         isn_key: IsnKey::new(key(rng)),

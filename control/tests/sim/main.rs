@@ -21,6 +21,7 @@ mod host;
 mod invariant;
 mod link;
 mod middle;
+mod moody;
 mod oracle;
 mod plan;
 mod profile;

@@ -38,6 +38,8 @@ pub struct Profile {
     pub squeezes: bool,
     /// Routers behind the appliance have narrower links, and say so.
     pub narrow: bool,
+    /// The module thinks, asks, changes its mind and lets flows pass.
+    pub moody: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -62,6 +64,7 @@ const CLEAN: Profile = Profile {
     bad_clocks: false,
     squeezes: false,
     narrow: false,
+    moody: false,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
@@ -105,6 +108,8 @@ pub const PROFILES: &[Profile] = &[
     Profile { name: "squeezed", squeezes: true, worst_loss_ppm: 10_000, jitter_us: 300, ..RELAY },
     Profile { name: "tiny", mtus: &[102, 150, 310, 590], bytes: 6_000, ..RELAY },
     Profile { name: "narrow", narrow: true, worst_loss_ppm: 10_000, ..RELAY },
+    Profile { name: "moody", moody: true, ..CLEAN },
+    Profile { name: "moodier", moody: true, loss_ppm: 20_000, jitter_us: 500, duplicate_ppm: 5_000, ..CLEAN },
 ];
 
 impl Profile {

@@ -49,8 +49,12 @@ impl<P: Port> Worker<P> {
     }
 
     /// While flows without a place in the table may live, any stray may be theirs and passes.
+    ///
+    /// A SYN-ACK without a flow answers a SYN that is held no longer. The numbers that its server has seen are the
+    /// client's own, so it would open a connection that no module has agreed to, and whose every other segment is a stray.
     fn stray(&mut self, now: Instant, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
-        if !self.policy.protects(&key.quad, key.segment) {
+        let is_late = headers.flags.syn() && self.policy.protects(&key.quad.reversed(), key.segment);
+        if !is_late && !self.policy.protects(&key.quad, key.segment) {
             return self.pass_on(port, headers, frame);
         }
         if now < self.unplaced_until {

@@ -102,6 +102,8 @@ impl<P: Port> Worker<P> {
         } else {
             Counter::FlowsBypassed
         });
+        // Taken off the wire when it was offered; the control core has written it anew.
+        self.counters.count(Counter::Originated);
         self.observe(now, slot, Direction::ClientToServer, &headers, &frame);
         self.forward(self.peer(client_side), usize::from(headers.end - headers.l3), frame);
     }
