@@ -8,6 +8,7 @@ mod bulk;
 mod overlap;
 mod passing;
 mod peers;
+mod programs;
 mod refusal;
 mod relay;
 mod shutdown;
