@@ -7,7 +7,9 @@ use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::{Action, Fallback, Strays};
 use dataplane::port::impaired::Share;
 
-use super::validated::{self, Acknowledge, Device, Idle, Isn, Merge, Pair, ServerAck};
+use super::validated::{
+    self, Acknowledge, Device, Idle, Isn, Merge, ModuleKind, Pair, Program, ServerAck, WithoutDecision,
+};
 use super::{Config, Devices, Diagnostic, Machine, load, parse};
 use crate::tcp::Algorithm;
 
@@ -231,4 +233,24 @@ fn every_example_is_valid_on_a_machine_that_has_its_cores() {
 fn core_lists_are_short() {
     assert_eq!(machine().core_list(), "0-3, 8");
     assert!(!Machine::this().cores.is_empty());
+}
+
+#[test]
+fn a_program_has_its_socket_and_its_default() {
+    let text = format!("{BASE}[module.filter]\nkind = \"program\"\nsocket = \"/run/f.sock\"\n");
+    let module = accept(&text).modules.remove(0);
+    let ModuleKind::Program(program) = module.kind else { panic!("{module:?}") };
+    let expected = Program {
+        socket: "/run/f.sock".into(),
+        deadline: Duration::from_millis(500),
+        default: WithoutDecision::Drop,
+        outstanding: 4096,
+        streams: 1024,
+    };
+    assert_eq!(program, expected);
+    let keys = "deadline = \"2s\"\ndefault = \"bypass\"\noutstanding = 7\nstreams = 9\n";
+    let module = accept(&format!("{text}{keys}")).modules.remove(0);
+    let ModuleKind::Program(program) = module.kind else { panic!("{module:?}") };
+    assert_eq!((program.deadline, program.default), (Duration::from_secs(2), WithoutDecision::Bypass));
+    assert_eq!((program.outstanding, program.streams), (7, 9));
 }

@@ -371,3 +371,32 @@ fn an_unreadable_file_is_named() {
          holds examples)"
     );
 }
+
+#[test]
+fn programs() {
+    check(&[
+        (
+            "[module.f]\nkind = \"program\"",
+            "12:9: module.f.socket: is missing; write where programs connect to, for example \
+             \"/run/quadrille-filter.sock\"",
+        ),
+        (
+            "[module.f]\nkind = \"relay\"\noutstanding = 5",
+            "14:15: module.f.outstanding: counts only with kind = \"program\"; change the kind or leave it out",
+        ),
+        (
+            "[module.f]\nkind = \"program\"\nsocket = \"/run/quadrille.sock\"",
+            "14:10: module.f.socket: the management interface has this socket already; write another path",
+        ),
+        (
+            "[module.f]\nkind = \"program\"\nsocket = \"f\"",
+            "14:10: module.f.socket: \"f\" is not the absolute path of a file; write for example \
+             \"/run/quadrille-filter.sock\"",
+        ),
+        (
+            "[[rule]]\naction = \"offer\"\nmodule = \"f\"\nacknowledge = \"through\"\n[module.f]\n\
+             kind = \"program\"\nsocket = \"/f\"",
+            "15:15: rule[0].acknowledge: a module of kind \"program\" has one for all rules; set it in the module",
+        ),
+    ]);
+}
