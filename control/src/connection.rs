@@ -7,6 +7,7 @@
 mod allowance;
 mod answered;
 mod check;
+mod client_first;
 mod leg;
 mod life;
 mod local;
@@ -35,6 +36,8 @@ use crate::tcp::{Block, State};
 
 use allowance::Allowance;
 pub(crate) use answered::Answered;
+use client_first::Greeted;
+pub(crate) use client_first::Greeting;
 use leg::Leg;
 pub(crate) use leg::read_segment;
 pub(crate) use local::Accepting;
@@ -47,6 +50,13 @@ use through::Ledger;
 pub enum Phase {
     /// The server has answered and so has the client been; its ACK is awaited.
     Answered,
+    /// Client-first: the client is validated, its first words decide about the server.
+    Choosing {
+        /// When the session has to have decided.
+        until: Option<Instant>,
+    },
+    /// Client-first: the server has our SYN.
+    Connecting,
     /// Bytes are relayed.
     Relaying,
     /// Nothing new is taken; both legs wait for their last acknowledgments (seed 001, FIG. 6, steps 602 to 606).
@@ -88,6 +98,8 @@ pub struct Connection<L: Pool> {
     /// None on a flow that its module has accepted: there, `local` is the far end.
     server: Option<Leg<L::Buffer>>,
     local: Option<Local>,
+    /// On a flow that began client-first.
+    greeted: Option<Box<Greeted>>,
     /// FIN of the sender of each direction has been passed on.
     closed: [bool; 2],
     /// By how much a module has lengthened each direction, modulo 2^32.
@@ -172,7 +184,7 @@ impl<L: Pool> Connection<L> {
         self.learn(direction, headers, &frame);
         match self.phase {
             Phase::Answered => self.on_handshake(cx, direction, &segment, headers, frame),
-            Phase::Relaying | Phase::Ended { .. } => {
+            Phase::Relaying | Phase::Choosing { .. } | Phase::Connecting | Phase::Ended { .. } => {
                 self.on_relayed(cx, direction, &segment, headers, frame);
             }
             Phase::Draining { .. } | Phase::Parking => {
@@ -198,6 +210,7 @@ impl<L: Pool> Connection<L> {
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Draining { deadline } => Some(deadline),
+            Phase::Choosing { until } => until,
             Phase::Relaying => {
                 [self.merge_retry, self.ending.map(|(_, until)| until)].into_iter().flatten().min()
             }
@@ -220,6 +233,9 @@ impl<L: Pool> Connection<L> {
         match self.phase {
             _ if is_source_quench(error) => cx.counters.count(Counter::DropSourceQuench),
             Phase::Ended { .. } | Phase::Done => {}
+            Phase::Connecting if quoted == Direction::ClientToServer => {
+                self.network_refuses_server(cx, quoted, error);
+            }
             _ => self.on_icmp_established(cx, quoted, error, frame),
         }
         self.settle(cx);
@@ -230,6 +246,7 @@ impl<L: Pool> Connection<L> {
         match self.phase {
             // What a server acknowledged at once may send is limited like everything it sends later.
             Phase::Answered => self.offer_windows(cx),
+            Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
                 self.pump(cx);
                 self.end_if_delivered(cx);
@@ -288,6 +305,7 @@ impl<L: Pool> Connection<L> {
             self.client.learn(frame, headers);
         } else {
             self.client.template = local::answer_to(frame.bytes(), headers);
+            self.learn_look(frame.bytes(), headers);
         }
     }
 

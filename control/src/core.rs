@@ -4,7 +4,7 @@
 
 mod accepted;
 pub mod context;
-mod history;
+pub(crate) mod history;
 pub mod load;
 mod offers;
 pub mod query;
@@ -72,7 +72,6 @@ pub struct Core<L: Pool> {
     modules: Vec<Box<dyn Module>>,
     suspended: Suspended,
     rejections: Rejections,
-    history: History,
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
@@ -112,7 +111,6 @@ impl<L: Pool> Core<L> {
             modules: parts.modules,
             suspended: Suspended::new(settings.suspended, events.len()),
             rejections: Rejections::default(),
-            history: History::new(settings.history),
             connections: (0..capacity).map(|_| None).collect(),
             free: (0..capacity as u32).rev().collect(),
             by_flow: HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()),
@@ -128,6 +126,7 @@ impl<L: Pool> Core<L> {
                 pool: parts.pool,
                 outboxes,
                 counters: Counters::default(),
+                history: History::new(settings.history),
                 load: Load::default(),
                 scarce: false,
                 settings,

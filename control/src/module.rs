@@ -256,9 +256,26 @@ pub trait Module: Send {
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
 }
 
+/// Who the server of a client-first flow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one that the client's SYN names.
+    Original,
+    /// It takes more words to know; after so long the session has to know.
+    Wait(Duration),
+    /// Nobody: RST.
+    Reset,
+}
+
 /// A module's part in one flow.
 pub trait Session: Send {
-    /// Called once, before any byte.
+    /// Client-first: what the client has said so far, none of it relayed yet. `is_all`: it will say no more, or has not
+    /// within the time that the session wanted to wait; who still waits then gets the flow reset.
+    fn choose(&mut self, _said: &[u8], _is_all: bool) -> Choice {
+        Choice::Original
+    }
+
+    /// Called once, when both legs are up, before any byte is relayed.
     fn established(&mut self) -> Step {
         Step::Relay
     }
@@ -329,7 +346,7 @@ pub fn from_config(
         validated::Merge::AfterBytes(n) => relay::MergeWhen::AfterBytes(n),
         validated::Merge::Never => relay::MergeWhen::Never,
     };
-    let relay = relay::Relay { merge, server_ack, isn, acknowledge };
+    let relay = relay::Relay { merge, server_ack, isn, acknowledge, client_first: module.client_first };
     match &module.kind {
         validated::ModuleKind::Relay => Ok(Box::new(relay)),
         validated::ModuleKind::Program(program) => {

@@ -161,6 +161,8 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
+    /// Flows that could not be merged, because the server promises less than the client was promised in its name.
+    MergesRefusedOptions = "merges_refused_options",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",
     /// SYNs of servers that met ours: both ends opened at once.

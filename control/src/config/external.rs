@@ -210,6 +210,9 @@ pub(super) struct Module {
     #[serde(default)]
     pub(super) server_ack: ServerAck,
     #[serde(default)]
+    pub(super) order: Order,
+    pub(super) wait: WithUnit,
+    #[serde(default)]
     pub(super) isn: Isn,
     #[serde(default)]
     pub(super) acknowledge: Acknowledge,
@@ -245,6 +248,14 @@ pub(super) enum Merge {
     Never,
     #[serde(rename = "after_bytes")]
     AfterBytes(Spanned<i64>),
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Order {
+    #[default]
+    ServerFirst,
+    ClientFirst,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]

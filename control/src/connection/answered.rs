@@ -67,6 +67,7 @@ impl<L: Pool> Connection<L> {
             },
             server: Some(Leg { block: server, template, port: server_side }),
             local: None,
+            greeted: None,
             closed: [false; 2],
             edited: [0; 2],
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
@@ -107,7 +108,7 @@ impl<L: Pool> Connection<L> {
         let Some(leg) = self.sender(direction) else { return };
         let events = leg.block.on_segment(now, segment, chunk);
         if let Some(frame) = frame {
-            if events.contains(Events::NEW_SYN) && self.local.is_some() {
+            if events.contains(Events::NEW_SYN) && self.server.is_none() {
                 return self.listen_again(cx, frame);
             }
             if events.contains(Events::NEW_SYN) {
@@ -180,7 +181,10 @@ impl<L: Pool> Connection<L> {
             self.phase = Phase::Relaying;
             return;
         }
-        let Some(server) = self.server.as_mut() else { return };
+        let Some(server) = self.server.as_mut() else {
+            self.phase = Phase::Choosing { until: None };
+            return;
+        };
         if self.proxying.is_some_and(|proxying| proxying.server_ack == ServerAck::AfterClient) {
             server.block.confirm(cx.now);
         }
@@ -192,7 +196,7 @@ impl<L: Pool> Connection<L> {
     }
 
     fn is_mirrored(&self) -> bool {
-        self.proxying.is_some_and(|proxying| proxying.isn == Isn::Mirror)
+        self.greeted.is_none() && self.proxying.is_some_and(|proxying| proxying.isn == Isn::Mirror)
     }
 
     /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and

@@ -46,7 +46,11 @@ impl<L: Pool> Connection<L> {
                 self.emit(cx);
                 self.finish(cx);
             }
-            Phase::Relaying | Phase::Draining { .. } | Phase::Parking => {
+            Phase::Choosing { .. }
+            | Phase::Connecting
+            | Phase::Relaying
+            | Phase::Draining { .. }
+            | Phase::Parking => {
                 cx.counters.count(Counter::FlowsExpired);
                 self.reset_both_legs();
             }
@@ -123,7 +127,9 @@ impl<L: Pool> Connection<L> {
         }
         match self.phase {
             Phase::Ended { .. } | Phase::Done => {}
-            Phase::Answered | Phase::Relaying if self.was_reset() => {
+            Phase::Answered | Phase::Choosing { .. } | Phase::Connecting | Phase::Relaying
+                if self.was_reset() =>
+            {
                 self.linger(cx.now + cx.settings.leg.linger)
             }
             _ => self.finish(cx),

@@ -99,6 +99,7 @@ impl<L: Pool> Connection<L> {
             },
             server: None,
             local: Some(local),
+            greeted: None,
             closed: [false; 2],
             edited: [0; 2],
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],

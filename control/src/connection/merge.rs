@@ -40,6 +40,10 @@ impl<L: Pool> Connection<L> {
         if !self.can_drain() {
             return;
         }
+        if !self.promises_agree() {
+            self.merge_wanted = false;
+            return cx.counters.count(Counter::MergesRefusedOptions);
+        }
         let Some(server) = self.server.as_mut() else { return };
         // Step 604: a blank acknowledgment for the last byte taken.
         self.client.block.acknowledge_now();

@@ -41,6 +41,9 @@ impl<L: Pool> Connection<L> {
             }
             return;
         }
+        if let (true, Some(frame)) = (events.contains(Events::BARE_ACK_TO_SYN), frame) {
+            return self.pass_across(cx, direction, segment, frame);
+        }
         self.on_leg_events(cx, direction, events);
     }
 
@@ -103,6 +106,9 @@ impl<L: Pool> Connection<L> {
     pub(super) fn on_leg_events(&mut self, cx: &mut Context<'_, L>, direction: Direction, events: Events) {
         if self.phase == Phase::Answered {
             self.on_handshake_events(cx, direction, events);
+        }
+        if self.phase == Phase::Connecting && events.contains(Events::ANSWERED) {
+            self.server_up(cx);
         }
         if events.contains(Events::PROBED)
             && let Some([_, to]) = self.legs(direction)
@@ -244,7 +250,7 @@ impl<L: Pool> Connection<L> {
                 }
             }
             // What is not about the size of segments is a hint about the path, and TCP goes on (RFC 9293 section 3.9.2.2).
-            None if self.local.is_some() => {}
+            None if self.server.is_none() => {}
             None => {
                 let port = match quoted {
                     Direction::ClientToServer => self.client_side,

@@ -5,13 +5,39 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 
 use super::Core;
-use crate::connection::{Accepting, Connection};
-use crate::module::Gone;
+use crate::connection::{Accepting, Connection, Greeting};
+use crate::module::{Gone, Proxying};
 
 /// Endpoints of one module that are looked after in a round; the others wait.
 const ENDPOINTS_PER_ROUND: usize = 256;
 
 impl<L: Pool> Core<L> {
+    /// The client of the partial connection in `slot` gets a SYN-ACK of ours; what it says first decides about the server
+    /// (DESIGN section 4, client-first).
+    pub(super) fn greet(&mut self, now: Instant, slot: u32, proxying: Proxying) {
+        let Some(place) = self.free.pop() else {
+            // The client's next SYN may find one.
+            self.means.counters.count(Counter::DropConnectionsFull);
+            return self.dismiss(slot, Gone::Settled);
+        };
+        if let Some(partial) = self.suspended.get_mut(slot) {
+            partial.proxying = proxying;
+        }
+        let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
+        let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
+        let (worker, flow) = (usize::from(partial.worker), partial.flow);
+        let session = self.modules[usize::from(partial.module)].session(&key);
+        let profile = self.means.history.profile(&key);
+        let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
+        let mut cx = self.means.context(now, worker);
+        let connection = Connection::greeted(&mut cx, &greeting, session);
+        self.forget_partial(slot, Gone::Settled);
+        match connection {
+            Some(connection) => self.place(place, worker, flow, connection),
+            None => self.free.push(place),
+        }
+    }
+
     /// The client of the partial connection in `slot` gets a SYN-ACK of ours, and its module the bytes.
     pub(super) fn accept(&mut self, now: Instant, slot: u32) {
         let Some(key) = self.suspended.key(slot) else { return };

@@ -21,6 +21,7 @@ use dataplane::worker::report::Counters;
 use crate::suspended::{self, WhenFull};
 use crate::tcp::Limits;
 
+use super::history::History;
 use super::load::Load;
 use super::secret::IsnKey;
 
@@ -117,6 +118,7 @@ pub(super) struct Means<L: Pool> {
     pub(super) outboxes: Vec<Outbox<L::Buffer>>,
     pub(super) counters: Counters,
     pub(super) settings: Settings,
+    pub(super) history: History,
     pub(super) load: Load,
     pub(super) scarce: bool,
 }
@@ -130,6 +132,7 @@ impl<L: Pool> Means<L> {
             outbox: &mut self.outboxes[worker],
             counters: &mut self.counters,
             settings: &self.settings,
+            history: &mut self.history,
             load: self.load,
             scarce: self.scarce,
         }
@@ -155,6 +158,8 @@ pub struct Context<'a, L: Pool> {
     pub counters: &'a mut Counters,
     /// Fixed settings.
     pub settings: &'a Settings,
+    /// What is known of servers and clients from before.
+    pub(crate) history: &'a mut History,
     /// What all flows kept before this event.
     pub load: Load,
     /// Buffers are scarce: payload is copied out of them, nothing is held.

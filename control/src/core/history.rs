@@ -12,13 +12,18 @@ use dataplane::flow::quad::{FlowKey, Segment};
 
 use crate::module;
 use crate::module::{Outcome, Past};
+use crate::tcp::Handshake;
 
-type Table<K> = LruCache<K, (Outcome, Instant), ahash::RandomState>;
+type Table<K, V> = LruCache<K, V, ahash::RandomState>;
+
+/// An outcome, and when.
+type Seen = (Outcome, Instant);
 
 /// The tables of both ends.
-pub(super) struct History {
-    servers: Table<(Segment, SocketAddr)>,
-    clients: Table<(Segment, IpAddr)>,
+pub(crate) struct History {
+    /// With what the server promised in its last SYN-ACK.
+    servers: Table<(Segment, SocketAddr), (Seen, Option<Handshake>)>,
+    clients: Table<(Segment, IpAddr), Seen>,
 }
 
 impl History {
@@ -32,16 +37,30 @@ impl History {
 
     /// What is known of the ends of a flow.
     pub(super) fn of(&self, now: Instant, key: &FlowKey) -> module::History {
-        let past = |&(outcome, at): &(Outcome, Instant)| Past { outcome, age: now.since(at) };
+        let past = |(outcome, at): Seen| Past { outcome, age: now.since(at) };
+        let server = self.servers.peek(&(key.segment, key.quad.server()));
         module::History {
-            server: self.servers.peek(&(key.segment, key.quad.server())).map(past),
-            client: self.clients.peek(&(key.segment, key.quad.client().ip())).map(past),
+            server: server.map(|(seen, _)| past(*seen)),
+            client: self.clients.peek(&(key.segment, key.quad.client().ip())).copied().map(past),
         }
     }
 
-    /// How an attempt has ended.
-    pub(super) fn remember(&mut self, now: Instant, key: &FlowKey, outcome: Outcome) {
-        self.servers.put((key.segment, key.quad.server()), (outcome, now));
+    /// What the server promised last, if that is known.
+    pub(super) fn profile(&self, key: &FlowKey) -> Option<Handshake> {
+        self.servers.peek(&(key.segment, key.quad.server()))?.1.clone()
+    }
+
+    /// How an attempt has ended; `promised` in the SYN-ACK.
+    pub(crate) fn remember(
+        &mut self,
+        now: Instant,
+        key: &FlowKey,
+        outcome: Outcome,
+        promised: Option<Handshake>,
+    ) {
+        let server = (key.segment, key.quad.server());
+        let promised = promised.or_else(|| self.profile(key));
+        self.servers.put(server, ((outcome, now), promised));
         self.clients.put((key.segment, key.quad.client().ip()), (outcome, now));
     }
 }
@@ -64,12 +83,12 @@ mod tests {
         let mut history = History::new(NonZeroUsize::new(2).unwrap());
         let at = Instant::from_millis;
         let one = key("10.0.0.1:1", "10.0.0.9:80");
-        history.remember(at(0), &one, Outcome::Refused);
-        history.remember(at(10), &key("10.0.0.2:1", "10.0.0.9:80"), Outcome::Accepted);
+        history.remember(at(0), &one, Outcome::Refused, None);
+        history.remember(at(10), &key("10.0.0.2:1", "10.0.0.9:80"), Outcome::Accepted, None);
         let seen = history.of(at(30), &one);
         let past = |outcome, ms| Some(Past { outcome, age: Duration::from_millis(ms) });
         assert_eq!((seen.server, seen.client), (past(Outcome::Accepted, 20), past(Outcome::Refused, 30)));
-        history.remember(at(40), &key("10.0.0.3:1", "10.0.0.9:81"), Outcome::Silent);
+        history.remember(at(40), &key("10.0.0.3:1", "10.0.0.9:81"), Outcome::Silent, None);
         assert_eq!(history.of(at(50), &one).client, None);
         assert_eq!(history.of(at(50), &key("10.0.0.1:1", "10.0.0.9:82")).server, None, "another port");
     }

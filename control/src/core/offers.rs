@@ -18,7 +18,7 @@ use dataplane::worker::message::Order;
 
 use super::Core;
 use crate::connection::read_segment;
-use crate::module::{Decision, Gone, Isn, Module, Outcome, PartialConnection, Ticket};
+use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Ticket};
 use crate::suspended::partial::Phase;
 use crate::suspended::{Arrival, Full, WhenFull};
 use crate::tcp::{Handshake, Segment};
@@ -116,7 +116,7 @@ impl<L: Pool> Core<L> {
             options: &syn.options,
             syn: frame,
             at: partial.at(now),
-            history: self.history.of(now, &key),
+            history: self.means.history.of(now, &key),
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
     }
@@ -148,6 +148,10 @@ impl<L: Pool> Core<L> {
     /// Does what a module wants done with the partial connection in `slot`.
     fn carry_out(&mut self, now: Instant, slot: u32, decision: Decision) {
         match decision {
+            Decision::Proxy(proxying) if proxying.order == module::Order::ClientFirst => {
+                self.end_asked(now, slot);
+                self.greet(now, slot, proxying);
+            }
             Decision::Proxy(proxying) => self.begin_asking(now, slot, proxying),
             Decision::Later(within) => self.wait_for_module(now, slot, within),
             Decision::Accept => {

@@ -1,9 +1,12 @@
 //! `relay`: passes bytes on, and merges when it is told to.
 
+use std::time::Duration;
+
 use dataplane::flow::quad::{Direction, FlowKey};
 
 use super::{
-    Acknowledge, Decision, Edit, Isn, Module, PartialConnection, Proxying, ServerAck, Session, Step,
+    Acknowledge, Choice, Decision, Edit, Isn, Module, Order, PartialConnection, Proxying, ServerAck, Session,
+    Step,
 };
 
 /// When the relay has seen enough.
@@ -30,6 +33,8 @@ pub struct Relay {
     pub isn: Isn,
     /// When each sender is acknowledged.
     pub acknowledge: Acknowledge,
+    /// Client-first, and how long a client may say nothing before its server is asked all the same.
+    pub client_first: Option<Duration>,
 }
 
 impl Relay {
@@ -40,6 +45,7 @@ impl Relay {
             isn: self.isn,
             acknowledge: self.acknowledge,
             never_merges: self.merge == MergeWhen::Never,
+            order: if self.client_first.is_some() { Order::ClientFirst } else { Order::ServerFirst },
             ..Proxying::default()
         }
     }
@@ -51,12 +57,14 @@ impl Module for Relay {
     }
 
     fn session(&mut self, _key: &FlowKey) -> Box<dyn Session> {
-        Box::new(RelaySession { merge: self.merge, seen: [0; 2], response: false })
+        let wait = self.client_first.unwrap_or_default();
+        Box::new(RelaySession { merge: self.merge, wait, seen: [0; 2], response: false })
     }
 }
 
 struct RelaySession {
     merge: MergeWhen,
+    wait: Duration,
     seen: [u64; 2],
     response: bool,
 }
@@ -74,6 +82,11 @@ impl RelaySession {
 }
 
 impl Session for RelaySession {
+    /// Whoever speaks first: a client that waits for its server's greeting has said all that it will.
+    fn choose(&mut self, said: &[u8], is_all: bool) -> Choice {
+        if said.is_empty() && !is_all { Choice::Wait(self.wait) } else { Choice::Original }
+    }
+
     fn established(&mut self) -> Step {
         self.step()
     }
@@ -91,7 +104,7 @@ mod tests {
     use Direction::{ClientToServer as C, ServerToClient as S};
 
     fn session(merge: MergeWhen) -> RelaySession {
-        RelaySession { merge, seen: [0; 2], response: false }
+        RelaySession { merge, wait: Duration::ZERO, seen: [0; 2], response: false }
     }
 
     #[test]

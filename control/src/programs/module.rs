@@ -6,14 +6,16 @@ use std::sync::atomic::Ordering;
 
 use dataplane::counters::Counter;
 use dataplane::flow::quad::FlowKey;
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
 use super::Settings;
 use super::pipe::{End, Pipe};
 use super::shared::{Away, CoreHalf, Down, Order, Shared, Up};
 use super::thread::Thread;
 use super::words;
-use crate::module::{Answer, Decision, Endpoint, Gone, Module, PartialConnection, Sending, Session, Ticket};
+use crate::module::{
+    self, Answer, Decision, Endpoint, Gone, Module, PartialConnection, Sending, Session, Ticket,
+};
 
 /// A module whose decisions are those of programs.
 pub struct Programs {
@@ -22,8 +24,9 @@ pub struct Programs {
     /// What has not fitted into the mailbox: no more than what programs have been told and not been told the end of, for
     /// while anything waits here nothing new is offered.
     waiting: VecDeque<Up>,
-    /// Partial connections that a program has been offered and has still to speak about.
-    open: HashSet<Ticket, ahash::RandomState>,
+    /// Partial connections that a program has been offered and has still to speak about; and whether their server has been
+    /// asked for its sake.
+    open: HashMap<Ticket, bool, ahash::RandomState>,
     counts: Vec<(Counter, u64)>,
     /// Something was said to the thread since it was woken last.
     has_spoken: bool,
@@ -32,7 +35,7 @@ pub struct Programs {
 
 impl Programs {
     pub(super) fn new(settings: Settings, core: CoreHalf, thread: Option<Thread>) -> Programs {
-        let open = HashSet::with_capacity_and_hasher(settings.outstanding, ahash::RandomState::new());
+        let open = HashMap::with_capacity_and_hasher(settings.outstanding, ahash::RandomState::new());
         Programs {
             settings,
             core,
@@ -96,16 +99,19 @@ impl Programs {
 
     /// What has come down about one of the open ones.
     fn take(&mut self, Down { ticket, order }: Down) -> Option<Decision> {
-        if !self.open.contains(&ticket) {
-            // It has gone, and the program has been told so.
-            return None;
-        }
+        // What is not there has gone, and the program has been told so.
+        let was_asked = *self.open.get(&ticket)?;
         let Order::Action(action) = order else {
             self.open.remove(&ticket);
             return Some(self.default_for(Counter::ProgramsGone));
         };
         self.count(Counter::ProgramsDecided);
-        let decision = words::decision(&action, self.settings.relay.proxying());
+        let mut proxying = self.settings.relay.proxying();
+        if was_asked || action.consult_ms > 0 {
+            // It is too late for the client's words to choose, or the program does.
+            proxying.order = module::Order::ServerFirst;
+        }
+        let decision = words::decision(&action, proxying);
         match decision {
             Decision::Accept if self.streams() >= self.settings.streams => {
                 self.open.remove(&ticket);
@@ -114,7 +120,9 @@ impl Programs {
             }
             // More will be said about these.
             Decision::Accept => {}
-            Decision::Proxy(proxying) if proxying.consult.is_some() => {}
+            Decision::Proxy(proxying) if proxying.consult.is_some() => {
+                self.open.insert(ticket, true);
+            }
             _ => {
                 self.open.remove(&ticket);
             }
@@ -136,19 +144,19 @@ impl Module for Programs {
             return self.default_for(Counter::ProgramsBusy);
         }
         self.has_spoken = true;
-        self.open.insert(partial.ticket);
+        self.open.insert(partial.ticket, false);
         Decision::Later(self.settings.deadline)
     }
 
     fn overdue(&mut self, partial: &PartialConnection<'_>) -> Decision {
-        if self.open.remove(&partial.ticket) {
+        if self.open.remove(&partial.ticket).is_some() {
             self.say(Up::Gone(partial.ticket, Away::Gone(Gone::Overdue)));
         }
         self.default_for(Counter::ProgramsLate)
     }
 
     fn answered(&mut self, partial: &PartialConnection<'_>, answer: &Answer<'_>) -> Decision {
-        if !self.open.contains(&partial.ticket) {
+        if !self.open.contains_key(&partial.ticket) {
             return Decision::Proxy(self.settings.relay.proxying());
         }
         let offer = words::offer(partial, Some(answer));
@@ -167,7 +175,7 @@ impl Module for Programs {
     }
 
     fn gone(&mut self, ticket: Ticket, why: Gone) {
-        if self.open.remove(&ticket) {
+        if self.open.remove(&ticket).is_some() {
             self.say(Up::Gone(ticket, Away::Gone(why)));
         }
     }

@@ -26,6 +26,7 @@ const RELAY: Relay = Relay {
     server_ack: ServerAck::AtOnce,
     isn: Isn::Keyed,
     acknowledge: Acknowledge::Receipt,
+    client_first: None,
 };
 
 /// A control core with one module, and a folder for its socket.

@@ -60,7 +60,7 @@ impl Family {
     }
 
     /// RFC 9293 section 3.7.1 (MUST-15): the segment size of a peer that has not said any.
-    pub(super) const fn default_mss(self) -> u16 {
+    pub(crate) const fn default_mss(self) -> u16 {
         match self {
             Family::V4 => 536,
             Family::V6 => 1220,

@@ -123,6 +123,11 @@ impl<B: Buffer> Block<B> {
         &self.peer
     }
 
+    /// Copies what can be read, without reading it, as far as it fits; returns how much.
+    pub fn peek(&self, out: &mut [u8]) -> usize {
+        self.rcv.queue.copy(self.rcv.queue.start(), out)
+    }
+
     /// What our SYN or SYN-ACK promised.
     pub fn offer(&self) -> &Handshake {
         &self.offer

@@ -3,6 +3,7 @@
 
 mod accepted;
 mod bounds;
+mod client_first;
 mod copies;
 mod crowd;
 mod deciding;

@@ -98,7 +98,13 @@ fn quad(n: u32) -> Quad {
 }
 
 pub fn relay(merge: MergeWhen) -> Relay {
-    Relay { merge, server_ack: ServerAck::AfterClient, isn: Isn::Mirror, acknowledge: Acknowledge::Receipt }
+    Relay {
+        merge,
+        server_ack: ServerAck::AfterClient,
+        isn: Isn::Mirror,
+        acknowledge: Acknowledge::Receipt,
+        client_first: None,
+    }
 }
 
 pub fn settings() -> Settings {

@@ -74,7 +74,7 @@ impl Appliance {
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
         let acknowledge =
             if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
-        let relay = Relay { merge, server_ack, isn, acknowledge };
+        let relay = Relay { merge, server_ack, isn, acknowledge, client_first: None };
         let stays = merge == MergeWhen::Never;
         let module: Box<dyn Module> = if parts.profile.moody {
             Box::new(Moody::new(relay, parts.rng.clone().fork(7), stays))

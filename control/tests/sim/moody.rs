@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use control::module::relay::Relay;
 use control::module::{
-    Answer, Consult, Decision, Gone, Module, Outcome, PartialConnection, Proxying, Session, Ticket,
+    Acknowledge, Answer, Consult, Decision, Gone, Module, Order, Outcome, PartialConnection, Proxying,
+    Session, Ticket,
 };
 use dataplane::flow::quad::FlowKey;
 
@@ -29,7 +30,10 @@ impl Moody {
     /// What it does when it does something. A SYN that is dropped comes again.
     fn settled(&mut self) -> Decision {
         let proxying = self.relay.proxying();
-        match self.rng.below(12) {
+        match self.rng.below(14) {
+            12 | 13 if proxying.acknowledge == Acknowledge::Receipt => {
+                Decision::Proxy(Proxying { order: Order::ClientFirst, ..proxying })
+            }
             0 => Decision::Drop,
             1 if !self.keeps => Decision::Bypass,
             2 if !self.keeps => Decision::Monitor,

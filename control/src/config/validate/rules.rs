@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use toml::Spanned;
 
 use super::{matches, programs};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
-use crate::config::scalar::name;
+use crate::config::scalar::{duration, name};
 use crate::config::validated::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
 
 /// Rules are searched one after the other for every new flow: more than these would show.
@@ -15,6 +17,7 @@ const MAX_RULES: usize = 1024;
 /// Entries of one kind in all rules together: half of what the compiled form can index.
 const MAX_ENTRIES: usize = 32_768;
 const MAX_MODULES: usize = 256;
+const MAX_WAIT: Duration = Duration::from_secs(60);
 const MAX_AFTER_BYTES: i64 = 1 << 50;
 
 pub(super) fn modules(
@@ -40,9 +43,34 @@ pub(super) fn modules(
                 external::Isn::Keyed => Isn::Keyed,
             },
             acknowledge: acknowledge(raw.acknowledge),
+            client_first: client_first(key.span(), raw, problems),
         }
     };
     raw.iter().map(module).collect()
+}
+
+/// Client-first: there is no server yet whose acknowledgment could be awaited, or whose SYN-ACK acknowledged.
+fn client_first(
+    place: std::ops::Range<usize>,
+    raw: &external::Module,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let wait = duration(&raw.wait, Duration::from_secs(3), Duration::from_millis(1)..=MAX_WAIT, problems);
+    if raw.order == external::Order::ServerFirst {
+        if let Some(wait) = &raw.wait {
+            problems.at(
+                wait.span(),
+                "counts only with order = \"client-first\"; change the order or leave it out",
+            );
+        }
+        return None;
+    }
+    if raw.acknowledge == external::Acknowledge::Through {
+        let message = "with order = \"client-first\" there is no server whose acknowledgment could be awaited; \
+                       leave acknowledge out, or the order";
+        problems.at(place, message);
+    }
+    Some(wait)
 }
 
 fn acknowledge(raw: external::Acknowledge) -> Acknowledge {
@@ -146,6 +174,14 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems:
     };
     match names().position(|name| name == wanted.get_ref()) {
         Some(index) => {
+            if let (Some(_), Some(raw)) = (modules[index].client_first, &spanned.get_ref().acknowledge)
+                && *raw.get_ref() == external::Acknowledge::Through
+            {
+                problems.at(
+                    raw.span(),
+                    "the module is client-first: there is no server whose acknowledgment could be awaited",
+                );
+            }
             let wanted = spanned.get_ref().acknowledge.as_ref();
             if let (Some(wanted), ModuleKind::Program(_)) = (wanted, &modules[index].kind) {
                 // Another variant of it would be another listener at the same socket.

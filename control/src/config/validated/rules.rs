@@ -60,6 +60,8 @@ pub struct Module {
     pub kind: ModuleKind,
     /// When its flows go to cut-through.
     pub merge: Merge,
+    /// Client-first, and how long a client may say nothing before its server is asked all the same.
+    pub client_first: Option<Duration>,
     /// When the server's SYN-ACK is acknowledged.
     pub server_ack: ServerAck,
     /// Which initial sequence numbers the two legs use.

@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::module::{Answer, Decision, Gone, Isn, Outcome, Proxying};
 use crate::suspended::ask;
 use crate::suspended::partial::{Phase, patience};
-use crate::tcp::Segment;
+use crate::tcp::{Handshake, Segment};
 
 impl<L: Pool> Core<L> {
     /// The SYN goes to the server, or the server's answer, which its module has just seen, to the client.
@@ -204,7 +204,7 @@ impl<L: Pool> Core<L> {
         segment: Option<&Segment>,
     ) -> bool {
         if let Some(key) = self.suspended.key(slot) {
-            self.history.remember(now, &key, outcome);
+            self.means.history.remember(now, &key, outcome, segment.map(Handshake::of));
         }
         let Some(partial) = self.suspended.get_mut(slot) else { return false };
         if partial.proxying.consult.take().is_none() {

@@ -12,7 +12,7 @@ use rustix::net::{
 use zerocopy::IntoBytes;
 
 use super::*;
-use crate::module::{Answer, Consult, Gone, Proxying};
+use crate::module::{Answer, Consult, Gone, Order, Proxying};
 
 #[test]
 fn a_program_sees_what_is_known() {
@@ -75,6 +75,31 @@ fn a_program_is_consulted() {
     assert_eq!(answered.partial.server().port(), 80);
     answered.partial.reject_with_reset().unwrap();
     assert_eq!(core.decided(), (Ticket(4), Decision::Reject(Rejection::Reset)));
+}
+
+/// A program that wants to see the server's answer has decided who is asked first, whatever the configuration says.
+#[test]
+fn who_is_consulted_about_a_server_has_it_asked_first() {
+    let order = |decision: Decision| match decision {
+        Decision::Proxy(proxying) => proxying.order,
+        other => panic!("{other:?}"),
+    };
+    let client_first = Some(Duration::from_secs(1));
+    let mut core = Core::start(|settings| settings.relay = Relay { client_first, ..RELAY });
+    let mut listener = core.listener();
+    core.offer(2);
+    core.offer(4);
+    core.module.decided();
+    partial(&mut listener).proxy().unwrap();
+    assert_eq!(order(core.decided().1), Order::ClientFirst);
+    partial(&mut listener).consult(Duration::from_secs(1)).unwrap();
+    assert_eq!(order(core.decided().1), Order::ServerFirst);
+    let answer = Answer { outcome: Outcome::Refused, options: None };
+    with_partial(4, |partial| core.module.answered(partial, &answer));
+    core.module.decided();
+    let Event::Answered(answered) = listener.next().unwrap() else { panic!("no answer") };
+    answered.partial.proxy().unwrap();
+    assert_eq!(order(core.decided().1), Order::ServerFirst);
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Rig {
             server_ack: if u.arbitrary()? { ServerAck::AtOnce } else { ServerAck::AfterClient },
             isn: if u.arbitrary()? { Isn::Mirror } else { Isn::Keyed },
             acknowledge: if u.ratio(1u8, 4u8)? { Acknowledge::Through } else { Acknowledge::Receipt },
+            client_first: if u.ratio(1u8, 6u8)? { Some(Duration::from_secs(1)) } else { None },
         };
         let strays = if u.arbitrary()? { Strays::Drop } else { Strays::Reset };
         // Small mailboxes: full ones are part of life.

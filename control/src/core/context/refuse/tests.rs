@@ -67,6 +67,7 @@ impl Scene {
             outbox: &mut self.outbox,
             counters: &mut self.counters,
             settings: &self.settings,
+            history: &mut crate::core::history::History::new(std::num::NonZeroUsize::MIN),
             load: Default::default(),
             scarce: false,
         })

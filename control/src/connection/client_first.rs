@@ -1,0 +1,217 @@
+//! Client-first (DESIGN section 4): the client gets a SYN-ACK of ours, its first bytes decide about the server, and only
+//! then is the server asked.
+//!
+//! What the SYN-ACK promises is what this server has promised before, or what every stack can keep; the flow remembers it.
+//! The server is offered what the client was promised and no more. When it promises less than the client has been
+//! told, the flow is relayed for its whole life: nothing on the way could make up for it.
+
+use std::time::Duration;
+
+use dataplane::buffer::Pool;
+use dataplane::clock::Instant;
+use dataplane::counters::Counter;
+use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::packet::{IcmpError, TcpHeaders};
+use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::message::Order;
+
+use super::allowance::Allowance;
+use super::leg::{Leg, read_segment};
+use super::local::answer_to;
+use super::path::{family, mss_within};
+use super::{BlockOf, Connection, Phase};
+use crate::core::context::Context;
+use crate::module::{Choice, Outcome, Session};
+use crate::suspended::partial::Partial;
+use crate::tcp::{Block, Handshake};
+
+/// What a client may say before its server is known, and what a module is shown of it.
+const MOST_SAID: u32 = 16 * 1024;
+/// Window scale of a server that nobody has heard.
+const USUAL_SHIFT: u8 = 7;
+const USUAL_WINDOW: u16 = u16::MAX;
+
+/// A partial connection whose client is to speak first.
+pub(crate) struct Greeting<'a> {
+    pub(crate) partial: &'a Partial,
+    /// Client → server.
+    pub(crate) key: FlowKey,
+    /// The client's SYN, verbatim.
+    pub(crate) syn: &'a [u8],
+    pub(crate) syn_headers: &'a TcpHeaders,
+    /// What the server has promised before.
+    pub(crate) profile: Option<Handshake>,
+}
+
+/// What the flow keeps of it.
+#[derive(Debug)]
+pub(super) struct Greeted {
+    /// Frames that speak for the client, as long as there is no server leg.
+    look: FrameTemplate,
+    /// What the client has been promised in the server's name.
+    promised: Handshake,
+}
+
+impl<L: Pool> Connection<L> {
+    /// The client leg's TCB, and the answer to the client.
+    pub(crate) fn greeted(
+        cx: &mut Context<'_, L>,
+        greeting: &Greeting<'_>,
+        session: Box<dyn Session>,
+    ) -> Option<Connection<L>> {
+        let Greeting { partial, key, .. } = *greeting;
+        let syn = read_segment(greeting.syn, greeting.syn_headers)?;
+        let mut block: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
+        block.set_family(family(&key.quad));
+        let mss = mss_within(cx.settings.mtu[usize::from(partial.client_side.0)], &key.quad);
+        let default_mss = family(&key.quad).default_mss();
+        let promised = promise(greeting.profile.as_ref(), &Handshake::of(&syn), mss, default_mss);
+        block.answer(cx.now, cx.settings.isn_key.towards_client(&key, cx.now), &promised);
+        block.set_link_mss(mss);
+        let look = FrameTemplate::learn(greeting.syn, greeting.syn_headers);
+        let mut connection = Connection {
+            key,
+            flow: partial.flow,
+            worker: usize::from(partial.worker),
+            client_side: partial.client_side,
+            phase: Phase::Answered,
+            proxying: Some(partial.proxying),
+            session: Some(session),
+            client: Leg {
+                block,
+                template: answer_to(greeting.syn, greeting.syn_headers),
+                port: partial.client_side,
+            },
+            server: None,
+            local: None,
+            greeted: Some(Box::new(Greeted { look, promised })),
+            closed: [false; 2],
+            edited: [0; 2],
+            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
+            through: None,
+            merge_wanted: false,
+            merge_retry: None,
+            merge_attempts: 0,
+            ending: None,
+            heard: cx.now,
+            expires: cx.now,
+            blocked: None,
+            held: Default::default(),
+            next_syn: None,
+        };
+        connection.await_client(cx);
+        cx.outbox.order(Order::Participate { flow: connection.flow });
+        connection.settle(cx);
+        Some(connection)
+    }
+
+    /// The session is asked who the server is, when the client has said more, or it has waited as long as it wanted to.
+    pub(super) fn choose(&mut self, cx: &mut Context<'_, L>, until: Option<Instant>) {
+        self.client.block.set_offer(MOST_SAID.saturating_sub(self.client.block.readable()), false);
+        let said = self.client.block.readable();
+        let has_waited = until.is_some_and(|until| until <= cx.now);
+        // Nobody will say more: it has closed, or may not.
+        let is_all = self.client.block.fin_received() || said >= MOST_SAID || has_waited;
+        let mut bytes = vec![0; said.min(MOST_SAID) as usize];
+        let n = self.client.block.peek(&mut bytes);
+        let Some(session) = &mut self.session else { return };
+        match session.choose(&bytes[..n], is_all) {
+            Choice::Wait(_) | Choice::Reset if is_all => self.client.block.abort(),
+            Choice::Wait(time) => {
+                let until = until.unwrap_or_else(|| cx.now + time.max(Duration::from_millis(1)));
+                self.phase = Phase::Choosing { until: Some(until) };
+            }
+            Choice::Reset => self.client.block.abort(),
+            Choice::Original => self.connect(cx),
+        }
+    }
+
+    fn connect(&mut self, cx: &mut Context<'_, L>) {
+        let Some(greeted) = &self.greeted else { return };
+        let client = self.client.block.peer_offer();
+        let offer = Handshake {
+            timestamps: false,
+            sack_permitted: client.sack_permitted && greeted.promised.sack_permitted,
+            ecn: TcpFlags(0),
+            ..client.clone()
+        };
+        let iss = cx.settings.isn_key.towards_server(&self.key, cx.now);
+        let mut block = Block::connect(cx.now, iss, &offer, cx.settings.leg);
+        block.set_family(family(&self.key.quad));
+        let port = self.server_side(cx);
+        self.server = Some(Leg { block, template: greeted.look.clone(), port });
+        self.phase = Phase::Connecting;
+    }
+
+    /// The server has accepted, and the client has been validated long before.
+    pub(super) fn server_up(&mut self, cx: &mut Context<'_, L>) {
+        let Some(server) = &mut self.server else { return };
+        let mss = mss_within(cx.settings.mtu[usize::from(server.port.0)], &self.key.quad);
+        server.block.set_link_mss(mss);
+        server.block.confirm(cx.now);
+        let promised = server.block.peer_offer().clone();
+        cx.history.remember(cx.now, &self.key, Outcome::Accepted, Some(promised));
+        self.phase = Phase::Relaying;
+        if let Some(session) = &mut self.session {
+            let step = session.established();
+            self.take_step(step);
+        }
+    }
+
+    /// The network refuses our SYN: the client, which has a connection, learns that it has none any more.
+    pub(super) fn network_refuses_server(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        quoted: Direction,
+        error: &IcmpError,
+    ) {
+        let is_ours = quoted == Direction::ClientToServer
+            && self.server.as_ref().is_some_and(|server| server.block.iss() == error.seq);
+        if is_ours {
+            self.reset_both_legs();
+        } else {
+            cx.counters.count(Counter::DropForgedIcmp);
+        }
+    }
+
+    /// The client looks different now; as long as there is no server leg that has to be remembered.
+    pub(super) fn learn_look(&mut self, frame: &[u8], headers: &TcpHeaders) {
+        if let Some(greeted) = &mut self.greeted {
+            greeted.look = FrameTemplate::learn(frame, headers);
+        }
+    }
+
+    /// Whether both ends were promised the same, as far as nobody on the way could make up for it.
+    pub(super) fn promises_agree(&self) -> bool {
+        let (Some(greeted), Some(server)) = (&self.greeted, &self.server) else { return true };
+        let (promised, kept) = (&greeted.promised, server.block.peer_offer());
+        let has_scale = self.client.block.peer_offer().window_scale.is_some();
+        let scales_agree = !has_scale || promised.window_scale == kept.window_scale;
+        let sack_agrees = !promised.sack_permitted || kept.sack_permitted;
+        // RFC 9293 section 3.7.1: without the option, 536 for IPv4 and 1220 for IPv6.
+        let default = family(&self.key.quad).default_mss();
+        scales_agree && sack_agrees && promised.mss <= Some(kept.mss.unwrap_or(default))
+    }
+}
+
+/// Of what the client has offered: what the server has promised before, or what is usual. No timestamps: nobody knows the
+/// server's clock yet.
+fn promise(profile: Option<&Handshake>, syn: &Handshake, mss: u16, default_mss: u16) -> Handshake {
+    let usual = Handshake {
+        mss: Some(mss),
+        window_scale: Some(USUAL_SHIFT),
+        sack_permitted: true,
+        window: USUAL_WINDOW,
+        ..Handshake::default()
+    };
+    let promised = profile.unwrap_or(&usual).clone();
+    Handshake {
+        mss: Some(promised.mss.unwrap_or(default_mss).min(mss)),
+        window_scale: syn.window_scale.and(promised.window_scale),
+        sack_permitted: syn.sack_permitted && promised.sack_permitted,
+        timestamps: false,
+        ecn: TcpFlags(0),
+        ..promised
+    }
+}
