@@ -16,7 +16,7 @@ use super::Settings;
 use super::pipe::{End, Pipe};
 use super::seqpacket::Outgoing;
 use super::shared::{Away, Down, Order, Shared};
-use super::stream::Stream;
+use super::stream::{self, Stream};
 use super::words;
 use crate::module::Ticket;
 
@@ -60,6 +60,7 @@ pub(super) struct State {
     /// What did not fit into the mailbox. Bounded by what programs have been offered.
     waiting: VecDeque<Down>,
     serials: u64,
+    buffer: stream::Buffer,
     /// Whose turn it is.
     turn: usize,
     clock: SystemClock,
@@ -85,6 +86,7 @@ impl State {
             down,
             waiting: VecDeque::new(),
             serials: 0,
+            buffer: stream::buffer(),
             turn: 0,
             clock,
         }
@@ -235,7 +237,7 @@ impl State {
         if self.program(serial).is_none() {
             return self.refuse_stream(pipe);
         }
-        match Stream::begin(shares, &self.shared, pipe) {
+        match Stream::begin(shares, &self.shared, pipe, &self.buffer) {
             Ok((stream, descriptor)) => {
                 let bytes = Accepted { id, ..Accepted::new() }.as_bytes().into();
                 if let Some(program) = self.program(serial) {

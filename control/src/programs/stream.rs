@@ -4,14 +4,13 @@
 //! unread input, or sent more afterwards, it is a RST. The client's FIN is the end of its input; a client's RST closes both
 //! directions once what came before has been written.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
@@ -34,6 +33,16 @@ pub(super) struct Stream {
     outward: Notify,
     /// The program writes no more.
     is_closed: Cell<bool>,
+    /// What is read from a program passes through here; one for all streams.
+    buffer: Buffer,
+}
+
+/// Room for [`READ`] bytes. Nobody has it across a wait.
+pub(super) type Buffer = Rc<RefCell<Box<[u8]>>>;
+
+/// A new one.
+pub(super) fn buffer() -> Buffer {
+    Rc::new(RefCell::new(vec![0; READ].into_boxed_slice()))
 }
 
 impl Stream {
@@ -42,6 +51,7 @@ impl Stream {
         shares: &Shares,
         shared: &Arc<Shared>,
         pipe: &Arc<Pipe>,
+        buffer: &Buffer,
     ) -> io::Result<(Rc<Stream>, OwnedFd)> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -52,6 +62,7 @@ impl Stream {
             inward: Notify::new(),
             outward: Notify::new(),
             is_closed: Cell::new(false),
+            buffer: Rc::clone(buffer),
         });
         let socket = Rc::new(socket);
         let outward = tokio::task::spawn_local({
@@ -142,42 +153,39 @@ impl Stream {
 
     /// The program's bytes to the client.
     async fn carry_outward(&self, socket: &UnixStream) {
-        let mut buffer = vec![0; READ];
         while self.pipe.to_program.end() != End::Reset && self.pipe.to_client.end() == End::Open {
             let room = self.pipe.to_client.room().min(READ);
             if room == 0 {
                 self.outward.notified().await;
                 continue;
             }
-            match self.read(socket, &mut buffer[..room]).await {
-                None => {}
-                Some(Ok(0)) => {
+            if !self.is_readable(socket).await {
+                continue;
+            }
+            let mut buffer = self.buffer.borrow_mut();
+            match socket.try_read(&mut buffer[..room]) {
+                Ok(0) => {
                     self.is_closed.set(true);
                     self.pipe.to_client.set_end(End::Closed);
                     self.ring();
                     self.inward.notify_one();
                 }
-                Some(Ok(len)) => match self.pipe.to_client.push(buffer[..len].to_vec()) {
+                Ok(len) => match self.pipe.to_client.push(buffer[..len].to_vec()) {
                     Ok(()) => self.ring(),
                     Err(_) => self.reset(),
                 },
-                Some(Err(_)) => self.reset(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => self.reset(),
             }
         }
     }
 
-    /// `None` when something has happened in the pipe meanwhile.
-    async fn read(&self, socket: &UnixStream, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        let readable = std::pin::pin!(socket.ready(Interest::READABLE));
+    /// Waits until the program has written something, or something has happened in the pipe: then it is false.
+    async fn is_readable(&self, socket: &UnixStream) -> bool {
+        let readable = std::pin::pin!(socket.readable());
         let stirred = std::pin::pin!(self.outward.notified());
-        match first(readable, stirred).await {
-            First::Other => None,
-            First::One(Err(error)) => Some(Err(error)),
-            First::One(Ok(_)) => match socket.try_read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-                read => Some(read),
-            },
-        }
+        // That waiting fails is what reading finds out, too.
+        matches!(first(readable, stirred).await, First::One(_))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Both halves and the client crate; the test plays the control core.
 
+mod cost;
 mod deciding;
 mod streaming;
 
