@@ -62,6 +62,7 @@ impl CutThrough {
             neighbours: Neighbours::mesh(1, 1).remove(0),
             events: event_sender,
             orders: order_receiver,
+            icmp_errors: Default::default(),
             policy: Arc::new(Snapshot::compile(&[], offer).expect("no rules fit")),
             heartbeat: Arc::new(AtomicU64::new(0)),
             report: Arc::default(),

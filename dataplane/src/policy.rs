@@ -7,6 +7,7 @@
 //! a 128-bit compare.
 
 use crate::flow::quad::{Addresses, Quad, Segment};
+use crate::refusal::Rejection;
 
 mod spec;
 #[cfg(test)]
@@ -22,8 +23,11 @@ pub enum Action {
     Pass,
     /// Silence.
     Drop,
-    /// A RST to the client.
-    Reject,
+    /// RST or an ICMP error to the client.
+    Reject {
+        /// Index into what [`Snapshot::with_rejections`] was given.
+        rejection: u16,
+    },
     /// Forwarded, and the flow is never intercepted.
     Bypass,
     /// Forwarded, and the flow is observed so that it can be split.
@@ -79,6 +83,7 @@ pub struct Snapshot {
     strays: Strays,
     flows_full: Fallback,
     on_control_stall: Fallback,
+    rejections: Box<[Rejection]>,
 }
 
 impl Snapshot {
@@ -90,7 +95,19 @@ impl Snapshot {
             strays: defaults.strays,
             flows_full: defaults.flows_full,
             on_control_stall: defaults.on_control_stall,
+            rejections: Box::default(),
         })
+    }
+
+    /// With what [`Action::Reject`] refers to: beside the rules, of which most need no room for it.
+    pub fn with_rejections(mut self, rejections: Vec<Rejection>) -> Snapshot {
+        self.rejections = rejections.into();
+        self
+    }
+
+    /// What the client of a rejected SYN gets; RST for an index that nothing belongs to.
+    pub fn rejection(&self, index: u16) -> Rejection {
+        self.rejections.get(usize::from(index)).copied().unwrap_or_default()
     }
 
     /// What the first matching rule says of a SYN with this quad (client → server) on this segment; the default when

@@ -4,10 +4,12 @@ pub mod budget;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::buffer::Buffer;
-use crate::packet::TcpHeaders;
+use crate::flow::quad::Addresses;
+use crate::packet::{IcmpError, TcpHeaders};
 use crate::wire::icmp::{v4, v6};
 use crate::wire::icmp_error;
 use crate::wire::reset::reset_for;
@@ -20,6 +22,51 @@ pub enum Rejection {
     Reset,
     /// An ICMP error for IPv4, an ICMPv6 error for IPv6.
     Icmp(IcmpRejection),
+}
+
+impl Rejection {
+    /// Those that have names, in the words of the configuration.
+    pub const NAMED: &[(&str, Rejection)] = &[
+        ("reset", Rejection::Reset),
+        ("net-unreachable", Rejection::icmp((v4::UNREACHABLE, 0), (v6::UNREACHABLE, 0))),
+        ("host-unreachable", Rejection::icmp((v4::UNREACHABLE, 1), (v6::UNREACHABLE, 3))),
+        ("port-unreachable", Rejection::icmp((v4::UNREACHABLE, 3), (v6::UNREACHABLE, 4))),
+        // ICMPv6 knows one sort of prohibition.
+        ("net-prohibited", Rejection::icmp((v4::UNREACHABLE, 9), (v6::UNREACHABLE, 1))),
+        ("host-prohibited", Rejection::icmp((v4::UNREACHABLE, 10), (v6::UNREACHABLE, 1))),
+        ("admin-prohibited", Rejection::icmp((v4::UNREACHABLE, 13), (v6::UNREACHABLE, 1))),
+        ("ttl-exceeded", Rejection::icmp((v4::TIME_EXCEEDED, 0), (v6::TIME_EXCEEDED, 0))),
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Rejection> {
+        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, rejection)| *rejection)
+    }
+
+    const fn icmp(v4: (u8, u8), v6: (u8, u8)) -> Rejection {
+        Rejection::Icmp(IcmpRejection { v4, v6, from_v4: None, from_v6: None })
+    }
+}
+
+impl fmt::Display for Rejection {
+    /// `host-unreachable`, or `ICMP 3/2 and ICMPv6 1/4`; and who says so: `... from 192.0.2.1, 2001:db8::1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rejection::Icmp(error) = self else { return f.write_str("reset") };
+        let said_by_nobody = Rejection::icmp(error.v4, error.v6);
+        match Self::NAMED.iter().find(|(_, named)| *named == said_by_nobody) {
+            Some((name, _)) => f.write_str(name)?,
+            None => {
+                let ((kind, code), (kind6, code6)) = (error.v4, error.v6);
+                write!(f, "ICMP {kind}/{code} and ICMPv6 {kind6}/{code6}")?;
+            }
+        }
+        match (error.from_v4, error.from_v6) {
+            (Some(v4), Some(v6)) => write!(f, " from {v4}, {v6}"),
+            (Some(v4), None) => write!(f, " from {v4}"),
+            (None, Some(v6)) => write!(f, " from {v6}"),
+            (None, None) => Ok(()),
+        }
+    }
 }
 
 /// An error for either family.
@@ -62,6 +109,17 @@ pub const fn is_answer_v6(kind: u8, code: u8) -> bool {
         v6::UNREACHABLE => code <= 6,
         v6::TIME_EXCEEDED => code == 0,
         _ => false,
+    }
+}
+
+/// Whether an error about a SYN says that it goes no further. One that names another way or a smaller MTU does not: its
+/// addressee heeds it and goes on.
+pub const fn ends_attempt(error: &IcmpError) -> bool {
+    match (error.quad.addresses, error.kind) {
+        (Addresses::V4(..), v4::UNREACHABLE) => error.code != v4::CODE_FRAGMENTATION_NEEDED,
+        (Addresses::V4(..), v4::TIME_EXCEEDED | v4::PARAMETER_PROBLEM) => true,
+        (Addresses::V4(..), _) => false,
+        (Addresses::V6(..), kind) => kind != v6::TOO_BIG,
     }
 }
 

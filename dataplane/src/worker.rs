@@ -14,6 +14,7 @@ use crate::flow::table::FlowTable;
 use crate::policy::Snapshot;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
+use crate::refusal::budget::{ErrorBudget, ErrorRate};
 
 mod admit;
 mod carry;
@@ -86,6 +87,8 @@ pub struct Parts<P: Port> {
     pub events: Sender<Event<P::Buffer>>,
     /// From the control core.
     pub orders: Receiver<Order<P::Buffer>>,
+    /// ICMP errors that refuse SYNs.
+    pub icmp_errors: ErrorRate,
     /// Rules.
     pub policy: Arc<Snapshot>,
     /// Counted up by the control core while it lives.
@@ -105,6 +108,8 @@ pub struct Worker<P: Port> {
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
     orders: Receiver<Order<P::Buffer>>,
+    icmp_errors: ErrorRate,
+    errors_made: ErrorBudget,
     policy: Arc<Snapshot>,
     control: housekeeping::ControlWatch,
     report: Arc<Report>,
@@ -127,6 +132,8 @@ impl<P: Port> Worker<P> {
             neighbours: parts.neighbours,
             events: parts.events,
             orders: parts.orders,
+            icmp_errors: parts.icmp_errors,
+            errors_made: ErrorBudget::default(),
             policy: parts.policy,
             control: housekeeping::ControlWatch::new(parts.heartbeat, parts.timeouts.control_stall),
             report: parts.report,

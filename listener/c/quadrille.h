@@ -114,8 +114,8 @@ struct quad_event {
 
 /* An ICMP error to refuse with. Types and codes that no SYN can get end the program's connection. */
 struct quad_icmp {
-    uint8_t v4_type, v4_code; /* RFC 792: 3, 11 or 12 */
-    uint8_t v6_type, v6_code; /* RFC 4443: 1, 3 or 4 */
+    uint8_t v4_type, v4_code; /* RFC 792: 3 with a code up to 15 but 4, or 11 with 0 */
+    uint8_t v6_type, v6_code; /* RFC 4443: 1 with a code up to 6, or 3 with 0 */
     const uint8_t *from_v4;   /* 4 bytes, who says so; NULL: the server */
     const uint8_t *from_v6;   /* 16 bytes */
 };

@@ -95,6 +95,7 @@ impl Threads {
                     neighbours,
                     events,
                     orders,
+                    icmp_errors: config.limits.icmp_errors,
                     policy: Arc::clone(&policy),
                     heartbeat: Arc::clone(&heartbeat),
                     report: Arc::clone(&threads.worker_reports[id]),

@@ -125,7 +125,7 @@ fn rules(config: &Config) -> String {
     for rule in &config.rules {
         let action = match rule.action {
             Action::Drop => "drop".to_owned(),
-            Action::Reject => "reject".to_owned(),
+            Action::Reject(rejection) => format!("reject with {rejection}"),
             Action::Bypass => "bypass".to_owned(),
             Action::Monitor => "monitor".to_owned(),
             Action::Offer { module } => offer(config, module),

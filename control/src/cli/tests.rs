@@ -190,7 +190,7 @@ rules
   RULE       ACTION                                  MATCH
   web        offer to relay (merged after 64.0 KiB)  source 10.0.0.0/8, fd00::1/128; destination port 80-88, 443; vlan \
 none, 100.7
-  rule[1]    reject                                  destination port 23
+  rule[1]    reject with reset                       destination port 23
   (default)  pass                                    everything else
 ";
     assert_eq!(render_check::check(Path::new("q.toml"), &config), expected);

@@ -8,6 +8,10 @@ use toml::Spanned;
 
 use super::scalar::{List, Scalar};
 
+mod rejection;
+
+pub(super) use rejection::With;
+
 type Number = Option<Spanned<i64>>;
 type WithUnit = Option<Spanned<Scalar>>;
 
@@ -180,6 +184,8 @@ pub(super) struct Rule {
     pub(super) action: Spanned<Action>,
     pub(super) module: Option<Spanned<String>>,
     pub(super) acknowledge: Option<Spanned<Acknowledge>>,
+    pub(super) with: Option<Spanned<With>>,
+    pub(super) from: Option<List>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -297,6 +297,10 @@ impl<L: Pool> Core<L> {
             if segment.seq == isn.advance(1) {
                 self.end_asked(now, slot);
                 self.dismiss(slot, Gone::Client);
+            } else if partial.phase == Phase::Asking {
+                // The client's answer to a bare ACK of the server's (RFC 9293 section 3.10.7.3): the server is to forget
+                // the connection that it has on this quad, or it will say the same to every SYN.
+                self.pass_across(now, slot, Direction::ClientToServer, segment, frame);
             }
         } else if begins && segment.seq == isn {
             self.means.counters.count(Counter::SynAbsorbed);

@@ -62,6 +62,8 @@ pub enum Action {
     Drop,
     /// A reset.
     Reject,
+    /// The ICMP error of that name.
+    RejectWith(&'static str),
     /// Never intercepted.
     Bypass,
     /// Passed and observed.
@@ -74,7 +76,7 @@ impl Action {
     const fn name(self) -> &'static str {
         match self {
             Self::Drop => "drop",
-            Self::Reject => "reject",
+            Self::Reject | Self::RejectWith(_) => "reject",
             Self::Bypass => "bypass",
             Self::Monitor => "monitor",
             Self::Offer => "offer",
@@ -156,9 +158,13 @@ impl Setup {
     /// Puts a rule before the one that offers all the rest; `matches` is an inline table of TOML.
     pub fn rule(mut self, matches: &str, action: Action) -> Self {
         let (number, name) = (self.rules.len(), action.name());
-        let module = if action == Action::Offer { "module = \"lab\"\n" } else { "" };
+        let more = match action {
+            Action::Offer => "module = \"lab\"\n".into(),
+            Action::RejectWith(error) => format!("with = \"{error}\"\n"),
+            _ => String::new(),
+        };
         self.rules.push(format!(
-            "[[rule]]\nname = \"{name}-{number}\"\nmatch = {matches}\naction = \"{name}\"\n{module}"
+            "[[rule]]\nname = \"{name}-{number}\"\nmatch = {matches}\naction = \"{name}\"\n{more}"
         ));
         self
     }

@@ -133,20 +133,15 @@ fn refusal(order: &Action) -> Rejection {
     })
 }
 
-/// Whether a rejection is one that a SYN can get: no router and no host sends another type or code about one.
+/// Whether a rejection is one that a SYN can get, from an address that a host or a router can have.
 pub(super) fn is_fit(order: &Action) -> bool {
-    if order.action != action::REJECT || order.rejection != rejection::ICMP {
+    if order.action != action::REJECT {
         return true;
     }
-    // RFC 792 and RFC 1812 section 5.2.7: unreachable (not "fragmentation needed"), time exceeded, parameter problem.
-    let v4 = matches!((order.icmp4_type, order.icmp4_code), (3, 0..=3 | 5..=15) | (11, 0..=1) | (12, 0..=2));
-    // RFC 4443 section 3: unreachable, time exceeded, parameter problem.
-    let v6 = matches!((order.icmp6_type, order.icmp6_code), (1, 0..=7) | (3, 0..=1) | (4, 0..=2));
-    let is_host = |octets: &[u8]| octets.iter().any(|octet| *octet != 0);
-    let v4_host =
-        order.from & from::V4 == 0 || is_host(&order.from_v4) && !matches!(order.from_v4[0], 224..=255);
-    let v6_host = order.from & from::V6 == 0 || is_host(&order.from_v6) && order.from_v6[0] != 0xff;
-    v4 && v6 && v4_host && v6_host
+    let Rejection::Icmp(error) = refusal(order) else { return true };
+    let v4_host = error.from_v4.is_none_or(|from| !from.is_unspecified() && from.octets()[0] < 224);
+    let v6_host = error.from_v6.is_none_or(|from| !from.is_unspecified() && !from.is_multicast());
+    error.fits() && v4_host && v6_host
 }
 
 /// Why a program need not decide any more.

@@ -90,8 +90,8 @@ impl Syns {
     /// Keeps a copy of `frame`.
     pub(crate) fn keep(&mut self, frame: &[u8]) -> Result<SynId, NotKept> {
         let id = match frame.len() {
-            0..=SHORT => SynId::new(self.free_short.pop().ok_or(NotKept::Full)?, 0),
-            ..=LONG => SynId::new(self.free_long.pop().ok_or(NotKept::Full)?, IS_LONG),
+            len if len <= SHORT => SynId::new(self.free_short.pop().ok_or(NotKept::Full)?, 0),
+            len if len <= LONG => SynId::new(self.free_long.pop().ok_or(NotKept::Full)?, IS_LONG),
             _ => return Err(NotKept::TooLong),
         };
         self.write(id, frame);

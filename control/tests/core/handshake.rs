@@ -83,6 +83,32 @@ fn the_networks_refusal_counts_with_the_number_of_our_syn_only() {
     rig.assert_gone();
 }
 
+/// The client has begun anew while the server was silent, and the server has an answer to its second SYN first.
+#[test]
+fn a_refusal_of_another_syn_is_passed_on_and_ends_nothing() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    assert_eq!(script(&rig.client(syn(C + 700), b"")), [">S S 1700:0 0"]);
+    let refusal = |ack| tcp(TcpFlags::RST | TcpFlags::ACK, 0, ack);
+    assert_eq!(script(&rig.server(refusal(C + 701), b"")), [">C R. 0:1701 0"]);
+    assert_eq!(script(&rig.server(refusal(C + 1), b"")), [">C R. 0:1001 0", "remove"]);
+    rig.assert_gone();
+    let mut rig = Rig::new(Relay { isn: Isn::Keyed, ..relay(MergeWhen::Never) });
+    rig.offer(syn(C));
+    assert!(rig.server(refusal(C + 701), b"").is_empty(), "no SYN of the client's own has gone there");
+}
+
+/// Redirect and "fragmentation needed" are for the client to heed; the server may well have got the SYN.
+#[test]
+fn an_error_that_refuses_nothing_is_passed_on_and_ends_nothing() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    for (kind, code) in [(5, 1), (3, 4)] {
+        assert_eq!(script(&rig.icmp(C2S, kind, code, C)), [">C icmp"], "{kind}/{code}");
+    }
+    assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), ["participate", ">C S. 5000:1001 0"]);
+}
+
 #[test]
 fn silence_is_answered_with_silence() {
     let mut rig = Rig::new(relay(MergeWhen::Never));
@@ -97,9 +123,32 @@ fn silence_is_answered_with_silence() {
 fn a_client_that_is_held_may_give_up_with_the_right_number() {
     let mut rig = Rig::new(relay(MergeWhen::Never));
     rig.offer(syn(C));
-    assert!(rig.client(rst(C), b"").is_empty());
+    assert_eq!(script(&rig.client(rst(C), b"")), [">S R 1000:0 0"], "between the ends");
     assert_eq!(script(&rig.client(rst(C + 1), b"")), [">S R 1001:0 0", "remove"]);
     rig.assert_gone();
+}
+
+/// A server that still has the last connection on this quad (RFC 9293 section 3.5, figure 9).
+#[test]
+fn a_server_that_answers_with_a_bare_ack_is_reset_and_then_accepts() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let mut rig = Rig::new(Relay { isn, ..relay(MergeWhen::Never) });
+        let said = rig.offer(syn(C));
+        let [Said::Tcp(SERVER, ours, _)] = &said[..] else { panic!("{said:?}") };
+        let next = ours.seq.0.wrapping_add(1);
+        let old = script(&rig.server(ack(77, 70_000), b""));
+        let reset = tcp(TcpFlags::RST, 70_000, 0);
+        let heard = script(&rig.client(reset, b""));
+        if isn == Isn::Mirror {
+            assert_eq!((old, heard), (vec![">C . 77:70000 0".into()], vec![">S R 70000:0 0".into()]));
+        } else {
+            // The client, whose number the server has not seen, is spared the answer that it would give.
+            assert_eq!((old, heard), (vec![">S R 70000:0 0".into()], vec![]));
+        }
+        assert_eq!(script(&rig.wait(Duration::from_secs(1))), [format!(">S S {}:0 0", ours.seq.0)]);
+        let said = script(&rig.server(syn_ack(S, next), b""));
+        assert!(said[1].starts_with(">C S. ") && said[1].ends_with(":1001 0"), "{said:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod apps;
 mod bulk;
+mod experience;
+mod held;
 mod overlap;
 mod passing;
 mod peers;

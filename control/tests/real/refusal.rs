@@ -94,6 +94,28 @@ fn a_server_that_was_silent_can_still_answer() {
     });
 }
 
+/// The client's kernel knows the error for one about its SYN, whose checksums and quotation it has looked at.
+#[test]
+fn a_rule_rejects_with_an_icmp_error() {
+    isolated("refusal::a_rule_rejects_with_an_icmp_error", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).vlan().build()?;
+        let words = ["net-unreachable", "host-unreachable", "admin-prohibited", "ttl-exceeded"];
+        let setup = words
+            .iter()
+            .zip(8081..)
+            .fold(Setup::default(), |setup, (word, port)| setup.on_port(port, Action::RejectWith(word)));
+        let _appliance = lab.appliance(&setup)?;
+        for net in Net::UNTAGGED.into_iter().chain(Net::TAGGED) {
+            lab.client().wait_for_echo(lab.server().address(net), SOON)?;
+            for (word, port) in words.iter().zip(8081..) {
+                let after = outcome(&lab, net, port, Connected::Unreachable)?;
+                expect(after < AT_ONCE, format!("{word} within {AT_ONCE:?}"), format!("{after:?}"))?;
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn rules_drop_and_reject_what_the_server_would_have_taken() {
     isolated("refusal::rules_drop_and_reject_what_the_server_would_have_taken", |inside| {

@@ -109,6 +109,7 @@ impl Appliance {
                 neighbours,
                 events: event_sender,
                 orders: order_receiver,
+                icmp_errors: Default::default(),
                 policy: Arc::new(everything_is_offered()),
                 heartbeat: Arc::clone(&heartbeat),
                 report: Arc::default(),
@@ -213,8 +214,9 @@ impl Middle for Appliance {
         self.stays
     }
 
-    fn kept_buffers(&self) -> usize {
-        0
+    /// A flow whose ends have both gone, and whose last RST was lost, keeps what it has got behind a hole until it expires.
+    fn may_keep(&self, buffers: usize) -> bool {
+        buffers as u64 <= self.core.load().bytes
     }
 
     fn check(&self, _tap: &Tap, _now: Instant) -> Result<(), String> {

@@ -10,6 +10,7 @@ use smoltcp::socket::tcp::State;
 use crate::host::{Host, Side};
 use crate::invariant::{Invariant, Violation, violation};
 use crate::plan::{Finish, Kind, Plan};
+use crate::profile::Profile;
 
 /// Longer than any planned pause, and than a hundred lost retransmissions in a row at the longest timeout.
 pub const STALL: Duration = Duration::from_secs(7_200);
@@ -57,9 +58,10 @@ impl Connection {
     }
 
     /// Judges a connection that has started and not ended.
-    pub fn judge(&self, hosts: &[Host; 2], now: Instant, loses: bool) -> Result<Judgement, Violation> {
+    pub fn judge(&self, hosts: &[Host; 2], now: Instant, profile: &Profile) -> Result<Judgement, Violation> {
+        let loses = profile.loses();
         let verdict = if self.plan.kind == Kind::ClosedPort {
-            self.judge_refusal(hosts)
+            self.judge_refusal(hosts, profile.moody)
         } else if let Some(aborter) = self.aborter() {
             Ok(self.judge_abort(hosts, aborter, now, loses))
         } else {
@@ -67,7 +69,10 @@ impl Connection {
         };
         let verdict = verdict.map_err(|v| v.at(self.describe(hosts)))?;
         if verdict == Judgement::Goes && now - self.last_progress > STALL {
-            if hosts.iter().any(|host| host.has_forgotten(self.index, now)) {
+            // A client that was greeted and has closed since waits for a FIN, without a timer in smoltcp. The RST that it gets
+            // instead, when nobody listens, may get lost, and it says nothing that would bring another.
+            let waits = profile.moody && hosts[0].state(self.index) == State::FinWait2;
+            if waits || hosts.iter().any(|host| host.has_forgotten(self.index, now)) {
                 return Ok(Judgement::Hung);
             }
             return violation(
@@ -88,8 +93,10 @@ impl Connection {
         Side::BOTH.into_iter().find(|side| matches!(self.plan.parts[*side as usize].finish, Finish::Abort(_)))
     }
 
-    fn judge_refusal(&self, hosts: &[Host; 2]) -> Result<Judgement, Violation> {
-        if hosts.iter().any(|host| host.apps[self.index].opened) {
+    /// `greets`: the client may have been told that it has a connection before anybody was asked.
+    fn judge_refusal(&self, hosts: &[Host; 2], greets: bool) -> Result<Judgement, Violation> {
+        let may_open = |side: usize| greets && side == Side::Client as usize;
+        if (0..2).any(|side| hosts[side].apps[self.index].opened && !may_open(side)) {
             return violation(Invariant::Ending, "opened, though nobody listens");
         }
         let refused = hosts[0].state(self.index) == State::Closed;

@@ -49,9 +49,9 @@ pub trait Middle {
         false
     }
 
-    /// Buffers that it keeps though no flow is left.
-    fn kept_buffers(&self) -> usize {
-        0
+    /// Whether it may keep so many buffers when the hosts are done.
+    fn may_keep(&self, buffers: usize) -> bool {
+        buffers == 0
     }
 
     /// The box's own invariants, after every step. `Err` says what is wrong.

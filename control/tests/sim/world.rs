@@ -129,9 +129,9 @@ impl World {
         Ok(true)
     }
 
-    /// All buffers are back but for those that the middle accounts for.
+    /// All buffers are back.
     pub fn is_quiet(&self) -> bool {
-        self.pool.in_use() == self.middle.kept_buffers()
+        self.pool.in_use() == 0
     }
 
     fn next_moment(&self) -> Option<Instant> {

@@ -174,8 +174,13 @@ fn stated() -> impl Strategy<Value = Stated> {
     let list = || prop::collection::vec(network(), 0..3);
     let ports = || prop::collection::vec((0u16..6, 0u16..6).prop_map(|(a, b)| (a.min(b), a.max(b))), 0..3);
     let vlans = prop::collection::vec((prop::option::of(0u16..3), 0u16..3), 0..3);
-    let action =
-        prop::sample::select(vec![Action::Drop, Action::Reject, Action::Bypass, Action::Monitor, OFFER]);
+    let action = prop::sample::select(vec![
+        Action::Drop,
+        Action::Reject { rejection: 0 },
+        Action::Bypass,
+        Action::Monitor,
+        OFFER,
+    ]);
     (list(), list(), ports(), ports(), vlans, action).prop_map(
         |(sources, destinations, source_ports, destination_ports, vlans, action)| Stated {
             sources,

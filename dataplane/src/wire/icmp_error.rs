@@ -37,6 +37,20 @@ struct Repr {
     addresses: Addresses,
     ttl: u8,
     traffic_class: u8,
+    /// IPv4: the identification, and the word of flags behind it.
+    id: u16,
+    flags: u16,
+    /// IPv6.
+    flow_label: u32,
+}
+
+impl Repr {
+    /// An error of our own: whole or not at all, like every datagram that we make.
+    const fn ours(code: (u8, u8), addresses: Addresses, traffic_class: u8) -> Repr {
+        let (kind, code) = code;
+        let (rest, ttl, id, flags, flow_label) = ([0; 4], TTL, 0, ipv4::DONT_FRAGMENT, 0);
+        Repr { kind, code, rest, addresses, ttl, traffic_class, id, flags, flow_label }
+    }
 }
 
 /// Bytes of the frame that says that the segment in `frame` is refused: IP and ICMP headers between the frame's own link
@@ -86,15 +100,14 @@ pub fn refuse_in_place(frame: &mut [u8], headers: &TcpHeaders, rejection: &IcmpR
     let at = quote_at(l3, &addresses);
     frame.copy_within(l3..l3 + len - at, at);
     EthernetHeader::view_mut(frame)?.swap_addresses();
-    let (kind, code) = code;
-    write_headers(frame, l3, &Repr { kind, code, rest: [0; 4], addresses, ttl: TTL, traffic_class })?;
+    write_headers(frame, l3, &Repr::ours(code, addresses, traffic_class))?;
     Some(len)
 }
 
 /// Writes to `out` the error of somebody else's in `frame`, about a SYN that we have sent, as its client would have got it
 /// about its own: that is the segment in `syn_frame`. Returns the length.
 ///
-/// Type, code, what follows them, sender, TTL and type of service stay. The client's segment is quoted verbatim, as far
+/// Type, code, what follows them, sender, TTL, type of service and flow label stay. The client's segment is quoted verbatim, as far
 /// as the error quoted ours, with the TTL that ours had left. Extensions behind the quotation (RFC 4884) go: nothing says
 /// that they hold for another datagram.
 ///
@@ -144,11 +157,13 @@ pub fn requote(
 fn repeat(datagram: &[u8], message: &[u8], addresses: &Addresses) -> Option<(Repr, u8)> {
     let (header, quote) = message.split_first_chunk::<HEADER_LEN>()?;
     let [kind, code, _, _, rest @ ..] = *header;
-    let mut repr = Repr { kind, code, rest, addresses: *addresses, ttl: 0, traffic_class: 0 };
+    let mut repr = Repr { rest, ..Repr::ours((kind, code), *addresses, 0) };
     match *addresses {
         Addresses::V4(client, _) => {
             let outer = Ipv4Header::view(datagram).filter(|header| header.version() == 4)?;
             (repr.ttl, repr.traffic_class) = (outer.ttl, outer.traffic_class);
+            // One comes in for one that goes out: its identification is as good as it was.
+            (repr.id, repr.flags) = (outer.id.get(), outer.flags_offset.get());
             repr.addresses = Addresses::V4(outer.source, client);
             // RFC 4884 section 4.1 to 4.3: the length of a quotation with extensions behind it.
             if matches!(kind, icmp::v4::UNREACHABLE | icmp::v4::TIME_EXCEEDED | icmp::v4::PARAMETER_PROBLEM) {
@@ -159,6 +174,7 @@ fn repeat(datagram: &[u8], message: &[u8], addresses: &Addresses) -> Option<(Rep
         Addresses::V6(client, _) => {
             let outer = Ipv6Header::view(datagram).filter(|header| header.version() == 6)?;
             (repr.ttl, repr.traffic_class) = (outer.hop_limit, outer.traffic_class());
+            repr.flow_label = outer.flow_label();
             repr.addresses = Addresses::V6(outer.source, client);
             // RFC 4884 section 4.4 and 4.5.
             if matches!(kind, icmp::v6::UNREACHABLE | icmp::v6::TIME_EXCEEDED) {
@@ -213,13 +229,15 @@ fn write_headers(frame: &mut [u8], l3: usize, repr: &Repr) -> Option<()> {
     match repr.addresses {
         Addresses::V4(source, destination) => {
             let protocol = ip::PROTOCOL_ICMP;
-            Ipv4Repr { source, destination, protocol, ttl, traffic_class, payload_len }
-                .header()
-                .write_to(out)
-                .ok()
+            let mut header =
+                Ipv4Repr { source, destination, protocol, ttl, traffic_class, payload_len }.header();
+            header.id.set(repr.id);
+            header.flags_offset.set(repr.flags);
+            header.fill_checksum();
+            header.write_to(out).ok()
         }
         Addresses::V6(source, destination) => {
-            let (next_header, hop_limit, flow_label) = (ip::PROTOCOL_ICMPV6, ttl, 0);
+            let (next_header, hop_limit, flow_label) = (ip::PROTOCOL_ICMPV6, ttl, repr.flow_label);
             Ipv6Repr { source, destination, next_header, hop_limit, traffic_class, flow_label, payload_len }
                 .header()
                 .write_to(out)

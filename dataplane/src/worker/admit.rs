@@ -7,7 +7,8 @@ use crate::flow::object::Path;
 use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Decision, Fallback, Strays};
-use crate::wire::reset::{is_of_group, is_to_group, reset_for};
+use crate::refusal::{self, Rejection};
+use crate::wire::reset::{is_of_group, is_to_group};
 
 /// A segment that no flow expected.
 #[derive(Clone, Copy)]
@@ -37,7 +38,10 @@ impl<P: Port> Worker<P> {
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
-            Action::Reject => self.refuse(port, headers, frame, Counter::DropPolicyReject),
+            Action::Reject { rejection } => {
+                let rejection = self.policy.rejection(rejection);
+                self.refuse(arrival, &rejection, frame, Counter::DropPolicyReject);
+            }
             Action::Bypass => self.let_pass(arrival, decision, Path::Bypassed, frame),
             Action::Monitor => self.let_pass(arrival, decision, Path::Monitored, frame),
             Action::Offer { module } => self.offer(arrival, decision, module, frame),
@@ -64,20 +68,28 @@ impl<P: Port> Worker<P> {
         match self.policy.strays() {
             Strays::Pass => self.pass_on(port, headers, frame),
             Strays::Drop => self.counters.count(Counter::DropStray),
-            Strays::Reset => self.refuse(port, headers, frame, Counter::DropStrayReset),
+            Strays::Reset => {
+                let arrival = Arrival { now, port, key, headers };
+                self.refuse(arrival, &Rejection::Reset, frame, Counter::DropStrayReset);
+            }
         }
     }
 
-    /// The frame becomes the RST that refuses it and goes back. A RST is never answered (invariant 5).
-    fn refuse(&mut self, port: PortId, headers: &TcpHeaders, mut frame: P::Buffer, reason: Counter) {
+    /// The frame becomes the RST or the ICMP error that refuses it and goes back, without a way through the control core.
+    /// A RST is never answered (invariant 5).
+    fn refuse(&mut self, arrival: Arrival<'_>, rejection: &Rejection, mut frame: P::Buffer, reason: Counter) {
+        let Arrival { now, port, headers, .. } = arrival;
         if !headers.first_fragment && !is_verified(&frame, headers) {
             return self.counters.count(Counter::DropTcpChecksum);
         }
+        let is_error = matches!(rejection, Rejection::Icmp(_));
+        if is_error && !self.errors_made.take(now, self.icmp_errors) {
+            return self.counters.count(Counter::DropIcmpLimit);
+        }
         self.counters.count(reason);
-        let Some(len) = reset_for(frame.bytes_mut(), headers) else { return };
-        frame.truncate(len);
+        let Some(()) = refusal::refuse(&mut frame, headers, rejection) else { return };
         self.counters.count(Counter::Originated);
-        let datagram = len - usize::from(headers.l3);
+        let datagram = frame.bytes().len() - usize::from(headers.l3);
         self.forward(port, datagram, frame);
     }
 

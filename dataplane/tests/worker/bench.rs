@@ -114,6 +114,7 @@ impl Bench {
             neighbours: place.neighbours,
             events: event_sender,
             orders: order_receiver,
+            icmp_errors: Default::default(),
             policy: Arc::new(policy),
             heartbeat: Arc::clone(&heartbeat),
             report: Arc::new(Report::default()),

@@ -15,6 +15,7 @@ use dataplane::flow::quad::Direction;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::{Packet, TcpHeaders, is_tcp_checksum_valid, parse};
 use dataplane::policy::{Action, Defaults, Fallback, Snapshot};
+use dataplane::refusal::Rejection;
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::Limits;
@@ -90,7 +91,7 @@ fn rules_drop_and_reject() {
     assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None));
     assert_eq!(bench.count(Counter::DropPolicy), 1);
 
-    let mut bench = Bench::new(rules(Action::Reject));
+    let mut bench = Bench::new(rules(Action::Reject { rejection: 0 }));
     bench.deliver(CLIENT, &frame(quad(true), SYN, 100, 0, b"", &[]));
     let reset = bench.collect(CLIENT).expect("a RST");
     let got = headers(&reset);
@@ -98,6 +99,32 @@ fn rules_drop_and_reject() {
     assert_eq!((got.seq, got.ack), (Seq(0), Seq(101)));
     assert!(is_tcp_checksum_valid(&reset, &got));
     assert_eq!(bench.collect(SERVER), None);
+}
+
+#[test]
+fn a_rule_rejects_with_an_icmp_error_as_often_as_it_may() {
+    for v6 in [false, true] {
+        let named = Rejection::named("host-prohibited").unwrap();
+        let policy = rules(Action::Reject { rejection: 1 }).with_rejections(vec![Rejection::Reset, named]);
+        let mut bench = Bench::new(policy);
+        let syn = frame(quad(v6), SYN, 100, 0, b"", &[(0x8100, 7)]);
+        bench.deliver(CLIENT, &syn);
+        let answer = bench.collect(CLIENT).expect("an error");
+        let Ok(Packet::IcmpError(error)) = parse(&answer) else { panic!("no error about TCP") };
+        let sort = if v6 { (1, 1) } else { (3, 10) };
+        assert_eq!((error.quad, error.seq, (error.kind, error.code)), (quad(v6), Seq(100), sort));
+        let burst = (1..100).filter(|_| {
+            bench.deliver(CLIENT, &syn);
+            bench.collect(CLIENT).is_some()
+        });
+        assert_eq!(burst.count(), 49);
+        assert_eq!((bench.count(Counter::DropPolicyReject), bench.count(Counter::DropIcmpLimit)), (50, 50));
+        bench.wait(Duration::from_millis(1));
+        bench.deliver(CLIENT, &syn);
+        assert!(bench.collect(CLIENT).is_some(), "a thousand a second");
+        assert_eq!(bench.collect(SERVER), None);
+        assert_eq!(bench.pool.in_use(), 0);
+    }
 }
 
 #[test]

@@ -179,6 +179,30 @@ fn rules_compile_in_order() {
 }
 
 #[test]
+fn a_rule_says_what_it_rejects_with() {
+    let rule = |with: &str| format!("[[rule]]\nmatch = {{ vlan = 9 }}\naction = \"reject\"\n{with}\n");
+    let config = accept(
+        &[
+            BASE.to_owned(),
+            rule(""),
+            rule("with = \"host-unreachable\""),
+            rule("with = { icmp = [3, 2], icmpv6 = [1, 6] }\nfrom = [\"2001:db8::1\", \"192.0.2.1\"]"),
+            rule("with = \"host-unreachable\""),
+        ]
+        .concat(),
+    );
+    let rejections = config.rules.iter().map(|rule| match rule.action {
+        validated::Action::Reject(rejection) => rejection.to_string(),
+        other => panic!("{other:?}"),
+    });
+    let codes = "ICMP 3/2 and ICMPv6 1/6 from 192.0.2.1, 2001:db8::1";
+    assert_eq!(rejections.collect::<Vec<_>>(), ["reset", "host-unreachable", codes, "host-unreachable"]);
+    let snapshot = crate::policy::compile::compile(&config).unwrap();
+    let compiled = [0, 1, 2, 3].map(|index| snapshot.rejection(index).to_string());
+    assert_eq!(compiled, ["reset", "host-unreachable", codes, "reset"], "each once");
+}
+
+#[test]
 fn a_rule_overrides_when_its_module_acknowledges() {
     let rule = |rest: &str| format!("[[rule]]\nmatch = {{ vlan = \"none\" }}\naction = \"offer\"\n{rest}\n");
     let config = accept(

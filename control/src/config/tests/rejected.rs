@@ -298,6 +298,11 @@ fn rules_and_modules() {
             the action or leave it out",
         ),
         (
+            "[[rule]]\naction = \"drop\"\nwith = \"reset\"\nfrom = \"192.0.2.1\"",
+            "14:8: rule[0].with: counts only with action = \"reject\"; change the action or leave it out\n\
+            q.toml:15:8: rule[0].from: counts only with action = \"reject\"; change the action or leave it out",
+        ),
+        (
             "[module.m]\nkind = \"relay\"\nacknowledge = \"later\"",
             "14:15: module.m.acknowledge: \"later\" is not possible here; possible: receipt, through",
         ),
@@ -317,6 +322,44 @@ fn rules_and_modules() {
             possible: 1 to 1125899906842624, or merge = \"established\"",
         ),
     ]);
+}
+
+#[test]
+fn rejections() {
+    let rule = |rest: &str| format!("{BASE}[[rule]]\naction = \"reject\"\n{rest}\n");
+    let one = |rest: &str, message: &str| assert_eq!(reject(&rule(rest)), format!("q.toml:{message}"));
+    one(
+        "with = \"host-unreachble\"",
+        "14:8: rule[0].with: nothing is rejected with \"host-unreachble\"; did you mean \"host-unreachable\"?",
+    );
+    one(
+        "with = \"teapot\"",
+        "14:8: rule[0].with: nothing is rejected with \"teapot\"; possible: reset, net-unreachable, host-unreachable, \
+         port-unreachable, net-prohibited, host-prohibited, admin-prohibited, ttl-exceeded",
+    );
+    one(
+        "with = { icmp = [3, 4], icmpv6 = [1] }",
+        "14:17: rule[0].with.icmp: [3, 4] cannot answer a SYN; possible: [3, 0] to [3, 15] except [3, 4], and [11, 0]\n\
+         q.toml:14:34: rule[0].with.icmpv6: [1] cannot answer a SYN; possible: [1, 0] to [1, 6], and [3, 0]",
+    );
+    one(
+        "with = { icmp = [3, 300], icmpv6 = [1, 0] }",
+        "14:17: rule[0].with.icmp: [3, 300] cannot answer a SYN; possible: [3, 0] to [3, 15] except [3, 4], and [11, 0]",
+    );
+    one(
+        "with = { icmp = [3, 13] }",
+        "14:8: rule[0].with.icmpv6: is missing; write type and code: [1, 0] to [1, 6], and [3, 0]",
+    );
+    one(
+        "from = \"192.0.2.1\"",
+        "14:8: rule[0].from: a reset is the server's own; leave it out, or add with = \"admin-prohibited\"",
+    );
+    one(
+        "with = \"ttl-exceeded\"\nfrom = [\"192.0.2.1\", \"224.0.0.1\", \"192.0.2.2\"]",
+        "15:22: rule[0].from[1]: \"224.0.0.1\" is not the address of a host; write for example \"192.0.2.1\" or \
+         \"2001:db8::1\"\n\
+         q.toml:15:35: rule[0].from[2]: is the second address of its family; an error has one sender",
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod limits;
 mod matches;
 mod ports;
 mod programs;
+mod rejection;
 mod rules;
 
 /// Longest path that a Unix socket address takes, less the suffix that binding adds for a moment.

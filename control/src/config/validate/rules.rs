@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{matches, programs};
+use super::{matches, programs, rejection};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{duration, name};
@@ -151,9 +151,15 @@ fn sizes(matches: &Match) -> [usize; 3] {
 
 fn action(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems: &mut Problems) -> Action {
     let raw = spanned.get_ref();
+    if *raw.action.get_ref() != external::Action::Reject {
+        let from = raw.from.iter().flat_map(|from| &from.0).map(Spanned::span).take(1);
+        for span in raw.with.iter().map(Spanned::span).chain(from) {
+            problems.at(span, "counts only with action = \"reject\"; change the action or leave it out");
+        }
+    }
     let plain = match raw.action.get_ref() {
         external::Action::Drop => Action::Drop,
-        external::Action::Reject => Action::Reject,
+        external::Action::Reject => Action::Reject(rejection::rejection(raw, problems)),
         external::Action::Bypass => Action::Bypass,
         external::Action::Monitor => Action::Monitor,
         external::Action::Offer => return offer(spanned, modules, problems),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::policy::VlanMatch;
+use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
 /// One rule.
@@ -38,8 +39,8 @@ pub struct Match {
 pub enum Action {
     /// Silence.
     Drop,
-    /// A RST to the client.
-    Reject,
+    /// The client hears of it.
+    Reject(Rejection),
     /// Forwarded, never intercepted.
     Bypass,
     /// Forwarded and observed.

@@ -7,7 +7,7 @@ use dataplane::flow::object::Path;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::policy::Fallback;
-use dataplane::refusal::Rejection;
+use dataplane::refusal::{self, Rejection};
 use dataplane::wire::seq::Seq;
 
 use crate::connection::{Answered, Connection, is_source_quench};
@@ -79,7 +79,11 @@ impl<L: Pool> Core<L> {
         let ours = flags.ack() && segment.ack == partial.iss.advance(1);
         match (flags.rst(), flags.syn(), flags.ack()) {
             (true, ..) if ours => self.server_refuses(now, slot, frame),
-            (true, ..) => {}
+            // About a SYN with another number, which has been passed on: its client knows whether that was its own.
+            (true, ..) if partial.proxying.isn == Isn::Mirror => {
+                self.pass_across(now, slot, Direction::ServerToClient, segment, frame);
+            }
+            (true, ..) => self.means.counters.count(Counter::DropForeignHandshake),
             (false, true, true) if ours => self.server_accepts(now, slot, segment, headers, frame),
             // First step: an answer to a SYN of former times.
             (false, true, true) => self.reset_server(now, slot, segment.ack),
@@ -177,10 +181,12 @@ impl<L: Pool> Core<L> {
         self.rearm_partial(slot);
     }
 
-    /// The client gets the same error, about its own SYN (seed 000: ICMP error of some form).
+    /// The client gets the same error, about its own SYN (seed 000: ICMP error of some form). What does not end its attempt
+    /// is none of our business otherwise.
     fn network_refuses(&mut self, now: Instant, slot: u32, error: &IcmpError, frame: L::Buffer) {
+        let is_outcome = refusal::ends_attempt(error);
         let outcome = Outcome::Unreachable { kind: error.kind, code: error.code };
-        if !self.goes_on(now, slot, outcome, None) {
+        if is_outcome && !self.goes_on(now, slot, outcome, None) {
             return;
         }
         let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
@@ -191,7 +197,9 @@ impl<L: Pool> Core<L> {
         if let Some(error) = cx.requote(frame.bytes(), error, syn, &headers) {
             cx.forward(port, error);
         }
-        self.dismiss(slot, Gone::Settled);
+        if is_outcome {
+            self.dismiss(slot, Gone::Settled);
+        }
     }
 
     /// Whether the client is to hear what the server, or the network, has said. A module that wanted to see it first

@@ -75,6 +75,7 @@ impl Rig {
             neighbours: Neighbours::mesh(1, 1).pop().expect("one worker's"),
             events: event_sender,
             orders: order_receiver,
+            icmp_errors: Default::default(),
             policy: Arc::new(policy(strays)),
             heartbeat: Arc::clone(&heartbeat),
             report: Arc::default(),

@@ -40,9 +40,9 @@ fn error_of(about: &[u8], from: Addresses, kind: u8, code: u8, quote: usize, ext
     frame.resize(at, 0);
     frame.extend(&about[18..18 + quote]);
     frame.extend(extensions);
-    let rest = [0, 0, 5, 0];
-    write_headers(&mut frame, 18, &Repr { kind, code, rest, addresses: from, ttl: 33, traffic_class: 0xc0 })
-        .unwrap();
+    let (rest, ttl, id, flags, flow_label) = ([0, 0, 5, 0], 33, 7, 0, 9);
+    let repr = Repr { rest, ttl, id, flags, flow_label, ..Repr::ours((kind, code), from, 0xc0) };
+    write_headers(&mut frame, 18, &repr).unwrap();
     frame
 }
 
