@@ -12,5 +12,6 @@ pub mod demo;
 pub mod lab;
 pub mod module;
 pub mod policy;
+pub mod programs;
 pub mod suspended;
 pub mod tcp;

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use dataplane::clock::Instant;
+use dataplane::clock::{Instant, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::far::NextHop;
 use dataplane::flow::quad::{Direction, FlowKey, Quad};
@@ -17,6 +17,7 @@ use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_options::TcpOptions;
 
 use crate::config::validated;
+use crate::programs;
 
 /// Names a partial connection for as long as its module may speak about it; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -360,8 +361,11 @@ pub enum Sending {
     Reset,
 }
 
-/// The module that the config describes.
-pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
+/// The module that the config describes, running. Call it before the caller is pinned: threads of modules inherit that.
+pub fn from_config(
+    module: &validated::Module,
+    clock: SystemClock,
+) -> Result<Box<dyn Module>, programs::StartError> {
     let server_ack = match module.server_ack {
         validated::ServerAck::AtOnce => ServerAck::AtOnce,
         validated::ServerAck::AfterClient => ServerAck::AfterClient,
@@ -380,20 +384,18 @@ pub fn from_config(module: &validated::Module) -> Box<dyn Module> {
         validated::Merge::AfterBytes(n) => relay::MergeWhen::AfterBytes(n),
         validated::Merge::Never => relay::MergeWhen::Never,
     };
+    let relay = relay::Relay { merge, server_ack, isn, acknowledge, client_first: module.client_first };
     let places = redirect::Places {
         servers: module.servers.clone(),
         clients: module.clients.clone(),
         hop: module.hop,
     };
-    match module.kind {
-        validated::ModuleKind::Relay => {
-            let client_first = module.client_first;
-            let relay = relay::Relay { merge, server_ack, isn, acknowledge, client_first };
-            if places.are_their_own() {
-                Box::new(relay)
-            } else {
-                Box::new(redirect::Redirect::new(relay, places))
-            }
+    match &module.kind {
+        validated::ModuleKind::Relay if places.are_their_own() => Ok(Box::new(relay)),
+        validated::ModuleKind::Relay => Ok(Box::new(redirect::Redirect::new(relay, places))),
+        validated::ModuleKind::Program(program) => {
+            let settings = programs::Settings::from_config(program, relay);
+            Ok(Box::new(programs::Programs::start(settings, clock)?))
         }
     }
 }

@@ -187,6 +187,20 @@ counters! {
     DecisionsLate = "decisions_late",
     /// SYNs of servers that met ours: both ends opened at once.
     SynCrossed = "syn_crossed",
+    /// Partial connections that a program has decided about.
+    ProgramsDecided = "programs_decided",
+    /// Partial connections that got the default action because no program listened, or none that read its offers.
+    ProgramsAbsent = "programs_absent",
+    /// Partial connections that got the default action because as many as allowed were undecided.
+    ProgramsBusy = "programs_busy",
+    /// Partial connections that got the default action because the program's time was up.
+    ProgramsLate = "programs_late",
+    /// Partial connections that got the default action because their program died or was sent away.
+    ProgramsGone = "programs_gone",
+    /// Partial connections that a program accepted and that got the default action: too many streams were open.
+    ProgramsStreamsFull = "programs_streams_full",
+    /// Programs whose connection was ended for what they sent.
+    ProgramsExpelled = "programs_expelled",
     /// Frames that the impaired cable of a port lost on purpose; neither received nor missing in what was transmitted.
     ImpairedLost = "impaired_lost",
     /// Frames lost because more were on the impaired cable of a port than its `queue` takes.

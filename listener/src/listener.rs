@@ -88,7 +88,8 @@ impl Listener {
     ///
     /// # Errors
     /// Those of `connect(2)`, first of all `NotFound`, `ConnectionRefused` (no appliance) and `PermissionDenied`;
-    /// `InvalidData` when the other side speaks another version.
+    /// `InvalidData` when the other side speaks another version; `UnexpectedEof` when it turns the program away, and its
+    /// log says why.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Listener> {
         let address = SocketAddrUnix::new(path.as_ref())?;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;

@@ -151,7 +151,7 @@ impl Partial {
         Options::read(self.offer.options, self.offer.mss, self.offer.window_scale)
     }
 
-    /// The SYN verbatim, from the destination MAC on.
+    /// The SYN verbatim, from the destination MAC on; of one with data no more than the first 256 bytes.
     pub fn syn(&self) -> &[u8] {
         &self.offer.syn[..usize::from(self.offer.syn_length)]
     }

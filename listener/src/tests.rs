@@ -183,6 +183,8 @@ fn structures_have_no_room_for_padding() {
     assert_eq!(size_of::<Gone>(), 24);
     assert_eq!(size_of::<Accepted>(), 16);
     assert_eq!(size_of::<Action>(), 48);
+    assert_eq!(std::mem::offset_of!(Offer, server_past), 72);
+    assert_eq!(std::mem::offset_of!(Offer, syn), 104);
 }
 
 proptest! {

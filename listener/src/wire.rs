@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const VERSION: u16 = 1;
 /// What a hello begins with: "QUAD" on a big-endian machine.
 pub const MAGIC: u32 = 0x5155_4144;
-/// Longest SYN that an appliance holds, bytes.
+/// Bytes of a SYN that are shown; only one with data is longer.
 pub const MAX_SYN: usize = 256;
 /// Longest message, bytes.
 pub const MAX_MESSAGE: usize = size_of::<Offer>();
@@ -239,8 +239,10 @@ message! {
     answer: Answer,
     /// Bytes of `syn`.
     syn_length: u16,
+    /// Bytes of the whole SYN; more than `syn_length` when its end is not shown.
+    syn_whole: u16,
     /// 0.
-    reserved_too: [u8; 6],
+    reserved_too: [u8; 4],
     /// The SYN verbatim, from the destination MAC on.
     syn: [u8; MAX_SYN],
 }

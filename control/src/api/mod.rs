@@ -14,6 +14,7 @@ mod tests;
 pub mod types;
 
 pub use bind::{BindError, Server};
+pub(crate) use bind::{Claim, bind};
 pub use server::Running;
 pub use types::{FlowInfo, ReloadInfo, RuleInfo, Stats, Status};
 

@@ -66,8 +66,7 @@ impl Threads {
         let clock = SystemClock::start();
         let heartbeat = Arc::new(AtomicU64::new(0));
         let (queries, asked) = crossbeam::channel::bounded(QUERIES);
-        let (reloader, start) = Reloader::new(config, machine, queries.clone(), random_key())
-            .context("the rules do not fit their tables")?;
+        let (reloader, start) = Reloader::new(config, machine, clock, queries.clone(), random_key())?;
         let mut policies = start.policies.into_iter();
         let mut threads = Threads {
             stop: Arc::new(AtomicBool::new(false)),

@@ -276,12 +276,28 @@ pub(super) struct Module {
     pub(super) server: Option<List>,
     pub(super) client: Option<List>,
     pub(super) next_hop: Option<Spanned<NextHop>>,
+    pub(super) socket: Option<Spanned<String>>,
+    pub(super) deadline: WithUnit,
+    pub(super) default: Option<Spanned<WithoutDecision>>,
+    pub(super) outstanding: Number,
+    pub(super) streams: Number,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ModuleKind {
     Relay,
+    Program,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WithoutDecision {
+    Drop,
+    Reject,
+    Bypass,
+    Monitor,
+    Proxy,
 }
 
 #[derive(Debug, Deserialize)]

@@ -15,7 +15,9 @@ use crate::tcp::Algorithm;
 
 mod rules;
 
-pub use rules::{Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Rule, ServerAck};
+pub use rules::{
+    Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Program, Rule, ServerAck, WithoutDecision,
+};
 
 /// Everything that is configured. Built by [`super::parse`] and [`super::load`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]

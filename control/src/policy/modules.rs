@@ -5,8 +5,9 @@
 //! refers to, and what is configured no longer keeps its index until the flows that it was offered are gone.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::config::validated::Module;
+use crate::config::validated::{Module, ModuleKind};
 
 /// The most indices: twice what one configuration can have, and as many of former ones.
 pub(super) const MOST: usize = 2048;
@@ -54,6 +55,15 @@ impl Modules {
         self.table.get(usize::from(index)).map(|entry| &entry.module)
     }
 
+    /// The socket of `module` where one of these, of whatever configuration, has it. A module that is configured no longer
+    /// lives as long as its index, and programs may still be connected to it.
+    pub(super) fn has_socket_of<'a>(&self, module: &'a Module) -> Option<&'a Path> {
+        let ModuleKind::Program(program) = &module.kind else { return None };
+        let wanted = program.socket.as_path();
+        let has = |entry: &Entry| matches!(&entry.module.kind, ModuleKind::Program(program) if program.socket == wanted);
+        self.table.iter().any(has).then_some(wanted)
+    }
+
     /// Whether [`Modules::place`] may need to know what is in use.
     pub(super) fn is_crowded(&self, wanted: usize) -> bool {
         self.table.len() + wanted > MOST
@@ -98,7 +108,7 @@ mod tests {
     use dataplane::flow::far::NextHop;
 
     use super::*;
-    use crate::config::validated::{Acknowledge, Isn, Merge, ModuleKind, ServerAck};
+    use crate::config::validated::{Acknowledge, Isn, Merge, ServerAck};
 
     fn module(name: &str, bytes: u64) -> Module {
         Module {

@@ -9,16 +9,19 @@ use std::time::Duration;
 use crossbeam::channel::{Sender, bounded};
 use parking_lot::Mutex;
 
+use dataplane::clock::SystemClock;
 use dataplane::policy::services::Services;
 use dataplane::policy::{Hits, Installed, TooLarge};
 
 use super::compile::{compile, compile_with};
 use super::differences::needing_restart;
 use super::modules::{MOST, Modules, Placed};
+use crate::config::validated;
 use crate::config::{self, Config, ConfigError, Machine};
 use crate::core::change::{Change, Replaced};
 use crate::core::query::Query;
 use crate::module::{Module, from_config};
+use crate::programs;
 
 /// How long the control core and the workers may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -51,6 +54,25 @@ pub enum ReloadError {
          when some of them have ended, or restart"
     )]
     ModulesFull,
+    /// Ports are known by their numbers, which are those of the start.
+    #[error(
+        "the ports are others than at start, and a `next_hop` names one of them; leave it out, or restart"
+    )]
+    OtherPorts,
+    /// Programs are connected to this socket, under the settings of a former configuration.
+    #[error(
+        "module {module:?}: its settings have changed, but programs connect to {socket} under the former ones until the \
+         appliance ends; give it another socket, or restart"
+    )]
+    SocketInUse {
+        /// Its name.
+        module: String,
+        /// Where.
+        socket: String,
+    },
+    /// A module of kind "program" cannot be there for programs.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
     /// The control core takes no question.
     #[error("the control core does not answer; nothing has been changed")]
     Silent,
@@ -61,6 +83,25 @@ pub enum ReloadError {
         PATIENCE.as_secs()
     )]
     Unconfirmed,
+}
+
+/// A module that does not start.
+#[derive(Debug, thiserror::Error)]
+#[error("module {name:?}: {reason}")]
+pub struct ModuleError {
+    name: String,
+    reason: programs::StartError,
+}
+
+/// Why the first configuration cannot be put into force.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// More than a snapshot takes.
+    #[error("the rules do not fit their tables: {0}")]
+    TooLarge(#[from] TooLarge),
+    /// A module does not start.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
 }
 
 /// What the first configuration comes to.
@@ -98,6 +139,7 @@ impl InForce {
 /// Keeps what is in force and replaces it.
 pub struct Reloader {
     machine: Machine,
+    clock: SystemClock,
     /// Of the tables of source prefixes.
     key: [u64; 4],
     /// Held for a whole reload: one after the other.
@@ -112,9 +154,10 @@ impl Reloader {
     pub fn new(
         config: &Config,
         machine: Machine,
+        clock: SystemClock,
         queries: Sender<Query>,
         key: [u64; 4],
-    ) -> Result<(Reloader, Start), TooLarge> {
+    ) -> Result<(Reloader, Start), StartError> {
         let policies = installed(&Arc::new(compile(config)?), config.cores.workers.len(), key);
         let in_force = InForce {
             config: Arc::new(config.clone()),
@@ -122,9 +165,9 @@ impl Reloader {
             modules: Arc::new(Modules::new(&config.modules)),
             services: Arc::new(config.services().into_iter().collect()),
         };
-        let modules = config.modules.iter().map(from_config).collect();
+        let modules = config.modules.iter().map(|module| start(module, clock)).collect::<Result<_, _>>()?;
         let reloader =
-            Reloader { machine, key, turn: Mutex::new(()), in_force: Mutex::new(in_force), queries };
+            Reloader { machine, clock, key, turn: Mutex::new(()), in_force: Mutex::new(in_force), queries };
         Ok((reloader, Start { policies, modules }))
     }
 
@@ -139,6 +182,12 @@ impl Reloader {
         let before = self.in_force();
         let file = config::load(Path::new(&before.config.source), &self.machine)?;
         let needs_restart = needing_restart(&before.config, &file);
+        let modules_hops = file.modules.iter().map(|module| &module.hop);
+        if needs_restart.contains(&"port")
+            && file.hops.iter().chain(modules_hops).any(|hop| hop.port.is_some())
+        {
+            return Err(ReloadError::OtherPorts);
+        }
         let config = Config {
             rules: file.rules,
             modules: file.modules,
@@ -153,8 +202,17 @@ impl Reloader {
         let snapshot = compile_with(&config, |module| indices[usize::from(module)])?
             .with_services(Services::new(services.iter().copied().collect()));
         let policies = installed(&Arc::new(snapshot), config.cores.workers.len(), self.key);
-        let new_modules =
-            new.iter().filter_map(|index| Some((*index, from_config(modules.get(*index)?)))).collect();
+        let new_modules = new
+            .iter()
+            .filter_map(|index| modules.get(*index).map(|module| (*index, module)))
+            .map(|(index, module)| {
+                if let Some(socket) = before.modules.has_socket_of(module) {
+                    let (module, socket) = (module.name.clone(), socket.display().to_string());
+                    return Err(ReloadError::SocketInUse { module, socket });
+                }
+                Ok((index, start(module, self.clock)?))
+            })
+            .collect::<Result<_, ReloadError>>()?;
         let (answer, answered) = bounded(1);
         let in_force = InForce {
             hits: hits(&policies),
@@ -197,6 +255,10 @@ impl Reloader {
         self.queries.send_timeout(Query::Modules { answer }, PATIENCE).map_err(|_| ReloadError::Silent)?;
         answered.recv_timeout(PATIENCE).map_err(|_| ReloadError::Silent)
     }
+}
+
+fn start(module: &validated::Module, clock: SystemClock) -> Result<Box<dyn Module>, ModuleError> {
+    from_config(module, clock).map_err(|reason| ModuleError { name: module.name.clone(), reason })
 }
 
 fn installed(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam::channel::{Receiver, bounded};
+use dataplane::clock::SystemClock;
 use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::{Action, Fallback, Snapshot};
 
@@ -52,7 +53,8 @@ impl Place {
         let machine = Machine { cores: vec![0, 1, 2], devices: Devices::Unknown };
         let (queries, asked) = bounded(4);
         let config = load(&self.file(), &machine).unwrap();
-        let (reloader, start) = Reloader::new(&config, machine, queries, [1; 4]).unwrap();
+        let (reloader, start) =
+            Reloader::new(&config, machine, SystemClock::start(), queries, [1; 4]).unwrap();
         assert_eq!((start.policies.len(), start.modules.len()), (2, config.modules.len()));
         (reloader, asked)
     }
@@ -150,4 +152,41 @@ fn a_control_core_that_is_gone_is_named() {
     let (reloader, asked) = place.start();
     drop(asked);
     assert!(matches!(reloader.reload(), Err(ReloadError::Silent)));
+}
+
+/// Where its programs find it, a module stays what it was until the end.
+#[test]
+fn a_program_keeps_its_socket_and_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("f.sock").display().to_string();
+    let module = format!("[module.f]\nkind = \"program\"\nsocket = \"{socket}\"\n");
+    let rule = "[[rule]]\naction = \"offer\"\nmodule = \"f\"\n";
+    let place = Place::new(&format!("{rule}{module}"));
+    let (reloader, asked) = place.start();
+    let (outcome, told) = reload(&reloader, &asked);
+    assert_eq!((outcome.unwrap().modules, told.unwrap().modules), (1, vec![]), "as it was");
+
+    place.write(&format!("{rule}{module}deadline = \"1s\"\n"));
+    let (outcome, told) = reload(&reloader, &asked);
+    let expected = format!(
+        "module \"f\": its settings have changed, but programs connect to {socket} under the former ones until the appliance \
+         ends; give it another socket, or restart"
+    );
+    assert_eq!((outcome.unwrap_err().to_string(), told.is_none()), (expected, true));
+
+    place.write(&format!("{rule}{}deadline = \"1s\"\n", module.replace("f.sock", "g.sock")));
+    let (outcome, told) = reload(&reloader, &asked);
+    assert_eq!((outcome.unwrap().modules, told.unwrap().modules), (1, vec![1]));
+}
+
+#[test]
+fn a_next_hop_by_a_port_that_was_not_there_at_start_is_refused() {
+    let place = Place::new("");
+    let (reloader, asked) = place.start();
+    let others = BASE.replace("client", "c").replace("server", "s");
+    let text = format!("{others}[[rule]]\naction = \"forward\"\nnext_hop = {{ port = \"s\" }}\n");
+    std::fs::write(place.file(), text).unwrap();
+    let (outcome, told) = reload(&reloader, &asked);
+    assert!(matches!(outcome, Err(ReloadError::OtherPorts)), "{outcome:?}");
+    assert!(told.is_none());
 }

@@ -10,6 +10,7 @@ mod held;
 mod overlap;
 mod passing;
 mod peers;
+mod programs;
 mod redirect;
 mod refusal;
 mod relay;

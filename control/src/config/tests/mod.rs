@@ -7,12 +7,15 @@ use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::{Action, Fallback, Per, RateSpec, Side, Strays};
 use dataplane::port::impaired::Share;
 
-use super::validated::{self, Acknowledge, Device, Idle, Isn, Merge, Pair, ServerAck};
+use super::validated::{
+    self, Acknowledge, Device, Idle, Isn, Merge, ModuleKind, Pair, Program, ServerAck, WithoutDecision,
+};
 use super::{Config, Devices, Diagnostic, Machine, load, parse};
 use crate::tcp::Algorithm;
 
 mod far;
 mod rejected;
+mod rejected_rules;
 
 /// Line 1 to 11 of every text in these tests.
 const BASE: &str = "\
@@ -288,4 +291,24 @@ fn rules_ask_what_a_syn_is_like_and_how_many_come() {
         Some(RateSpec { per_second: 5, burst: 9, side: Side::Within, per })
     );
     assert!(config.warnings.is_empty(), "a condition matches less than everything");
+}
+
+#[test]
+fn a_program_has_its_socket_and_its_default() {
+    let text = format!("{BASE}[module.filter]\nkind = \"program\"\nsocket = \"/run/f.sock\"\n");
+    let module = accept(&text).modules.remove(0);
+    let ModuleKind::Program(program) = module.kind else { panic!("{module:?}") };
+    let expected = Program {
+        socket: "/run/f.sock".into(),
+        deadline: Duration::from_millis(500),
+        default: WithoutDecision::Drop,
+        outstanding: 4096,
+        streams: 1024,
+    };
+    assert_eq!(program, expected);
+    let keys = "deadline = \"2s\"\ndefault = \"bypass\"\noutstanding = 7\nstreams = 9\n";
+    let module = accept(&format!("{text}{keys}")).modules.remove(0);
+    let ModuleKind::Program(program) = module.kind else { panic!("{module:?}") };
+    assert_eq!((program.deadline, program.default), (Duration::from_secs(2), WithoutDecision::Bypass));
+    assert_eq!((program.outstanding, program.streams), (7, 9));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{BASE, machine};
 use crate::config::{load, parse};
 
-fn reject(text: &str) -> String {
+pub(super) fn reject(text: &str) -> String {
     match parse("q.toml", text, &machine()) {
         Ok(_) => panic!("accepted:\n{text}"),
         Err(error) => error.to_string(),
@@ -412,69 +412,5 @@ fn an_unreadable_file_is_named() {
         error,
         "/nonexistent/q.toml: No such file or directory (os error 2); name a configuration with --config (configs/ \
          holds examples)"
-    );
-}
-
-#[test]
-fn ten_thousand_rules_are_read_and_a_name_given_twice_is_found_among_them() {
-    let rule = |n: u32| {
-        let (a, b) = (n >> 8, n & 0xff);
-        format!(
-            "[[rule]]\nname = \"r{n}\"\nmatch = {{ destination = \"10.0.{a}.{b}\" }}\naction = \"drop\"\n"
-        )
-    };
-    let text: String = (0..10_000).chain([77, 77]).map(rule).collect();
-    let error = parse("q.toml", &format!("{BASE}{text}"), &machine()).unwrap_err().to_string();
-    let lines: Vec<&str> = error.lines().collect();
-    assert_eq!(lines.len(), 2, "{error}");
-    for (line, number) in lines.into_iter().zip([10_000, 10_001]) {
-        let key = format!(": rule[{number}].name: rule[77] has this name already; names are unique");
-        assert!(line.ends_with(&key), "{line}");
-    }
-}
-
-#[test]
-fn conditions() {
-    let one = |matches: &str, expected: &str| {
-        let said = reject(&format!("{BASE}[[rule]]\naction = \"drop\"\n[rule.match]\n{matches}\n"));
-        assert_eq!(said, format!("q.toml:15:{expected}"));
-    };
-    one(
-        "syn = { options = \"mss,wscale\" }",
-        "19: rule[0].match.syn.options: \"mss,wscale\": \"wscale\" is no option; write eol, nop, mss, ws, sok, sack, ts, \
-         or ?N for kind N (0 to 255), separated by commas, or an empty text for none",
-    );
-    one(
-        "syn = { mss = [1460, \"a\"] }",
-        "22: rule[0].match.syn.mss[1]: \"a\" is not an MSS; write a number or a range such as \"1-65535\" (1 to 65535)",
-    );
-    one("syn = { ttl = \"64-33\" }", "15: rule[0].match.syn.ttl: \"64-33\" runs backwards; write \"33-64\"");
-    one(
-        "syn = { scale = 7 }",
-        "9: rule[0].match.syn.scale: no such key; known here: options, mss, window, window_scale, ttl",
-    );
-    one(
-        "rate = { burst = 9 }",
-        "8: rule[0].match.rate.above: is missing; write how many SYNs a second, with `above` or with `within`",
-    );
-    one(
-        "rate = { above = 1, within = 2 }",
-        "30: rule[0].match.rate.within: stands beside `above`; a rule matches either, so leave one of them out",
-    );
-    one("rate = { above = 0 }", "18: rule[0].match.rate.above: 0 is out of range; possible: 1 to 100000000");
-    one(
-        "rate = { above = 1, sources = 99 }",
-        "31: rule[0].match.rate.sources: counts only with per = \"source\"; add that or leave it out",
-    );
-}
-
-#[test]
-fn the_buckets_of_all_rates_are_bounded() {
-    let rule =
-        "[[rule]]\naction = \"drop\"\nmatch.rate = { above = 1, per = \"source\", sources = 1048576 }\n";
-    assert_eq!(
-        reject(&format!("{BASE}{}", rule.repeat(4))),
-        "q.toml:21:1: rule[3]: the rates of all rules together take more than 64.0 MiB for each worker; lower some \
-         match.rate.sources"
     );
 }

@@ -20,6 +20,7 @@ mod impair;
 mod limits;
 mod matches;
 mod ports;
+mod programs;
 mod rejection;
 mod rules;
 
@@ -41,6 +42,7 @@ pub(super) fn validate(
     let (ports, pairs) = ports::validate(&raw.port, cores.workers.len(), machine.devices, problems);
     let memory = limits::memory(&raw.memory, &ports, cores.workers.len(), &limits, problems);
     let mut modules = rules::modules(&raw.module, &ports, problems);
+    programs::distinct(raw, &socket, problems);
     let mut hops = Hops::new(&ports);
     let rules = rules::rules(&raw.rule, &mut modules, &mut hops, problems)?;
     let hops = hops.into_list();
@@ -66,12 +68,16 @@ pub(super) fn validate(
 }
 
 fn socket(raw: &Option<Spanned<String>>, problems: &mut Problems) -> PathBuf {
-    let Some(path) = raw else { return DEFAULT_SOCKET.into() };
+    raw.as_ref().map_or_else(|| DEFAULT_SOCKET.into(), |path| socket_path(path, DEFAULT_SOCKET, problems))
+}
+
+/// The absolute path of a Unix socket, such as `example`.
+fn socket_path(path: &Spanned<String>, example: &str, problems: &mut Problems) -> PathBuf {
     let text = path.get_ref();
     if !text.starts_with('/') || text.ends_with('/') {
         problems.at(
             path.span(),
-            format!("{text:?} is not the absolute path of a file; write for example {DEFAULT_SOCKET:?}"),
+            format!("{text:?} is not the absolute path of a file; write for example {example:?}"),
         );
     } else if text.len() > SOCKET_PATH {
         problems

@@ -7,7 +7,7 @@ use dataplane::policy::RuleSpec;
 use toml::Spanned;
 
 use super::hops::{self, Hops};
-use super::{matches, rejection};
+use super::{matches, programs, rejection};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{duration, name, show_bytes};
@@ -39,9 +39,7 @@ pub(super) fn modules(
         let raw = raw.get_ref();
         Module {
             name: key.get_ref().clone(),
-            kind: match raw.kind {
-                external::ModuleKind::Relay => ModuleKind::Relay,
-            },
+            kind: programs::kind(raw, key, problems),
             merge: merge(&raw.merge, problems),
             server_ack: match raw.server_ack {
                 external::ServerAck::AtOnce => ServerAck::AtOnce,
@@ -226,6 +224,12 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems:
                 );
             }
             let wanted = spanned.get_ref().acknowledge.as_ref();
+            if let (Some(wanted), ModuleKind::Program(_)) = (wanted, &modules[index].kind) {
+                // Another variant of it would be another listener at the same socket.
+                let message = "a module of kind \"program\" has one for all rules; set it in the module";
+                problems.at(wanted.span(), message);
+                return Action::Drop;
+            }
             Action::Offer { module: variant(modules, index, wanted.map(|wanted| *wanted.get_ref())) as u16 }
         }
         None => {

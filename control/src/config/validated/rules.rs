@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
@@ -159,10 +160,42 @@ pub struct Module {
 }
 
 /// The modules that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModuleKind {
     /// Copies bytes between the legs.
     Relay,
+    /// Asks a program; what that wants proxied is relayed.
+    Program(Program),
+}
+
+/// Where programs are asked, and what happens without them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Unix socket, absolute.
+    pub socket: PathBuf,
+    /// How long a program may think.
+    pub deadline: Duration,
+    /// What happens without a decision.
+    pub default: WithoutDecision,
+    /// Partial connections that may be undecided, all programs together.
+    pub outstanding: u32,
+    /// Accepted connections at once.
+    pub streams: u32,
+}
+
+/// What happens to a partial connection that no program has decided about in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutDecision {
+    /// Silence.
+    Drop,
+    /// RST.
+    Reject,
+    /// Forwarded, never intercepted.
+    Bypass,
+    /// Forwarded and observed.
+    Monitor,
+    /// Proxied as the module is configured.
+    Proxy,
 }
 
 /// When a relayed flow is merged.

@@ -1,0 +1,285 @@
+//! The control core's half: offers go up, decisions come down, and bytes of accepted flows go both ways.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dataplane::counters::Counter;
+use dataplane::flow::quad::FlowKey;
+use hashbrown::HashMap;
+
+use super::Settings;
+use super::pipe::{End, Pipe};
+use super::shared::{Away, CoreHalf, Down, Order, Shared, Up};
+use super::thread::Thread;
+use super::words;
+use crate::module::{
+    self, Answer, Decision, Endpoint, Gone, Module, PartialConnection, Sending, Session, Ticket,
+};
+
+/// A module whose decisions are those of programs.
+pub struct Programs {
+    settings: Settings,
+    core: CoreHalf,
+    /// What has not fitted into the mailbox: no more than what programs have been told and not been told the end of, for
+    /// while anything waits here nothing new is offered.
+    waiting: VecDeque<Up>,
+    /// Partial connections that a program has been offered and has still to speak about; and whether their server has been
+    /// asked for its sake.
+    open: HashMap<Ticket, bool, ahash::RandomState>,
+    counts: Vec<(Counter, u64)>,
+    /// Something was said to the thread since it was woken last.
+    has_spoken: bool,
+    _thread: Option<Thread>,
+}
+
+impl Programs {
+    pub(super) fn new(settings: Settings, core: CoreHalf, thread: Option<Thread>) -> Programs {
+        let open = HashMap::with_capacity_and_hasher(settings.outstanding, ahash::RandomState::new());
+        Programs {
+            settings,
+            core,
+            waiting: VecDeque::new(),
+            open,
+            counts: Vec::new(),
+            has_spoken: false,
+            _thread: thread,
+        }
+    }
+
+    /// Programs that would take an offer now.
+    pub fn ready(&self) -> usize {
+        self.core.shared.ready.load(Ordering::Relaxed)
+    }
+
+    /// Accepted connections, those that their program has still to finish with among them.
+    pub fn streams(&self) -> usize {
+        self.core.shared.alive.load(Ordering::Relaxed)
+    }
+
+    /// How it is configured.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn count(&mut self, counter: Counter) {
+        match self.counts.iter_mut().find(|(known, _)| *known == counter) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((counter, 1)),
+        }
+    }
+
+    /// Nobody decides: what the configuration says, under a name.
+    fn default_for(&mut self, why: Counter) -> Decision {
+        self.count(why);
+        self.settings.default
+    }
+
+    fn say(&mut self, message: Up) {
+        self.has_spoken = true;
+        if !self.waiting.is_empty() {
+            return self.waiting.push_back(message);
+        }
+        if let Err(message) = self.core.up.try_send(message) {
+            self.waiting.push_back(message);
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(message) = self.waiting.pop_front() {
+            if let Err(message) = self.core.up.try_send(message) {
+                self.waiting.push_front(message);
+                break;
+            }
+        }
+        if std::mem::take(&mut self.has_spoken) || !self.core.shared.thread_bell.is_silent() {
+            self.core.shared.wake();
+        }
+    }
+
+    /// What has come down about one of the open ones.
+    fn take(&mut self, Down { ticket, order }: Down) -> Option<Decision> {
+        // What is not there has gone, and the program has been told so.
+        let was_asked = *self.open.get(&ticket)?;
+        let Order::Action(action) = order else {
+            self.open.remove(&ticket);
+            return Some(self.default_for(Counter::ProgramsGone));
+        };
+        self.count(Counter::ProgramsDecided);
+        let mut proxying = self.settings.relay.proxying();
+        if was_asked || action.consult_ms > 0 {
+            // It is too late for the client's words to choose, or the program does.
+            proxying.order = module::Order::ServerFirst;
+        }
+        let decision = words::decision(&action, proxying);
+        match decision {
+            Decision::Accept if self.streams() >= self.settings.streams => {
+                self.open.remove(&ticket);
+                self.say(Up::Gone(ticket, Away::Refused));
+                return Some(self.default_for(Counter::ProgramsStreamsFull));
+            }
+            // More will be said about these.
+            Decision::Accept => {}
+            Decision::Proxy(proxying) if proxying.consult.is_some() => {
+                self.open.insert(ticket, true);
+            }
+            _ => {
+                self.open.remove(&ticket);
+            }
+        }
+        Some(decision)
+    }
+}
+
+impl Module for Programs {
+    fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
+        if self.ready() == 0 {
+            return self.default_for(Counter::ProgramsAbsent);
+        }
+        if self.open.len() >= self.settings.outstanding || !self.waiting.is_empty() {
+            return self.default_for(Counter::ProgramsBusy);
+        }
+        let offer = Up::Offer(Box::new(words::offer(partial, None)), partial.at);
+        if self.core.up.try_send(offer).is_err() {
+            return self.default_for(Counter::ProgramsBusy);
+        }
+        self.has_spoken = true;
+        self.open.insert(partial.ticket, false);
+        Decision::Later(self.settings.deadline)
+    }
+
+    fn overdue(&mut self, partial: &PartialConnection<'_>) -> Decision {
+        if self.open.remove(&partial.ticket).is_some() {
+            self.say(Up::Gone(partial.ticket, Away::Gone(Gone::Overdue)));
+        }
+        self.default_for(Counter::ProgramsLate)
+    }
+
+    fn answered(&mut self, partial: &PartialConnection<'_>, answer: &Answer<'_>) -> Decision {
+        if !self.open.contains_key(&partial.ticket) {
+            return Decision::Proxy(self.settings.relay.proxying());
+        }
+        let offer = words::offer(partial, Some(answer));
+        self.say(Up::Offer(Box::new(offer), partial.at));
+        Decision::Later(self.settings.deadline)
+    }
+
+    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+        self.flush();
+        while let Some(down) = self.core.down.try_receive() {
+            if let Some(decision) = self.take(down) {
+                return Some((down.ticket, decision));
+            }
+        }
+        None
+    }
+
+    fn gone(&mut self, ticket: Ticket, why: Gone) {
+        if self.open.remove(&ticket).is_some() {
+            self.say(Up::Gone(ticket, Away::Gone(why)));
+        }
+    }
+
+    fn endpoint(&mut self, ticket: Ticket, _key: &FlowKey) -> Option<Box<dyn Endpoint>> {
+        self.open.remove(&ticket);
+        let pipe = Pipe::new(ticket, &self.core.shared.alive);
+        self.say(Up::Accepting(Arc::clone(&pipe)));
+        let shared = Arc::clone(&self.core.shared);
+        Some(Box::new(FarEnd { pipe, shared, rest: Vec::new(), is_finished: false }))
+    }
+
+    fn stirred(&mut self) -> Option<Ticket> {
+        Some(self.core.shared.core_bell.answer()?.ticket)
+    }
+
+    fn counted(&mut self, count: &mut dyn FnMut(Counter, u64)) {
+        self.counts.drain(..).for_each(|(counter, n)| count(counter, n));
+        self.core.shared.counted(count);
+    }
+
+    fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.settings.relay.session(key)
+    }
+}
+
+/// A program as the far end of an accepted flow: the control core's end of its pipe.
+struct FarEnd {
+    pipe: Arc<Pipe>,
+    shared: Arc<Shared>,
+    /// What was popped and did not fit.
+    rest: Vec<u8>,
+    is_finished: bool,
+}
+
+impl FarEnd {
+    /// The thread is woken at the end of the round ([`Programs::flush`]), once for all pipes.
+    fn ring(&self) {
+        self.shared.thread_bell.ring(&self.pipe);
+    }
+}
+
+impl Endpoint for FarEnd {
+    fn established(&mut self) {
+        self.pipe.is_established.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    fn room(&mut self) -> usize {
+        self.pipe.to_program.room()
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        if self.pipe.to_program.push(bytes.to_vec()).is_err() {
+            // Only without room, which the caller has asked for: bytes are not lost in silence.
+            self.pipe.to_program.set_end(End::Reset);
+            self.pipe.to_client.set_end(End::Reset);
+        }
+        self.ring();
+    }
+
+    fn finished(&mut self) {
+        self.is_finished = true;
+        self.pipe.to_program.set_end(End::Closed);
+        self.ring();
+    }
+
+    fn send(&mut self, room: usize) -> Sending {
+        let end = self.pipe.to_client.end();
+        if end == End::Reset {
+            return Sending::Reset;
+        }
+        if self.rest.is_empty()
+            && room > 0
+            && let Some((chunk, starved)) = self.pipe.to_client.pop()
+        {
+            self.rest = chunk;
+            if starved {
+                self.ring();
+            }
+        }
+        match (self.rest.len(), end) {
+            (0, End::Closed) if room > 0 || self.pipe.to_client.is_empty() => Sending::Closed,
+            (0, _) => Sending::Nothing,
+            _ if room == 0 => Sending::Nothing,
+            (len, _) if len <= room => Sending::Bytes(std::mem::take(&mut self.rest)),
+            _ => {
+                let rest = self.rest.split_off(room);
+                Sending::Bytes(std::mem::replace(&mut self.rest, rest))
+            }
+        }
+    }
+
+    fn reset(&mut self) {
+        self.pipe.to_program.set_end(End::Reset);
+        self.ring();
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.pipe.to_program.set_end(End::Reset);
+            self.ring();
+        }
+    }
+}

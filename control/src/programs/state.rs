@@ -1,0 +1,278 @@
+//! What the thread knows: programs, the partial connections that they were offered, accepted connections.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dataplane::clock::{Clock, Instant, SystemClock};
+use dataplane::worker::mailbox::Sender;
+use quadrille_listener::wire::{Accepted, Action, Gone, Hello, Offer, action, kind};
+use tokio::sync::Notify;
+use zerocopy::IntoBytes;
+
+use super::Settings;
+use super::pipe::{End, Pipe};
+use super::seqpacket::Outgoing;
+use super::shared::{Away, Down, Order, Shared};
+use super::stream::{self, Stream};
+use super::words;
+use crate::module::Ticket;
+
+/// Programs connected at once.
+pub(super) const MOST_PROGRAMS: usize = 16;
+
+/// A program, as the rest of the thread sees it.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Counted up: a name that is not used again.
+    pub(super) serial: u64,
+    /// Has said its hello.
+    pub(super) is_greeted: bool,
+    /// What it has not been sent yet. Bounded: it is offered nothing while as many wait as may be undecided, and each
+    /// partial connection has an answer and an end at most.
+    pub(super) backlog: VecDeque<Outgoing>,
+    /// Something was put there.
+    pub(super) has_backlog: Rc<Notify>,
+    /// What it may speak about.
+    pub(super) tickets: HashSet<Ticket>,
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+enum Accepting {
+    /// Its client's handshake is under way, for that program.
+    Handshake(u64),
+    /// Its bytes flow.
+    Flowing(Rc<Stream>),
+}
+
+/// All of it. One thread has it, in turns: nobody holds it while waiting.
+pub(super) struct State {
+    pub(super) programs: Vec<Program>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) hello: Hello,
+    outstanding: usize,
+    owners: HashMap<Ticket, u64>,
+    accepted: HashMap<Ticket, (Arc<Pipe>, Accepting)>,
+    down: Sender<Down>,
+    /// What did not fit into the mailbox. Bounded by what programs have been offered.
+    waiting: VecDeque<Down>,
+    serials: u64,
+    buffer: stream::Buffer,
+    /// Whose turn it is.
+    turn: usize,
+    clock: SystemClock,
+}
+
+/// As the tasks share it.
+pub(super) type Shares = Rc<RefCell<State>>;
+
+impl State {
+    pub(super) fn new(
+        settings: &Settings,
+        shared: Arc<Shared>,
+        down: Sender<Down>,
+        clock: SystemClock,
+    ) -> State {
+        State {
+            programs: Vec::new(),
+            shared,
+            hello: words::hello(settings.outstanding, settings.deadline),
+            outstanding: settings.outstanding,
+            owners: HashMap::new(),
+            accepted: HashMap::new(),
+            down,
+            waiting: VecDeque::new(),
+            serials: 0,
+            buffer: stream::buffer(),
+            turn: 0,
+            clock,
+        }
+    }
+
+    /// A program has connected; `None` when there are too many.
+    pub(super) fn admit(&mut self) -> Option<(u64, Rc<Notify>)> {
+        if self.programs.len() >= MOST_PROGRAMS {
+            return None;
+        }
+        self.serials += 1;
+        let has_backlog = Rc::new(Notify::new());
+        self.programs.push(Program {
+            serial: self.serials,
+            is_greeted: false,
+            backlog: VecDeque::new(),
+            has_backlog: Rc::clone(&has_backlog),
+            tickets: HashSet::new(),
+        });
+        Some((self.serials, has_backlog))
+    }
+
+    /// A program is gone: nobody will decide about what it was offered. Its streams go on.
+    pub(super) fn dismiss(&mut self, serial: u64) {
+        let Some(place) = self.programs.iter().position(|program| program.serial == serial) else { return };
+        let program = self.programs.swap_remove(place);
+        for ticket in program.tickets {
+            self.owners.remove(&ticket);
+            self.tell_core(Down { ticket, order: Order::Abandoned });
+        }
+        self.publish();
+    }
+
+    pub(super) fn program(&mut self, serial: u64) -> Option<&mut Program> {
+        self.programs.iter_mut().find(|program| program.serial == serial)
+    }
+
+    /// How many programs would take an offer.
+    pub(super) fn publish(&mut self) {
+        let ready = self.programs.iter().filter(|program| program.is_ready(self.outstanding)).count();
+        self.shared.ready.store(ready, Ordering::Relaxed);
+    }
+
+    fn tell_core(&mut self, down: Down) {
+        self.waiting.push_back(down);
+        self.flush();
+    }
+
+    /// Moves what waits for the control core. True when nothing is left.
+    pub(super) fn flush(&mut self) -> bool {
+        while let Some(down) = self.waiting.pop_front() {
+            if let Err(down) = self.down.try_send(down) {
+                self.waiting.push_front(down);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn say(&mut self, serial: u64, message: &(impl IntoBytes + zerocopy::Immutable)) {
+        if let Some(program) = self.program(serial) {
+            program.say(Outgoing { bytes: message.as_bytes().into(), descriptor: None });
+        }
+        self.publish();
+    }
+
+    /// A partial connection, or the answer to one, goes to a program.
+    pub(super) fn offer(&mut self, mut offer: Box<Offer>, held_since: Instant) {
+        let age = self.clock.now().since(held_since).as_micros();
+        offer.age_us = u32::try_from(age).unwrap_or(u32::MAX);
+        let ticket = Ticket(offer.id);
+        let serial = match offer.kind {
+            kind::ANSWER => self.owners.get(&ticket).copied(),
+            _ => self.next_program(),
+        };
+        let Some(serial) = serial else {
+            return self.tell_core(Down { ticket, order: Order::Abandoned });
+        };
+        self.owners.insert(ticket, serial);
+        if let Some(program) = self.program(serial) {
+            program.tickets.insert(ticket);
+        }
+        self.say(serial, &*offer);
+    }
+
+    /// In turns, among those that keep up.
+    fn next_program(&mut self) -> Option<u64> {
+        let count = self.programs.len();
+        let place = (1..=count)
+            .map(|step| (self.turn + step) % count)
+            .find(|place| self.programs[*place].is_ready(self.outstanding))?;
+        self.turn = place;
+        Some(self.programs[place].serial)
+    }
+
+    fn disown(&mut self, ticket: Ticket) -> Option<u64> {
+        let serial = self.owners.remove(&ticket)?;
+        if let Some(program) = self.program(serial) {
+            program.tickets.remove(&ticket);
+        }
+        Some(serial)
+    }
+
+    /// A partial connection needs no decision any more.
+    pub(super) fn gone(&mut self, ticket: Ticket, away: Away) {
+        if let Some(serial) = self.disown(ticket) {
+            self.say(serial, &Gone { id: ticket.0, why: words::why(away), ..Gone::new() });
+        }
+    }
+
+    /// An order of a program, about something that it was offered; others have gone meanwhile.
+    pub(super) fn ordered(&mut self, serial: u64, order: Action) {
+        let ticket = Ticket(order.id);
+        if self.owners.get(&ticket) != Some(&serial) {
+            return;
+        }
+        let more_follows = order.action == action::ACCEPT || order.consult_ms > 0;
+        if !more_follows {
+            self.disown(ticket);
+        }
+        self.tell_core(Down { ticket, order: Order::Action(order) });
+    }
+
+    /// The control core carries an acceptance out.
+    pub(super) fn accepting(&mut self, pipe: Arc<Pipe>) {
+        let serial = self.disown(pipe.ticket).unwrap_or_default();
+        self.accepted.insert(pipe.ticket, (pipe, Accepting::Handshake(serial)));
+    }
+
+    /// Something has happened in a pipe. Its stream begins once the client has completed its handshake.
+    pub(super) fn stirred(&mut self, shares: &Shares, pipe: &Arc<Pipe>) {
+        let Some((_, accepting)) = self.accepted.get(&pipe.ticket) else { return };
+        let serial = match accepting {
+            Accepting::Flowing(stream) => return stream.wake(),
+            Accepting::Handshake(serial) => *serial,
+        };
+        if pipe.is_established.load(Ordering::SeqCst) {
+            self.begin_stream(shares, pipe, serial);
+        } else if pipe.to_program.end() == End::Reset {
+            self.accepted.remove(&pipe.ticket);
+            let away = Away::Gone(crate::module::Gone::Client);
+            self.say(serial, &Gone { id: pipe.ticket.0, why: words::why(away), ..Gone::new() });
+        }
+    }
+
+    fn begin_stream(&mut self, shares: &Shares, pipe: &Arc<Pipe>, serial: u64) {
+        let id = pipe.ticket.0;
+        if self.program(serial).is_none() {
+            return self.refuse_stream(pipe);
+        }
+        match Stream::begin(shares, &self.shared, pipe, &self.buffer) {
+            Ok((stream, descriptor)) => {
+                let bytes = Accepted { id, ..Accepted::new() }.as_bytes().into();
+                if let Some(program) = self.program(serial) {
+                    program.say(Outgoing { bytes, descriptor: Some(descriptor) });
+                }
+                self.accepted.insert(pipe.ticket, (Arc::clone(pipe), Accepting::Flowing(stream)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an accepted connection is reset: it gets no socket");
+                self.say(serial, &Gone { id, why: words::why(Away::Refused), ..Gone::new() });
+                self.refuse_stream(pipe);
+            }
+        }
+    }
+
+    /// Nobody reads or writes it.
+    fn refuse_stream(&mut self, pipe: &Arc<Pipe>) {
+        self.accepted.remove(&pipe.ticket);
+        pipe.to_client.set_end(End::Reset);
+        self.shared.core_bell.ring(pipe);
+    }
+
+    /// A stream's tasks have ended.
+    pub(super) fn stream_over(&mut self, ticket: Ticket) {
+        self.accepted.remove(&ticket);
+    }
+}
+
+impl Program {
+    fn is_ready(&self, outstanding: usize) -> bool {
+        self.is_greeted && self.backlog.len() <= outstanding
+    }
+
+    pub(super) fn say(&mut self, message: Outgoing) {
+        self.backlog.push_back(message);
+        self.has_backlog.notify_one();
+    }
+}

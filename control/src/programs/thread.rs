@@ -1,0 +1,142 @@
+//! The thread that speaks to programs: a tokio runtime, and the loop that listens to the control core.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dataplane::clock::SystemClock;
+use dataplane::worker::mailbox::Receiver;
+use rustix::net::SocketType;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use super::accept::accept;
+use super::shared::{Shared, ThreadHalf, Up};
+use super::state::{Shares, State};
+use super::{Settings, StartError};
+use crate::api::{Claim, bind};
+
+/// Messages of the control core handled before the programs have their turn.
+const MESSAGES_IN_A_ROW: usize = 256;
+/// How soon orders that the control core had no room for are tried again.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// The running thread. Dropping it ends it and removes the socket.
+#[derive(Debug)]
+pub(super) struct Thread {
+    shared: Arc<Shared>,
+    handle: Option<JoinHandle<()>>,
+    _claim: Claim,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.shared.end();
+        if let Some(handle) = self.handle.take() {
+            // A panic there has been printed there.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// Listens at the configured socket, on a new thread.
+pub(super) fn start(settings: &Settings, half: ThreadHalf, clock: SystemClock) -> Result<Thread, StartError> {
+    let (listener, claim) = bind(&settings.socket, SocketType::SEQPACKET)?;
+    let listener = StdListener::from(listener);
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let shared = Arc::clone(&half.shared);
+    let settings = settings.clone();
+    let serve = move || {
+        if let Err(error) =
+            runtime.block_on(LocalSet::new().run_until(serve(&settings, half, listener, clock)))
+        {
+            tracing::error!(%error, "programs are served no longer; the default action applies");
+        }
+    };
+    let handle = std::thread::Builder::new().name("programs".into()).spawn(serve)?;
+    Ok(Thread { shared, handle: Some(handle), _claim: claim })
+}
+
+async fn serve(
+    settings: &Settings,
+    half: ThreadHalf,
+    listener: StdListener,
+    clock: SystemClock,
+) -> io::Result<()> {
+    let ThreadHalf { shared, up, down, wakes } = half;
+    let state = State::new(settings, Arc::clone(&shared), down, clock);
+    let shares: Shares = Rc::new(RefCell::new(state));
+    tokio::task::spawn_local(accept(UnixListener::from_std(listener)?, Rc::clone(&shares)));
+    let wakes = UnixStream::from_std(wakes)?;
+    let served = attend(&shared, &shares, up, &wakes).await;
+    // From now on nobody listens.
+    shared.ready.store(0, Ordering::Relaxed);
+    served
+}
+
+/// Does what the control core says until it is over.
+async fn attend(
+    shared: &Arc<Shared>,
+    shares: &Shares,
+    mut up: Receiver<Up>,
+    wakes: &UnixStream,
+) -> io::Result<()> {
+    while !shared.is_over.load(Ordering::SeqCst) {
+        if handle_some(shared, shares, &mut up) == MESSAGES_IN_A_ROW {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        shared.falls_asleep();
+        if up.is_empty() && shared.thread_bell.is_silent() && !shared.is_over.load(Ordering::SeqCst) {
+            let is_flushed = shares.borrow_mut().flush();
+            match is_flushed {
+                true => woken(wakes).await?,
+                // That time is up is as good a reason.
+                false => timeout(RETRY, woken(wakes)).await.unwrap_or(Ok(()))?,
+            }
+        }
+        shared.is_awake();
+    }
+    Ok(())
+}
+
+async fn woken(wakes: &UnixStream) -> io::Result<()> {
+    wakes.readable().await?;
+    match wakes.try_read(&mut [0; 64]) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        read => read.map(drop),
+    }
+}
+
+fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>) -> usize {
+    let mut handled = 0;
+    while handled < MESSAGES_IN_A_ROW
+        && let Some(message) = up.try_receive()
+    {
+        handled += 1;
+        let mut state = shares.borrow_mut();
+        match message {
+            Up::Offer(offer, held_since) => state.offer(offer, held_since),
+            Up::Gone(ticket, away) => state.gone(ticket, away),
+            Up::Accepting(pipe) => {
+                state.accepting(Arc::clone(&pipe));
+                // It may have waited longer than its first bell.
+                state.stirred(shares, &pipe);
+            }
+        }
+    }
+    while handled < MESSAGES_IN_A_ROW
+        && let Some(pipe) = shared.thread_bell.answer()
+    {
+        handled += 1;
+        shares.borrow_mut().stirred(shares, &pipe);
+    }
+    handled
+}
