@@ -48,4 +48,9 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("relay", 6),
     // What a small window had let through, sent again because the window grew.
     ("relay", 7),
+    // A server acknowledged at once has nothing but a FIN to repeat, and no SYN-ACK went to the client for it; that the
+    // FIN was held, and the sender silent, was wrong of the judge.
+    ("storm", 33_471),
+    // The same, found by the rule that a repetition has to be heard.
+    ("duplicate", 935),
 ];

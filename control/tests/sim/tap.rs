@@ -99,7 +99,7 @@ impl Tap {
         }
         flow.restart_on_new_syn(point, segment, direction);
         match point.inwards {
-            true => flow.came_in(self.poll, point.side, segment, len),
+            true => flow.came_in(self.poll, point.side, segment, len)?,
             false => flow.goes_out(self.poll, point.side, segment, len)?,
         }
         flow.learn(point.side, direction, segment);
