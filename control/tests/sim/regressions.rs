@@ -53,4 +53,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("storm", 33_471),
     // The same, found by the rule that a repetition has to be heard.
     ("duplicate", 935),
+    // A segment with a damaged port, carried on and lost, taken for the first of a new flow: the tap was wrong.
+    ("hostile", 39_072),
 ];

@@ -47,6 +47,10 @@ impl Tap {
 
     /// A segment that the middle has sent on `side` is lost.
     pub fn lose(&mut self, side: Side, segment: &Segment) {
+        // Damaged before, it is of whatever flow its damage says, and nothing was taken of it.
+        if !segment.checksum_ok {
+            return;
+        }
         let (at, _) = self.locate(Point { side, inwards: false }, segment);
         self.flows[at].senders[side as usize].loses(segment);
     }
