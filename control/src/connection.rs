@@ -149,7 +149,8 @@ impl<L: Pool> Connection<L> {
             Direction::ServerToClient => (self.server.as_ref(), Some(&self.client)),
         };
         let (Some(from), Some(to)) = (from, to) else { return 0 };
-        if self.through.is_some() {
+        // Before the client is validated nothing is acknowledged to the server but its SYN-ACK (`emit`).
+        if self.through.is_some() || self.phase == Phase::Answered {
             return 0;
         }
         let fin_acked = matches!(to.block.state(), State::FinWait2 | State::TimeWait | State::Closed);

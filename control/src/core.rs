@@ -190,7 +190,7 @@ impl<L: Pool> Core<L> {
             },
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
-            Event::Replaced(before) => self.changes.on_replaced(worker, before),
+            Event::Replaced(before) => self.changes.on_replaced(worker, *before),
             Event::Listed(listing) => {
                 let unasked = self.questions.on_listing(listing);
                 if let Some(listing) = unasked {
@@ -322,7 +322,7 @@ impl<L: Pool> Core<L> {
         self.means.settings.when_suspended_full = change.when_suspended_full;
         self.changes.begin(self.means.outboxes.len(), before, change.answer);
         for (outbox, policy) in self.means.outboxes.iter_mut().zip(change.policies) {
-            outbox.order(Order::Policy(policy));
+            outbox.order(Order::Policy(Box::new(policy)));
         }
     }
 

@@ -32,6 +32,9 @@ A cell is *relayed / plain (**ratio**)*. Cells are short and random losses fall 
 and 1.25 say little by themselves.
 ";
 
+/// Written by hand, for a matrix does not repeat it: one cell, measured often enough to compare small differences.
+const REPEATED: &str = include_str!("repeated.md");
+
 /// The whole page.
 pub fn markdown(asked: &Arguments, samples: &[Sample], machine: &str) -> String {
     let rounds = if asked.rounds == 1 { "once".to_owned() } else { format!("{} times", asked.rounds) };
@@ -47,7 +50,7 @@ pub fn markdown(asked: &Arguments, samples: &[Sample], machine: &str) -> String 
             out += &section(measure, asked, &of_it);
         }
     }
-    out
+    out + REPEATED
 }
 
 fn section(measure: Measure, asked: &Arguments, samples: &[&Sample]) -> String {
@@ -78,4 +81,21 @@ fn cell(sample: &Sample) -> String {
         notes => format!("; {notes}"),
     };
     format!("{relayed} / {plain} (**{ratio}**){notes}")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/participating.md");
+
+    #[test]
+    fn what_is_written_by_hand_is_on_the_page_and_stays_there() {
+        let written = markdown(&Arguments::parse_from(["lab"]), &[], "a machine\n");
+        for page in [PAGE, &written] {
+            assert!(page.starts_with(INTRODUCTION) && page.ends_with(REPEATED), "{page}");
+        }
+    }
 }

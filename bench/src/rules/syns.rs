@@ -105,7 +105,7 @@ impl Syns {
         let worker = Worker::new(Parts {
             id: 0,
             lines: vec![line(syns(quads), 1), line(Arc::from([]), 0)],
-            limits: Limits { flows: 4096, parked: 16 },
+            limits: Limits { flows: 4096, parked: 16, far_sides: 16 },
             timeouts: Timeouts {
                 opening: hour,
                 established: hour,

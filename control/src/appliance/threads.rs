@@ -99,7 +99,7 @@ impl Threads {
                     events,
                     orders,
                     icmp_errors: config.limits.icmp_errors,
-                    policy: policies.next().context("as many rule tables as workers")?,
+                    policy: Box::new(policies.next().context("as many rule tables as workers")?),
                     heartbeat: Arc::clone(&heartbeat),
                     report: Arc::clone(&threads.worker_reports[id]),
                 },

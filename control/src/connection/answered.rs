@@ -102,7 +102,7 @@ impl<L: Pool> Connection<L> {
     ) {
         let now = cx.now;
         let Some(leg) = self.sender(direction) else { return };
-        let repeats = segment.len > 0 && segment.end().le(leg.block.rcv_nxt());
+        let repeats = is_repetition(&leg.block, segment);
         // Data on a SYN is not taken; the client repeats it behind the handshake.
         let (chunk, frame) = self.take_payload(cx, direction, segment, headers, frame);
         let Some(leg) = self.sender(direction) else { return };
@@ -119,8 +119,8 @@ impl<L: Pool> Connection<L> {
             }
         }
         if direction == Direction::ServerToClient && self.phase == Phase::Answered && repeats {
-            // The server, acknowledged at once, repeats what it greets with: the client's ACK must have been lost, and
-            // no timer of ours may ask for it again.
+            // The server, acknowledged at once, repeats what it greets with, which may be its FIN alone, or its SYN-ACK:
+            // ours or the client's ACK must have been lost, and no timer of ours may ask for it again.
             self.client.block.repeat_syn_ack();
         }
         if events.contains(Events::SYN_AGAIN) {
@@ -223,4 +223,9 @@ impl<L: Pool> Connection<L> {
         let way = self.way_to(direction);
         cx.forward(way, frame);
     }
+}
+
+/// All that the segment takes of its sender's sequence space, of which a FIN takes one and its SYN another, has come before.
+fn is_repetition<B: Buffer>(block: &Block<B>, segment: &Segment) -> bool {
+    segment.sequence_len() > 0 && block.irs().le(segment.seq) && segment.end().le(block.rcv_nxt())
 }

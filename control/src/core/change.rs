@@ -18,7 +18,7 @@ pub struct Change {
     /// Modules by index. An index is new, the next one, or one that nothing refers to any more.
     pub modules: Vec<(u16, Box<dyn Module>)>,
     /// Rules, by worker.
-    pub policies: Vec<Box<Installed>>,
+    pub policies: Vec<Installed>,
     /// What becomes of a flow that cannot participate for want of room.
     pub when_full: Fallback,
     /// What becomes of one that there is no place to hold.
@@ -30,7 +30,7 @@ pub struct Change {
 /// What a change has replaced.
 pub struct Replaced {
     /// Rules that were in force, in no order.
-    pub policies: Vec<Box<Installed>>,
+    pub policies: Vec<Installed>,
     /// Modules whose index means another one now.
     pub modules: Vec<Box<dyn Module>>,
 }
@@ -54,7 +54,7 @@ impl Changes {
     }
 
     /// A worker has other rules now. It carries out orders one after the other, so this is the oldest that it has not answered.
-    pub(super) fn on_replaced(&mut self, worker: usize, before: Box<Installed>) {
+    pub(super) fn on_replaced(&mut self, worker: usize, before: Installed) {
         let Some(open) = self.0.iter_mut().find(|open| !open.answered[worker]) else { return };
         open.answered[worker] = true;
         open.replaced.policies.push(before);
@@ -76,14 +76,14 @@ mod tests {
 
     use super::*;
 
-    fn rules() -> Box<Installed> {
+    fn rules() -> Installed {
         let defaults = Defaults {
             action: Action::Pass,
             strays: Strays::Drop,
             flows_full: Fallback::Drop,
             on_control_stall: Fallback::Drop,
         };
-        Box::new(Installed::new(Arc::new(Snapshot::compile(&[], defaults).unwrap())))
+        Installed::new(Arc::new(Snapshot::compile(&[], defaults).unwrap()))
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub enum StartError {
 /// What the first configuration comes to.
 pub struct Start {
     /// Rules, by worker.
-    pub policies: Vec<Box<Installed>>,
+    pub policies: Vec<Installed>,
     /// Modules, by index.
     pub modules: Vec<Box<dyn Module>>,
 }
@@ -261,15 +261,11 @@ fn start(module: &validated::Module, clock: SystemClock) -> Result<Box<dyn Modul
     from_config(module, clock).map_err(|reason| ModuleError { name: module.name.clone(), reason })
 }
 
-fn installed(
-    snapshot: &Arc<dataplane::policy::Snapshot>,
-    workers: usize,
-    key: [u64; 4],
-) -> Vec<Box<Installed>> {
+fn installed(snapshot: &Arc<dataplane::policy::Snapshot>, workers: usize, key: [u64; 4]) -> Vec<Installed> {
     let one = |_| Installed::for_one_of(workers, Arc::clone(snapshot), key);
-    (0..workers).map(one).map(Box::new).collect()
+    (0..workers).map(one).collect()
 }
 
-fn hits(policies: &[Box<Installed>]) -> Vec<Arc<Hits>> {
+fn hits(policies: &[Installed]) -> Vec<Arc<Hits>> {
     policies.iter().map(|policy| Arc::clone(&policy.hits)).collect()
 }

@@ -40,7 +40,7 @@ fn core(workers: usize) -> (Core<SimPool>, Vec<Worker>) {
     (core, workers)
 }
 
-fn rules(count: usize) -> Box<Installed> {
+fn rules(count: usize) -> Installed {
     let defaults = Defaults {
         action: Action::Pass,
         strays: Strays::Drop,
@@ -48,7 +48,7 @@ fn rules(count: usize) -> Box<Installed> {
         on_control_stall: Fallback::Drop,
     };
     let rules = vec![RuleSpec::everything(Action::Drop); count];
-    Box::new(Installed::new(Arc::new(Snapshot::compile(&rules, defaults).unwrap())))
+    Installed::new(Arc::new(Snapshot::compile(&rules, defaults).unwrap()))
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn every_worker_gets_its_rules_and_the_asker_what_was_in_force() {
         assert!(answered.try_recv().is_err(), "worker {number} has not answered");
         let Some(Order::Policy(policy)) = worker.orders.try_receive() else { panic!("no rules") };
         assert_eq!(policy.snapshot.rules(), number + 1);
-        assert!(worker.events.try_send(Event::Replaced(rules(7))).is_ok());
+        assert!(worker.events.try_send(Event::Replaced(Box::new(rules(7)))).is_ok());
         core.poll(Instant::from_millis(1));
     }
     let replaced = answered.try_recv().expect("both have answered");

@@ -29,6 +29,38 @@ fn at_once_the_server_is_acknowledged_with_its_answer() {
     assert_eq!(script(&rig.client(rst(C + 1), b"")), [">S R. 1001:5004 0"]);
 }
 
+/// The client's ACK, or our SYN-ACK, was lost, and no timer of ours repeats that: what the server repeats does. A server
+/// that has only a FIN to repeat is no exception: its client may wait for nothing else.
+#[test]
+fn whatever_the_server_repeats_asks_for_the_clients_acknowledgment() {
+    let greetings = [(fin(S + 1, C + 1), &b""[..]), (fin(S + 1, C + 1), b"bye"), (ack(S + 1, C + 1), b"220")];
+    for (segment, payload) in greetings {
+        let mut rig = Rig::new(Relay { server_ack: ServerAck::AtOnce, ..relay(MergeWhen::Never) });
+        rig.offer(syn(C));
+        rig.server(syn_ack(S, C + 1), b"");
+        assert!(rig.server(segment.clone(), payload).is_empty(), "the client has been answered");
+        let said = script(&rig.server(segment.clone(), payload));
+        assert_eq!(said, [">C S. 5000:1001 0"], "{:?} with {payload:?}", segment.flags);
+        assert!(rig.server(ack(S + 900, C + 1), b"").is_empty());
+        assert!(rig.server(ack(S - 90, C + 1), b"of former times").is_empty(), "nothing of this connection");
+        let said = script(&rig.client(ack(C + 1, S + 1), b""));
+        assert!(
+            said.iter().any(|line| line.starts_with(">S . 1001:")),
+            "now the server is acknowledged: {said:?}"
+        );
+        assert!(said.iter().any(|line| line.starts_with(">C ")), "and the client gets it: {said:?}");
+    }
+}
+
+#[test]
+fn a_server_whose_answer_was_acknowledged_at_once_and_lost_repeats_it_to_both() {
+    let mut rig = Rig::new(Relay { server_ack: ServerAck::AtOnce, ..relay(MergeWhen::Never) });
+    rig.offer(syn(C));
+    rig.server(syn_ack(S, C + 1), b"");
+    let said = script(&rig.server(syn_ack(S, C + 1), b""));
+    assert_eq!(said, [">C S. 5000:1001 0", ">S . 1001:5001 0"]);
+}
+
 #[test]
 fn drop_bypass_and_monitor_leave_nothing_behind() {
     for (decision, expected) in [

@@ -13,7 +13,7 @@ fn hits(appliance: &Appliance, rule: &str) -> Result<u64> {
     let rules = appliance.query(&["rules"])?;
     let list = rules.as_array().map(Vec::as_slice).unwrap_or_default();
     let hits = list.iter().find(|entry| entry["name"] == rule).and_then(|entry| entry["hits"].as_u64());
-    expect(hits.is_some(), format!("a rule named {rule}"), &rules.to_string())?;
+    expect(hits.is_some(), format!("a rule named {rule}"), rules.to_string())?;
     Ok(hits.unwrap_or_default())
 }
 
@@ -35,7 +35,7 @@ fn a_reload_changes_the_rules_and_no_flow() {
         appliance.wait_for_flow(&server_name(&lab, Net::V4, 7001), "bypassed", SOON)?;
         expect(hits(&appliance, "bypass-0")? == 1, "one SYN", "another number")?;
         let flow = appliance.wait_for_flow(&server_name(&lab, Net::V4, 7000), "participating", SOON)?;
-        expect(flow["module"] == "lab" && flow["merges"] == 0, "the flow as it was", &flow.to_string())?;
+        expect(flow["module"] == "lab" && flow["merges"] == 0, "the flow as it was", flow.to_string())?;
 
         // A file with an error changes nothing.
         let broken = format!("{}\n[[rule]]\naction = \"fly\"\n", lab.config(&bypass));
@@ -83,7 +83,7 @@ fn a_hundred_reloads_under_load_leak_nothing() {
             load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             // A snapshot and its counts are some kilobytes; so would be what each of fifty reloads leaves behind.
             let (middle, last) = (memory[RELOADS / 2], memory[RELOADS - 1]);
-            expect(last < middle + (4 << 20), "no growth", &format!("{middle} bytes, then {last}"))
+            expect(last < middle + (4 << 20), "no growth", format!("{middle} bytes, then {last}"))
         })?;
         talk.say(2000)?;
         drop(talk);

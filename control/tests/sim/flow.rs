@@ -1,5 +1,5 @@
-//! What the tap knows of one flow: what each leg has sent and acknowledged, as offsets in the streams, and the two rules
-//! that need nothing else: no amplifier, no answer to a RST.
+//! What the tap knows of one flow: what each leg has sent and acknowledged, as offsets in the streams, and the rules
+//! that need nothing else: no amplifier, no answer to a RST, and handshakes that a responder's repetitions bring on.
 //!
 //! Offsets count from the byte after the SYN; a FIN is one byte.
 
@@ -41,6 +41,15 @@ pub struct Flow {
     resets: [u32; 2],
     packets: Ledger,
     recent: Recent,
+    greeting: Greeting,
+}
+
+/// What the responder has said from its SYN on, without a hole, while the initiator is not validated.
+#[derive(Debug, Clone, Default)]
+struct Greeting {
+    end: u32,
+    /// The poll that has to answer a repetition of it, while nothing has gone to the initiator.
+    asks: Option<u64>,
 }
 
 /// Packets in that have not been spent on a packet out.
@@ -72,6 +81,7 @@ impl Flow {
             resets: [0; 2],
             packets: Ledger::default(),
             recent: Recent::default(),
+            greeting: Greeting::default(),
         }
     }
 
@@ -105,7 +115,7 @@ impl Flow {
     }
 
     /// A segment of it has come in on `side`, to be answered by poll number `poll`.
-    pub fn came_in(&mut self, poll: u64, side: Side, segment: &Segment, len: usize) {
+    pub fn came_in(&mut self, poll: u64, side: Side, segment: &Segment, len: usize) -> Result<(), Violation> {
         if self.recent.poll != poll {
             self.recent = Recent { poll, ..Recent::default() };
         }
@@ -124,9 +134,31 @@ impl Flow {
             let acknowledges = |isn: u32| segment.ack.wrapping_sub(isn.wrapping_add(1)) < 1 << 31;
             let speaks = segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst();
             self.validated |= speaks && promised.is_some_and(acknowledges);
-        } else {
-            packets.from_responder += 1;
+            return Ok(());
         }
+        packets.from_responder += 1;
+        self.greets(poll, side, segment)
+    }
+
+    /// What the responder repeats goes unacknowledged as long as the initiator is not validated, and no timer repeats the
+    /// SYN-ACK to that one: each repetition has to (DESIGN section 4), or both ends may wait for ever.
+    fn greets(&mut self, poll: u64, side: Side, segment: &Segment) -> Result<(), Violation> {
+        let isn = self.legs[side as usize].isn[Direction::ServerToClient.index()];
+        let isn = isn.or(segment.flags.syn().then_some(segment.seq));
+        let Some(isn) = isn.filter(|_| segment.flags.ack() && !segment.flags.rst()) else { return Ok(()) };
+        let start = segment.seq.wrapping_sub(isn);
+        if self.validated || self.reset || start > 1 || segment.sequence_len() == 0 {
+            return Ok(());
+        }
+        let (end, greeting) = (start + segment.sequence_len(), &mut self.greeting);
+        if end > greeting.end {
+            greeting.end = end;
+        } else if *greeting.asks.get_or_insert(poll) != poll {
+            let detail =
+                format!("{}: the responder repeats itself, and the initiator hears nothing", self.quad);
+            return violation(Invariant::Stall, detail);
+        }
+        Ok(())
     }
 
     /// A segment of it leaves on `side` in poll number `poll`.
@@ -163,6 +195,7 @@ impl Flow {
             packets.from_initiator = packets.from_initiator.saturating_sub(1);
             return Ok(());
         }
+        self.greeting.asks = None;
         if self.validated {
             return Ok(());
         }

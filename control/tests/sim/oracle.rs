@@ -9,20 +9,25 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use crate::broken::{Broken, bare, has_payload, turn_around};
 use crate::frame;
 use crate::host::Side;
-use crate::invariant::Invariant;
+use crate::invariant::{Invariant, Violation};
 use crate::middle::{Middle, Parts};
 use crate::profile::Profile;
 use crate::runner;
 use crate::tap::Tap;
 
-/// The invariant that clean worlds with this defect violate first. Not every world has, say, a RST in it.
-fn verdict(build: fn(Parts) -> Box<dyn Middle>) -> Invariant {
+/// What clean worlds with this defect violate first. Not every world has, say, a RST in it.
+fn first_violation(build: fn(Parts) -> Box<dyn Middle>) -> Violation {
     let profile = Profile::named("clean").expect("exists");
     let mut failures = (0..10).filter_map(|seed| runner::run(seed, profile, build, false).err());
     let failure = failures.next().expect("the defect goes unnoticed");
     let command = format!("./dev sim --seed {} --profile clean", failure.seed);
     assert!(failure.to_string().contains(&command), "{failure}");
-    failure.violation.invariant
+    failure.violation
+}
+
+/// Its name.
+fn verdict(build: fn(Parts) -> Box<dyn Middle>) -> Invariant {
+    first_violation(build).invariant
 }
 
 #[test]
@@ -181,6 +186,21 @@ fn a_black_hole_is_caught() {
         })
     };
     assert_eq!(verdict(defect), Invariant::Stall);
+}
+
+#[test]
+fn a_repetition_that_asks_nobody_is_caught() {
+    let defect: fn(Parts) -> _ = |parts| {
+        Broken::build(parts, |_, _, segment, frame| {
+            if segment.flags.contains(TcpFlags::SYN | TcpFlags::ACK) {
+                frame.truncate(0);
+            }
+            Vec::new()
+        })
+    };
+    let violation = first_violation(defect);
+    assert_eq!(violation.invariant, Invariant::Stall);
+    assert!(violation.detail.contains("repeats itself"), "long before there is no progress: {violation}");
 }
 
 /// A box that never comes to rest.

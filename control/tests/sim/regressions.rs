@@ -50,4 +50,11 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("relay", 7),
     // Both ends are gone, and the RST that says so was lost: the world was wrong.
     ("moodier", 2080),
+    // A server acknowledged at once has nothing but a FIN to repeat, and no SYN-ACK went to the client for it; that the
+    // FIN was held, and the sender silent, was wrong of the judge.
+    ("storm", 33_471),
+    // The same, found by the rule that a repetition has to be heard.
+    ("duplicate", 935),
+    // A segment with a damaged port, carried on and lost, taken for the first of a new flow: the tap was wrong.
+    ("hostile", 39_072),
 ];

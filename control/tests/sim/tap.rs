@@ -47,6 +47,10 @@ impl Tap {
 
     /// A segment that the middle has sent on `side` is lost.
     pub fn lose(&mut self, side: Side, segment: &Segment) {
+        // Damaged before, it is of whatever flow its damage says, and nothing was taken of it.
+        if !segment.checksum_ok {
+            return;
+        }
         let (at, _) = self.locate(Point { side, inwards: false }, segment);
         self.flows[at].senders[side as usize].loses(segment);
     }
@@ -99,7 +103,7 @@ impl Tap {
         }
         flow.restart_on_new_syn(point, segment, direction);
         match point.inwards {
-            true => flow.came_in(self.poll, point.side, segment, len),
+            true => flow.came_in(self.poll, point.side, segment, len)?,
             false => flow.goes_out(self.poll, point.side, segment, len)?,
         }
         flow.learn(point.side, direction, segment);

@@ -127,7 +127,7 @@ impl Rate {
             Buckets::Many(sets) => {
                 let Per::Source { prefix_v4, prefix_v6, when_full, .. } = self.spec.per else { return false };
                 let source = self.hash.hash_one(prefix(addresses, prefix_v4, prefix_v6));
-                let set = (u128::from(source) * sets.len() as u128 >> 64) as usize;
+                let set = ((u128::from(source) * sets.len() as u128) >> 64) as usize;
                 match sets[set].bucket(source, now) {
                     Some(bucket) => draw(&mut bucket.full_at, now, self.interval, self.tolerance),
                     None => when_full,
