@@ -12,6 +12,7 @@ mod ecn;
 mod ending;
 mod errors;
 mod far;
+mod figures;
 mod handshake;
 mod merging;
 mod options;

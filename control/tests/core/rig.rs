@@ -95,6 +95,10 @@ pub struct Rig {
     pub class: u8,
     /// The same of every segment sent since this was last looked at.
     pub classes: Vec<u8>,
+    /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
+    pub errors: Vec<(PortId, u8, u8, u32)>,
+    /// Frames that have left verbatim, because nobody here wants their flow.
+    pub released: Vec<Vec<u8>>,
 }
 
 /// Client number `n`'s quad.
@@ -201,6 +205,8 @@ impl Rig {
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
+            errors: Vec::new(),
+            released: Vec::new(),
         }
     }
 
@@ -352,13 +358,37 @@ impl Rig {
             Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
             _ => None,
         }));
+        orders.iter().for_each(|order| self.note(order));
         orders.into_iter().map(read).collect()
+    }
+
+    fn note(&mut self, order: &Order<SimBuffer>) {
+        match order {
+            Order::Transmit { port, frame } => {
+                if let Ok(Packet::IcmpError(error)) = packet::parse(frame.bytes()) {
+                    self.errors.push((*port, error.kind, error.code, error.seq.0));
+                }
+            }
+            Order::Release { frame, .. } => self.released.push(frame.bytes().to_vec()),
+            _ => {}
+        }
     }
 
     /// From now on all is about client number `n`.
     pub fn turn_to(&mut self, n: u32) {
         self.flow = FlowRef { slot: n, generation: 0 };
         self.quad = quad(n);
+    }
+
+    /// From now on all is about the first client's connection to this port of its server.
+    pub fn turn_to_port(&mut self, port: u16) {
+        self.flow = FlowRef { slot: port.into(), generation: 0 };
+        self.quad = Quad { server_port: port, ..quad(0) };
+    }
+
+    /// A client's segment as the worker gets it.
+    pub fn bytes_of_client(&mut self, tcp: &TcpRepr) -> Vec<u8> {
+        self.frame(C2S, tcp, b"").1.bytes().to_vec()
     }
 
     /// From now on the worker is busy with something else.
