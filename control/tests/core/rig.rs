@@ -33,6 +33,8 @@ use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
 use zerocopy::IntoBytes;
 
+use crate::raw::build_raw;
+
 pub use Direction::{ClientToServer as C2S, ServerToClient as S2C};
 
 pub const CLIENT: PortId = PortId(0);
@@ -413,23 +415,6 @@ impl Rig {
         assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
-}
-
-/// A segment with `options` byte for byte: what is built is one without any whose payload begins with them.
-fn build_raw(
-    template: &FrameTemplate,
-    tcp: &TcpRepr,
-    options: &[u8],
-    payload: &[u8],
-    bytes: &mut [u8],
-) -> usize {
-    let bare = TcpRepr { options: TcpOptions::default(), ..tcp.clone() };
-    let len = template.build(&bare, &[options, payload].concat(), bytes).expect("it fits");
-    let words = (20 + options.len()) / 4;
-    let offset = len - payload.len() - options.len() - 20 + 12;
-    bytes[offset] = (words as u8) << 4 | bytes[offset] & 0x0f;
-    template.fill_checksum(&mut bytes[..len]);
-    len
 }
 
 fn read(order: Order<SimBuffer>) -> Said {
