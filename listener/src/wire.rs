@@ -48,6 +48,24 @@ pub mod action {
     pub const PROXY: u8 = 5;
     /// The program is the server.
     pub const ACCEPT: u8 = 6;
+    /// The SYN leaves verbatim by another next hop, and the flow is never intercepted.
+    pub const FORWARD: u8 = 7;
+}
+
+/// Which places of an action are given.
+pub mod towards {
+    /// `server` and `server_port`.
+    pub const SERVER: u8 = 1;
+    /// `client`.
+    pub const CLIENT: u8 = 2;
+    /// `next_mac`.
+    pub const MAC: u8 = 4;
+    /// `outer_vlan` and `inner_vlan`.
+    pub const VLANS: u8 = 8;
+    /// `next_port`.
+    pub const PORT: u8 = 16;
+    /// What a next hop is made up of.
+    pub const HOP: u8 = MAC | VLANS | PORT;
 }
 
 /// How a connection is rejected.
@@ -292,6 +310,26 @@ message! {
     from_v4: [u8; 4],
     /// Who an ICMP error to an IPv6 client comes from.
     from_v6: [u8; 16],
+    /// With `PROXY`: another server's address, in network order, of the client's family; IPv4 in the first four bytes.
+    server: [u8; 16],
+    /// With `PROXY`: the address that takes the place of the client's, in the same way.
+    client: [u8; 16],
+    /// With `PROXY` and `FORWARD`: destination MAC of frames to the server.
+    next_mac: [u8; 6],
+    /// Port of that server, host order.
+    server_port: u16,
+    /// With `PROXY` and `FORWARD`: outer VLAN id of frames to the server, 0 for none.
+    outer_vlan: u16,
+    /// The VLAN id next to the payload, 0 for none.
+    inner_vlan: u16,
+    /// Set of [`towards`].
+    towards: u8,
+    /// With `PROXY` and `FORWARD`: index of the port that they leave by, in the order of the appliance's configuration.
+    next_port: u8,
+    /// Of `server` and `client`, 4 or 6; 0 when neither is given.
+    family: u8,
+    /// 0.
+    reserved_too: u8,
 }
 
 /// A message of the appliance.
@@ -424,7 +462,7 @@ impl Offer {
 impl Action {
     /// What a later version will have a meaning for must not be accepted by this one with none.
     fn checked(self) -> Result<Self, Invalid> {
-        if !(action::DROP..=action::ACCEPT).contains(&self.action) {
+        if !(action::DROP..=action::FORWARD).contains(&self.action) {
             return Err(Invalid::Action(self.action));
         }
         if self.rejection > rejection::ICMP {
@@ -438,7 +476,26 @@ impl Action {
             || (!icmp && codes != [0; 5])
             || (self.from & from::V4 == 0 && self.from_v4 != [0; 4])
             || (self.from & from::V6 == 0 && self.from_v6 != [0; 16])
-            || (self.consult_ms != 0 && self.action != action::PROXY);
+            || (self.consult_ms != 0 && self.action != action::PROXY)
+            || self.has_stray_places();
         if stray { Err(Invalid::Reserved) } else { Ok(self) }
+    }
+
+    fn has_stray_places(&self) -> bool {
+        let usable = match self.action {
+            action::PROXY => towards::SERVER | towards::CLIENT | towards::HOP,
+            action::FORWARD => towards::HOP,
+            _ => 0,
+        };
+        let lacks = |place| self.towards & place == 0;
+        let has_address = self.towards & (towards::SERVER | towards::CLIENT) != 0;
+        self.towards & !usable != 0
+            || self.reserved_too != 0
+            || (lacks(towards::SERVER) && (self.server != [0; 16] || self.server_port != 0))
+            || (lacks(towards::CLIENT) && self.client != [0; 16])
+            || (lacks(towards::MAC) && self.next_mac != [0; 6])
+            || (lacks(towards::VLANS) && (self.outer_vlan, self.inner_vlan) != (0, 0))
+            || (lacks(towards::PORT) && self.next_port != 0)
+            || if has_address { !matches!(self.family, 4 | 6) } else { self.family != 0 }
     }
 }
