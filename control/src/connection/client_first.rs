@@ -14,6 +14,7 @@ use dataplane::flow::far::FarSide;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::flow::table::Refused;
 use dataplane::packet::{IcmpError, TcpHeaders};
+use dataplane::refusal;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{ClientPort, Order};
@@ -26,7 +27,7 @@ use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
 use crate::module::{Choice, Outcome, Session, Target};
 use crate::suspended::partial::Partial;
-use crate::tcp::{Block, Handshake};
+use crate::tcp::{Block, Handshake, State};
 
 /// What a client may say before its server is known, and what a module is shown of it.
 const MOST_SAID: u32 = 16 * 1024;
@@ -112,6 +113,10 @@ impl<L: Pool> Connection<L> {
 
     /// The session is asked who the server is, when the client has said more, or it has waited as long as it wanted to.
     pub(super) fn choose(&mut self, cx: &mut Context<'_, L>, until: Option<Instant>) {
+        if self.client.block.state() == State::Closed {
+            // It has given up, perhaps just when its time was up: nobody is asked for its sake any more.
+            return;
+        }
         self.client.block.set_offer(MOST_SAID.saturating_sub(self.client.block.readable()), false);
         if self.greeted.as_ref().is_some_and(|greeted| greeted.ordered) {
             return;
@@ -188,7 +193,7 @@ impl<L: Pool> Connection<L> {
         server.block.set_link_mss(mss);
         server.block.confirm(cx.now);
         let promised = server.block.peer_offer().clone();
-        cx.history.remember(cx.now, &self.key, Outcome::Accepted, Some(promised));
+        self.remember(cx, Outcome::Accepted, Some(promised));
         self.phase = Phase::Relaying;
         if let Some(session) = &mut self.session {
             let step = session.established();
@@ -196,7 +201,14 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    /// The network refuses our SYN: the client, which has a connection, learns that it has none any more.
+    /// How the server that was asked has answered. Another one than the client's SYN names is not what others ask for.
+    pub(super) fn remember(&self, cx: &mut Context<'_, L>, outcome: Outcome, promised: Option<Handshake>) {
+        let is_own = self.server.as_ref().is_some_and(|server| matches!(server.way, Way::Port(_)));
+        cx.history.remember(cx.now, &self.key, is_own, outcome, promised);
+    }
+
+    /// The network refuses our SYN: the client, which has a connection, learns that it has none any more. What does not end
+    /// an attempt (a redirect, say) would mean nothing to it.
     pub(super) fn network_refuses_server(
         &mut self,
         cx: &mut Context<'_, L>,
@@ -206,7 +218,10 @@ impl<L: Pool> Connection<L> {
         let is_ours = quoted == Direction::ClientToServer
             && self.server.as_ref().is_some_and(|server| server.block.iss() == error.seq);
         if is_ours {
-            self.reset_both_legs();
+            if refusal::ends_attempt(error) {
+                self.remember(cx, Outcome::Unreachable { kind: error.kind, code: error.code }, None);
+                self.reset_both_legs();
+            }
         } else {
             cx.counters.count(Counter::DropForgedIcmp);
         }

@@ -13,7 +13,7 @@ use super::leg::split_payload;
 use super::path::{TooBig, too_big};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
-use crate::module::{Edit, Step};
+use crate::module::{Edit, Outcome, Step};
 use crate::tcp::{Chunk, Events, Segment, State};
 
 /// Both legs use the same numbers.
@@ -109,6 +109,13 @@ impl<L: Pool> Connection<L> {
         }
         if self.phase == Phase::Connecting && events.contains(Events::ANSWERED) {
             self.server_up(cx);
+        }
+        if self.phase == Phase::Connecting && direction == Direction::ServerToClient {
+            if events.contains(Events::REFUSED) {
+                self.remember(cx, Outcome::Refused, None);
+            } else if events.contains(Events::GAVE_UP) {
+                self.remember(cx, Outcome::Silent, None);
+            }
         }
         if events.contains(Events::PROBED)
             && let Some([_, to]) = self.legs(direction)

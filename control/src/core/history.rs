@@ -50,17 +50,21 @@ impl History {
         self.servers.peek(&(key.segment, key.quad.server()))?.1.clone()
     }
 
-    /// How an attempt has ended; `promised` in the SYN-ACK.
+    /// How an attempt has ended; `promised` in the SYN-ACK. `is_own`: the server that was asked is the one that the client's
+    /// SYN names; of another one nothing is remembered, for nobody asks for it by its name.
     pub(crate) fn remember(
         &mut self,
         now: Instant,
         key: &FlowKey,
+        is_own: bool,
         outcome: Outcome,
         promised: Option<Handshake>,
     ) {
-        let server = (key.segment, key.quad.server());
-        let promised = promised.or_else(|| self.profile(key));
-        self.servers.put(server, ((outcome, now), promised));
+        if is_own {
+            let server = (key.segment, key.quad.server());
+            let promised = promised.or_else(|| self.profile(key));
+            self.servers.put(server, ((outcome, now), promised));
+        }
         self.clients.put((key.segment, key.quad.client().ip()), (outcome, now));
     }
 }
@@ -83,12 +87,13 @@ mod tests {
         let mut history = History::new(NonZeroUsize::new(2).unwrap());
         let at = Instant::from_millis;
         let one = key("10.0.0.1:1", "10.0.0.9:80");
-        history.remember(at(0), &one, Outcome::Refused, None);
-        history.remember(at(10), &key("10.0.0.2:1", "10.0.0.9:80"), Outcome::Accepted, None);
+        history.remember(at(0), &one, true, Outcome::Refused, None);
+        history.remember(at(10), &key("10.0.0.2:1", "10.0.0.9:80"), true, Outcome::Accepted, None);
+        history.remember(at(20), &key("10.0.0.2:1", "10.0.0.9:80"), false, Outcome::Silent, None);
         let seen = history.of(at(30), &one);
         let past = |outcome, ms| Some(Past { outcome, age: Duration::from_millis(ms) });
         assert_eq!((seen.server, seen.client), (past(Outcome::Accepted, 20), past(Outcome::Refused, 30)));
-        history.remember(at(40), &key("10.0.0.3:1", "10.0.0.9:81"), Outcome::Silent, None);
+        history.remember(at(40), &key("10.0.0.3:1", "10.0.0.9:81"), true, Outcome::Silent, None);
         assert_eq!(history.of(at(50), &one).client, None);
         assert_eq!(history.of(at(50), &key("10.0.0.1:1", "10.0.0.9:82")).server, None, "another port");
     }

@@ -114,6 +114,37 @@ fn an_error_about_another_number_is_a_guess() {
     assert_eq!(rig.count(Counter::DropForgedIcmp), 1);
 }
 
+/// A redirect, say: the router that sends it has passed the SYN on.
+#[test]
+fn an_error_that_refuses_nothing_ends_nothing() {
+    let mut rig = Rig::new(client_first(MergeWhen::Never));
+    let greeting = greet(&mut rig);
+    let asked = speak(&mut rig, &greeting, b"hello");
+    assert!(rig.icmp(C2S, 5, 1, asked.seq.0).is_empty());
+    let said = script(&rig.server(answer(&asked), b""));
+    assert!(said.iter().any(|line| line.starts_with(">S ")), "its words still get there: {said:?}");
+}
+
+/// The timer is a millisecond late at the most: in that time its RST comes first.
+#[test]
+fn a_client_that_gives_up_when_its_time_is_up_has_no_server_asked() {
+    for words in [&b""[..], b"GE"] {
+        let mut rig = Rig::new(client_first(MergeWhen::Never));
+        let greeting = greet(&mut rig);
+        if words.is_empty() {
+            rig.client(ack(C + 1, greeting.seq.0.wrapping_add(1)), b"");
+        } else {
+            speak(&mut rig, &greeting, words);
+        }
+        rig.now = rig.now + WAIT;
+        let said = rig.client(rst(C + 1 + words.len() as u32), b"");
+        let asks = |said: &Said| matches!(said, Said::Tcp(SERVER, tcp, _) if tcp.flags.syn());
+        assert!(!said.iter().any(asks), "{said:?}");
+        rig.wait(Duration::from_secs(11));
+        rig.assert_gone();
+    }
+}
+
 #[test]
 fn a_client_that_gives_up_takes_the_server_with_it() {
     let mut rig = Rig::new(client_first(MergeWhen::Never));

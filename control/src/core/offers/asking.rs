@@ -219,8 +219,9 @@ impl<L: Pool> Core<L> {
         outcome: Outcome,
         segment: Option<&Segment>,
     ) -> bool {
-        if let Some(key) = self.suspended.key(slot) {
-            self.means.history.remember(now, &key, outcome, segment.map(Handshake::of));
+        if let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) {
+            let is_own = partial.side == Side::Own;
+            self.means.history.remember(now, &key, is_own, outcome, segment.map(Handshake::of));
         }
         let Some(partial) = self.suspended.get_mut(slot) else { return false };
         if partial.proxying.consult.take().is_none() {
