@@ -51,7 +51,7 @@ fn wait_until_not_half_open(lab: &Lab) -> Result<()> {
 fn a_client_that_begins_anew_gets_its_connection() {
     isolated("held::a_client_that_begins_anew_gets_its_connection", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
-        for (net, isn) in [(Net::V4, Isn::Mirror), (Net::V6, Isn::Keyed)] {
+        for (net, isn) in all() {
             let appliance = lab.appliance(&Setup::relay(Merge::Never, isn))?;
             let _server = serve(&lab, net)?;
             lab.server().silence(PORT)?;
@@ -99,7 +99,7 @@ fn a_client_that_gives_up_while_it_is_held_is_forgotten() {
     isolated("held::a_client_that_gives_up_while_it_is_held_is_forgotten", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
         lab.server().silence(PORT)?;
-        for (net, isn) in [(Net::V4, Isn::Mirror), (Net::V6, Isn::Keyed)] {
+        for (net, isn) in all() {
             let appliance = lab.appliance(&Setup::relay(Merge::Never, isn))?;
             let _server = serve(&lab, net)?;
             let seen = lab.server().capture("(tcp[13] = 4 or ip6[53] = 4)")?;
@@ -157,7 +157,7 @@ fn data_that_comes_with_a_syn_arrives_behind_the_handshake() {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
         lab.client().set("net/ipv4/tcp_fastopen", "5")?;
         lab.server().set("net/ipv4/tcp_fastopen", "514")?;
-        for (net, isn) in [(Net::V4, Isn::Mirror), (Net::V6, Isn::Keyed)] {
+        for (net, isn) in all() {
             let _appliance = lab.appliance(&Setup::relay(Merge::Never, isn))?;
             let _server = serve(&lab, net)?;
             let sent = lab.client().capture(&format!("dst port {PORT}"))?;
