@@ -93,14 +93,14 @@ pub struct Rig {
     /// Options of the next frame, byte for byte, instead of those that its segment has.
     raw: Option<Vec<u8>>,
     takes_orders: bool,
-    /// DSCP and ECN of the endpoints' frames to come.
-    pub class: u8,
-    /// The same of every segment sent since this was last looked at.
-    pub classes: Vec<u8>,
     /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
     pub errors: Vec<(PortId, u8, u8, u32)>,
     /// Frames that have left verbatim, because nobody here wants their flow.
     pub released: Vec<Vec<u8>>,
+    /// DSCP and ECN of the endpoints' frames to come.
+    pub class: u8,
+    /// The same of every segment sent since this was last looked at.
+    pub classes: Vec<u8>,
 }
 
 /// Client number `n`'s quad.
@@ -203,12 +203,12 @@ impl Rig {
             orders,
             flow,
             quad: quad(0),
+            errors: Vec::new(),
+            released: Vec::new(),
             raw: None,
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
-            errors: Vec::new(),
-            released: Vec::new(),
         }
     }
 
@@ -242,6 +242,17 @@ impl Rig {
             Ok(Packet::Tcp(headers)) => (headers, self.pool.copy_of(&bytes[..len]).expect("a buffer")),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A client's segment as the worker gets it.
+    pub fn bytes_of_client(&mut self, tcp: &TcpRepr) -> Vec<u8> {
+        self.frame(C2S, tcp, b"").1.bytes().to_vec()
+    }
+
+    /// From now on all is about the first client's connection to this port of its server.
+    pub fn turn_to_server_port(&mut self, port: u16) {
+        self.flow = FlowRef { slot: port.into(), generation: 0 };
+        self.quad = Quad { server_port: port, ..quad(0) };
     }
 
     pub fn offer(&mut self, syn: TcpRepr) -> Vec<Said> {
@@ -355,12 +366,12 @@ impl Rig {
             order
         })
         .collect();
+        orders.iter().for_each(|order| self.note(order));
         self.classes.extend(orders.iter().filter_map(|order| match order {
             // Ethernet without tags, IPv4.
             Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
             _ => None,
         }));
-        orders.iter().for_each(|order| self.note(order));
         orders.into_iter().map(read).collect()
     }
 
@@ -380,17 +391,6 @@ impl Rig {
     pub fn turn_to(&mut self, n: u32) {
         self.flow = FlowRef { slot: n, generation: 0 };
         self.quad = quad(n);
-    }
-
-    /// From now on all is about the first client's connection to this port of its server.
-    pub fn turn_to_port(&mut self, port: u16) {
-        self.flow = FlowRef { slot: port.into(), generation: 0 };
-        self.quad = Quad { server_port: port, ..quad(0) };
-    }
-
-    /// A client's segment as the worker gets it.
-    pub fn bytes_of_client(&mut self, tcp: &TcpRepr) -> Vec<u8> {
-        self.frame(C2S, tcp, b"").1.bytes().to_vec()
     }
 
     /// From now on the worker is busy with something else.
