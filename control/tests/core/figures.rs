@@ -200,22 +200,22 @@ fn several_ports() {
     let mut rig = asking(Isn::Mirror);
     let mut first = Vec::new();
     for port in ports {
-        rig.turn_to_port(port);
+        rig.turn_to_server_port(port);
         first.extend(script(&rig.offer(syn(C + u32::from(port)))));
     }
     let expected: Vec<String> =
         ports.iter().map(|port| format!(">S S {}:0 0", C + u32::from(*port))).collect();
     assert_eq!((first, rig.core.suspended()), (expected, 4));
     // The last is answered first, and no answer moves another port.
-    rig.turn_to_port(8080);
+    rig.turn_to_server_port(8080);
     assert_eq!(script(&rig.icmp(C2S, 3, 13, C + 8080)), [">C icmp", "remove"]);
-    rig.turn_to_port(139);
+    rig.turn_to_server_port(139);
     let said = script(&rig.server(syn_ack(S, C + 140), b""));
     assert_eq!(said, ["participate".to_string(), format!(">C S. 5000:{} 0", C + 140)]);
-    rig.turn_to_port(445);
+    rig.turn_to_server_port(445);
     let refusal = tcp(TcpFlags::RST | TcpFlags::ACK, 0, C + 446);
     assert_eq!(script(&rig.server(refusal, b"")), [format!(">C R. 0:{} 0", C + 446), "remove".into()]);
     assert_eq!(rig.core.suspended(), 1, "port 80 waits");
-    rig.turn_to_port(139);
+    rig.turn_to_server_port(139);
     assert_eq!(to_server(&rig.client(ack(C + 140, S + 1), b"")), [format!(">S . {}:5001 0", C + 140)]);
 }

@@ -20,6 +20,7 @@ mod path;
 mod raw;
 mod rig;
 mod saturation;
+mod script;
 mod through;
 mod urgent;
 mod windows;

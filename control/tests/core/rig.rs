@@ -25,7 +25,7 @@ use dataplane::port::sim::{SimBuffer, SimPool};
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::icmp;
 use dataplane::wire::ipv4::Ipv4Repr;
-use dataplane::wire::seq::{Delta, Seq};
+use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::TcpOptions;
@@ -34,6 +34,8 @@ use dataplane::worker::message::{Event, Order};
 use zerocopy::IntoBytes;
 
 use crate::raw::build_raw;
+use crate::script::read;
+pub use crate::script::script;
 
 pub use Direction::{ClientToServer as C2S, ServerToClient as S2C};
 
@@ -93,14 +95,14 @@ pub struct Rig {
     /// Options of the next frame, byte for byte, instead of those that its segment has.
     raw: Option<Vec<u8>>,
     takes_orders: bool,
-    /// DSCP and ECN of the endpoints' frames to come.
-    pub class: u8,
-    /// The same of every segment sent since this was last looked at.
-    pub classes: Vec<u8>,
     /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
     pub errors: Vec<(PortId, u8, u8, u32)>,
     /// Frames that have left verbatim, because nobody here wants their flow.
     pub released: Vec<Vec<u8>>,
+    /// DSCP and ECN of the endpoints' frames to come.
+    pub class: u8,
+    /// The same of every segment sent since this was last looked at.
+    pub classes: Vec<u8>,
 }
 
 /// Client number `n`'s quad.
@@ -203,12 +205,12 @@ impl Rig {
             orders,
             flow,
             quad: quad(0),
+            errors: Vec::new(),
+            released: Vec::new(),
             raw: None,
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
-            errors: Vec::new(),
-            released: Vec::new(),
         }
     }
 
@@ -242,6 +244,17 @@ impl Rig {
             Ok(Packet::Tcp(headers)) => (headers, self.pool.copy_of(&bytes[..len]).expect("a buffer")),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A client's segment as the worker gets it.
+    pub fn bytes_of_client(&mut self, tcp: &TcpRepr) -> Vec<u8> {
+        self.frame(C2S, tcp, b"").1.bytes().to_vec()
+    }
+
+    /// From now on all is about the first client's connection to this port of its server.
+    pub fn turn_to_server_port(&mut self, port: u16) {
+        self.flow = FlowRef { slot: port.into(), generation: 0 };
+        self.quad = Quad { server_port: port, ..quad(0) };
     }
 
     pub fn offer(&mut self, syn: TcpRepr) -> Vec<Said> {
@@ -355,12 +368,12 @@ impl Rig {
             order
         })
         .collect();
+        orders.iter().for_each(|order| self.note(order));
         self.classes.extend(orders.iter().filter_map(|order| match order {
             // Ethernet without tags, IPv4.
             Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
             _ => None,
         }));
-        orders.iter().for_each(|order| self.note(order));
         orders.into_iter().map(read).collect()
     }
 
@@ -380,17 +393,6 @@ impl Rig {
     pub fn turn_to(&mut self, n: u32) {
         self.flow = FlowRef { slot: n, generation: 0 };
         self.quad = quad(n);
-    }
-
-    /// From now on all is about the first client's connection to this port of its server.
-    pub fn turn_to_port(&mut self, port: u16) {
-        self.flow = FlowRef { slot: port.into(), generation: 0 };
-        self.quad = Quad { server_port: port, ..quad(0) };
-    }
-
-    /// A client's segment as the worker gets it.
-    pub fn bytes_of_client(&mut self, tcp: &TcpRepr) -> Vec<u8> {
-        self.frame(C2S, tcp, b"").1.bytes().to_vec()
     }
 
     /// From now on the worker is busy with something else.
@@ -415,77 +417,4 @@ impl Rig {
         assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
-}
-
-fn read(order: Order<SimBuffer>) -> Said {
-    match order {
-        Order::Transmit { port, frame } => match packet::parse(frame.bytes()) {
-            Ok(Packet::Tcp(headers)) => {
-                assert!(packet::is_tcp_checksum_valid(frame.bytes(), &headers));
-                let segment = &frame.bytes()[usize::from(headers.l4)..usize::from(headers.end)];
-                let payload = frame.bytes()[usize::from(headers.payload)..usize::from(headers.end)].to_vec();
-                Said::Tcp(port, TcpRepr::parse(segment).expect("sound options"), payload)
-            }
-            _ => Said::Other(port),
-        },
-        Order::TransmitFar { frame, .. } => match packet::parse(frame.bytes()) {
-            Ok(Packet::Tcp(headers)) => {
-                assert!(packet::is_tcp_checksum_valid(frame.bytes(), &headers));
-                let segment = &frame.bytes()[usize::from(headers.l4)..usize::from(headers.end)];
-                let payload = frame.bytes()[usize::from(headers.payload)..usize::from(headers.end)].to_vec();
-                Said::Far(TcpRepr::parse(segment).expect("sound options"), payload)
-            }
-            other => panic!("{other:?}"),
-        },
-        Order::SetFarSide { far, .. } => Said::SetFar(far.key.quad, far.port),
-        Order::Divert { far, .. } => Said::Divert(far.key.quad, far.port),
-        Order::Participate { .. } => Said::Participate,
-        Order::Release { path, .. } => Said::Release(path),
-        Order::Park { .. } => Said::Park,
-        Order::Install { delta_c2s: Delta(c2s), delta_s2c: Delta(s2c), track, .. } => {
-            Said::Install(c2s, s2c, track)
-        }
-        Order::Replay { direction, headers, .. } => Said::Replay(direction, headers.seq),
-        Order::Resume { .. } => Said::Resume,
-        Order::Remove { .. } => Said::Remove,
-        Order::Restart { port, .. } | Order::Readmit { port, .. } => Said::Restart(port),
-        Order::Unpark { .. } | Order::Policy(_) | Order::List(_) => panic!("an order that no test expects"),
-    }
-}
-
-/// One line for each order: `>S` to the server, `>F` to it by the far side, `>C` to the client, flags, sequence, ack and length.
-pub fn script(said: &[Said]) -> Vec<String> {
-    let line = |said: &Said| match said {
-        Said::Tcp(..) | Said::Far(..) => {
-            let (to, tcp, payload) = match said {
-                Said::Far(tcp, payload) => ('F', tcp, payload),
-                Said::Tcp(CLIENT, tcp, payload) => ('C', tcp, payload),
-                Said::Tcp(_, tcp, payload) => ('S', tcp, payload),
-                _ => unreachable!("matched above"),
-            };
-            let mut flags = String::new();
-            for (flag, letter) in [
-                (TcpFlags::SYN, 'S'),
-                (TcpFlags::FIN, 'F'),
-                (TcpFlags::RST, 'R'),
-                (TcpFlags::ECE, 'E'),
-                (TcpFlags::CWR, 'W'),
-                (TcpFlags::ACK, '.'),
-            ] {
-                if tcp.flags & flag == flag {
-                    flags.push(letter);
-                }
-            }
-            format!(">{to} {flags} {}:{} {}", tcp.seq.0, tcp.ack.0, payload.len())
-        }
-        Said::Other(port) => format!(">{} icmp", if *port == CLIENT { 'C' } else { 'S' }),
-        Said::Install(c2s, s2c, _) => format!("install {c2s} {s2c}"),
-        Said::Replay(direction, seq) => format!("replay {direction:?} {}", seq.0),
-        Said::Restart(port) => format!("restart {}", port.0),
-        Said::SetFar(quad, port) => format!("far {quad} by {}", port.0),
-        Said::Divert(quad, port) => format!("divert {quad} by {}", port.0),
-        Said::Release(path) => format!("release {path:?}"),
-        other => format!("{other:?}").to_lowercase(),
-    };
-    said.iter().map(line).collect()
 }

@@ -1,6 +1,6 @@
 """Clients of a server that takes its time, or remembers too much.
 
-held.py serve ADDRESS PORT      echoes what comes first, and keeps the connection
+held.py serve ADDRESS PORT      echoes what comes, and keeps the connection until the client ends it, or says bye
 held.py COMMAND ADDRESS PORT    runs a command as the client; the last line begins with `ok`
 """
 import select
@@ -53,7 +53,7 @@ def serve(address, port):
                 ready.sendall(text)
             except OSError:
                 text = b""
-            if not text:
+            if not text or text == b"bye":
                 kept.remove(ready)
                 ready.close()
 
@@ -87,6 +87,43 @@ def forgotten(address, port):
     second = new_socket(address)
     second.connect((address, port))
     echo(second, b"second")
+
+
+def reused(address, port, is_server_first):
+    """The same port again while the end that has closed first is in TIME-WAIT."""
+    first = new_socket(address)
+    first.connect((address, port))
+    if is_server_first:
+        echo(first, b"bye")
+        first.recv(1) == b"" or fail("more than bye")
+    else:
+        first.shutdown(socket.SHUT_WR)
+        first.recv(1) == b"" or fail("not closed")
+    first.close()
+    wait_for_line("closed")
+    second = new_socket(address)
+    second.connect((address, port))
+    echo(second, b"second")
+
+
+def closed_by_server(address, port):
+    reused(address, port, True)
+
+
+def closed_by_client(address, port):
+    reused(address, port, False)
+
+
+def fast_open(address, port):
+    """Twice: whoever was given a cookie has one for the second connection."""
+    for text in (b"first", b"second"):
+        made = new_socket(address, None)
+        made.settimeout(None)
+        made.sendto(text, MSG_FASTOPEN, (address, port))
+        made.settimeout(20)
+        got = made.recv(100)
+        got == text or fail(got)
+        made.close()
 
 
 def data_with_syn(address, port):

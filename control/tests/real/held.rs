@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use control::lab::{
-    Appliance, Command, Hook, Isn, Lab, Merge, Net, Pmd, Process, Result, Setup, expect, isolated, wait_until,
+    Appliance, Capture, Command, Hook, Isn, Lab, Merge, Net, Pmd, Process, Result, Setup, expect, isolated,
+    wait_until,
 };
 
 use crate::EXECUTABLE;
@@ -13,6 +14,11 @@ use crate::traffic::{SOON, server_name};
 const PROGRAM: &str = include_str!("held.py");
 
 const PORT: u16 = 7700;
+
+/// Both families, each with the ends' own numbers and with ours.
+fn all() -> impl Iterator<Item = (Net, Isn)> {
+    Net::UNTAGGED.into_iter().flat_map(|net| [(net, Isn::Mirror), (net, Isn::Keyed)])
+}
 
 /// Server and appliance; what the client is told to do comes from a test.
 fn serve(lab: &Lab, net: Net) -> Result<Process> {
@@ -45,7 +51,7 @@ fn wait_until_not_half_open(lab: &Lab) -> Result<()> {
 fn a_client_that_begins_anew_gets_its_connection() {
     isolated("held::a_client_that_begins_anew_gets_its_connection", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
-        for (net, isn) in [(Net::V4, Isn::Mirror), (Net::V6, Isn::Keyed)] {
+        for (net, isn) in all() {
             let appliance = lab.appliance(&Setup::relay(Merge::Never, isn))?;
             let _server = serve(&lab, net)?;
             lab.server().silence(PORT)?;
@@ -67,7 +73,7 @@ fn a_client_that_begins_anew_gets_its_connection() {
 fn a_server_that_answers_with_a_bare_ack_is_connected_to() {
     isolated("held::a_server_that_answers_with_a_bare_ack_is_connected_to", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
-        for (net, isn) in [(Net::V4, Isn::Mirror), (Net::V6, Isn::Mirror), (Net::V4, Isn::Keyed)] {
+        for (net, isn) in all() {
             let wire = lab.testpmd(Pmd::AfPacket)?;
             let _server = serve(&lab, net)?;
             let mut client = client(&lab, net, "forgotten").spawn()?;
@@ -93,7 +99,7 @@ fn a_client_that_gives_up_while_it_is_held_is_forgotten() {
     isolated("held::a_client_that_gives_up_while_it_is_held_is_forgotten", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
         lab.server().silence(PORT)?;
-        for (net, isn) in [(Net::V4, Isn::Mirror), (Net::V6, Isn::Keyed)] {
+        for (net, isn) in all() {
             let appliance = lab.appliance(&Setup::relay(Merge::Never, isn))?;
             let _server = serve(&lab, net)?;
             let seen = lab.server().capture("(tcp[13] = 4 or ip6[53] = 4)")?;
@@ -151,13 +157,13 @@ fn data_that_comes_with_a_syn_arrives_behind_the_handshake() {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
         lab.client().set("net/ipv4/tcp_fastopen", "5")?;
         lab.server().set("net/ipv4/tcp_fastopen", "514")?;
-        for (net, isn) in [(Net::V4, Isn::Mirror), (Net::V6, Isn::Keyed)] {
+        for (net, isn) in all() {
             let _appliance = lab.appliance(&Setup::relay(Merge::Never, isn))?;
             let _server = serve(&lab, net)?;
             let sent = lab.client().capture(&format!("dst port {PORT}"))?;
             let arrived = lab.server().capture(&format!("dst port {PORT}"))?;
             client(&lab, net, "data_with_syn").ok()?;
-            let syns = |capture: &control::lab::Capture| {
+            let syns = |capture: &Capture| {
                 capture
                     .text()
                     .map(|text| text.lines().filter(|line| line.contains("[S]")).collect::<String>())
@@ -165,6 +171,77 @@ fn data_that_comes_with_a_syn_arrives_behind_the_handshake() {
             let (sent, arrived) = (syns(&sent)?, syns(&arrived)?);
             expect(sent.contains("length 12"), "data with the client's SYN", sent)?;
             expect(arrived.contains("length 0"), "none with the server's", arrived)?;
+        }
+        Ok(())
+    });
+}
+
+/// The quad is known to whoever has closed first, and lingers here, too: neither keeps a client from it.
+#[test]
+fn a_port_is_used_again_during_time_wait() {
+    isolated("held::a_port_is_used_again_during_time_wait", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
+        // Linux takes its own port again after a second at the latest, when asked to.
+        lab.client().set("net/ipv4/tcp_tw_reuse", "1")?;
+        for merge in [Merge::Never, Merge::Established] {
+            for (net, isn) in all() {
+                let appliance = lab.appliance(&Setup::relay(merge, isn))?;
+                let _server = serve(&lab, net)?;
+                for (command, waits) in
+                    [("closed_by_server", lab.server()), ("closed_by_client", lab.client())]
+                {
+                    let mut client = client(&lab, net, command).spawn()?;
+                    client.wait_for_text("closed", SOON)?;
+                    let sockets = waits.command("ss").words("-Htn state time-wait");
+                    let known = sockets.arg(format!("( sport = :{PORT} or dport = :{PORT} )"));
+                    wait_until("TIME-WAIT", SOON, || Ok(!known.ok()?.trim().is_empty()))?;
+                    // Linux's clock for its own TIME-WAIT has to have ticked.
+                    std::thread::sleep(Duration::from_millis(1100));
+                    client.write(b"\n")?;
+                    client.wait(SOON * 3)?.ok()?;
+                }
+                let offered = appliance.counter("flows_offered")?;
+                expect(offered == 4, "each SYN offered as a flow of its own", offered.to_string())?;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Segments that speak of Fast Open, as tcpdump reads their options.
+fn fast_open(capture: &Capture) -> Result<usize> {
+    Ok(capture.text()?.lines().filter(|line| line.contains("tfo")).count())
+}
+
+/// Over a wire the server gives a cookie and takes data with a SYN that has it. Over us the client asks for none, or shows
+/// the one that it has, in vain, and its data follows the handshake.
+#[test]
+fn no_fast_open_cookie_crosses() {
+    isolated("held::no_fast_open_cookie_crosses", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
+        lab.client().set("net/ipv4/tcp_fastopen", "1")?;
+        lab.server().set("net/ipv4/tcp_fastopen", "2")?;
+        let filter = format!("tcp port {PORT}");
+        for (net, isn) in all() {
+            for has_cookie in [false, true] {
+                lab.client().ip("tcp_metrics flush all")?;
+                if has_cookie {
+                    let _wire = lab.testpmd(Pmd::AfPacket)?;
+                    let _server = serve(&lab, net)?;
+                    client(&lab, net, "fast_open").ok()?;
+                    let known = lab.client().ip("tcp_metrics show")?;
+                    expect(known.contains("fo_cookie"), "a cookie over the wire", known)?;
+                }
+                let _appliance = lab.appliance(&Setup::relay(Merge::Never, isn))?;
+                let _server = serve(&lab, net)?;
+                let (sent, arrived) = (lab.client().capture(&filter)?, lab.server().capture(&filter)?);
+                client(&lab, net, "fast_open").ok()?;
+                expect(fast_open(&sent)? == 2, "Fast Open in both SYNs of the client", sent.text()?)?;
+                expect(fast_open(&arrived)? == 0, "none at the server", arrived.text()?)?;
+                let syns = arrived.text()?;
+                let mut syns = syns.lines().filter(|line| line.contains("[S]"));
+                expect(syns.all(|line| line.contains("length 0")), "SYNs without data", arrived.text()?)?;
+            }
         }
         Ok(())
     });

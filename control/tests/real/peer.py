@@ -19,8 +19,8 @@ MSG_FASTOPEN = 0x20000000
 IPPROTO_MPTCP = 262
 # A SYN that gets lost is repeated after a second.
 AT_ONCE = 0.9
-# What both ends of a simultaneous open use.
-PORT_OF_BOTH = 7600
+# What both ends of a simultaneous open use, one after the other: after the first time both are in TIME-WAIT.
+PORTS_OF_BOTH = (7600, 7601)
 
 
 def fail(words):
@@ -83,11 +83,14 @@ class Server:
             byte = connection.recv(1, socket.MSG_OOB)
         connection.sendall(byte + b"|" + read_all(connection))
 
-    def open_at_once(self, connection):
+    def open_at_once(self, connection, port=PORTS_OF_BOTH[0]):
         here, there = connection.getsockname(), connection.getpeername()
         moment = time.monotonic() + 0.3
         connection.sendall(b"%r" % moment)
-        both_open(here, there, moment)
+        both_open(here, there, moment, port)
+
+    def open_at_once_again(self, connection):
+        self.open_at_once(connection, PORTS_OF_BOTH[1])
 
     def heard(self, connection):
         connection.sendall(b"%d" % len(heard))
@@ -96,12 +99,12 @@ class Server:
 heard = []
 
 
-def both_open(here, there, moment):
+def both_open(here, there, moment, port):
     """Each end connects to the other: the clock is the same for both."""
     own = new_socket(here[0])
-    own.bind((here[0], PORT_OF_BOTH))
+    own.bind((here[0], port))
     time.sleep(max(0, moment - time.monotonic()))
-    own.connect((there[0], PORT_OF_BOTH))
+    own.connect((there[0], port))
     own.sendall(here[0].encode())
     got = own.recv(100)
     got == there[0].encode() or fail(f"{got} from {there}")
@@ -255,10 +258,14 @@ def urgent(address, port):
         got == b"!|beforeafter" or fail(got)
 
 
-def open_at_once(address, port):
-    with connect(address, port, "open_at_once") as server:
+def open_at_once(address, port, command="open_at_once", port_of_both=PORTS_OF_BOTH[0]):
+    with connect(address, port, command) as server:
         moment = float(server.recv(100))
-        both_open(server.getsockname(), server.getpeername(), moment)
+        both_open(server.getsockname(), server.getpeername(), moment, port_of_both)
+
+
+def open_at_once_again(address, port):
+    open_at_once(address, port, "open_at_once_again", PORTS_OF_BOTH[1])
 
 
 def short(address, port):

@@ -74,11 +74,14 @@ fn both_ends_open_at_once() {
     isolated("peers::both_ends_open_at_once", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
         let impair = Impair { loss_percent: 0.0, round_trip: Duration::from_millis(100), seed: 1 };
-        let setup = Setup::relay(Merge::Never, Isn::Mirror).impair(impair);
-        let _appliance = lab.appliance(&setup)?;
-        for net in Net::UNTAGGED {
-            let _server = start(&lab, net)?;
-            client(&lab, net, "open_at_once").ok()?;
+        for (isn, command) in [(Isn::Mirror, "open_at_once"), (Isn::Keyed, "open_at_once_again")] {
+            let appliance = lab.appliance(&Setup::relay(Merge::Never, isn).impair(impair))?;
+            for net in Net::UNTAGGED {
+                let _server = start(&lab, net)?;
+                client(&lab, net, command).ok()?;
+            }
+            let crossed = appliance.counter("syn_crossed")?;
+            expect(crossed == 2, "one SYN that met ours in each family", crossed.to_string())?;
         }
         Ok(())
     });
