@@ -4,6 +4,7 @@
 
 pub mod redirect;
 pub mod relay;
+pub mod several;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -35,6 +36,8 @@ pub struct PartialConnection<'a> {
     pub syn: &'a [u8],
     /// When it came.
     pub at: Instant,
+    /// When the module is asked.
+    pub now: Instant,
     /// What is known of this server and this client from before.
     pub history: History,
 }
@@ -260,6 +263,8 @@ pub trait Module: Send {
     }
 
     /// The server that it wanted to be consulted about has answered; the client has heard nothing yet.
+    ///
+    /// If it was silent and the module lets it be asked on, it may want to be consulted once more, after a longer silence.
     fn answered(&mut self, _partial: &PartialConnection<'_>, _answer: &Answer<'_>) -> Decision {
         Decision::Proxy(Proxying::default())
     }

@@ -117,6 +117,7 @@ impl<L: Pool> Core<L> {
             options: &syn.options,
             syn: frame,
             at: partial.at(now),
+            now,
             history: self.means.history.of(now, &key),
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)

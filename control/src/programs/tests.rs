@@ -110,6 +110,7 @@ fn with_partial<T>(ticket: u64, look: impl FnOnce(&PartialConnection<'_>) -> T) 
         options: &options,
         syn: &[9; 74],
         at: Instant::ZERO,
+        now: Instant::ZERO,
         history: History { server: None, client: Some(past) },
     })
 }

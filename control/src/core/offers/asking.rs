@@ -228,11 +228,18 @@ impl<L: Pool> Core<L> {
         }
         let answer = Answer { outcome, options: segment.map(|segment| &segment.options) };
         let decision = self.ask_module(now, slot, |module, partial| module.answered(partial, &answer));
-        let goes_on = matches!(decision, Decision::Proxy(_) | Decision::ProxyTo(..));
-        if !goes_on {
+        let (Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _)) = decision else {
             self.carry_out(now, slot, decision);
+            return false;
+        };
+        if outcome == Outcome::Silent
+            && let Some(partial) = self.suspended.get_mut(slot)
+        {
+            // It goes on being asked, and what it still says may be of interest, too: with a longer patience than it had.
+            let age = partial.age(now);
+            partial.proxying.consult = proxying.consult.filter(|consult| consult.silence() > age);
         }
-        goes_on
+        true
     }
 
     /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and
