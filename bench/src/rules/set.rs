@@ -68,7 +68,7 @@ fn network(rng: &mut fastrand::Rng, family: Family, is_ours: bool) -> Network {
 fn rule(rng: &mut fastrand::Rng, family: Family) -> Rule {
     let kind = rng.u8(..100);
     Rule {
-        source: (kind < 70 || kind >= 95).then(|| network(rng, family, false)),
+        source: (!(70..95).contains(&kind)).then(|| network(rng, family, false)),
         destination: (kind < 95).then(|| network(rng, family, true)),
         ports: match rng.u8(..100) {
             0..30 => (443, 443),

@@ -25,6 +25,8 @@ pub struct Crutch {
     offered: Option<Seq>,
     /// The acknowledgment that this end has sent last.
     expects: Option<Seq>,
+    /// The highest that its peer has sent.
+    acked: Option<Seq>,
     /// Sequence space that this end has sent and that is not acknowledged, and when it has sent the first of it, or got
     /// an acknowledgment of all before.
     outstanding: Option<(Seq, Seq)>,
@@ -54,6 +56,7 @@ impl Crutch {
             && Seq(segment.ack).le(*end)
         {
             (*first, self.head_sent) = (Seq(segment.ack), now);
+            self.acked = Some(Seq(segment.ack));
         }
         self.hold_back_fin(segment, frame);
         let stale = reorders && self.keep_window_open(segment, frame);
@@ -70,6 +73,19 @@ impl Crutch {
         let shift = if segment.flags.syn() { 0 } else { shift };
         self.offered = Some(Seq(segment.ack).advance(u32::from(segment.window) << shift));
         self.expects = Some(Seq(segment.ack));
+    }
+
+    /// After a timeout smoltcp's acknowledgments, too, carry the number of what it sends again, not SND.NXT (RFC 9293 section
+    /// 3.10.7.4). They are beneath the window of a peer that has got all that, and smoltcp takes nothing from those: two
+    /// ends whose timers have expired for what the other has got repeat it for ever. As other TCPs would, this end
+    /// acknowledges with a number that its peer waits for.
+    pub fn raise_number(&self, segment: &Segment, frame: &mut [u8]) {
+        let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
+        if let Some(acked) = self.acked.filter(|acked| pure && Seq(segment.seq).lt(*acked)) {
+            let at = segment.header.start + 4;
+            frame[at..at + 4].copy_from_slice(&acked.0.to_be_bytes());
+            frame::fill_checksum(frame, segment);
+        }
     }
 
     fn note_sent(&mut self, now: Instant, segment: &Segment) {

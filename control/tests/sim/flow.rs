@@ -42,11 +42,14 @@ pub struct Flow {
     packets: Ledger,
     recent: Recent,
     greeting: Greeting,
+    is_pondered: bool,
 }
 
 /// What the responder has said from its SYN on, without a hole, while the initiator is not validated.
 #[derive(Debug, Clone, Default)]
 struct Greeting {
+    /// The initiator has to hear of it.
+    is_due: bool,
     end: u32,
     /// The poll that has to answer a repetition of it, while nothing has gone to the initiator.
     asks: Option<u64>,
@@ -69,8 +72,8 @@ struct Recent {
 }
 
 impl Flow {
-    /// Nothing known yet.
-    pub fn new(quad: Quad, initiator: Side) -> Flow {
+    /// Nothing known yet. `is_pondered`: a module may think about a responder's answer before the initiator hears of it.
+    pub fn new(quad: Quad, initiator: Side, is_pondered: bool) -> Flow {
         Flow {
             quad,
             initiator,
@@ -81,7 +84,8 @@ impl Flow {
             resets: [0; 2],
             packets: Ledger::default(),
             recent: Recent::default(),
-            greeting: Greeting::default(),
+            greeting: Greeting { is_due: !is_pondered, ..Greeting::default() },
+            is_pondered,
         }
     }
 
@@ -110,7 +114,7 @@ impl Flow {
         let fresh = point.inwards && segment.flags.syn() && !segment.flags.ack();
         let known = self.legs[point.side as usize].isn[0];
         if fresh && direction == Direction::ClientToServer && known.is_some_and(|isn| isn != segment.seq) {
-            *self = Flow::new(self.quad, self.initiator);
+            *self = Flow::new(self.quad, self.initiator, self.is_pondered);
         }
     }
 
@@ -147,7 +151,7 @@ impl Flow {
         let isn = isn.or(segment.flags.syn().then_some(segment.seq));
         let Some(isn) = isn.filter(|_| segment.flags.ack() && !segment.flags.rst()) else { return Ok(()) };
         let start = segment.seq.wrapping_sub(isn);
-        if self.validated || self.reset || start > 1 || segment.sequence_len() == 0 {
+        if !self.greeting.is_due || self.validated || self.reset || start > 1 || segment.sequence_len() == 0 {
             return Ok(());
         }
         let (end, greeting) = (start + segment.sequence_len(), &mut self.greeting);
@@ -195,7 +199,7 @@ impl Flow {
             packets.from_initiator = packets.from_initiator.saturating_sub(1);
             return Ok(());
         }
-        self.greeting.asks = None;
+        (self.greeting.asks, self.greeting.is_due) = (None, true);
         if self.validated {
             return Ok(());
         }

@@ -27,12 +27,15 @@ pub struct Tap {
     poll: u64,
     /// What leaves the middle is of its own making.
     middle_sends: bool,
+    /// Its modules may think about a responder's answer.
+    ponders: bool,
 }
 
 impl Tap {
-    /// An observer of a middle that makes all segments with data by itself, or not.
-    pub fn new(middle_sends: bool) -> Tap {
-        Tap { middle_sends, ..Tap::default() }
+    /// An observer of a middle that makes all segments with data by itself, or not, and whose modules may think about a
+    /// responder's answer, or do not.
+    pub fn new(middle_sends: bool, ponders: bool) -> Tap {
+        Tap { middle_sends, ponders, ..Tap::default() }
     }
 
     /// All flows, in the order of their first packets.
@@ -130,7 +133,7 @@ impl Tap {
             return (at, Direction::ServerToClient);
         }
         let initiator = if point.inwards { point.side } else { point.side.opposite() };
-        self.flows.push(Flow::new(segment.quad, initiator));
+        self.flows.push(Flow::new(segment.quad, initiator, self.ponders));
         self.index.insert(segment.quad, self.flows.len() - 1);
         (self.flows.len() - 1, Direction::ClientToServer)
     }
