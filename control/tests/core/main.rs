@@ -18,6 +18,7 @@ mod options;
 mod path;
 mod rig;
 mod saturation;
+mod several;
 mod through;
 mod urgent;
 mod windows;

@@ -361,6 +361,17 @@ impl Rig {
         self.quad = quad(n);
     }
 
+    /// From now on all is about the flow in slot `slot`, of this quad.
+    pub fn turn_to_quad(&mut self, slot: u32, quad: Quad) {
+        self.flow = FlowRef { slot, generation: 0 };
+        self.quad = quad;
+    }
+
+    /// The same from another port of the client.
+    pub fn turn_to_port(&mut self, slot: u32, client_port: u16) {
+        self.turn_to_quad(slot, Quad { client_port, ..self.quad });
+    }
+
     /// From now on the worker is busy with something else.
     pub fn stop_taking_orders(&mut self) {
         self.takes_orders = false;
