@@ -81,6 +81,14 @@ impl Core {
         }
     }
 
+    /// Lets rounds pass until no stream is open. The thread hears at the end of a round what endpoints have done.
+    fn until_no_stream(&mut self) {
+        self.until(|core| {
+            assert_eq!(core.module.decided(), None);
+            (core.module.streams() == 0).then_some(())
+        });
+    }
+
     fn offer(&mut self, ticket: u64) -> Decision {
         with_partial(ticket, |partial| self.module.offered(partial))
     }
