@@ -11,6 +11,9 @@
 //!   moment at which a client that counts refusals has to give up or try another address. For the same reason a refusal is
 //!   held while another port may still accept; when none does, each port is answered as the server answered it.
 //!
+//! That is the order in which the control core has it sent. Ports whose flows different workers own leave by different
+//! queues, in the same round.
+//!
 //! A port that nobody has tried yet is waited for by nobody: a client that tries the second port when it has been refused on
 //! the first would otherwise wait for nothing. After [`Complete::First`] the choice holds for a while, for ports that the
 //! client tries a little later.
@@ -177,13 +180,17 @@ impl Module for Several {
     }
 
     fn overdue(&mut self, partial: &PartialConnection<'_>) -> Decision {
-        // It has been held for as long as it may be.
-        self.table.leave(partial.ticket);
-        told()
+        match self.table.leave(partial.ticket) {
+            // It has been held for as long as it may be.
+            Some(_) => told(),
+            None => self.inner.overdue(partial),
+        }
     }
 
     fn answered(&mut self, partial: &PartialConnection<'_>, answer: &Answer<'_>) -> Decision {
-        let Some(member) = self.table.get(partial.ticket) else { return told() };
+        let Some(member) = self.table.get(partial.ticket) else {
+            return self.inner.answered(partial, answer);
+        };
         if member.standing == Standing::Refused {
             // Another port was quicker in the same round.
             self.table.leave(member.ticket);

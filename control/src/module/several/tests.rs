@@ -72,6 +72,13 @@ impl Bench {
         self.offer_to(ticket, key("10.0.0.1", "10.0.0.2", ticket))
     }
 
+    fn try_all(&mut self, tickets: &[u64]) {
+        for ticket in tickets {
+            let decision = self.offer(*ticket);
+            assert!(is_asked(decision), "{ticket}: {decision:?}");
+        }
+    }
+
     fn answer(&mut self, ticket: u64, outcome: Outcome) -> Decision {
         let answer = Answer { outcome, options: None };
         let key = key("10.0.0.1", "10.0.0.2", ticket);
@@ -123,9 +130,7 @@ const UNREACHABLE: Outcome = Outcome::Unreachable { kind: 3, code: 1 };
 #[test]
 fn each_port_is_told_when_all_have_answered_in_their_order() {
     let mut bench = Bench::new(Complete::Each);
-    for port in [445, 139, 138] {
-        assert!(is_asked(bench.offer(port)));
-    }
+    bench.try_all(&[445, 139, 138]);
     assert_eq!(bench.answer(138, UNREACHABLE), LATER);
     assert_eq!(bench.answer(445, ACCEPTED), LATER);
     assert!(bench.decided().is_empty());
@@ -148,7 +153,7 @@ fn a_port_on_its_own_and_one_that_is_none_of_them_wait_for_nothing() {
 #[test]
 fn silence_is_waited_for_once() {
     let mut bench = Bench::new(Complete::Each);
-    (bench.offer(445), bench.offer(139));
+    bench.try_all(&[445, 139]);
     assert_eq!(bench.answer(445, ACCEPTED), LATER);
     assert!(is_plain(bench.answer(139, SILENT)), "what it says later is told at once");
     assert_eq!(bench.decided(), ["445"]);
@@ -156,7 +161,7 @@ fn silence_is_waited_for_once() {
 
     // Whoever comes late does not hold up the others for ever.
     let mut bench = Bench::new(Complete::Each);
-    (bench.offer(445), bench.offer(139));
+    bench.try_all(&[445, 139]);
     assert_eq!(bench.answer(445, ACCEPTED), LATER);
     let late = key("10.0.0.1", "10.0.0.2", 445);
     assert!(is_plain(bench.with(445, late, |module, partial| module.overdue(partial))));
@@ -167,9 +172,7 @@ fn silence_is_waited_for_once() {
 #[test]
 fn the_first_that_accepts_is_completed_and_the_others_are_refused_behind_it() {
     let mut bench = Bench::new(Complete::First);
-    for ticket in [445, 139, 138, 1445] {
-        bench.offer(ticket);
-    }
+    bench.try_all(&[445, 139, 138, 1445]);
     assert_eq!(bench.answer(138, SAID_NO), LATER, "another may accept");
     assert!(is_plain(bench.answer(445, ACCEPTED)));
     assert_eq!(bench.decided(), ["!139", "138"], "the server's own words where it has said something");
@@ -185,7 +188,7 @@ fn the_first_that_accepts_is_completed_and_the_others_are_refused_behind_it() {
 #[test]
 fn one_that_answers_in_the_same_round_is_too_late() {
     let mut bench = Bench::new(Complete::First);
-    (bench.offer(445), bench.offer(139));
+    bench.try_all(&[445, 139]);
     assert!(is_plain(bench.answer(139, ACCEPTED)));
     assert_eq!(bench.answer(445, ACCEPTED), REFUSED);
     assert!(bench.decided().is_empty());
@@ -195,7 +198,7 @@ fn one_that_answers_in_the_same_round_is_too_late() {
 #[test]
 fn when_none_accepts_each_port_is_told_what_the_server_said() {
     let mut bench = Bench::new(Complete::First);
-    (bench.offer(445), bench.offer(139));
+    bench.try_all(&[445, 139]);
     assert_eq!(bench.answer(139, UNREACHABLE), LATER);
     assert_eq!(bench.answer(445, SAID_NO), LATER);
     assert_eq!(bench.decided(), ["139", "445"]);
@@ -205,7 +208,7 @@ fn when_none_accepts_each_port_is_told_what_the_server_said() {
 #[test]
 fn a_silent_port_may_still_be_the_first() {
     let mut bench = Bench::new(Complete::First);
-    (bench.offer(445), bench.offer(139), bench.offer(1138));
+    bench.try_all(&[445, 139, 1138]);
     assert_eq!(bench.answer(139, SAID_NO), LATER);
     for silent in [445, 1138] {
         let decision = bench.answer(silent, SILENT);
@@ -236,13 +239,14 @@ fn the_choice_holds_for_a_while() {
 #[test]
 fn who_gives_up_is_waited_for_no_more() {
     let mut bench = Bench::new(Complete::Each);
-    (bench.offer(445), bench.offer(139));
+    bench.try_all(&[445, 139]);
     bench.answer(445, ACCEPTED);
     bench.gone(139);
     assert_eq!(bench.decided(), ["445"]);
     // What is gone before it was told is not told.
-    (bench.offer(1445), bench.offer(1139));
-    (bench.answer(1445, SAID_NO), bench.answer(1139, SAID_NO));
+    bench.try_all(&[1445, 1139]);
+    bench.answer(1445, SAID_NO);
+    bench.answer(1139, SAID_NO);
     bench.gone(1445);
     assert_eq!(bench.decided(), ["1139"]);
     bench.assert_empty();
@@ -279,7 +283,7 @@ proptest! {
         // Ports 137 to 139 and 445, in three connections each, between two pairs of ends, of either family.
         let key_of = |ticket: u64| {
             let port = [137, 138, 139, 445][(ticket % 4) as usize] + 1000 * (ticket / 4);
-            if ticket % 3 == 0 { key("fd00::1", "fd00::2", port) } else { key("10.0.0.1", "10.0.0.2", port) }
+            if ticket.is_multiple_of(3) { key("fd00::1", "fd00::2", port) } else { key("10.0.0.1", "10.0.0.2", port) }
         };
         let mut next = 0;
         for (what, which) in steps {
