@@ -140,16 +140,19 @@ fn only_the_first_port_that_answers_is_completed() {
 fn the_client_hears_nothing_of_a_port_that_is_held() {
     isolated("several::the_client_hears_nothing_of_a_port_that_is_held", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
-        let appliance = lab.appliance(&setup(Isn::Mirror, "each", ", wait = \"1m\""))?;
         for net in Net::UNTAGGED {
+            // What the next server says to the last one's repeated SYNs is nobody's business.
+            let appliance = lab.appliance(&setup(Isn::Mirror, "each", ", wait = \"1m\""))?;
             let (outcome, order) = tried(&lab, net, [Accepts, Drops])?;
             let got = format!("{outcome} in the order {order}");
             expect(outcome == "445 silent, 139 silent" && order.is_empty(), "silence", got)?;
+            let flows = appliance.flows()?;
+            let held = flows.iter().filter(|flow| flow["path"] == "suspended").count();
+            expect(held == 2, "two partial connections", format!("{flows:?}"))?;
             // Another port is none of them.
             let (outcome, _) = lab.client().connect(lab.server().address(net), 80, SOON)?;
             expect(outcome == Connected::Refused, "another port refused", format!("{outcome:?}"))?;
         }
-        let held = appliance.flows()?.iter().filter(|flow| flow["path"] == "suspended").count();
-        expect(held == 4, "four partial connections", held.to_string())
+        Ok(())
     });
 }
