@@ -33,6 +33,8 @@ use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
 use zerocopy::IntoBytes;
 
+use crate::raw::build_raw;
+
 pub use Direction::{ClientToServer as C2S, ServerToClient as S2C};
 
 pub const CLIENT: PortId = PortId(0);
@@ -95,6 +97,10 @@ pub struct Rig {
     pub class: u8,
     /// The same of every segment sent since this was last looked at.
     pub classes: Vec<u8>,
+    /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
+    pub errors: Vec<(PortId, u8, u8, u32)>,
+    /// Frames that have left verbatim, because nobody here wants their flow.
+    pub released: Vec<Vec<u8>>,
 }
 
 /// Client number `n`'s quad.
@@ -201,6 +207,8 @@ impl Rig {
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
+            errors: Vec::new(),
+            released: Vec::new(),
         }
     }
 
@@ -352,7 +360,20 @@ impl Rig {
             Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
             _ => None,
         }));
+        orders.iter().for_each(|order| self.note(order));
         orders.into_iter().map(read).collect()
+    }
+
+    fn note(&mut self, order: &Order<SimBuffer>) {
+        match order {
+            Order::Transmit { port, frame } => {
+                if let Ok(Packet::IcmpError(error)) = packet::parse(frame.bytes()) {
+                    self.errors.push((*port, error.kind, error.code, error.seq.0));
+                }
+            }
+            Order::Release { frame, .. } => self.released.push(frame.bytes().to_vec()),
+            _ => {}
+        }
     }
 
     /// From now on all is about client number `n`.
@@ -368,8 +389,19 @@ impl Rig {
     }
 
     /// The same from another port of the client.
-    pub fn turn_to_port(&mut self, slot: u32, client_port: u16) {
+    pub fn turn_to_client_port(&mut self, slot: u32, client_port: u16) {
         self.turn_to_quad(slot, Quad { client_port, ..self.quad });
+    }
+
+    /// From now on all is about the first client's connection to this port of its server.
+    pub fn turn_to_port(&mut self, port: u16) {
+        self.flow = FlowRef { slot: port.into(), generation: 0 };
+        self.quad = Quad { server_port: port, ..quad(0) };
+    }
+
+    /// A client's segment as the worker gets it.
+    pub fn bytes_of_client(&mut self, tcp: &TcpRepr) -> Vec<u8> {
+        self.frame(C2S, tcp, b"").1.bytes().to_vec()
     }
 
     /// From now on the worker is busy with something else.
@@ -394,23 +426,6 @@ impl Rig {
         assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
-}
-
-/// A segment with `options` byte for byte: what is built is one without any whose payload begins with them.
-fn build_raw(
-    template: &FrameTemplate,
-    tcp: &TcpRepr,
-    options: &[u8],
-    payload: &[u8],
-    bytes: &mut [u8],
-) -> usize {
-    let bare = TcpRepr { options: TcpOptions::default(), ..tcp.clone() };
-    let len = template.build(&bare, &[options, payload].concat(), bytes).expect("it fits");
-    let words = (20 + options.len()) / 4;
-    let offset = len - payload.len() - options.len() - 20 + 12;
-    bytes[offset] = (words as u8) << 4 | bytes[offset] & 0x0f;
-    template.fill_checksum(&mut bytes[..len]);
-    len
 }
 
 fn read(order: Order<SimBuffer>) -> Said {

@@ -118,12 +118,12 @@ fn the_first_is_completed_at_once_and_the_other_refused_behind_it() {
         assert_eq!(script(&cifs.port(445).client(syn(C), b"")), [">C R. 0:1001 0"]);
         cifs.rig.wait(AFTERWARDS - Duration::from_millis(5));
         cifs.port(445);
-        cifs.rig.turn_to_port(7, 4001);
+        cifs.rig.turn_to_client_port(7, 4001);
         assert_eq!(script(&cifs.rig.offer(syn(C + 7))), [">C R. 0:1008 0"]);
         cifs.rig.core.report();
         assert_eq!(cifs.rig.count(Counter::TogetherRefused), 2);
         cifs.rig.wait(Duration::from_millis(10));
-        cifs.rig.turn_to_port(8, 4002);
+        cifs.rig.turn_to_client_port(8, 4002);
         assert_eq!(script(&cifs.rig.offer(syn(C + 8))), [">S S 1008:0 0"]);
     });
 }

@@ -25,6 +25,8 @@ pub struct Crutch {
     offered: Option<Seq>,
     /// The acknowledgment that this end has sent last.
     expects: Option<Seq>,
+    /// The window that it was given last is closed.
+    shut: bool,
     /// The highest that its peer has sent.
     acked: Option<Seq>,
     /// Sequence space that this end has sent and that is not acknowledged, and when it has sent the first of it, or got
@@ -60,6 +62,7 @@ impl Crutch {
         }
         self.hold_back_fin(segment, frame);
         let stale = reorders && self.keep_window_open(segment, frame);
+        self.shut = segment.window == 0 && !stale;
         let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
         if pure && self.newest.is_none_or(|(newest, _)| newest.le(Seq(segment.ack))) {
             self.pure = Some((frame.to_vec(), segment.clone()));
@@ -69,10 +72,14 @@ impl Crutch {
 
     /// Takes down what this end says; its windows are scaled by `shift`.
     pub fn said(&mut self, now: Instant, segment: &Segment, shift: u32) {
-        self.note_sent(now, segment);
         let shift = if segment.flags.syn() { 0 } else { shift };
-        self.offered = Some(Seq(segment.ack).advance(u32::from(segment.window) << shift));
+        // Of what it offers with a window probe or a keep-alive smoltcp takes no note: its own edge stays where it was.
+        let behind = self.outstanding.is_some_and(|(_, end)| Seq(segment.seq).lt(end));
+        if segment.payload.len() != 1 || !self.shut && !behind {
+            self.offered = Some(Seq(segment.ack).advance(u32::from(segment.window) << shift));
+        }
         self.expects = Some(Seq(segment.ack));
+        self.note_sent(now, segment);
     }
 
     /// After a timeout smoltcp's acknowledgments, too, carry the number of what it sends again, not SND.NXT (RFC 9293 section
