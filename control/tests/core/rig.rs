@@ -388,11 +388,6 @@ impl Rig {
         self.quad = quad;
     }
 
-    /// The same from another port of the client.
-    pub fn turn_to_client_port(&mut self, slot: u32, client_port: u16) {
-        self.turn_to_quad(slot, Quad { client_port, ..self.quad });
-    }
-
     /// From now on all is about the first client's connection to this port of its server.
     pub fn turn_to_port(&mut self, port: u16) {
         self.flow = FlowRef { slot: port.into(), generation: 0 };

@@ -35,12 +35,18 @@ impl Cifs {
         Cifs { rig: Rig::new(Several::new(relay, together)), ends }
     }
 
-    /// From now on all is about this port, which is also the flow's slot.
+    /// From now on all is about this port.
     fn port(&mut self, port: u16) -> &mut Rig {
+        self.port_from(port, 4000)
+    }
+
+    /// The same from another port of the client.
+    fn port_from(&mut self, port: u16, client_port: u16) -> &mut Rig {
         let [client, server]: [std::net::IpAddr; 2] =
             [self.ends.0, self.ends.1].map(|text| text.parse().expect("an address"));
-        let quad = Quad::between((client, 4000).into(), (server, port).into()).expect("one family");
-        self.rig.turn_to_quad(port.into(), quad);
+        let slot = u32::from(client_port) << 16 | u32::from(port);
+        let quad = Quad::between((client, client_port).into(), (server, port).into()).expect("one family");
+        self.rig.turn_to_quad(slot, quad);
         &mut self.rig
     }
 
@@ -117,14 +123,11 @@ fn the_first_is_completed_at_once_and_the_other_refused_behind_it() {
         // The refused one is remembered for SYNs that come again; a little later another is refused without being asked.
         assert_eq!(script(&cifs.port(445).client(syn(C), b"")), [">C R. 0:1001 0"]);
         cifs.rig.wait(AFTERWARDS - Duration::from_millis(5));
-        cifs.port(445);
-        cifs.rig.turn_to_client_port(7, 4001);
-        assert_eq!(script(&cifs.rig.offer(syn(C + 7))), [">C R. 0:1008 0"]);
+        assert_eq!(script(&cifs.port_from(445, 4001).offer(syn(C + 7))), [">C R. 0:1008 0"]);
         cifs.rig.core.report();
         assert_eq!(cifs.rig.count(Counter::TogetherRefused), 2);
         cifs.rig.wait(Duration::from_millis(10));
-        cifs.rig.turn_to_client_port(8, 4002);
-        assert_eq!(script(&cifs.rig.offer(syn(C + 8))), [">S S 1008:0 0"]);
+        assert_eq!(script(&cifs.port_from(445, 4002).offer(syn(C + 8))), [">S S 1008:0 0"]);
     });
 }
 
