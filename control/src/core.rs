@@ -35,7 +35,7 @@ use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
 use history::History;
 use load::Load;
-use offers::Offer;
+use offers::{Kept, Offer};
 use query::{Query, Questions, Wanted};
 
 /// Events of one worker handled in a round, at most.
@@ -74,6 +74,7 @@ pub struct Core<L: Pool> {
     modules: Vec<Box<dyn Module>>,
     suspended: Suspended,
     rejections: Rejections,
+    kept: Kept<L::Buffer>,
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
@@ -114,6 +115,7 @@ impl<L: Pool> Core<L> {
             modules: parts.modules,
             suspended: Suspended::new(settings.suspended, events.len()),
             rejections: Rejections::default(),
+            kept: Kept::new(&settings),
             connections: (0..capacity).map(|_| None).collect(),
             free: (0..capacity as u32).rev().collect(),
             by_flow: HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()),

@@ -4,6 +4,7 @@
 
 pub mod redirect;
 pub mod relay;
+pub mod several;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -35,6 +36,8 @@ pub struct PartialConnection<'a> {
     pub syn: &'a [u8],
     /// When it came.
     pub at: Instant,
+    /// When the module is asked.
+    pub now: Instant,
     /// What is known of this server and this client from before.
     pub history: History,
 }
@@ -259,7 +262,10 @@ pub trait Module: Send {
         Decision::Drop
     }
 
-    /// The server that it wanted to be consulted about has answered; the client has heard nothing yet.
+    /// The server that it wanted to be consulted about has answered; the client has heard nothing yet. While it thinks, the
+    /// answer is kept: proxying is to let the client hear it.
+    ///
+    /// If it was silent and the module lets it be asked on, it may want to be consulted once more, after a longer silence.
     fn answered(&mut self, _partial: &PartialConnection<'_>, _answer: &Answer<'_>) -> Decision {
         Decision::Proxy(Proxying::default())
     }
@@ -390,14 +396,18 @@ pub fn from_config(
         clients: module.clients.clone(),
         hop: module.hop,
     };
-    match &module.kind {
-        validated::ModuleKind::Relay if places.are_their_own() => Ok(Box::new(relay)),
-        validated::ModuleKind::Relay => Ok(Box::new(redirect::Redirect::new(relay, places))),
+    let inner: Box<dyn Module> = match &module.kind {
+        validated::ModuleKind::Relay if places.are_their_own() => Box::new(relay),
+        validated::ModuleKind::Relay => Box::new(redirect::Redirect::new(relay, places)),
         validated::ModuleKind::Program(program) => {
             let settings = programs::Settings::from_config(program, relay);
-            Ok(Box::new(programs::Programs::start(settings, clock)?))
+            Box::new(programs::Programs::start(settings, clock)?)
         }
-    }
+    };
+    Ok(match &module.together {
+        Some(together) => Box::new(several::Several::new(inner, together.clone())),
+        None => inner,
+    })
 }
 
 /// A merge that had to be undone is tried again after this long, doubled each time.

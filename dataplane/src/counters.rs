@@ -199,6 +199,10 @@ counters! {
     ProgramsGone = "programs_gone",
     /// Partial connections that a program accepted and that got the default action: too many streams were open.
     ProgramsStreamsFull = "programs_streams_full",
+    /// Partial connections that were refused because another port of their server was completed first.
+    TogetherRefused = "together_refused",
+    /// Partial connections that were proxied on their own because as many as allowed were held together.
+    TogetherFull = "together_full",
     /// Programs whose connection was ended for what they sent.
     ProgramsExpelled = "programs_expelled",
     /// Frames that the impaired cable of a port lost on purpose; neither received nor missing in what was transmitted.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::table::Table;
 use super::units::{bytes, count, of};
 use crate::config::validated::{Acknowledge, Action, Config, Idle, Merge, Port};
+use crate::module::several::Complete;
 use dataplane::flow::far::NextHop;
 use dataplane::port::impaired::Share;
 
@@ -161,7 +162,17 @@ fn offer(config: &Config, module: u16) -> String {
         (module.hop != NextHop::default()).then(|| format!(", by {}", next_hop(config, module.hop))),
     ];
     let far: String = far.into_iter().flatten().collect();
-    format!("offer to {} (merged {merge}{through}{far})", module.name)
+    let together = module.together.as_ref().map_or_else(String::new, |together| {
+        let completed = match together.complete {
+            Complete::Each => "each",
+            Complete::First => "the first",
+        };
+        format!(
+            ", {completed} of {} ports together",
+            together.ports.iter().map(ExactSizeIterator::len).sum::<usize>()
+        )
+    });
+    format!("offer to {} (merged {merge}{through}{far}{together})", module.name)
 }
 
 fn next_hop(config: &Config, hop: NextHop) -> String {

@@ -281,6 +281,27 @@ pub(super) struct Module {
     pub(super) default: Option<Spanned<WithoutDecision>>,
     pub(super) outstanding: Number,
     pub(super) streams: Number,
+    pub(super) together: Option<Spanned<Together>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Together {
+    pub(super) ports: Option<List>,
+    #[serde(default)]
+    pub(super) complete: Complete,
+    pub(super) wait: WithUnit,
+    pub(super) afterwards: WithUnit,
+    pub(super) others: Option<Spanned<With>>,
+    pub(super) outstanding: Number,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Complete {
+    #[default]
+    Each,
+    First,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

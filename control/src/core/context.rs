@@ -45,7 +45,7 @@ pub struct Settings {
     pub buffered: u64,
     /// Segments held for one flow while it merges.
     pub held_per_flow: usize,
-    /// Segments held for all flows that merge.
+    /// Segments held for all flows that merge, and answers kept for partial connections whose modules think.
     pub held: usize,
     /// Added to the longer round trip of the two legs: how long a merge may drain. Below the senders' RTO, which is at
     /// least 200 ms more than the round trip on all common stacks.

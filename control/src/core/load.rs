@@ -10,7 +10,7 @@ const LEAST_SHARE: u64 = 2 * 1460;
 pub struct Load {
     /// Bytes in send and receive buffers.
     pub bytes: u64,
-    /// Segments held by merges.
+    /// Frames: segments held by merges, and answers that modules think about.
     pub held: usize,
     /// Flows.
     pub connections: usize,

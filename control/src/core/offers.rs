@@ -3,6 +3,7 @@
 
 mod asking;
 mod far;
+mod kept;
 
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use dataplane::packet::TcpHeaders;
 use dataplane::port::PortId;
 use dataplane::refusal::Rejection;
 use dataplane::worker::message::Order;
+
+pub(super) use kept::Kept;
 
 use super::Core;
 use crate::connection::read_segment;
@@ -117,6 +120,7 @@ impl<L: Pool> Core<L> {
             options: &syn.options,
             syn: frame,
             at: partial.at(now),
+            now,
             history: self.means.history.of(now, &key),
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
@@ -339,6 +343,7 @@ impl<L: Pool> Core<L> {
     }
 
     fn tell_gone(&mut self, slot: u32, why: Gone) {
+        self.forget_answer(slot);
         let ticket = self.suspended.ticket(slot);
         if let Some(partial) = self.suspended.get_mut(slot)
             && std::mem::take(&mut partial.is_known)

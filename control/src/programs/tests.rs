@@ -81,6 +81,14 @@ impl Core {
         }
     }
 
+    /// Lets rounds pass until no stream is open. The thread hears at the end of a round what endpoints have done.
+    fn until_no_stream(&mut self) {
+        self.until(|core| {
+            assert_eq!(core.module.decided(), None);
+            (core.module.streams() == 0).then_some(())
+        });
+    }
+
     fn offer(&mut self, ticket: u64) -> Decision {
         with_partial(ticket, |partial| self.module.offered(partial))
     }
@@ -110,6 +118,7 @@ fn with_partial<T>(ticket: u64, look: impl FnOnce(&PartialConnection<'_>) -> T) 
         options: &options,
         syn: &[9; 74],
         at: Instant::ZERO,
+        now: Instant::ZERO,
         history: History { server: None, client: Some(past) },
     })
 }

@@ -136,6 +136,11 @@ impl Partial {
         self.sent = (now.as_nanos() / 1000) as u32;
     }
 
+    /// Somebody has thought about the server's answer for so long: as if all had happened that much later.
+    pub(crate) fn discount(&mut self, thought: Duration) {
+        self.sent = self.sent.wrapping_add(thought.as_micros() as u32);
+    }
+
     /// When it went there last, to a microsecond.
     pub(crate) fn sent(&self, now: Instant) -> Instant {
         let now_us = now.as_nanos() / 1000;

@@ -256,9 +256,78 @@ fn what_the_server_said_can_be_answered_otherwise_and_the_server_forgets_it() {
 }
 
 #[test]
-fn who_thinks_about_an_answer_has_it_repeated() {
-    let (notes, puppet) = Puppet::new(consulting(Isn::Keyed));
+fn what_a_module_thinks_about_is_kept_and_the_server_hears_nothing_more() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        for decision in [proxy(), Decision::Drop, Decision::Reject(Rejection::Reset), Decision::Bypass] {
+            let (notes, puppet) = Puppet::new(consulting(isn));
+            let mut rig = Rig::new(Puppet { answered: LATER, ..puppet });
+            let said = rig.offer(syn(C));
+            let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
+            let next = asked.seq.0.wrapping_add(1);
+            assert!(rig.server(syn_ack(S, next), b"").is_empty());
+            assert_eq!(rig.core.load().held, 1);
+            assert!(rig.server(syn_ack(S, next), b"").is_empty(), "the server repeats itself");
+            notes.decide(decision);
+            let said = script(&rig.wait(Duration::from_millis(1)));
+            if decision == proxy() {
+                assert!(said[0] == "participate" && said[1].starts_with(">C S."), "{said:?}");
+                assert_eq!(said.len(), 2, "{said:?}");
+            }
+            assert_eq!(rig.core.load().held, 0);
+            assert_eq!(notes.told(), ["offered", "Accepted Some(1460)", "gone Settled"]);
+        }
+        for (refusal, expected) in [(true, ">C R. 0:1001 0"), (false, ">C icmp")] {
+            let (notes, puppet) = Puppet::new(consulting(isn));
+            let mut rig = Rig::new(Puppet { answered: LATER, ..puppet });
+            let said = rig.offer(syn(C));
+            let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
+            let asked = asked.seq.0;
+            let said = match refusal {
+                true => rig.server(tcp(TcpFlags::RST | TcpFlags::ACK, 0, asked.wrapping_add(1)), b""),
+                false => rig.icmp(C2S, 3, 13, asked),
+            };
+            assert!(said.is_empty(), "{said:?}");
+            notes.decide(proxy());
+            assert_eq!(script(&rig.wait(Duration::from_millis(1))), [expected, "remove"]);
+            assert_eq!(notes.told().last().map(String::as_str), Some("gone Settled"));
+            rig.assert_gone();
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_goes_with_the_client() {
+    let (_, puppet) = Puppet::new(consulting(Isn::Mirror));
     let mut rig = Rig::new(Puppet { answered: LATER, ..puppet });
+    rig.offer(syn(C));
+    rig.server(syn_ack(S, C + 1), b"");
+    assert_eq!(script(&rig.client(rst(C + 1), b"")), [">S R 1001:0 0", "remove"]);
+    rig.assert_gone();
+}
+
+/// The answer has come after 100 ms, and was thought about for 4 s: the round trip was 100 ms.
+#[test]
+fn time_to_think_is_no_round_trip() {
+    let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
+    let mut rig = Rig::new(Puppet { answered: LATER, ..puppet });
+    rig.offer(syn(C));
+    rig.wait(Duration::from_millis(100));
+    rig.server(syn_ack(S, C + 1), b"");
+    rig.wait(Duration::from_secs(4));
+    notes.decide(proxy());
+    rig.wait(Duration::from_millis(1));
+    rig.client(ack(C + 1, S + 1), b"");
+    rig.client(ack(C + 1, S + 1), b"hello");
+    // RFC 6298 (2.2): R + 4 R / 2, and the minimum of 200 ms is less.
+    let said = script(&rig.wait(Duration::from_millis(350)));
+    assert_eq!(said, [">S . 1001:5001 5"], "repeated after 300 ms");
+}
+
+#[test]
+fn who_thinks_about_an_answer_that_could_not_be_kept_has_it_repeated() {
+    let (notes, puppet) = Puppet::new(consulting(Isn::Keyed));
+    let none = control::core::context::Settings { held: 0, ..settings() };
+    let mut rig = Rig::with(Puppet { answered: LATER, ..puppet }, none);
     let said = rig.offer(syn(C));
     let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
     let next = asked.seq.0.wrapping_add(1);

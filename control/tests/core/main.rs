@@ -21,6 +21,7 @@ mod raw;
 mod rig;
 mod saturation;
 mod script;
+mod several;
 mod through;
 mod urgent;
 mod windows;

@@ -395,6 +395,18 @@ impl Rig {
         self.quad = quad(n);
     }
 
+    /// From now on all is about the flow in slot `slot`, of this quad.
+    pub fn turn_to_quad(&mut self, slot: u32, quad: Quad) {
+        self.flow = FlowRef { slot, generation: 0 };
+        self.quad = quad;
+    }
+
+    /// From now on all is about the first client's connection to this port of its server.
+    pub fn turn_to_port(&mut self, port: u16) {
+        self.flow = FlowRef { slot: port.into(), generation: 0 };
+        self.quad = Quad { server_port: port, ..quad(0) };
+    }
+
     /// From now on the worker is busy with something else.
     pub fn stop_taking_orders(&mut self) {
         self.takes_orders = false;

@@ -16,6 +16,7 @@ mod refusal;
 mod relay;
 mod reload;
 mod rules;
+mod several;
 mod shutdown;
 mod traffic;
 mod wire;

@@ -9,6 +9,7 @@ use control::core::context::Settings;
 use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
+use control::module::several::{Complete, Several, Together};
 use control::module::{Acknowledge, Isn, Module, ServerAck};
 use control::suspended::{self, WhenFull};
 use dataplane::buffer::Buffer;
@@ -20,6 +21,7 @@ use dataplane::packet::{Packet, parse};
 use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::port::{Burst, Port, PortId};
+use dataplane::refusal::Rejection;
 use dataplane::worker::mailbox::mailbox;
 use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
@@ -76,11 +78,14 @@ impl Appliance {
             if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
         let relay = Relay { merge, server_ack, isn, acknowledge, client_first: None };
         let stays = merge == MergeWhen::Never;
-        let module: Box<dyn Module> = if parts.profile.moody {
+        let mut module: Box<dyn Module> = if parts.profile.moody {
             Box::new(Moody::new(relay, parts.rng.clone().fork(7), stays))
         } else {
             Box::new(relay)
         };
+        if parts.profile.together {
+            module = Box::new(Several::new(module, together(&mut parts.rng.clone().fork(9))));
+        }
         Box::new(Appliance::new(parts, workers, module, stays))
     }
 
@@ -263,6 +268,18 @@ fn everything_is_offered() -> Snapshot {
         on_control_stall: Fallback::Drop,
     };
     Snapshot::compile(&[rule], defaults).expect("one rule fits")
+}
+
+/// All that one client tries of the one server, whatever the ports; sometimes more than there is room for.
+fn together(rng: &mut Rng) -> Together {
+    Together {
+        ports: vec![1..=u16::MAX],
+        complete: Complete::Each,
+        wait: Duration::from_millis(1 + rng.below(2_000)),
+        afterwards: Duration::ZERO,
+        others: Rejection::Reset,
+        outstanding: NonZeroUsize::new(1 + rng.below(30) as usize).expect("at least one"),
+    }
 }
 
 fn timeouts() -> Timeouts {

@@ -40,6 +40,8 @@ pub struct Profile {
     pub narrow: bool,
     /// The module thinks, asks, changes its mind and lets flows pass.
     pub moody: bool,
+    /// The module holds together whatever the client tries at once.
+    pub together: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -65,6 +67,7 @@ const CLEAN: Profile = Profile {
     squeezes: false,
     narrow: false,
     moody: false,
+    together: false,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
@@ -110,12 +113,27 @@ pub const PROFILES: &[Profile] = &[
     Profile { name: "narrow", narrow: true, worst_loss_ppm: 10_000, ..RELAY },
     Profile { name: "moody", moody: true, ..CLEAN },
     Profile { name: "moodier", moody: true, loss_ppm: 20_000, jitter_us: 500, duplicate_ppm: 5_000, ..CLEAN },
+    Profile { name: "together", together: true, connections: 40, bytes: 6_000, ..CLEAN },
+    Profile {
+        name: "together-moody",
+        together: true,
+        moody: true,
+        loss_ppm: 20_000,
+        jitter_us: 500,
+        duplicate_ppm: 5_000,
+        ..CLEAN
+    },
 ];
 
 impl Profile {
     /// The profile of that name.
     pub fn named(name: &str) -> Option<Profile> {
         PROFILES.iter().copied().find(|p| p.name == name)
+    }
+
+    /// Whether its modules may think about what a server has answered.
+    pub fn ponders(&self) -> bool {
+        self.moody || self.together
     }
 
     /// Whether the ends cope without the appliance between them, so that a wire can be tried too.

@@ -60,7 +60,7 @@ fn network(value: &Scalar) -> Result<IpNet, String> {
     Ok(network)
 }
 
-fn ports(value: &Scalar) -> Result<RangeInclusive<u16>, String> {
+pub(super) fn ports(value: &Scalar) -> Result<RangeInclusive<u16>, String> {
     let wrong = || format!("{value} is not a port; write for example 443 or \"8000-8080\" (1 to 65535)");
     let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(wrong);
     let (first, last) = match value {

@@ -13,17 +13,33 @@ use crate::config::scalar::{List, Scalar};
 const POSSIBLE_V4: &str = "[3, 0] to [3, 15] except [3, 4], and [11, 0]";
 const POSSIBLE_V6: &str = "[1, 0] to [1, 6], and [3, 0]";
 
+/// What a rule says.
 pub(super) fn rejection(rule: &external::Rule, problems: &mut Problems) -> Rejection {
-    let answer = match rule.with.as_ref().map(|with| (with.span(), with.get_ref())) {
-        None => Rejection::Reset,
-        Some((span, With::Name(name))) => Rejection::named(name).unwrap_or_else(|| {
+    let answer = rule.with.as_ref().map_or(Rejection::Reset, |with| answer(with, problems));
+    match (answer, &rule.from) {
+        (Rejection::Icmp(icmp), Some(from)) => Rejection::Icmp(said_by(icmp, from, problems)),
+        (Rejection::Reset, Some(from)) => {
+            let first = from.0.first().map_or(0..0, Spanned::span);
+            problems
+                .at(first, "a reset is the server's own; leave it out, or add with = \"admin-prohibited\"");
+            answer
+        }
+        _ => answer,
+    }
+}
+
+/// What is answered, by the server itself.
+pub(super) fn answer(with: &Spanned<With>, problems: &mut Problems) -> Rejection {
+    let span = with.span();
+    match with.get_ref() {
+        With::Name(name) => Rejection::named(name).unwrap_or_else(|| {
             let names = || Rejection::NAMED.iter().map(|(name, _)| *name);
             let possible = || format!("; possible: {}", names().collect::<Vec<_>>().join(", "));
             let hint = did_you_mean(name, names(), possible);
             problems.at(span, format!("nothing is rejected with \"{name}\"{hint}"));
             Rejection::Reset
         }),
-        Some((span, With::Codes(codes))) => {
+        With::Codes(codes) => {
             let mut code = |key, given: &Option<Spanned<Vec<i64>>>, fits, possible| match given {
                 Some(given) => type_and_code(given, fits, possible, problems),
                 None => {
@@ -39,19 +55,9 @@ pub(super) fn rejection(rule: &external::Rule, problems: &mut Problems) -> Rejec
                     Rejection::Icmp(IcmpRejection { v4, v6, from_v4: None, from_v6: None })
                 }
                 // Whoever reads this configuration will not get it: there is a problem.
-                _ => return Rejection::Reset,
+                _ => Rejection::Reset,
             }
         }
-    };
-    match (answer, &rule.from) {
-        (Rejection::Icmp(icmp), Some(from)) => Rejection::Icmp(said_by(icmp, from, problems)),
-        (Rejection::Reset, Some(from)) => {
-            let first = from.0.first().map_or(0..0, Spanned::span);
-            problems
-                .at(first, "a reset is the server's own; leave it out, or add with = \"admin-prohibited\"");
-            answer
-        }
-        _ => answer,
     }
 }
 

@@ -10,6 +10,7 @@ use dataplane::policy::Fallback;
 use dataplane::refusal::{self, Rejection};
 use dataplane::wire::seq::Seq;
 
+use super::kept::Heard;
 use crate::connection::{Answered, Connection, is_source_quench};
 use crate::core::Core;
 use crate::module::{Answer, Decision, Gone, Isn, Outcome, Proxying, Target};
@@ -20,6 +21,9 @@ use crate::tcp::{Handshake, Segment};
 impl<L: Pool> Core<L> {
     /// The SYN goes to the server, or the server's answer, which its module has just seen, to the client.
     pub(super) fn begin_asking(&mut self, now: Instant, slot: u32, proxying: Proxying, target: Target) {
+        if self.tell_kept(now, slot) {
+            return;
+        }
         let Some(key) = self.suspended.key(slot) else { return };
         let keyed = self.means.settings.isn_key.towards_server(&key, now);
         let syn = self.suspended.syn(slot).map(|(_, headers)| headers.seq);
@@ -86,7 +90,7 @@ impl<L: Pool> Core<L> {
         let flags = segment.flags;
         let ours = flags.ack() && segment.ack == partial.iss.advance(1);
         match (flags.rst(), flags.syn(), flags.ack()) {
-            (true, ..) if ours => self.server_refuses(now, slot, frame),
+            (true, ..) if ours => self.server_refuses(now, slot, headers, frame),
             // About a SYN with another number, which has been passed on: its client knows whether that was its own.
             (true, ..) if partial.proxying.isn == Isn::Mirror => {
                 self.pass_across(now, slot, Direction::ServerToClient, segment, frame);
@@ -106,7 +110,7 @@ impl<L: Pool> Core<L> {
     }
 
     /// SYN-ACK: the legs' TCBs are built, and the client is answered, unless its module wants to see it first.
-    fn server_accepts(
+    pub(super) fn server_accepts(
         &mut self,
         now: Instant,
         slot: u32,
@@ -115,7 +119,7 @@ impl<L: Pool> Core<L> {
         frame: L::Buffer,
     ) {
         if !self.goes_on(now, slot, Outcome::Accepted, Some(segment)) {
-            return;
+            return self.keep_answer(now, slot, Heard::Segment(*headers), frame);
         }
         let Some(place) = self.free.pop() else { return self.when_participating_full(now, slot) };
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
@@ -147,11 +151,12 @@ impl<L: Pool> Core<L> {
     }
 
     /// The server's RST becomes the client's (seed 000: connection denied).
-    fn server_refuses(&mut self, now: Instant, slot: u32, frame: L::Buffer) {
+    pub(super) fn server_refuses(&mut self, now: Instant, slot: u32, headers: &TcpHeaders, frame: L::Buffer) {
         if !self.goes_on(now, slot, Outcome::Refused, None) {
-            return;
+            return self.keep_answer(now, slot, Heard::Segment(*headers), frame);
         }
-        let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+        let Some((partial, (syn, syn_headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot))
+        else {
             return;
         };
         let (worker, port) = (usize::from(partial.worker), partial.client_side);
@@ -161,7 +166,7 @@ impl<L: Pool> Core<L> {
             // Same quad, same numbers: the server's own answer is exactly what the client would have got.
             cx.forward(port, frame);
         } else {
-            cx.answer_with(port, syn, &headers, &Rejection::Reset);
+            cx.answer_with(port, syn, &syn_headers, &Rejection::Reset);
         }
         self.dismiss(slot, Gone::Settled);
     }
@@ -191,11 +196,11 @@ impl<L: Pool> Core<L> {
 
     /// The client gets the same error, about its own SYN (seed 000: ICMP error of some form). What does not end its attempt
     /// is none of our business otherwise.
-    fn network_refuses(&mut self, now: Instant, slot: u32, error: &IcmpError, frame: L::Buffer) {
+    pub(super) fn network_refuses(&mut self, now: Instant, slot: u32, error: &IcmpError, frame: L::Buffer) {
         let is_outcome = refusal::ends_attempt(error);
         let outcome = Outcome::Unreachable { kind: error.kind, code: error.code };
         if is_outcome && !self.goes_on(now, slot, outcome, None) {
-            return;
+            return self.keep_answer(now, slot, Heard::Error(*error), frame);
         }
         let Some((partial, (syn, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
             return;
@@ -229,11 +234,18 @@ impl<L: Pool> Core<L> {
         }
         let answer = Answer { outcome, options: segment.map(|segment| &segment.options) };
         let decision = self.ask_module(now, slot, |module, partial| module.answered(partial, &answer));
-        let goes_on = matches!(decision, Decision::Proxy(_) | Decision::ProxyTo(..));
-        if !goes_on {
+        let (Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _)) = decision else {
             self.carry_out(now, slot, decision);
+            return false;
+        };
+        if outcome == Outcome::Silent
+            && let Some(partial) = self.suspended.get_mut(slot)
+        {
+            // It goes on being asked, and what it still says may be of interest, too: with a longer patience than it had.
+            let age = partial.age(now);
+            partial.proxying.consult = proxying.consult.filter(|consult| consult.silence() > age);
         }
-        goes_on
+        true
     }
 
     /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and

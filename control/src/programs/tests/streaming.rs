@@ -71,7 +71,7 @@ fn bytes_cross_both_ways_and_each_closes() {
     stream.read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"last");
     drop((endpoint, stream));
-    core.until(|core| (core.module.streams() == 0).then_some(()));
+    core.until_no_stream();
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_clients_reset_ends_both_directions_behind_its_bytes() {
         Err(error) => panic!("{error}"),
         Ok(()) => None,
     });
-    core.until(|core| (core.module.streams() == 0).then_some(()));
+    core.until_no_stream();
 }
 
 /// A program that does not read takes no more than the pipe and its socket hold; once it reads, all comes.
@@ -199,7 +199,7 @@ fn a_client_that_never_completes_costs_no_socket() {
     core.module.decided();
     let Event::Gone(gone) = listener.next().unwrap() else { panic!("not gone") };
     assert_eq!(gone, NoLonger { id: TICKET.0, why: Why::Client });
-    core.until(|core| (core.module.streams() == 0).then_some(()));
+    core.until_no_stream();
 }
 
 #[test]
