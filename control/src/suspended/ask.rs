@@ -6,15 +6,31 @@ use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::wire::tcp_options::packed;
 
 use crate::connection::read_segment;
 use crate::core::context::{Context, Way};
-use crate::tcp::Handshake;
+use crate::module::Mark;
+use crate::tcp::{Handshake, Segment};
 
-/// The SYN, with the client's options as far as they are relayed (DESIGN section 4), under number `iss`.
-pub(crate) fn syn<L: Pool>(cx: &mut Context<'_, L>, way: Way, frame: &[u8], headers: &TcpHeaders, iss: Seq) {
+/// What the server is offered of what the client's SYN offers: all that is relayed (DESIGN section 4), but where a mark leaves
+/// no room for them the timestamps are left out. No other option is as long, and none is missed less.
+pub(crate) fn offer(syn: &Segment, mark: &Mark) -> Handshake {
+    let offer = Handshake::of(syn);
+    let fits = mark.is_empty() || packed(&offer.options(0, 0), mark).is_some();
+    Handshake { timestamps: offer.timestamps && fits, ..offer }
+}
+
+/// The SYN, with as much of the client's options, under number `iss`, and with its module's mark.
+pub(crate) fn syn<L: Pool>(
+    cx: &mut Context<'_, L>,
+    way: Way,
+    (frame, headers): (&[u8], &TcpHeaders),
+    iss: Seq,
+    mark: &Mark,
+) {
     let Some(client) = read_segment(frame, headers) else { return };
-    let offer = Handshake::of(&client);
+    let offer = offer(&client, mark);
     let ts_value = client.options.timestamps.map_or(0, |timestamps| timestamps.value);
     let syn = TcpRepr {
         seq: iss,
@@ -23,7 +39,13 @@ pub(crate) fn syn<L: Pool>(cx: &mut Context<'_, L>, way: Way, frame: &[u8], head
         options: offer.options(ts_value, 0),
         ..TcpRepr::default()
     };
-    cx.transmit(way, &FrameTemplate::learn(frame, headers), &syn, 0, |_| {});
+    let template = FrameTemplate::learn(frame, headers);
+    if mark.is_empty() {
+        return cx.transmit(way, &template, &syn, 0, |_| {});
+    }
+    // A mark is no longer than what fits beside all options but timestamps.
+    let options = packed(&syn.options, mark).unwrap_or_default();
+    cx.transmit_with_options(way, &template, &syn, &options);
 }
 
 /// RST with number `seq`, for a server that has our SYN.

@@ -271,10 +271,15 @@ impl Rig {
         self.tell(Event::Segment { flow, port, direction, headers, frame })
     }
 
-    /// The worker's answer to an ordered far side.
+    /// The worker's answer to an ordered far side; the client's port is its own there.
     pub fn far_side(&mut self, refused: Option<Refused>) -> Vec<Said> {
+        self.placed(refused.map_or(Ok(4000), Err))
+    }
+
+    /// The worker's answer to an ordered far side: the client's port there, or why there is none.
+    pub fn placed(&mut self, placed: Result<u16, Refused>) -> Vec<Said> {
         let flow = self.flow;
-        self.tell(Event::FarSide { flow, refused })
+        self.tell(Event::FarSide { flow, placed })
     }
 
     pub fn parked(&mut self) -> Vec<Said> {
