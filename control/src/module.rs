@@ -414,6 +414,14 @@ pub fn from_config(
         clients: module.clients.clone(),
         hop: module.hop,
     };
+    if let Some(validated::Tunnel { role, keys }) = &module.tunnel {
+        let keys: Vec<_> = keys.iter().map(validated::TunnelKey::bytes).collect();
+        let keys = tunnel::option::Keys::new(&keys);
+        return Ok(match role {
+            validated::Role::Enter => Box::new(tunnel::Enter::new(relay, places, keys)),
+            validated::Role::Leave => Box::new(tunnel::Leave::new(relay, places, keys)),
+        });
+    }
     match &module.kind {
         validated::ModuleKind::Relay if places.are_their_own() => Ok(Box::new(relay)),
         validated::ModuleKind::Relay => Ok(Box::new(redirect::Redirect::new(relay, places))),

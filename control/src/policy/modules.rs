@@ -122,6 +122,7 @@ mod tests {
             servers: Vec::new(),
             clients: Vec::new(),
             hop: NextHop::default(),
+            tunnel: None,
         }
     }
 

@@ -19,5 +19,6 @@ mod path;
 mod rig;
 mod saturation;
 mod through;
+mod tunnel;
 mod urgent;
 mod windows;

@@ -95,6 +95,8 @@ pub struct Rig {
     pub class: u8,
     /// The same of every segment sent since this was last looked at.
     pub classes: Vec<u8>,
+    /// Options, byte for byte, of the last segment that was sent by a far side.
+    pub far_options: Vec<u8>,
 }
 
 /// Client number `n`'s quad.
@@ -201,6 +203,7 @@ impl Rig {
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
+            far_options: Vec::new(),
         }
     }
 
@@ -357,6 +360,16 @@ impl Rig {
             Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
             _ => None,
         }));
+        let far = orders.iter().filter_map(|order| match order {
+            Order::TransmitFar { frame, .. } => {
+                packet::parse(frame.bytes()).ok().map(|packet| (frame, packet))
+            }
+            _ => None,
+        });
+        if let Some((frame, Packet::Tcp(headers))) = far.last() {
+            self.far_options =
+                frame.bytes()[usize::from(headers.l4) + 20..usize::from(headers.payload)].to_vec();
+        }
         orders.into_iter().map(read).collect()
     }
 

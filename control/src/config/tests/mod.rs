@@ -16,6 +16,7 @@ use crate::tcp::Algorithm;
 mod far;
 mod rejected;
 mod rejected_rules;
+mod tunnel;
 
 /// Line 1 to 11 of every text in these tests.
 const BASE: &str = "\

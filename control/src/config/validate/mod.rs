@@ -23,6 +23,7 @@ mod ports;
 mod programs;
 mod rejection;
 mod rules;
+mod tunnel;
 
 /// Longest path that a Unix socket address takes, less the suffix that binding adds for a moment.
 const SOCKET_PATH: usize = 100;

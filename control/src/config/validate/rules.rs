@@ -7,7 +7,7 @@ use dataplane::policy::RuleSpec;
 use toml::Spanned;
 
 use super::hops::{self, Hops};
-use super::{matches, programs, rejection};
+use super::{matches, programs, rejection, tunnel};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{duration, name, show_bytes};
@@ -54,6 +54,7 @@ pub(super) fn modules(
             clients: hops::clients(&raw.client, problems),
             hop: raw.next_hop.as_ref().map(|hop| hops::next_hop(hop, ports, problems)).unwrap_or_default(),
             client_first: client_first(key.span(), raw, problems),
+            tunnel: tunnel::validate(raw, problems),
         }
     };
     raw.iter().map(module).collect()

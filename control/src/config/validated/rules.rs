@@ -11,6 +11,8 @@ use dataplane::policy::{Per, RateSpec, Side, SynMatch, VlanMatch};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
+use super::tunnel::Tunnel;
+
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -157,6 +159,8 @@ pub struct Module {
     pub clients: Vec<IpAddr>,
     /// Where their frames go next.
     pub hop: NextHop,
+    /// The end of a tunnel that it is.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// The modules that there are.
