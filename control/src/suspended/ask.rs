@@ -62,3 +62,42 @@ pub(crate) fn reset<L: Pool>(
     let reset = TcpRepr { seq, flags: TcpFlags::RST, ..TcpRepr::default() };
     cx.transmit(way, &FrameTemplate::learn(frame, headers), &reset, 0, |_| {});
 }
+
+#[cfg(test)]
+mod tests {
+    use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions, Timestamps};
+
+    use super::*;
+
+    #[test]
+    fn a_mark_that_leaves_no_room_for_timestamps_takes_them_and_nothing_else() {
+        let options = TcpOptions {
+            mss: Some(1460),
+            window_scale: Some(7),
+            sack_permitted: true,
+            timestamps: Some(Timestamps { value: 5, echo: 0 }),
+            ..TcpOptions::default()
+        };
+        let tcp = TcpRepr { flags: TcpFlags::SYN, window: 9, options, ..TcpRepr::default() };
+        let segment = Segment {
+            seq: tcp.seq,
+            ack: tcp.ack,
+            flags: tcp.flags,
+            window: tcp.window,
+            urgent: 0,
+            options: tcp.options.clone(),
+            len: 0,
+            congested: false,
+        };
+        let whole = Handshake::of(&segment);
+        // The options of a tunnel are 18 bytes of IPv4 and 30 of IPv6.
+        for (len, timestamps) in
+            [(0, true), (18, true), (21, true), (22, false), (30, false), (MAX_BESIDE_SYN, false)]
+        {
+            let mark = Mark::from_iter(std::iter::repeat_n(1, len));
+            let offer = offer(&segment, &mark);
+            assert_eq!(offer, Handshake { timestamps, ..whole.clone() }, "{len} bytes");
+            assert!(packed(&offer.options(5, 0), &mark).is_some(), "{len} bytes");
+        }
+    }
+}

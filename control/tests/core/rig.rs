@@ -360,13 +360,13 @@ impl Rig {
             Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
             _ => None,
         }));
-        let far = orders.iter().filter_map(|order| match order {
+        let mut far = orders.iter().filter_map(|order| match order {
             Order::TransmitFar { frame, .. } => {
                 packet::parse(frame.bytes()).ok().map(|packet| (frame, packet))
             }
             _ => None,
         });
-        if let Some((frame, Packet::Tcp(headers))) = far.last() {
+        if let Some((frame, Packet::Tcp(headers))) = far.next_back() {
             self.far_options =
                 frame.bytes()[usize::from(headers.l4) + 20..usize::from(headers.payload)].to_vec();
         }

@@ -11,7 +11,7 @@ use super::{BASE, accept};
 use crate::config::validated::{Role, Tunnel, TunnelKey};
 
 /// A file in `folder`, as its owner would make it.
-fn file(folder: &TempDir, name: &str, bytes: &[u8], mode: u32) -> String {
+pub(super) fn file(folder: &TempDir, name: &str, bytes: &[u8], mode: u32) -> String {
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();

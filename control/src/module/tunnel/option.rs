@@ -9,11 +9,11 @@
 //! An experimental option (RFC 6994): kinds of their own are not to be had without a standard. It is 18 bytes of IPv4, which
 //! fit beside all that a common stack says in a SYN, and 30 of IPv6, which fit beside all but timestamps.
 //!
-//! The signature is HMAC-SHA256 (RFC 2104), cut to 64 bits (section 5 there: no less than half is advice for those who can be
-//! asked without being seen; here each guess is a SYN, and 2^63 of them take 29,000 years at ten million a second). Signed is
-//! all that the far end acts upon, as it stands in the SYN: original server, client, this end of the tunnel, and the SYN's
-//! number. Who sees a SYN can repeat it, and gets what the network gives him anyway: the same client's connection to the
-//! same server. No input panics.
+//! The signature is HMAC-SHA256, cut to 64 bits. RFC 2104 section 5 recommends 80 at least, for which a SYN has no room; but a
+//! guess can be checked only by sending it, and 2^63 SYNs take 29,000 years at ten million a second. Signed is all that the
+//! far end acts upon, as it stands in the SYN: original server, client, far end, and the SYN's number. Who sees a SYN can repeat
+//! it, for as long as its key is in force, and gets no more than who can forge addresses has anyway: a SYN of that client's to
+//! that server, with that number. Translation of addresses between the ends breaks the signature. No input panics.
 
 use std::net::{IpAddr, SocketAddr};
 
