@@ -32,7 +32,8 @@ fn far_end(net: Net) -> &'static str {
 fn between(lab: &Lab, near: &Setup, far: &Setup) -> Result<[Appliance; 2]> {
     let [m, n] = BETWEEN;
     let ip = |line: String| Command::new("ip").words(&line).ok().map(drop);
-    ip(format!("link add {m} type veth peer name {n}"))?;
+    let queues = "numtxqueues 2 numrxqueues 2";
+    ip(format!("link add {m} {queues} type veth peer name {n} {queues}"))?;
     for device in BETWEEN {
         ip(format!("link set {device} promisc on up"))?;
         Command::new("ethtool").words(&format!("-K {device} tx off tso off gso off gro off")).ok()?;
@@ -245,5 +246,33 @@ fn a_tunnel_takes_only_what_is_signed_and_its_keys_can_be_replaced() {
         all(Connected::Refused)?;
         near.reload(&near_config(&lab, &near_end(KEYS[0])))?.ok()?;
         all(Connected::Refused)
+    });
+}
+
+/// Two workers at each end, and no RSS: for half of the connections the near end finds another client port, by which answers
+/// come back to the flow's worker. That one is signed, and the server sees it.
+#[test]
+fn a_tunnel_between_two_workers_each() {
+    isolated("pair::a_tunnel_between_two_workers_each", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).queues(2).build()?;
+        let [near, far] = tunnel(&lab)?;
+        // Ports are drawn by the client's kernel: until there has been one of each kind, which takes a few.
+        let (mut kept, mut another, mut connections) = (false, false, 0);
+        while connections < 40 && !(kept && another && connections > 1) {
+            upload(&lab, Net::UNTAGGED[connections % 2], |server| {
+                near.wait_for_flow(server, "cut_through", SOON)?;
+                for flow in near.flows()? {
+                    *(if flow["far_client"].is_string() { &mut another } else { &mut kept }) = true;
+                }
+                Ok(())
+            })?;
+            connections += 1;
+        }
+        expect(kept && another, "both kinds of client port", format!("{kept}, {another} of {connections}"))?;
+        for end in [&near, &far] {
+            let merges = end.counter("merges")?;
+            expect(merges == connections as u64, format!("{connections} merges"), merges.to_string())?;
+        }
+        expect(far.counter("tunnel_forged")? == 0, "nothing forged", far.stats()?.to_string())
     });
 }
