@@ -1,6 +1,7 @@
 //! `quadrille demo`: a lab of two namespaces, real clients and servers, and the appliance between them, shown step by
 //! step. Everything that is printed has just happened; a step that does not turn out as told fails the demo.
 
+mod deciding;
 mod narrator;
 mod scenes;
 
@@ -43,6 +44,8 @@ fn inside(isolated: Isolated) -> anyhow::Result<()> {
         .nginx()
         .port(80)
         .port(8080)
+        .port(deciding::COUNTED)
+        .port(deciding::SPOKEN)
         .text("hello", "hello through the appliance\n")
         .random("100M", LARGE)
         .start()?;
@@ -56,7 +59,12 @@ fn inside(isolated: Isolated) -> anyhow::Result<()> {
     scenes::download(&mut narrator, &lab, &appliance, &nginx)?;
     scenes::refusals(&mut narrator, &lab)?;
     scenes::rules(&mut narrator, &lab)?;
+    deciding::rate(&mut narrator, &lab)?;
+    deciding::another_server(&mut narrator, &lab, &appliance)?;
+    deciding::client_first(&mut narrator, &lab)?;
+    deciding::program(&mut narrator, &lab)?;
     scenes::families(&mut narrator, &lab)?;
+    deciding::reload(&mut narrator, &lab, &appliance)?;
     scenes::stop(&mut narrator, appliance)?;
     narrator.finish()
 }

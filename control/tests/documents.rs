@@ -47,9 +47,10 @@ const RFC_9293: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/rfc9293.md"
 const REQUIREMENTS: [(&str, u32); 4] = [("MUST", 69), ("SHLD", 31), ("MAY", 18), ("REC", 1)];
 
 /// Where the tests are that the table names in short.
-const FOLDERS: [(&str, &str); 7] = [
+const FOLDERS: [(&str, &str); 8] = [
     ("tcp/", "control/src/tcp/tests/"),
     ("core/", "control/tests/core/"),
+    ("real/", "control/tests/real/"),
     ("config/", "control/src/config/tests/"),
     ("src/", "control/src/"),
     ("worker/", "dataplane/tests/worker/"),
@@ -133,4 +134,89 @@ fn every_tcp_option_has_its_row_and_every_row_a_test() {
     }
     problems.extend(named_tests(&document).filter_map(|(file, function)| missing(file, function)));
     assert!(problems.is_empty(), "docs/tcp-options.md:\n{}", problems.join("\n"));
+}
+
+/// A file of the repository.
+macro_rules! repository {
+    ($path:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../", $path)
+    };
+}
+
+const DELAYED_ACCEPTANCE: &str = repository!("docs/delayed-acceptance.md");
+/// Where the actions are that can be ordered: those of modules, and those of programs.
+const DECISIONS: &str = repository!("control/src/module.rs");
+const PROGRAMS_ACTIONS: &str = repository!("listener/src/partial.rs");
+
+/// The actions in the code's own names: variants of `Decision`, and the methods by which a program gives a `Partial` away.
+fn actions() -> Vec<String> {
+    let module = fs::read_to_string(DECISIONS).expect("module.rs");
+    let decision = module.split("pub enum Decision {").nth(1).and_then(|rest| rest.split("\n}").next());
+    let variants = decision.expect("the enum").lines().filter_map(|line| {
+        let name =
+            line.strip_prefix("    ").filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))?;
+        name.split(|c: char| !c.is_ascii_alphanumeric()).next().map(str::to_owned)
+    });
+    let partial = fs::read_to_string(PROGRAMS_ACTIONS).expect("partial.rs");
+    let methods = partial.lines().filter_map(|line| {
+        let (name, arguments) = line.trim().strip_prefix("pub fn ")?.split_once('(')?;
+        (arguments.starts_with("self,") || arguments.starts_with("self)")).then(|| name.to_owned())
+    });
+    variants.chain(methods).collect()
+}
+
+/// What a renderer would stumble over: arrows from or to nobody, blocks without an end.
+fn diagram_faults(diagram: &str) -> Vec<String> {
+    let lines = || diagram.lines().map(str::trim);
+    let known: Vec<&str> = lines()
+        .filter_map(|line| line.strip_prefix("participant ")?.split_once(" as "))
+        .map(|(short, _)| short)
+        .collect();
+    let mut faults = Vec::new();
+    for line in lines() {
+        if let Some((from, rest)) = line.split_once("->>") {
+            let (to, said) = rest.split_once(": ").unwrap_or((rest, ""));
+            if !known.contains(&from) || !known.contains(&to) || said.is_empty() || said.contains([';', '#'])
+            {
+                faults.push(line.to_owned());
+            }
+        }
+    }
+    let blocks = lines().filter(|line| line.starts_with("alt ")).count();
+    if blocks != lines().filter(|line| *line == "end").count() || !diagram.starts_with("sequenceDiagram\n") {
+        faults.push("a block without its end, or no sequence diagram".into());
+    }
+    faults
+}
+
+/// What stands behind `word` up to the end of its paragraph or the next such word.
+fn paragraph<'a>(section: &'a str, word: &str) -> &'a str {
+    let rest = section.split(word).nth(1).unwrap_or("");
+    rest.split("\n\n").next().and_then(|rest| rest.split("\nShown by: ").next()).unwrap_or("")
+}
+
+#[test]
+fn every_way_of_delayed_acceptance_has_its_diagram_counter_and_test() {
+    let document = fs::read_to_string(DELAYED_ACCEPTANCE).expect("docs/delayed-acceptance.md");
+    let mut problems: Vec<String> =
+        named_tests(&document).filter_map(|(file, function)| missing(file, function)).collect();
+    let unnamed = |action: &String| !document.contains(&format!("`{action}"));
+    problems.extend(actions().into_iter().filter(unnamed).map(|action| format!("nothing about {action}")));
+    let sections: Vec<&str> = document.split("\n### ").skip(1).collect();
+    for section in &sections {
+        let title = section.lines().next().unwrap_or_default();
+        let diagrams: Vec<&str> =
+            section.split("```mermaid\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let faults = diagrams.iter().flat_map(|diagram| diagram_faults(diagram));
+        problems.extend(faults.map(|fault| format!("{title}: {fault}")));
+        let counters: Vec<&str> = paragraph(section, "\nCounted: ").split('`').skip(1).step_by(2).collect();
+        let unknown = counters.iter().filter(|name| Counter::ALL.iter().all(|known| known.name() != **name));
+        problems.extend(unknown.map(|name| format!("{title}: there is no counter {name}")));
+        let tests = named_tests(paragraph(section, "\nShown by: ")).count();
+        if diagrams.len() != 1 || counters.is_empty() || tests == 0 {
+            problems.push(format!("{title}: a diagram, a counter or a test is missing"));
+        }
+    }
+    assert!(sections.len() >= 25, "only {} ways are shown", sections.len());
+    assert!(problems.is_empty(), "docs/delayed-acceptance.md:\n{}", problems.join("\n"));
 }

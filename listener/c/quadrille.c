@@ -15,8 +15,9 @@
 #define VERSION 1u
 
 enum { HELLO = 1, OFFER = 2, ANSWER = 3, GONE = 4, ACCEPTED = 5, ACTION = 16 };
-enum { DROP = 1, REJECT = 2, BYPASS = 3, MONITOR = 4, PROXY = 5, ACCEPT = 6 };
+enum { DROP = 1, REJECT = 2, BYPASS = 3, MONITOR = 4, PROXY = 5, ACCEPT = 6, FORWARD = 7 };
 enum { REJECT_ICMP = 1, FROM_V4 = 1, FROM_V6 = 2 };
+enum { TOWARDS_SERVER = 1, TOWARDS_CLIENT = 2, TOWARDS_MAC = 4, TOWARDS_VLANS = 8, TOWARDS_PORT = 16 };
 
 struct hello {
     uint32_t kind, length, magic;
@@ -42,6 +43,9 @@ struct action {
     uint8_t icmp4_type, icmp4_code, icmp6_type, icmp6_code;
     uint32_t consult_ms;
     uint8_t from_v4[4], from_v6[16];
+    uint8_t server[16], client[16], next_mac[6];
+    uint16_t server_port, outer_vlan, inner_vlan;
+    uint8_t towards, next_port, family, reserved_too;
 };
 
 /* What the appliance is compiled with; a negative size stops the compiler. */
@@ -49,7 +53,7 @@ typedef char size_of_hello[sizeof(struct hello) == 24 ? 1 : -1];
 typedef char size_of_partial[sizeof(struct quad_partial) == 360 ? 1 : -1];
 typedef char size_of_gone[sizeof(struct gone) == 24 ? 1 : -1];
 typedef char size_of_accepted[sizeof(struct accepted) == 16 ? 1 : -1];
-typedef char size_of_action[sizeof(struct action) == 48 ? 1 : -1];
+typedef char size_of_action[sizeof(struct action) == 96 ? 1 : -1];
 typedef char place_of_pasts[offsetof(struct quad_partial, server_past) == 72 ? 1 : -1];
 typedef char place_of_syn[offsetof(struct quad_partial, syn) == 104 ? 1 : -1];
 
@@ -300,6 +304,47 @@ int quad_proxy(struct quad_listener *listener, uint64_t id, uint32_t consult_ms)
     struct action proxy = action(id, PROXY);
     proxy.consult_ms = consult_ms;
     return order(listener, &proxy);
+}
+
+static void towards_hop(struct action *action, const struct quad_hop *hop) {
+    if (hop->mac != NULL) {
+        action->towards |= TOWARDS_MAC;
+        memcpy(action->next_mac, hop->mac, sizeof action->next_mac);
+    }
+    if (hop->vlans != NULL) {
+        action->towards |= TOWARDS_VLANS;
+        action->outer_vlan = hop->vlans[0];
+        action->inner_vlan = hop->vlans[1];
+    }
+    if (hop->port >= 0) {
+        action->towards |= TOWARDS_PORT;
+        action->next_port = (uint8_t)hop->port;
+    }
+}
+
+int quad_proxy_to(struct quad_listener *listener, uint64_t id, uint32_t consult_ms, const struct quad_target *target) {
+    struct action proxy = action(id, PROXY);
+    size_t length = target->family == 4 ? 4 : 16;
+    proxy.consult_ms = consult_ms;
+    if (target->server != NULL) {
+        proxy.towards |= TOWARDS_SERVER;
+        memcpy(proxy.server, target->server, length);
+        proxy.server_port = target->server_port;
+        proxy.family = target->family;
+    }
+    if (target->client != NULL) {
+        proxy.towards |= TOWARDS_CLIENT;
+        memcpy(proxy.client, target->client, length);
+        proxy.family = target->family;
+    }
+    towards_hop(&proxy, &target->hop);
+    return order(listener, &proxy);
+}
+
+int quad_forward(struct quad_listener *listener, uint64_t id, const struct quad_hop *hop) {
+    struct action forward = action(id, FORWARD);
+    towards_hop(&forward, hop);
+    return order(listener, &forward);
 }
 
 int quad_accept(struct quad_listener *listener, uint64_t id) {

@@ -120,6 +120,22 @@ struct quad_icmp {
     const uint8_t *from_v6;   /* 16 bytes */
 };
 
+/* Where frames to the server go next, as far as it is not where they would go anyway. */
+struct quad_hop {
+    const uint8_t *mac;    /* 6 bytes; NULL: the client's SYN's */
+    const uint16_t *vlans; /* outer and inner id, a single one is the inner one, 0 for none; NULL: the client's SYN's */
+    int port;              /* index of the port in the appliance's configuration, up to 255; -1: that opposite to the client's */
+};
+
+/* Another way to a server than the SYN says. Addresses of another family than the client's are not heeded. */
+struct quad_target {
+    uint8_t family;        /* of both addresses: 4 (4 bytes each) or 6 (16 bytes) */
+    const uint8_t *server; /* NULL: the SYN's */
+    uint16_t server_port;  /* host order */
+    const uint8_t *client; /* takes the place of the client's, and has to come back to the appliance; NULL: kept */
+    struct quad_hop hop;
+};
+
 struct quad_listener;
 
 /*
@@ -173,6 +189,12 @@ int quad_monitor(struct quad_listener *listener, uint64_t id);
  * is an answer; quad_proxy once more lets the client hear it.
  */
 int quad_proxy(struct quad_listener *listener, uint64_t id, uint32_t consult_ms);
+
+/* The same by another way. Addresses that no host can have end the program's connection. */
+int quad_proxy_to(struct quad_listener *listener, uint64_t id, uint32_t consult_ms, const struct quad_target *target);
+
+/* The SYN goes on as it came, but by another next hop; so does all that follows, and the flow is never intercepted. */
+int quad_forward(struct quad_listener *listener, uint64_t id, const struct quad_hop *hop);
 
 /*
  * The client gets a SYN-ACK; when it has completed the handshake, QUAD_STREAM brings the byte stream: a stream socket, to be

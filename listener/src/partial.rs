@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::net::{SendFlags, send};
 use zerocopy::IntoBytes;
 
-use crate::wire::{self, Action, Offer, action, from, option, outcome, rejection};
+use crate::wire::{self, Action, Offer, action, from, option, outcome, rejection, towards};
 
 /// TCP options of a SYN or SYN-ACK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,63 @@ impl IcmpError {
         IcmpError { v4: (3, 1), v6: (1, 3), from_v4: None, from_v6: None };
     /// Administratively prohibited.
     pub const PROHIBITED: IcmpError = IcmpError { v4: (3, 13), v6: (1, 1), from_v4: None, from_v6: None };
+}
+
+/// Another way to a server than the SYN says. What is `None` is as the SYN says, and so is an address of the other family
+/// than the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Target {
+    /// The server.
+    pub server: Option<SocketAddr>,
+    /// The address that takes the place of the client's: one that comes back to the appliance. It answers for the
+    /// addresses that its configuration names as `client`; others have to be routed to it. Of `server`'s family.
+    pub client: Option<IpAddr>,
+    /// Where frames go next.
+    pub hop: NextHop,
+}
+
+/// Where frames to the server go next, as far as it is not where they would go anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NextHop {
+    /// Destination MAC.
+    pub mac: Option<[u8; 6]>,
+    /// VLAN ids, outer and inner (the only one is the inner one); 0 for none.
+    pub vlans: Option<[u16; 2]>,
+    /// Index of the port that they leave by, in the order of the appliance's configuration.
+    pub port: Option<u8>,
+}
+
+impl NextHop {
+    fn write(&self, order: &mut Action) {
+        if let Some(mac) = self.mac {
+            (order.towards, order.next_mac) = (order.towards | towards::MAC, mac);
+        }
+        if let Some([outer, inner]) = self.vlans {
+            order.towards |= towards::VLANS;
+            (order.outer_vlan, order.inner_vlan) = (outer, inner);
+        }
+        if let Some(port) = self.port {
+            (order.towards, order.next_port) = (order.towards | towards::PORT, port);
+        }
+    }
+}
+
+impl Target {
+    fn write(&self, order: &mut Action) {
+        if let Some(server) = self.server {
+            order.towards |= towards::SERVER;
+            (order.server, order.family) = octets(server.ip());
+            order.server_port = server.port();
+        }
+        // Of two families only one can be the client's: that of the server.
+        if let Some(client) =
+            self.client.filter(|client| self.server.is_none_or(|s| s.is_ipv4() == client.is_ipv4()))
+        {
+            order.towards |= towards::CLIENT;
+            (order.client, order.family) = octets(client);
+        }
+        self.hop.write(order);
+    }
 }
 
 /// A connection whose client has been answered nothing. Each method that takes it orders what becomes of it; dropped, it
@@ -217,8 +274,25 @@ impl Partial {
     /// The same, but the answer is shown as [`crate::Event::Answered`] before the client hears of it; after `silence`
     /// (rounded up to milliseconds, at least one) silence is an answer.
     pub fn consult(self, silence: Duration) -> io::Result<()> {
-        let ms = silence.as_nanos().div_ceil(1_000_000).clamp(1, u32::MAX.into()) as u32;
-        self.order(action::PROXY, |order| order.consult_ms = ms)
+        self.order(action::PROXY, |order| order.consult_ms = millis(silence))
+    }
+
+    /// As [`Partial::proxy`], by another way. Addresses that no host can have end this program's connection.
+    pub fn proxy_to(self, target: &Target) -> io::Result<()> {
+        self.order(action::PROXY, |order| target.write(order))
+    }
+
+    /// As [`Partial::consult`], by another way.
+    pub fn consult_by(self, target: &Target, silence: Duration) -> io::Result<()> {
+        self.order(action::PROXY, |order| {
+            target.write(order);
+            order.consult_ms = millis(silence);
+        })
+    }
+
+    /// The SYN goes on as it came, but by another next hop; so does all that follows, and the flow is never intercepted.
+    pub fn forward(self, hop: &NextHop) -> io::Result<()> {
+        self.order(action::FORWARD, |order| hop.write(order))
     }
 
     /// The client gets a SYN-ACK; when it has completed the handshake, [`crate::Event::Stream`] brings the byte stream.
@@ -252,6 +326,22 @@ impl Answered {
         let outcome = Outcome::read(answer.outcome, answer.icmp_type, answer.icmp_code)?;
         let options = Options::read(answer.options, answer.mss, answer.window_scale);
         Some(Answered { partial, outcome, options })
+    }
+}
+
+fn millis(silence: Duration) -> u32 {
+    silence.as_nanos().div_ceil(1_000_000).clamp(1, u32::MAX.into()) as u32
+}
+
+/// As [`address`] reads it, and the family.
+fn octets(address: IpAddr) -> ([u8; 16], u8) {
+    match address {
+        IpAddr::V4(address) => {
+            let mut octets = [0; 16];
+            octets[..4].copy_from_slice(&address.octets());
+            (octets, 4)
+        }
+        IpAddr::V6(address) => (address.octets(), 6),
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::net::{
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::wire::{self, *};
-use crate::{Event, IcmpError, Listener, Outcome, Why};
+use crate::{Event, IcmpError, Listener, NextHop, Outcome, Target, Why};
 
 struct Appliance(OwnedFd);
 
@@ -96,7 +96,17 @@ fn each_order_says_what_it_is() {
     next(6).proxy().unwrap();
     next(7).consult(Duration::from_micros(1)).unwrap();
     next(8).accept().unwrap();
-    let said: Vec<_> = (0..8).map(|_| appliance.ordered()).collect();
+    let hop = NextHop { mac: Some([2; 6]), vlans: Some([0, 7]), port: Some(0) };
+    let target = Target {
+        server: Some("[fd00::9]:80".parse().unwrap()),
+        client: Some("fd00::5".parse().unwrap()),
+        hop,
+    };
+    next(9).proxy_to(&target).unwrap();
+    let v4 = Target { server: Some("10.0.0.9:81".parse().unwrap()), ..target };
+    next(10).consult_by(&v4, Duration::from_millis(3)).unwrap();
+    next(11).forward(&NextHop { vlans: None, ..hop }).unwrap();
+    let said: Vec<_> = (0..11).map(|_| appliance.ordered()).collect();
     let expected = [
         action::DROP,
         action::REJECT,
@@ -106,6 +116,9 @@ fn each_order_says_what_it_is() {
         action::PROXY,
         action::PROXY,
         action::ACCEPT,
+        action::PROXY,
+        action::PROXY,
+        action::FORWARD,
     ];
     for ((index, order), expected) in said.iter().enumerate().zip(expected) {
         assert_eq!((order.id, order.action), (index as u64 + 1, expected));
@@ -113,6 +126,14 @@ fn each_order_says_what_it_is() {
     assert_eq!((said[2].rejection, said[2].from, said[2].from_v4), (rejection::ICMP, from::V4, [1, 2, 3, 4]));
     assert_eq!((said[2].icmp4_type, said[2].icmp4_code), (3, 13));
     assert_eq!((said[5].consult_ms, said[6].consult_ms), (0, 1));
+    let all = towards::SERVER | towards::CLIENT | towards::HOP;
+    assert_eq!((said[8].towards, said[8].family, said[8].server_port), (all, 6, 80));
+    assert_eq!((said[8].server[15], said[8].client[15], said[8].next_mac), (9, 5, [2; 6]));
+    assert_eq!((said[8].outer_vlan, said[8].inner_vlan, said[8].next_port), (0, 7, 0));
+    // An IPv6 address cannot take the place of an IPv4 client's.
+    assert_eq!((said[9].towards, said[9].family, said[9].consult_ms), (all & !towards::CLIENT, 4, 3));
+    assert_eq!(said[9].server[..5], [10, 0, 0, 9, 0]);
+    assert_eq!(said[10].towards, towards::MAC | towards::PORT);
 }
 
 #[test]
@@ -182,7 +203,7 @@ fn structures_have_no_room_for_padding() {
     assert_eq!(size_of::<Offer>(), 360);
     assert_eq!(size_of::<Gone>(), 24);
     assert_eq!(size_of::<Accepted>(), 16);
-    assert_eq!(size_of::<Action>(), 48);
+    assert_eq!(size_of::<Action>(), 96);
     assert_eq!(std::mem::offset_of!(Offer, server_past), 72);
     assert_eq!(std::mem::offset_of!(Offer, syn), 104);
 }

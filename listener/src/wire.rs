@@ -4,6 +4,8 @@
 //! One message is one datagram of a `SOCK_SEQPACKET` Unix socket: a fixed structure in host byte order, without padding
 //! that is not a field. No input panics: what is not a message is an [`Invalid`].
 
+mod check;
+
 use std::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -48,6 +50,24 @@ pub mod action {
     pub const PROXY: u8 = 5;
     /// The program is the server.
     pub const ACCEPT: u8 = 6;
+    /// The SYN leaves verbatim by another next hop, and the flow is never intercepted.
+    pub const FORWARD: u8 = 7;
+}
+
+/// Which places of an action are given.
+pub mod towards {
+    /// `server` and `server_port`.
+    pub const SERVER: u8 = 1;
+    /// `client`.
+    pub const CLIENT: u8 = 2;
+    /// `next_mac`.
+    pub const MAC: u8 = 4;
+    /// `outer_vlan` and `inner_vlan`.
+    pub const VLANS: u8 = 8;
+    /// `next_port`.
+    pub const PORT: u8 = 16;
+    /// What a next hop is made up of.
+    pub const HOP: u8 = MAC | VLANS | PORT;
 }
 
 /// How a connection is rejected.
@@ -292,6 +312,26 @@ message! {
     from_v4: [u8; 4],
     /// Who an ICMP error to an IPv6 client comes from.
     from_v6: [u8; 16],
+    /// With `PROXY`: another server's address, in network order, of the client's family; IPv4 in the first four bytes.
+    server: [u8; 16],
+    /// With `PROXY`: the address that takes the place of the client's, in the same way.
+    client: [u8; 16],
+    /// With `PROXY` and `FORWARD`: destination MAC of frames to the server.
+    next_mac: [u8; 6],
+    /// Port of that server, host order.
+    server_port: u16,
+    /// With `PROXY` and `FORWARD`: outer VLAN id of frames to the server, 0 for none.
+    outer_vlan: u16,
+    /// The VLAN id next to the payload, 0 for none.
+    inner_vlan: u16,
+    /// Set of [`towards`].
+    towards: u8,
+    /// With `PROXY` and `FORWARD`: index of the port that they leave by, in the order of the appliance's configuration.
+    next_port: u8,
+    /// Of `server` and `client`, 4 or 6; 0 when neither is given.
+    family: u8,
+    /// 0.
+    reserved_too: u8,
 }
 
 /// A message of the appliance.
@@ -389,56 +429,5 @@ impl FromProgram {
             kind::ACTION => FromProgram::Action(Action::read(bytes)?.checked()?),
             other => return Err(Invalid::Kind(other)),
         })
-    }
-}
-
-fn known_outcome(outcome: u8) -> Result<(), Invalid> {
-    if outcome > outcome::SILENT { Err(Invalid::Outcome(outcome)) } else { Ok(()) }
-}
-
-impl Hello {
-    fn checked(self) -> Result<Self, Invalid> {
-        match self {
-            Hello { magic, .. } if magic != MAGIC => Err(Invalid::Magic(magic)),
-            Hello { version, .. } if version != VERSION => Err(Invalid::Version(version)),
-            hello => Ok(hello),
-        }
-    }
-}
-
-impl Offer {
-    fn checked(self) -> Result<Self, Invalid> {
-        if usize::from(self.syn_length) > MAX_SYN {
-            return Err(Invalid::SynLength(self.syn_length));
-        }
-        if !matches!(self.family, 4 | 6) {
-            return Err(Invalid::Family(self.family));
-        }
-        known_outcome(self.answer.outcome)?;
-        known_outcome(self.server_past.outcome)?;
-        known_outcome(self.client_past.outcome)?;
-        Ok(self)
-    }
-}
-
-impl Action {
-    /// What a later version will have a meaning for must not be accepted by this one with none.
-    fn checked(self) -> Result<Self, Invalid> {
-        if !(action::DROP..=action::ACCEPT).contains(&self.action) {
-            return Err(Invalid::Action(self.action));
-        }
-        if self.rejection > rejection::ICMP {
-            return Err(Invalid::Rejection(self.rejection));
-        }
-        let icmp = self.action == action::REJECT && self.rejection == rejection::ICMP;
-        let codes = [self.icmp4_type, self.icmp4_code, self.icmp6_type, self.icmp6_code, self.from];
-        let stray = self.reserved != 0
-            || self.from & !(from::V4 | from::V6) != 0
-            || (self.rejection != 0 && self.action != action::REJECT)
-            || (!icmp && codes != [0; 5])
-            || (self.from & from::V4 == 0 && self.from_v4 != [0; 4])
-            || (self.from & from::V6 == 0 && self.from_v6 != [0; 16])
-            || (self.consult_ms != 0 && self.action != action::PROXY);
-        if stray { Err(Invalid::Reserved) } else { Ok(self) }
     }
 }

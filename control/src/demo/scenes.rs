@@ -1,5 +1,6 @@
 //! The scenes of the demo, each with real clients and servers.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,17 +15,45 @@ const UNREACHABLE: u16 = 82;
 const SILENT: u16 = 83;
 const DROPPED: u16 = 84;
 const REJECTED: u16 = 85;
+const PROHIBITED: u16 = 86;
 const AUTHORISED: u16 = 8080;
 
-const WAIT: Duration = Duration::from_secs(10);
+pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// How long a client of the demo waits for an answer that does not come.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The appliance with a rule for every scene.
+/// The socket of the appliance, and that of its delayed listener.
+fn sockets(lab: &Lab) -> [PathBuf; 2] {
+    ["quadrille.sock", "program.sock"].map(|name| lab.client().directory().join(name))
+}
+
+/// The configuration with a rule for every scene.
+pub(super) fn config(lab: &Lab) -> String {
+    let [management, program] = sockets(lab).map(|path| path.display().to_string());
+    include_str!("appliance.toml").replace("@SOCKET@", &management).replace("@PROGRAM@", &program)
+}
+
+/// Where programs connect to.
+pub(super) fn program_socket(lab: &Lab) -> PathBuf {
+    let [_, program] = sockets(lab);
+    program
+}
+
+/// The appliance.
 pub(super) fn start_appliance(lab: &Lab) -> anyhow::Result<Appliance> {
-    let socket = lab.client().directory().join("quadrille.sock");
-    let text = include_str!("appliance.toml").replace("@SOCKET@", &socket.display().to_string());
-    Ok(lab.appliance_from(&text, socket)?)
+    let [management, _] = sockets(lab);
+    Ok(lab.appliance_from(&config(lab), management)?)
+}
+
+/// What the program that called connect() learns.
+pub(super) fn words(seen: Connected, took: Duration) -> String {
+    let words = match seen {
+        Connected::Yes => "connected",
+        Connected::Refused => "connection refused",
+        Connected::Unreachable => "unreachable",
+        Connected::Silence => "no answer",
+    };
+    format!("client: {words}, {}", seconds(took))
 }
 
 /// What is not intercepted TCP crosses.
@@ -134,13 +163,12 @@ pub(super) fn refusals(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()>
     for net in [Net::V4, Net::V6] {
         let server = lab.server().address(net);
         let cases = [
-            (REFUSING, Connected::Refused, "nobody listens: RST, \"connection refused\""),
-            (UNREACHABLE, Connected::Unreachable, "the network refuses: ICMP, \"no route to host\""),
+            (REFUSING, Connected::Refused, "nobody listens: RST"),
+            (UNREACHABLE, Connected::Unreachable, "the network refuses: ICMP, host unreachable"),
         ];
         for (port, expected, told) in cases {
             let (seen, took) = lab.client().connect(server, port, PATIENCE)?;
-            let seen_text = format!("{seen:?} after {}", seconds(took));
-            narrator.check(&format!("{server} port {port}: {told}"), seen == expected, &seen_text);
+            narrator.check(&format!("{server} port {port}: {told}"), seen == expected, &words(seen, took));
         }
     }
     Ok(())
@@ -153,11 +181,12 @@ pub(super) fn rules(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()> {
     let cases = [
         (DROPPED, Connected::Silence, "rule `drop`: silence"),
         (REJECTED, Connected::Refused, "rule `reject`: RST"),
+        (PROHIBITED, Connected::Unreachable, "rule `reject` with \"admin-prohibited\": ICMP"),
         (AUTHORISED, Connected::Refused, "10.77.0.1 is not authorised for port 8080: RST"),
     ];
     for (port, expected, told) in cases {
         let (seen, took) = lab.client().connect(server, port, PATIENCE)?;
-        narrator.check(told, seen == expected, &format!("{seen:?} after {}", seconds(took)));
+        narrator.check(told, seen == expected, &words(seen, took));
     }
     lab.client().ip("address add 10.77.0.9/24 dev eth0")?;
     let url = lab.server().url(Net::V4, AUTHORISED, "hello");
@@ -186,12 +215,12 @@ pub(super) fn stop(narrator: &mut Narrator, appliance: Appliance) -> anyhow::Res
     Ok(())
 }
 
-fn show_flows(narrator: &Narrator, appliance: &Appliance) -> anyhow::Result<()> {
+pub(super) fn show_flows(narrator: &Narrator, appliance: &Appliance) -> anyhow::Result<()> {
     narrator.output(&appliance.control(&["flows"]).ok()?);
     Ok(())
 }
 
-fn short(flow: &Value) -> String {
+pub(super) fn short(flow: &Value) -> String {
     let text = |key: &str| flow[key].as_str().unwrap_or("?").to_owned();
     format!(
         "{} -> {} {}, Δ {}/{}",

@@ -120,7 +120,7 @@ impl Programs {
             }
             // More will be said about these.
             Decision::Accept => {}
-            Decision::Proxy(proxying) if proxying.consult.is_some() => {
+            Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _) if proxying.consult.is_some() => {
                 self.open.insert(ticket, true);
             }
             _ => {

@@ -33,7 +33,7 @@ pub(super) enum Leaves {
     #[error("it has sent {0}")]
     Invalid(#[from] Invalid),
     /// An order cannot be carried out.
-    #[error("it orders a rejection that no SYN can get")]
+    #[error("it orders a rejection that no SYN can get, or names a place that no host or router can have")]
     Unfit,
     /// It says hello twice, or something else first.
     #[error("its first message, and no other, has to be a hello")]

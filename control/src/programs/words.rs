@@ -3,14 +3,21 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dataplane::flow::far::NextHop;
+use dataplane::port::PortId;
 use dataplane::refusal::{IcmpRejection, Rejection};
 use dataplane::wire::tcp_options::TcpOptions;
 use quadrille_listener::wire::{
-    self, Action, Hello, MAGIC, MAX_SYN, Offer, VERSION, action, from, gone, kind, option, outcome, rejection,
+    self, Action, Hello, MAGIC, MAX_SYN, Offer, VERSION, action, from, gone, kind, option, outcome,
+    rejection, towards,
 };
 
 use super::shared::Away;
-use crate::module::{Answer, Consult, Decision, Gone, Outcome, PartialConnection, Past, Proxying};
+use crate::module::{
+    self, Answer, Consult, Decision, Gone, Outcome, PartialConnection, Past, Proxying, Target,
+};
+
+const MAX_VLAN: u16 = 4094;
 
 /// What the appliance begins with.
 pub(super) fn hello(outstanding: usize, deadline: Duration) -> Hello {
@@ -113,11 +120,43 @@ pub(super) fn decision(order: &Action, proxying: Proxying) -> Decision {
         action::BYPASS => Decision::Bypass,
         action::MONITOR => Decision::Monitor,
         action::ACCEPT => Decision::Accept,
+        action::FORWARD => Decision::Forward(next_hop(order)),
         _ => {
             let silence = Duration::from_millis(order.consult_ms.into());
             let consult = (!silence.is_zero()).then(|| Consult::within(silence));
-            Decision::Proxy(Proxying { consult, ..proxying })
+            match target(order) {
+                target if target == Target::default() => Decision::Proxy(Proxying { consult, ..proxying }),
+                // Who says which server it is does not wait for the client's words to choose one.
+                target => Decision::ProxyTo(
+                    Proxying { consult, order: module::Order::ServerFirst, ..proxying },
+                    target,
+                ),
+            }
         }
+    }
+}
+
+fn next_hop(order: &Action) -> NextHop {
+    let has = |place| order.towards & place != 0;
+    NextHop {
+        mac: has(towards::MAC).then_some(order.next_mac),
+        vlans: has(towards::VLANS).then_some((order.outer_vlan, order.inner_vlan)),
+        port: has(towards::PORT).then_some(PortId(order.next_port)),
+    }
+}
+
+fn target(order: &Action) -> Target {
+    let has = |place| order.towards & place != 0;
+    let address = |octets: [u8; 16]| -> IpAddr {
+        match (order.family, octets) {
+            (4, [a, b, c, d, ..]) => [a, b, c, d].into(),
+            _ => octets.into(),
+        }
+    };
+    Target {
+        server: has(towards::SERVER).then(|| (address(order.server), order.server_port).into()),
+        client: has(towards::CLIENT).then(|| address(order.client)),
+        hop: next_hop(order),
     }
 }
 
@@ -133,15 +172,30 @@ fn refusal(order: &Action) -> Rejection {
     })
 }
 
-/// Whether a rejection is one that a SYN can get, from an address that a host or a router can have.
+/// Whether a rejection is one that a SYN can get, and all places are those of hosts or routers.
 pub(super) fn is_fit(order: &Action) -> bool {
-    if order.action != action::REJECT {
-        return true;
+    match order.action {
+        action::REJECT => {
+            let Rejection::Icmp(error) = refusal(order) else { return true };
+            let from_v4 = error.from_v4.is_none_or(|from| is_host(from.into()));
+            error.fits() && from_v4 && error.from_v6.is_none_or(|from| is_host(from.into()))
+        }
+        action::PROXY | action::FORWARD => {
+            let (target, hop) = (target(order), next_hop(order));
+            target.server.is_none_or(|server| is_host(server.ip()) && server.port() != 0)
+                && target.client.is_none_or(is_host)
+                && hop.mac.is_none_or(|mac| mac[0] & 1 == 0 && mac != [0; 6])
+                && hop.vlans.is_none_or(|(outer, inner)| outer <= MAX_VLAN && inner <= MAX_VLAN)
+        }
+        _ => true,
     }
-    let Rejection::Icmp(error) = refusal(order) else { return true };
-    let v4_host = error.from_v4.is_none_or(|from| !from.is_unspecified() && from.octets()[0] < 224);
-    let v6_host = error.from_v6.is_none_or(|from| !from.is_unspecified() && !from.is_multicast());
-    error.fits() && v4_host && v6_host
+}
+
+fn is_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_unspecified() && address.octets()[0] < 224,
+        IpAddr::V6(address) => !address.is_unspecified() && !address.is_multicast(),
+    }
 }
 
 /// Why a program need not decide any more.

@@ -368,6 +368,10 @@ impl<B: Buffer> Block<B> {
             _ => self.ecn.negotiate(self.offer.ecn, self.peer.ecn),
         }
         self.timestamps = self.offer.timestamps && self.peer.timestamps;
+        if !self.timestamps {
+            // What only one SYN has offered is never sent (RFC 7323 section 3.2).
+            self.ts = RecentTimestamp::default();
+        }
         self.congestion.set_segment_size(self.segment_size());
         self.snd.pacer.restart(self.congestion.window());
     }

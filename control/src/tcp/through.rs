@@ -136,7 +136,7 @@ impl<B: Buffer> Block<B> {
         let behind_hole = arrival.segment.sequence_len() > 0 && arrival.segment.seq.gt(nxt);
         let Some(through) = &mut self.rcv.through else { return };
         if nxt != before.nxt {
-            if let Some(ts) = arrival.segment.options.timestamps {
+            if let Some(ts) = arrival.segment.options.timestamps.filter(|_| self.timestamps) {
                 through.note(arrival.segment.seq.max(before.nxt), ts.value);
             }
         } else if behind_hole {

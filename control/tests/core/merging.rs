@@ -7,6 +7,8 @@ use control::module::Isn;
 use control::module::relay::{MergeWhen, Relay};
 use dataplane::counters::Counter;
 use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
 use crate::rig::*;
 
@@ -45,6 +47,27 @@ fn the_announced_windows_are_scaled_though_a_syn_acks_is_not() {
         .collect();
     // All that the server has ever said is its SYN-ACK's unscaled window.
     assert_eq!(windows, [(CLIENT, SYN_WINDOW >> SHIFT), (SERVER, 500)]);
+}
+
+/// RFC 7323 section 3.2: no segment but a SYN carries what the SYN-ACK has refused, nor do those that a merge announces.
+#[test]
+fn timestamps_that_the_server_refuses_are_not_announced() {
+    let stamped = |tcp: TcpRepr| {
+        let timestamps = Some(Timestamps { value: 7, echo: 0 });
+        TcpRepr { options: TcpOptions { timestamps, ..tcp.options }, ..tcp }
+    };
+    for (answer, expected) in [(syn_ack(S, C + 1), 0), (stamped(syn_ack(S, C + 1)), 2)] {
+        let mut rig = Rig::new(relay(MergeWhen::Established));
+        rig.offer(stamped(syn(C)));
+        rig.server(answer, b"");
+        let acknowledgment = ack(C + 1, S + 1);
+        rig.client(if expected == 0 { acknowledgment } else { stamped(acknowledgment) }, b"");
+        let said = rig.parked();
+        let announced = said
+            .iter()
+            .filter(|said| matches!(said, Said::Tcp(_, tcp, _) if tcp.options.timestamps.is_some()));
+        assert_eq!(announced.count(), expected, "{said:?}");
+    }
 }
 
 #[test]

@@ -33,6 +33,8 @@ use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
 use zerocopy::IntoBytes;
 
+use crate::raw::build_raw;
+
 pub use Direction::{ClientToServer as C2S, ServerToClient as S2C};
 
 pub const CLIENT: PortId = PortId(0);
@@ -95,8 +97,12 @@ pub struct Rig {
     pub class: u8,
     /// The same of every segment sent since this was last looked at.
     pub classes: Vec<u8>,
-    /// Options, byte for byte, of the last segment that was sent by a far side.
-    pub far_options: Vec<u8>,
+    /// The last frame that was sent by a far side.
+    pub far_frame: Vec<u8>,
+    /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
+    pub errors: Vec<(PortId, u8, u8, u32)>,
+    /// Frames that have left verbatim, because nobody here wants their flow.
+    pub released: Vec<Vec<u8>>,
 }
 
 /// Client number `n`'s quad.
@@ -203,7 +209,9 @@ impl Rig {
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
-            far_options: Vec::new(),
+            far_frame: Vec::new(),
+            errors: Vec::new(),
+            released: Vec::new(),
         }
     }
 
@@ -360,23 +368,38 @@ impl Rig {
             Order::Transmit { frame, .. } => Some(frame.bytes()[15]),
             _ => None,
         }));
-        let mut far = orders.iter().filter_map(|order| match order {
-            Order::TransmitFar { frame, .. } => {
-                packet::parse(frame.bytes()).ok().map(|packet| (frame, packet))
-            }
-            _ => None,
-        });
-        if let Some((frame, Packet::Tcp(headers))) = far.next_back() {
-            self.far_options =
-                frame.bytes()[usize::from(headers.l4) + 20..usize::from(headers.payload)].to_vec();
-        }
+        orders.iter().for_each(|order| self.note(order));
         orders.into_iter().map(read).collect()
+    }
+
+    fn note(&mut self, order: &Order<SimBuffer>) {
+        match order {
+            Order::Transmit { port, frame } => {
+                if let Ok(Packet::IcmpError(error)) = packet::parse(frame.bytes()) {
+                    self.errors.push((*port, error.kind, error.code, error.seq.0));
+                }
+            }
+            Order::TransmitFar { frame, .. } => self.far_frame = frame.bytes().to_vec(),
+            Order::Release { frame, .. } => self.released.push(frame.bytes().to_vec()),
+            _ => {}
+        }
     }
 
     /// From now on all is about client number `n`.
     pub fn turn_to(&mut self, n: u32) {
         self.flow = FlowRef { slot: n, generation: 0 };
         self.quad = quad(n);
+    }
+
+    /// From now on all is about the first client's connection to this port of its server.
+    pub fn turn_to_port(&mut self, port: u16) {
+        self.flow = FlowRef { slot: port.into(), generation: 0 };
+        self.quad = Quad { server_port: port, ..quad(0) };
+    }
+
+    /// A client's segment as the worker gets it.
+    pub fn bytes_of_client(&mut self, tcp: &TcpRepr) -> Vec<u8> {
+        self.frame(C2S, tcp, b"").1.bytes().to_vec()
     }
 
     /// From now on the worker is busy with something else.
@@ -401,23 +424,6 @@ impl Rig {
         assert_eq!(self.core.load(), Load::default());
         assert_eq!(self.pool.in_use(), 0, "a buffer is kept");
     }
-}
-
-/// A segment with `options` byte for byte: what is built is one without any whose payload begins with them.
-fn build_raw(
-    template: &FrameTemplate,
-    tcp: &TcpRepr,
-    options: &[u8],
-    payload: &[u8],
-    bytes: &mut [u8],
-) -> usize {
-    let bare = TcpRepr { options: TcpOptions::default(), ..tcp.clone() };
-    let len = template.build(&bare, &[options, payload].concat(), bytes).expect("it fits");
-    let words = (20 + options.len()) / 4;
-    let offset = len - payload.len() - options.len() - 20 + 12;
-    bytes[offset] = (words as u8) << 4 | bytes[offset] & 0x0f;
-    template.fill_checksum(&mut bytes[..len]);
-    len
 }
 
 fn read(order: Order<SimBuffer>) -> Said {

@@ -25,6 +25,10 @@ pub struct Crutch {
     offered: Option<Seq>,
     /// The acknowledgment that this end has sent last.
     expects: Option<Seq>,
+    /// The window that it was given last is closed.
+    shut: bool,
+    /// The highest that its peer has sent.
+    acked: Option<Seq>,
     /// Sequence space that this end has sent and that is not acknowledged, and when it has sent the first of it, or got
     /// an acknowledgment of all before.
     outstanding: Option<(Seq, Seq)>,
@@ -54,9 +58,11 @@ impl Crutch {
             && Seq(segment.ack).le(*end)
         {
             (*first, self.head_sent) = (Seq(segment.ack), now);
+            self.acked = Some(Seq(segment.ack));
         }
         self.hold_back_fin(segment, frame);
         let stale = reorders && self.keep_window_open(segment, frame);
+        self.shut = segment.window == 0 && !stale;
         let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
         if pure && self.newest.is_none_or(|(newest, _)| newest.le(Seq(segment.ack))) {
             self.pure = Some((frame.to_vec(), segment.clone()));
@@ -66,10 +72,27 @@ impl Crutch {
 
     /// Takes down what this end says; its windows are scaled by `shift`.
     pub fn said(&mut self, now: Instant, segment: &Segment, shift: u32) {
-        self.note_sent(now, segment);
         let shift = if segment.flags.syn() { 0 } else { shift };
-        self.offered = Some(Seq(segment.ack).advance(u32::from(segment.window) << shift));
+        // Of what it offers with a window probe or a keep-alive smoltcp takes no note: its own edge stays where it was.
+        let behind = self.outstanding.is_some_and(|(_, end)| Seq(segment.seq).lt(end));
+        if segment.payload.len() != 1 || !self.shut && !behind {
+            self.offered = Some(Seq(segment.ack).advance(u32::from(segment.window) << shift));
+        }
         self.expects = Some(Seq(segment.ack));
+        self.note_sent(now, segment);
+    }
+
+    /// After a timeout smoltcp's acknowledgments, too, carry the number of what it sends again, not SND.NXT (RFC 9293 section
+    /// 3.10.7.4). They are beneath the window of a peer that has got all that, and smoltcp takes nothing from those: two
+    /// ends whose timers have expired for what the other has got repeat it for ever. As other TCPs would, this end
+    /// acknowledges with a number that its peer waits for.
+    pub fn raise_number(&self, segment: &Segment, frame: &mut [u8]) {
+        let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
+        if let Some(acked) = self.acked.filter(|acked| pure && Seq(segment.seq).lt(*acked)) {
+            let at = segment.header.start + 4;
+            frame[at..at + 4].copy_from_slice(&acked.0.to_be_bytes());
+            frame::fill_checksum(frame, segment);
+        }
     }
 
     fn note_sent(&mut self, now: Instant, segment: &Segment) {

@@ -3,6 +3,7 @@
 //!
 //! Offsets count from the byte after the SYN; a FIN is one byte.
 
+use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, Quad};
 
 use crate::frame::Segment;
@@ -10,6 +11,16 @@ use crate::host::Side;
 use crate::invariant::{Invariant, Violation, violation};
 use crate::sender::Sender;
 use crate::tap::Point;
+
+/// When something has come in.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The poll that sees it first.
+    pub poll: u64,
+    pub now: Instant,
+    /// Until when it may be kept before it is passed on.
+    pub until: Instant,
+}
 
 /// One leg of a flow; arrays are by direction of the data.
 #[derive(Debug, Clone, Default)]
@@ -42,14 +53,17 @@ pub struct Flow {
     packets: Ledger,
     recent: Recent,
     greeting: Greeting,
+    is_pondered: bool,
 }
 
 /// What the responder has said from its SYN on, without a hole, while the initiator is not validated.
 #[derive(Debug, Clone, Default)]
 struct Greeting {
+    /// The initiator has to hear of it.
+    is_due: bool,
     end: u32,
-    /// The poll that has to answer a repetition of it, while nothing has gone to the initiator.
-    asks: Option<u64>,
+    /// A repetition of it that nothing has gone to the initiator for.
+    asks: Option<Arrival>,
 }
 
 /// Packets in that have not been spent on a packet out.
@@ -69,8 +83,8 @@ struct Recent {
 }
 
 impl Flow {
-    /// Nothing known yet.
-    pub fn new(quad: Quad, initiator: Side) -> Flow {
+    /// Nothing known yet. `is_pondered`: a module may think about a responder's answer before the initiator hears of it.
+    pub fn new(quad: Quad, initiator: Side, is_pondered: bool) -> Flow {
         Flow {
             quad,
             initiator,
@@ -81,7 +95,8 @@ impl Flow {
             resets: [0; 2],
             packets: Ledger::default(),
             recent: Recent::default(),
-            greeting: Greeting::default(),
+            greeting: Greeting { is_due: !is_pondered, ..Greeting::default() },
+            is_pondered,
         }
     }
 
@@ -110,14 +125,20 @@ impl Flow {
         let fresh = point.inwards && segment.flags.syn() && !segment.flags.ack();
         let known = self.legs[point.side as usize].isn[0];
         if fresh && direction == Direction::ClientToServer && known.is_some_and(|isn| isn != segment.seq) {
-            *self = Flow::new(self.quad, self.initiator);
+            *self = Flow::new(self.quad, self.initiator, self.is_pondered);
         }
     }
 
-    /// A segment of it has come in on `side`, to be answered by poll number `poll`.
-    pub fn came_in(&mut self, poll: u64, side: Side, segment: &Segment, len: usize) -> Result<(), Violation> {
-        if self.recent.poll != poll {
-            self.recent = Recent { poll, ..Recent::default() };
+    /// A segment of it has come in on `side`.
+    pub fn came_in(
+        &mut self,
+        at: Arrival,
+        side: Side,
+        segment: &Segment,
+        len: usize,
+    ) -> Result<(), Violation> {
+        if self.recent.poll != at.poll {
+            self.recent = Recent { poll: at.poll, ..Recent::default() };
         }
         match segment.flags.rst() {
             true => {
@@ -137,23 +158,26 @@ impl Flow {
             return Ok(());
         }
         packets.from_responder += 1;
-        self.greets(poll, side, segment)
+        self.greets(at, side, segment)
     }
 
     /// What the responder repeats goes unacknowledged as long as the initiator is not validated, and no timer repeats the
     /// SYN-ACK to that one: each repetition has to (DESIGN section 4), or both ends may wait for ever.
-    fn greets(&mut self, poll: u64, side: Side, segment: &Segment) -> Result<(), Violation> {
+    fn greets(&mut self, at: Arrival, side: Side, segment: &Segment) -> Result<(), Violation> {
         let isn = self.legs[side as usize].isn[Direction::ServerToClient.index()];
         let isn = isn.or(segment.flags.syn().then_some(segment.seq));
         let Some(isn) = isn.filter(|_| segment.flags.ack() && !segment.flags.rst()) else { return Ok(()) };
         let start = segment.seq.wrapping_sub(isn);
-        if self.validated || self.reset || start > 1 || segment.sequence_len() == 0 {
+        if !self.greeting.is_due || self.validated || self.reset || start > 1 || segment.sequence_len() == 0 {
             return Ok(());
         }
         let (end, greeting) = (start + segment.sequence_len(), &mut self.greeting);
         if end > greeting.end {
             greeting.end = end;
-        } else if *greeting.asks.get_or_insert(poll) != poll {
+            return Ok(());
+        }
+        let first = *greeting.asks.get_or_insert(at);
+        if first.poll != at.poll && at.now > first.until {
             let detail =
                 format!("{}: the responder repeats itself, and the initiator hears nothing", self.quad);
             return violation(Invariant::Stall, detail);
@@ -195,7 +219,7 @@ impl Flow {
             packets.from_initiator = packets.from_initiator.saturating_sub(1);
             return Ok(());
         }
-        self.greeting.asks = None;
+        (self.greeting.asks, self.greeting.is_due) = (None, true);
         if self.validated {
             return Ok(());
         }

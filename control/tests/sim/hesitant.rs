@@ -13,6 +13,9 @@ use crate::profile::Profile;
 use crate::rng::Rng;
 use crate::tap::Tap;
 
+/// How long it keeps a frame at most.
+const LONGEST: Duration = Duration::from_micros(400);
+
 /// Forwards every frame in order, each direction after its own delays.
 pub struct Hesitant {
     ports: [SimPort; 2],
@@ -35,7 +38,7 @@ impl Middle for Hesitant {
             let mut burst = Burst::new();
             while self.ports[from].receive(&mut burst) > 0 {
                 for frame in burst.drain(..) {
-                    let at = now + Duration::from_micros(self.rng.below(400));
+                    let at = now + Duration::from_micros(self.rng.below(LONGEST.as_micros() as u64));
                     waiting.push_back((waiting.back().map_or(at, |(last, _)| at.max(*last)), frame));
                 }
             }
@@ -51,6 +54,10 @@ impl Middle for Hesitant {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.waiting.iter().filter_map(|queue| queue.front()).map(|(at, _)| *at).min()
+    }
+
+    fn hesitation(&self) -> Duration {
+        LONGEST
     }
 
     fn check(&self, tap: &Tap, _now: Instant) -> Result<(), String> {

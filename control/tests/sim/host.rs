@@ -203,9 +203,10 @@ impl Host {
     }
 
     fn take_sent(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        let frames = std::mem::take(&mut self.device.tx);
-        for frame in &frames {
+        let mut frames = std::mem::take(&mut self.device.tx);
+        for frame in &mut frames {
             if let Some((index, segment)) = self.find(frame, self.side) {
+                self.ends[index].crutch.raise_number(&segment, frame);
                 let capacity = self.ends[index].socket().recv_capacity();
                 self.ends[index].crutch.said(now, &segment, (capacity.max(1).ilog2() + 1).saturating_sub(16));
             }

@@ -1,5 +1,7 @@
 //! The box in the middle: what the world asks of it, and a plain wire as the first of its kind.
 
+use std::time::Duration;
+
 use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::port::sim::{SimBuffer, SimPool, SimPort};
@@ -42,6 +44,11 @@ pub trait Middle {
     fn held_bytes(&self, quad: &Quad, direction: Direction) -> Option<u64> {
         let _ = (quad, direction);
         Some(0)
+    }
+
+    /// How long it may keep a frame before it passes it on.
+    fn hesitation(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Whether every segment with data that leaves it is one of its own making.

@@ -55,6 +55,14 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("storm", 33_471),
     // The same, found by the rule that a repetition has to be heard.
     ("duplicate", 935),
+    // Two of them in a row, on a box that hesitates longer than what lies between them: the rule was wrong.
+    ("hostile", 302_336),
+    // Tail probes that came too soon, one in each round trip, kept the round trip from being measured.
+    ("slow", 129_909),
+    // smoltcp: its acknowledgments go back with what it sends again, and neither end takes any of the other's.
+    ("bulk", 180_661),
+    // smoltcp: a FIN beyond the window that it remembers, within the one that its probe has offered.
+    ("corrupt", 322_283),
     // A segment with a damaged port, carried on and lost, taken for the first of a new flow: the tap was wrong.
     ("hostile", 39_072),
 ];

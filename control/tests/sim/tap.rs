@@ -1,11 +1,12 @@
 //! A passive observer at both ports of the middle. Frames with a wrong TCP checksum are no evidence.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::{Direction, Quad};
 
-use crate::flow::Flow;
+use crate::flow::{Arrival, Flow};
 use crate::frame::Segment;
 use crate::host::Side;
 use crate::invariant::{Invariant, Violation, violation};
@@ -27,12 +28,17 @@ pub struct Tap {
     poll: u64,
     /// What leaves the middle is of its own making.
     middle_sends: bool,
+    /// How long it may keep what it passes on.
+    hesitation: Duration,
+    /// Its modules may think about a responder's answer.
+    ponders: bool,
 }
 
 impl Tap {
-    /// An observer of a middle that makes all segments with data by itself, or not.
-    pub fn new(middle_sends: bool) -> Tap {
-        Tap { middle_sends, ..Tap::default() }
+    /// An observer of a middle that makes all segments with data by itself, or not, may keep others for `hesitation`, and
+    /// whose modules may think about a responder's answer, or do not.
+    pub fn new(middle_sends: bool, hesitation: Duration, ponders: bool) -> Tap {
+        Tap { middle_sends, hesitation, ponders, ..Tap::default() }
     }
 
     /// All flows, in the order of their first packets.
@@ -102,8 +108,9 @@ impl Tap {
             );
         }
         flow.restart_on_new_syn(point, segment, direction);
+        let arrival = Arrival { poll: self.poll, now, until: now + self.hesitation };
         match point.inwards {
-            true => flow.came_in(self.poll, point.side, segment, len)?,
+            true => flow.came_in(arrival, point.side, segment, len)?,
             false => flow.goes_out(self.poll, point.side, segment, len)?,
         }
         flow.learn(point.side, direction, segment);
@@ -130,7 +137,7 @@ impl Tap {
             return (at, Direction::ServerToClient);
         }
         let initiator = if point.inwards { point.side } else { point.side.opposite() };
-        self.flows.push(Flow::new(segment.quad, initiator));
+        self.flows.push(Flow::new(segment.quad, initiator, self.ponders));
         self.index.insert(segment.quad, self.flows.len() - 1);
         (self.flows.len() - 1, Direction::ClientToServer)
     }

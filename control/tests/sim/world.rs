@@ -91,7 +91,7 @@ impl World {
             now: Instant::ZERO,
             hosts,
             connections,
-            tap: Tap::new(middle.sends_itself()),
+            tap: Tap::new(middle.sends_itself(), middle.hesitation(), profile.moody),
             trace,
             vlan: profile.vlan.then(|| rng.between(1, 4094) as u16),
             profile,

@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use dataplane::flow::far::NextHop;
+use dataplane::port::PortId;
 use dataplane::refusal::{IcmpRejection, Rejection};
 use quadrille_listener::wire::{self, Action, Hello, MAGIC, VERSION, action};
 use quadrille_listener::{IcmpError, NoLonger, Why};
@@ -12,7 +14,7 @@ use rustix::net::{
 use zerocopy::IntoBytes;
 
 use super::*;
-use crate::module::{Answer, Consult, Gone, Order, Proxying};
+use crate::module::{Answer, Consult, Gone, Order, Proxying, Target};
 
 #[test]
 fn a_program_sees_what_is_known() {
@@ -52,7 +54,14 @@ fn orders_become_decisions() {
     check(6, &|partial| partial.monitor().unwrap(), Decision::Monitor);
     check(7, &|partial| partial.proxy().unwrap(), Decision::Proxy(RELAY.proxying()));
     check(8, &|partial| partial.accept().unwrap(), Decision::Accept);
-    assert_eq!(core.count(Counter::ProgramsDecided), 7);
+    let server = Some("10.0.0.9:80".parse().unwrap());
+    let hop = quadrille_listener::NextHop { mac: Some([2; 6]), vlans: Some([0, 7]), port: Some(1) };
+    let onwards = NextHop { mac: Some([2; 6]), vlans: Some((0, 7)), port: Some(PortId(1)) };
+    let target = quadrille_listener::Target { server, client: None, hop };
+    let expected = Target { server, client: None, hop: onwards };
+    check(9, &|partial| partial.proxy_to(&target).unwrap(), Decision::ProxyTo(RELAY.proxying(), expected));
+    check(10, &|partial| partial.forward(&hop).unwrap(), Decision::Forward(onwards));
+    assert_eq!(core.count(Counter::ProgramsDecided), 9);
 }
 
 #[test]
@@ -212,7 +221,12 @@ fn nonsense_ends_the_connection_that_it_came_by() {
     let (mut core, mut sound) = Core::with_listener();
     let hello = Hello { magic: MAGIC, version: VERSION, ..Hello::new() };
     let unfit = Action { action: action::REJECT, rejection: wire::rejection::ICMP, ..Action::new() };
-    let cases: [(bool, Vec<u8>); 8] = [
+    let nowhere =
+        Action { action: action::PROXY, towards: wire::towards::SERVER, family: 4, ..Action::new() };
+    let group =
+        Action { action: action::FORWARD, towards: wire::towards::MAC, next_mac: [1; 6], ..Action::new() };
+    let early = Action { action: action::BYPASS, towards: wire::towards::PORT, ..Action::new() };
+    let cases: [(bool, Vec<u8>); 11] = [
         (false, vec![1]),
         (false, vec![0; 5000]),
         (false, Hello { version: 9, ..hello }.as_bytes().to_vec()),
@@ -221,6 +235,9 @@ fn nonsense_ends_the_connection_that_it_came_by() {
         (true, Action { action: 99, ..Action::new() }.as_bytes().to_vec()),
         (true, Action { action: action::DROP, consult_ms: 1, ..Action::new() }.as_bytes().to_vec()),
         (true, unfit.as_bytes().to_vec()),
+        (true, nowhere.as_bytes().to_vec()),
+        (true, group.as_bytes().to_vec()),
+        (true, early.as_bytes().to_vec()),
     ];
     for (greets, nonsense) in &cases {
         let flags = SocketFlags::CLOEXEC;

@@ -72,6 +72,8 @@ pub(in crate::tcp) struct Delivery {
     pub(in crate::tcp) original: bool,
     /// Something of it was sent more than once.
     pub(in crate::tcp) resent: bool,
+    /// The first of what is acknowledged cumulatively was sent more than once: the rest may have waited for it.
+    waited: Option<bool>,
     /// Bytes that were sent again, and arrived sooner than the repetition could have.
     pub(super) early: u32,
     /// Something sent once came later than what was sent after it.
@@ -100,6 +102,7 @@ impl Delivery {
             earliest: None,
             original: false,
             resent: false,
+            waited: None,
             early: 0,
             reordered: false,
         }
@@ -111,14 +114,19 @@ impl Delivery {
         self.latest.filter(|_| !self.resent).map(|at| self.now.since(at))
     }
 
-    /// The round trip for the retransmission timeout: the peer's delay counts.
+    /// The round trip for the retransmission timeout: the peer's delay counts. What was sent once and had nothing missing
+    /// before it is a sample even if something behind it was sent again: else tail probes that come too soon, one in
+    /// each round trip, would keep the round trip from being known for longer, and themselves from coming later.
     pub(in crate::tcp) fn patient_rtt(&self) -> Option<Duration> {
-        self.earliest.filter(|_| !self.resent).map(|at| self.now.since(at))
+        self.earliest.filter(|_| self.waited == Some(false)).map(|at| self.now.since(at))
     }
 
     /// `record` (or as much of it as is meant) has arrived.
     fn note(&mut self, record: &Sent, cumulative: bool) {
         self.bytes += record.len();
+        if cumulative {
+            self.waited.get_or_insert(record.resent);
+        }
         if record.resent {
             self.resent = true;
         } else {

@@ -160,6 +160,40 @@ fn a_loss_at_the_tail_is_probed_for() {
 }
 
 /// A peer that has taken its window back would not look at the last segment: the timeout has to do.
+/// A small window over a narrow path: SYNs took a millisecond, pairs of full segments take twelve, so that the second of each
+/// is probed for. A window that opens in two steps looks like the answer to a needless probe, so that the next may follow. What is acknowledged with it was sent once: the round trip becomes known, and the probes end.
+#[test]
+fn probes_that_come_too_soon_do_not_hide_how_long_a_round_trip_takes() {
+    let mut d = Dialogue::established_over(Duration::from_millis(1), "sack", 2_000, Limits::default());
+    d.run("! write 16000\n> . 101+1000 ack 501\n> . 1101+1000 ack 501\n> -");
+    for round in 0..7 {
+        let (second, next) = (1101 + round * 2000, 2101 + round * 2000);
+        let answered = d.now + Duration::from_millis(12);
+        let probe = if round < 4 { format!("> . {second}+1000 ack 501\n") } else { String::new() };
+        d.run(&format!("+12ms\n{probe}> -"));
+        d.now = answered;
+        let flags = if round == 6 { "P." } else { "." };
+        d.run(&format!("< . 501 ack {next} win 1000\n> . {next}+1000 ack 501\n> -"));
+        d.run(&format!("< . 501 ack {next} win 2000\n> {flags} {}+1000 ack 501\n> -", next + 1000));
+    }
+    assert!(d.block.srtt() > Some(Duration::from_millis(6)), "{:?}", d.block.srtt());
+}
+
+/// What was sent once says nothing when it lies behind a hole: it was acknowledged when that was filled.
+#[test]
+fn what_waited_for_a_repetition_is_no_sample() {
+    let mut d = sent(6);
+    let before = d.block.srtt();
+    d.run(
+        "+100ms
+           < . 501 ack 101 win 60000 <blk 1101:4101>
+           > . 101+1000 ack 501
+           +250ms
+           < . 501 ack 6101 win 60000",
+    );
+    assert_eq!(d.block.srtt(), before);
+}
+
 #[test]
 fn a_tail_beyond_the_window_is_not_probed_for() {
     let mut d = sent(3);

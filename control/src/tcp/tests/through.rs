@@ -241,6 +241,14 @@ fn the_echo_is_that_of_the_first_segment_acknowledged() {
     );
 }
 
+/// RFC 7323 section 3.2: what was not agreed on is ignored.
+#[test]
+fn timestamps_that_nobody_agreed_on_are_no_echo() {
+    let mut d = withholding("");
+    d.run("< . 501+100 ack 101 <ts 10:7>\n! read 100\n! through 601\n> . 101 ack 601 <>");
+    assert_eq!(d.block.ts_recent(), None);
+}
+
 #[test]
 fn echoes_stay_close_though_not_all_are_remembered() {
     let mut d = withholding("ts 9:0");
