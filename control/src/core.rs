@@ -185,7 +185,7 @@ impl<L: Pool> Core<L> {
                     self.on_flow(now, worker, flow, |c, cx| c.on_segment(cx, direction, &headers, frame));
                 }
             }
-            Event::FarSide { flow, refused } => self.on_far_side(now, worker, flow, refused),
+            Event::FarSide { flow, placed } => self.on_far_side(now, worker, flow, placed),
             Event::Icmp { flow, quoted, error, frame } => match self.suspended.find(worker, flow) {
                 Some(slot) => self.on_partial_icmp(now, slot, quoted, &error, frame),
                 None => self.on_flow(now, worker, flow, |c, cx| c.on_icmp(cx, quoted, &error, frame)),

@@ -5,17 +5,20 @@
 pub mod redirect;
 pub mod relay;
 pub mod several;
+pub mod tunnel;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use dataplane::clock::{Instant, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::far::NextHop;
 use dataplane::flow::quad::{Direction, FlowKey, Quad};
 use dataplane::refusal::Rejection;
-use dataplane::wire::tcp_options::TcpOptions;
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions};
 
 use crate::config::validated;
 use crate::programs;
@@ -204,6 +207,21 @@ fn is_same_family(one: &Quad, other: &Quad) -> bool {
     one.client().is_ipv4() == other.client().is_ipv4()
 }
 
+/// Options that a module adds to a SYN for another server, written out; no more than fit beside all other options of a SYN
+/// but its timestamps.
+pub type Mark = ArrayVec<u8, MAX_BESIDE_SYN>;
+
+/// A SYN on its way to another server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departing {
+    /// The flow as its client sees it.
+    pub key: FlowKey,
+    /// The client's port as the server will see it: not always the one that the client has ([`Target::client`]).
+    pub client_port: u16,
+    /// The SYN's number.
+    pub seq: Seq,
+}
+
 /// What a module wants done with a partial connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -277,6 +295,12 @@ pub trait Module: Send {
 
     /// Nothing more will be asked about a partial connection that it has thought about or was consulted about.
     fn gone(&mut self, _ticket: Ticket, _why: Gone) {}
+
+    /// The SYN of a flow that it proxies to another server ([`Decision::ProxyTo`], server-first) leaves, for the first time or
+    /// again: what more does it say?
+    fn mark(&mut self, _departing: &Departing) -> Mark {
+        Mark::default()
+    }
 
     /// It has decided to accept a flow: who is its far end? The client has still to complete its handshake.
     ///
@@ -396,10 +420,18 @@ pub fn from_config(
         clients: module.clients.clone(),
         hop: module.hop,
     };
-    let inner: Box<dyn Module> = match &module.kind {
-        validated::ModuleKind::Relay if places.are_their_own() => Box::new(relay),
-        validated::ModuleKind::Relay => Box::new(redirect::Redirect::new(relay, places)),
-        validated::ModuleKind::Program(program) => {
+    let inner: Box<dyn Module> = match (&module.kind, &module.tunnel) {
+        (validated::ModuleKind::Relay, Some(validated::Tunnel { role, keys })) => {
+            let keys: Vec<_> = keys.iter().map(validated::TunnelKey::bytes).collect();
+            let keys = tunnel::option::Keys::new(&keys);
+            match role {
+                validated::Role::Enter => Box::new(tunnel::Enter::new(relay, places, keys)),
+                validated::Role::Leave => Box::new(tunnel::Leave::new(relay, places, keys)),
+            }
+        }
+        (validated::ModuleKind::Relay, None) if places.are_their_own() => Box::new(relay),
+        (validated::ModuleKind::Relay, None) => Box::new(redirect::Redirect::new(relay, places)),
+        (validated::ModuleKind::Program(program), _) => {
             let settings = programs::Settings::from_config(program, relay);
             Box::new(programs::Programs::start(settings, clock)?)
         }

@@ -205,6 +205,10 @@ counters! {
     TogetherFull = "together_full",
     /// Programs whose connection was ended for what they sent.
     ProgramsExpelled = "programs_expelled",
+    /// SYNs to the far end of a tunnel without the option that names their original server; `drop_module` counts them, too.
+    TunnelUnsigned = "tunnel_unsigned",
+    /// The same, with an option that was not signed for this SYN by one of the keys.
+    TunnelForged = "tunnel_forged",
     /// Frames that the impaired cable of a port lost on purpose; neither received nor missing in what was transmitted.
     ImpairedLost = "impaired_lost",
     /// Frames lost because more were on the impaired cable of a port than its `queue` takes.

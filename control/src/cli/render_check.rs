@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::table::Table;
 use super::units::{bytes, count, of};
-use crate::config::validated::{Acknowledge, Action, Config, Idle, Merge, Port};
+use crate::config::validated::{Acknowledge, Action, Config, Idle, Merge, Port, Role};
 use crate::module::several::Complete;
 use dataplane::flow::far::NextHop;
 use dataplane::port::impaired::Share;
@@ -156,7 +156,12 @@ fn offer(config: &Config, module: u16) -> String {
         Acknowledge::Receipt => "",
         Acknowledge::Through => ", acknowledged through",
     };
+    let role = module.tunnel.as_ref().map(|tunnel| match tunnel.role {
+        Role::Enter => ", into a tunnel".to_owned(),
+        Role::Leave => ", out of a tunnel".to_owned(),
+    });
     let far = [
+        role,
         (!module.servers.is_empty()).then(|| format!(", to {}", join(&module.servers))),
         (!module.clients.is_empty()).then(|| format!(", from {}", join(&module.clients))),
         (module.hop != NextHop::default()).then(|| format!(", by {}", next_hop(config, module.hop))),

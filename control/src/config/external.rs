@@ -276,6 +276,7 @@ pub(super) struct Module {
     pub(super) server: Option<List>,
     pub(super) client: Option<List>,
     pub(super) next_hop: Option<Spanned<NextHop>>,
+    pub(super) tunnel: Option<Spanned<Tunnel>>,
     pub(super) socket: Option<Spanned<String>>,
     pub(super) deadline: WithUnit,
     pub(super) default: Option<Spanned<WithoutDecision>>,
@@ -302,6 +303,20 @@ pub(super) enum Complete {
     #[default]
     Each,
     First,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tunnel {
+    pub(super) role: Role,
+    pub(super) key_file: Option<List>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Role {
+    Enter,
+    Leave,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -14,10 +14,12 @@ use crate::suspended::{self, WhenFull};
 use crate::tcp::Algorithm;
 
 mod rules;
+mod tunnel;
 
 pub use rules::{
     Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Program, Rule, ServerAck, WithoutDecision,
 };
+pub use tunnel::{Role, Tunnel, TunnelKey};
 
 /// Everything that is configured. Built by [`super::parse`] and [`super::load`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,9 +14,10 @@ use super::leg::{Leg, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
-use crate::module::{Isn, ServerAck, Session};
+use crate::module::{Isn, Mark, ServerAck, Session};
+use crate::suspended::ask;
 use crate::suspended::partial::Partial;
-use crate::tcp::{Block, Events, Handshake, Segment, State};
+use crate::tcp::{Block, Events, Segment, State};
 
 /// A partial connection whose server has sent SYN-ACK.
 pub(crate) struct Answered<'a> {
@@ -26,6 +27,8 @@ pub(crate) struct Answered<'a> {
     /// The client's SYN, verbatim.
     pub(crate) syn: &'a [u8],
     pub(crate) syn_headers: &'a TcpHeaders,
+    /// What the SYN to the server said besides.
+    pub(crate) mark: Mark,
     /// The SYN-ACK.
     pub(crate) segment: &'a Segment,
     pub(crate) headers: &'a TcpHeaders,
@@ -47,8 +50,13 @@ impl<L: Pool> Connection<L> {
             client.note_crossed();
         }
         let times = u32::from(partial.asked);
-        let mut server =
-            Block::asked(partial.sent(cx.now), times, partial.iss, &Handshake::of(&syn), cx.settings.leg);
+        let mut server = Block::asked(
+            partial.sent(cx.now),
+            times,
+            partial.iss,
+            &ask::offer(&syn, &answered.mark),
+            cx.settings.leg,
+        );
         server.set_family(family(&key.quad));
         let template = FrameTemplate::learn(answered.syn, answered.syn_headers);
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];

@@ -230,6 +230,26 @@ impl<L: Pool> Context<'_, L> {
         Some(frame)
     }
 
+    /// The same without payload, and with `options` byte for byte, in whole words, instead of the segment's own.
+    pub(crate) fn transmit_with_options(
+        &mut self,
+        way: impl Into<Way>,
+        template: &FrameTemplate,
+        tcp: &TcpRepr,
+        options: &[u8],
+    ) {
+        let mut bytes = [0; MAX_HEADER_LEN];
+        let frame = template.build_with_options(tcp, options, &mut bytes).and_then(|len| {
+            let mut frame = self.pool.take()?;
+            frame.extend(len)?.copy_from_slice(&bytes[..len]);
+            Some(frame)
+        });
+        match frame {
+            Some(frame) => self.outbox.order(way.into().order(frame)),
+            None => self.counters.count(Counter::BuffersExhausted),
+        }
+    }
+
     /// Sends a frame as it is, if there is room: a peer could ask for any number of them.
     pub fn forward(&mut self, way: impl Into<Way>, frame: L::Buffer) {
         if !self.can_transmit() {

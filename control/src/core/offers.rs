@@ -223,7 +223,7 @@ impl<L: Pool> Core<L> {
         self.tell_gone(slot, Gone::Settled);
         self.suspended.forget_syn(slot);
         if let Some(partial) = self.suspended.get_mut(slot) {
-            (partial.phase, partial.rejection) = (Phase::Refused, index);
+            partial.refuse(index);
             partial.wait(now, self.means.settings.refused, Duration::MAX);
         }
     }
@@ -291,9 +291,9 @@ impl<L: Pool> Core<L> {
     ) {
         let Some(partial) = self.suspended.get(slot) else { return };
         let begins = segment.flags.syn() && !segment.flags.ack() && !segment.flags.rst();
-        if partial.phase == Phase::Refused {
+        if let Some(rejection) = partial.rejection() {
             if begins {
-                let rejection = self.rejections.get(partial.rejection);
+                let rejection = self.rejections.get(rejection);
                 let (worker, port) = (usize::from(partial.worker), partial.client_side);
                 self.means.context(now, worker).refuse(port, frame.bytes(), headers, &rejection);
             }

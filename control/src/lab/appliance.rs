@@ -55,12 +55,13 @@ impl Lab {
         setup.toml(&self.socket(), self.queues)
     }
 
-    /// Starts an appliance with a configuration written by hand, which names `socket`.
+    /// Starts an appliance with a configuration written by hand, which names `socket`; the file is its neighbour. Several at
+    /// once need sockets of their own.
     ///
     /// # Errors
     /// As [`Self::appliance`].
     pub fn appliance_from(&self, config: &str, socket: PathBuf) -> Result<Appliance> {
-        let file = self.isolated.directory().join("quadrille.toml");
+        let file = socket.with_extension("toml");
         fs::write(&file, config).map_err(LabError::io(format!("writing {}", file.display())))?;
         let executable = self.executable.clone();
         let mut process = Command::new(&executable).args(["run", "--config"]).arg(&file).spawn()?;

@@ -27,7 +27,7 @@ impl Places {
     }
 
     /// One and the same client always gets the same address (RFC 4787 REQ-2: servers may rely on it).
-    fn target(&self, quad: &Quad, hash: &RandomState) -> Target {
+    pub(super) fn target(&self, quad: &Quad, hash: &RandomState) -> Target {
         let is_v4 = quad.client().is_ipv4();
         let count = self.clients.iter().filter(|address| address.is_ipv4() == is_v4).count() as u64;
         let nth = hash.hash_one(quad.client().ip()).checked_rem(count);
@@ -52,20 +52,25 @@ impl Redirect {
     pub fn new(relay: Relay, places: Places) -> Self {
         Redirect { relay, places, hash: RandomState::new() }
     }
+
+    /// Where a flow of `quad` goes.
+    pub(super) fn target(&self, quad: &Quad) -> Target {
+        self.places.target(quad, &self.hash)
+    }
 }
 
 impl Module for Redirect {
     fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
         match self.relay.offered(partial) {
             Decision::Proxy(proxying) if proxying.order == Order::ServerFirst => {
-                Decision::ProxyTo(proxying, self.places.target(&partial.key.quad, &self.hash))
+                Decision::ProxyTo(proxying, self.target(&partial.key.quad))
             }
             other => other,
         }
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
-        let (session, target) = (self.relay.session(key), self.places.target(&key.quad, &self.hash));
+        let (session, target) = (self.relay.session(key), self.target(&key.quad));
         Box::new(Redirected { session, target })
     }
 }

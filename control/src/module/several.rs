@@ -33,8 +33,8 @@ use dataplane::refusal::Rejection;
 use lru::LruCache;
 
 use super::{
-    Answer, Consult, Decision, Endpoint, Gone, Module, Order, Outcome, PartialConnection, Proxying, Session,
-    Ticket,
+    Answer, Consult, Decision, Departing, Endpoint, Gone, Mark, Module, Order, Outcome, PartialConnection,
+    Proxying, Session, Ticket,
 };
 use table::{Ends, Standing, Table};
 
@@ -223,6 +223,10 @@ impl Module for Several {
             Some(member) => self.tell_if_all_have_answered(&member.ends),
             None => self.inner.gone(ticket, why),
         }
+    }
+
+    fn mark(&mut self, departing: &Departing) -> Mark {
+        self.inner.mark(departing)
     }
 
     fn endpoint(&mut self, ticket: Ticket, key: &FlowKey) -> Option<Box<dyn Endpoint>> {

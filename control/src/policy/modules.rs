@@ -123,6 +123,7 @@ mod tests {
             clients: Vec::new(),
             hop: NextHop::default(),
             together: None,
+            tunnel: None,
         }
     }
 

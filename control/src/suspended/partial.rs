@@ -54,8 +54,8 @@ pub(crate) struct Partial {
     /// There are at most 64.
     pub(crate) worker: u8,
     pub(crate) module: u16,
-    /// Index of the interned rejection.
-    pub(crate) rejection: u16,
+    /// Of a refused one, the index of the interned rejection; of one with a far side, the client's port there.
+    number: u16,
     pub(crate) client_side: PortId,
     /// Port pair of its segment.
     pub(super) pair: u8,
@@ -84,7 +84,7 @@ impl Partial {
             iss: Seq(0),
             worker: arrival.worker as u8,
             module: arrival.module,
-            rejection: 0,
+            number: 0,
             client_side: arrival.client_side,
             pair: arrival.key.segment.pair(),
             phase: Phase::Deciding,
@@ -102,6 +102,26 @@ impl Partial {
             Side::Own => Way::Port(server_side),
             Side::Ordered | Side::Far => Way::Far(self.flow),
         }
+    }
+
+    /// It is refused, by the interned rejection of this index.
+    pub(crate) fn refuse(&mut self, rejection: u16) {
+        (self.phase, self.number) = (Phase::Refused, rejection);
+    }
+
+    /// Index of the rejection by which it is refused.
+    pub(crate) fn rejection(&self) -> Option<u16> {
+        (self.phase == Phase::Refused).then_some(self.number)
+    }
+
+    /// Its worker has given it a far side, where the client has this port.
+    pub(crate) fn set_far(&mut self, client_port: u16) {
+        (self.side, self.number) = (Side::Far, client_port);
+    }
+
+    /// The client's port as its server sees it, once it has a far side and as long as it is not refused.
+    pub(crate) fn far_port(&self) -> Option<u16> {
+        (self.side == Side::Far && self.phase != Phase::Refused).then_some(self.number)
     }
 
     /// How long ago it came, to a millisecond.

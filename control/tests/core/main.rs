@@ -23,5 +23,6 @@ mod saturation;
 mod script;
 mod several;
 mod through;
+mod tunnel;
 mod urgent;
 mod windows;

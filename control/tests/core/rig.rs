@@ -95,6 +95,8 @@ pub struct Rig {
     /// Options of the next frame, byte for byte, instead of those that its segment has.
     raw: Option<Vec<u8>>,
     takes_orders: bool,
+    /// The last frame that was sent by a far side.
+    pub far_frame: Vec<u8>,
     /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
     pub errors: Vec<(PortId, u8, u8, u32)>,
     /// Frames that have left verbatim, because nobody here wants their flow.
@@ -211,6 +213,7 @@ impl Rig {
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
+            far_frame: Vec::new(),
         }
     }
 
@@ -251,12 +254,6 @@ impl Rig {
         self.frame(C2S, tcp, b"").1.bytes().to_vec()
     }
 
-    /// From now on all is about the first client's connection to this port of its server.
-    pub fn turn_to_server_port(&mut self, port: u16) {
-        self.flow = FlowRef { slot: port.into(), generation: 0 };
-        self.quad = Quad { server_port: port, ..quad(0) };
-    }
-
     pub fn offer(&mut self, syn: TcpRepr) -> Vec<Said> {
         self.offer_with(syn, b"")
     }
@@ -292,10 +289,15 @@ impl Rig {
         self.tell(Event::Segment { flow, port, direction, headers, frame })
     }
 
-    /// The worker's answer to an ordered far side.
+    /// The worker's answer to an ordered far side; the client's port is its own there.
     pub fn far_side(&mut self, refused: Option<Refused>) -> Vec<Said> {
+        self.placed(refused.map_or(Ok(4000), Err))
+    }
+
+    /// The worker's answer to an ordered far side: the client's port there, or why there is none.
+    pub fn placed(&mut self, placed: Result<u16, Refused>) -> Vec<Said> {
         let flow = self.flow;
-        self.tell(Event::FarSide { flow, refused })
+        self.tell(Event::FarSide { flow, placed })
     }
 
     pub fn parked(&mut self) -> Vec<Said> {
@@ -384,6 +386,7 @@ impl Rig {
                     self.errors.push((*port, error.kind, error.code, error.seq.0));
                 }
             }
+            Order::TransmitFar { frame, .. } => self.far_frame = frame.bytes().to_vec(),
             Order::Release { frame, .. } => self.released.push(frame.bytes().to_vec()),
             _ => {}
         }
@@ -402,7 +405,7 @@ impl Rig {
     }
 
     /// From now on all is about the first client's connection to this port of its server.
-    pub fn turn_to_port(&mut self, port: u16) {
+    pub fn turn_to_server_port(&mut self, port: u16) {
         self.flow = FlowRef { slot: port.into(), generation: 0 };
         self.quad = Quad { server_port: port, ..quad(0) };
     }

@@ -8,6 +8,7 @@ mod bulk;
 mod experience;
 mod held;
 mod overlap;
+mod pair;
 mod passing;
 mod peers;
 mod programs;

@@ -13,7 +13,8 @@ use super::ethernet;
 use super::ip;
 use super::ipv4::{self, Ipv4Header, Ipv4Repr};
 use super::ipv6::{self, Ipv6Header, Ipv6Repr};
-use super::tcp::{self, TcpRepr};
+use super::tcp::{self, TcpHeader, TcpRepr};
+use super::tcp_options::TcpOptions;
 use super::vlan::{MAX_LINK_LEN, MAX_TAGS};
 use crate::flow::quad::{Addresses, Quad};
 use crate::packet::TcpHeaders;
@@ -148,6 +149,18 @@ impl FrameTemplate {
         if let Some(segment) = frame.get_mut(self.l4()..) {
             tcp::fill_checksum(segment, &self.quad.addresses);
         }
+    }
+
+    /// A whole frame without payload, with `options` byte for byte, in whole words, instead of the segment's own; returns
+    /// its length. `None` when `out` is shorter, or they are more than a header takes.
+    pub fn build_with_options(&self, tcp: &TcpRepr, options: &[u8], out: &mut [u8]) -> Option<usize> {
+        let bare = TcpRepr { options: TcpOptions::default(), ..tcp.clone() };
+        let start = self.emit(&bare, options.len(), out)?;
+        let end = start + options.len();
+        out.get_mut(start..end)?.copy_from_slice(options);
+        TcpHeader::view_mut(out.get_mut(self.l4()..)?)?.grow(options.len())?;
+        self.fill_checksum(&mut out[..end]);
+        Some(end)
     }
 
     /// A whole frame in one go: headers, payload and checksum; returns its length.

@@ -76,6 +76,15 @@ impl TcpHeader {
         usize::from(self.offset_flags.get() >> 12) * 4
     }
 
+    /// Makes the header `len` bytes longer, a multiple of 4: what follows it becomes options. `None`, and nothing done, when
+    /// it cannot be as long.
+    pub fn grow(&mut self, len: usize) -> Option<()> {
+        let header_len = self.header_len().checked_add(len).filter(|all| *all <= MAX_HEADER_LEN)?;
+        let words = header_len.is_multiple_of(4).then_some(header_len as u16 / 4)?;
+        self.offset_flags.set(self.offset_flags.get() & 0x0fff | words << 12);
+        Some(())
+    }
+
     /// Control bits.
     pub fn flags(&self) -> TcpFlags {
         TcpFlags(self.offset_flags.get() & FLAGS_MASK)

@@ -170,8 +170,8 @@ impl<P: Port> Worker<P> {
     /// Order: the flow gets a far side. The answer says whether it has.
     pub(super) fn set_far_side(&mut self, flow: FlowRef, far: FarSide, ports: ClientPort) {
         let Some(slot) = self.table.resolve(flow) else { return self.counters.count(Counter::OrdersLate) };
-        let refused = self.place_far(slot, far, ports).err();
-        self.answer(Event::FarSide { flow, refused });
+        let placed = self.place_far(slot, far, ports);
+        self.answer(Event::FarSide { flow, placed });
     }
 
     /// Order: the flow gets a far side by another hop, or goes.
@@ -202,7 +202,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Finds a client port by which the far side comes back to this worker and is nobody else's, the wanted one if it is.
-    fn place_far(&mut self, slot: u32, far: FarSide, ports: ClientPort) -> Result<(), Refused> {
+    fn place_far(&mut self, slot: u32, far: FarSide, ports: ClientPort) -> Result<u16, Refused> {
         let Some(line) = self.lines.get(usize::from(far.port.0)) else { return Err(Refused::InUse) };
         let (pair, mac) = (line.pair, line.mac);
         let mut far = far.on_pair(pair);
@@ -224,13 +224,13 @@ impl<P: Port> Worker<P> {
             if self.steering.owner_of_flow(&far.key, self.id) != self.id {
                 continue;
             }
-            result = self.table.set_far(slot, far.clone());
+            result = self.table.set_far(slot, far.clone()).map(|()| client_port);
             if result != Err(Refused::InUse) {
                 break;
             }
         }
         match result {
-            Ok(()) => self.counters.count(Counter::FlowsFarSide),
+            Ok(_) => self.counters.count(Counter::FlowsFarSide),
             Err(Refused::Full) => self.counters.count(Counter::DropFarSidesFull),
             Err(Refused::InUse) => self.counters.count(Counter::DropFarSideInUse),
         }

@@ -61,8 +61,8 @@ pub enum Event<B> {
     FarSide {
         /// The flow.
         flow: FlowRef,
-        /// Why it has none.
-        refused: Option<Refused>,
+        /// The client's port there, or why it has none.
+        placed: Result<u16, Refused>,
     },
     /// A suspended or participating flow was idle for its life time; the worker has forgotten it.
     Expired {

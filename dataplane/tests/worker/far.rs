@@ -25,11 +25,16 @@ fn far_side(v6: bool, quad: Quad, hop: NextHop) -> FarSide {
     FarSide::of_syn(&syn, 14, quad, hop, SERVER).unwrap()
 }
 
-/// The answer to an order for a far side.
+/// What the answer to an order for a far side refuses. A port that it names is the one that the flow is known by.
 fn set_far(bench: &mut Bench, flow: FlowRef, far: FarSide, ports: ClientPort) -> Option<Refused> {
     bench.order(Order::SetFarSide { flow, far, ports });
     match bench.events.try_receive() {
-        Some(Event::FarSide { refused, .. }) => refused,
+        Some(Event::FarSide { placed: Ok(port), .. }) => {
+            let known = bench.worker.table().far(flow.slot).map(|far| far.key.quad.client_port);
+            assert_eq!(known, Some(port));
+            None
+        }
+        Some(Event::FarSide { placed, .. }) => placed.err(),
         _ => panic!("the order was not answered"),
     }
 }

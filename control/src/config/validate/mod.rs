@@ -24,6 +24,7 @@ mod programs;
 mod rejection;
 mod rules;
 mod together;
+mod tunnel;
 
 /// Longest path that a Unix socket address takes, less the suffix that binding adds for a moment.
 const SOCKET_PATH: usize = 100;

@@ -7,7 +7,7 @@ use dataplane::policy::RuleSpec;
 use toml::Spanned;
 
 use super::hops::{self, Hops};
-use super::{matches, programs, rejection, together};
+use super::{matches, programs, rejection, together, tunnel};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{duration, name, show_bytes};
@@ -55,6 +55,7 @@ pub(super) fn modules(
             hop: raw.next_hop.as_ref().map(|hop| hops::next_hop(hop, ports, problems)).unwrap_or_default(),
             client_first: client_first(key.span(), raw, problems),
             together: together::together(raw, problems),
+            tunnel: tunnel::validate(raw, problems),
         }
     };
     raw.iter().map(module).collect()

@@ -11,6 +11,7 @@ use dataplane::policy::{Per, RateSpec, Side, SynMatch, VlanMatch};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
+use super::tunnel::Tunnel;
 use crate::module::several::Together;
 
 /// One rule.
@@ -161,6 +162,8 @@ pub struct Module {
     pub hop: NextHop,
     /// Ports that are held together.
     pub together: Option<Together>,
+    /// The end of a tunnel that it is.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// The modules that there are.

@@ -68,9 +68,10 @@ impl<L: Pool> Core<L> {
         let give_up = partial.proxying.consult.map_or(give_up, |consult| consult.silence().min(give_up));
         partial.wait(now, patience(partial.asked), give_up);
         let way = partial.way(self.means.settings.peers[usize::from(partial.client_side.0)]);
+        let mark = self.mark(slot);
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let mut cx = self.means.context(now, worker);
-        ask::syn(&mut cx, way, frame, &headers, iss);
+        ask::syn(&mut cx, way, (frame, &headers), iss, &mark);
     }
 
     /// What a server that was asked may say (RFC 9293 section 3.10.7.3).
@@ -122,11 +123,12 @@ impl<L: Pool> Core<L> {
             return self.keep_answer(now, slot, Heard::Segment(*headers), frame);
         }
         let Some(place) = self.free.pop() else { return self.when_participating_full(now, slot) };
+        let mark = self.mark(slot);
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let worker = usize::from(partial.worker);
         let session = self.modules[usize::from(partial.module)].session(&key);
-        let answered = Answered { partial, key, syn, syn_headers: &syn_headers, segment, headers };
+        let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
         let connection = Connection::answered(&mut cx, &answered, session, frame);
         let flow = partial.flow;

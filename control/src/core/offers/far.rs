@@ -13,7 +13,7 @@ use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::worker::message::{ClientPort, Order};
 
 use crate::core::Core;
-use crate::module::{Gone, Target};
+use crate::module::{Departing, Gone, Mark, Target};
 use crate::suspended::partial::{Phase, Side};
 
 impl<L: Pool> Core<L> {
@@ -30,6 +30,16 @@ impl<L: Pool> Core<L> {
         self.means.outboxes[worker].order(Order::SetFarSide { flow, far, ports });
     }
 
+    /// What the SYN says to the server besides what the client has said: nothing, but by a far side what its module wants.
+    pub(super) fn mark(&mut self, slot: u32) -> Mark {
+        let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else {
+            return Mark::default();
+        };
+        let Some(client_port) = partial.far_port() else { return Mark::default() };
+        let departing = Departing { key, client_port, seq: partial.iss };
+        self.modules[usize::from(partial.module)].mark(&departing)
+    }
+
     /// The worker has agreed, and the server is asked; or it has not, and the client hears nothing: it may try again. The
     /// worker has counted why.
     pub(in crate::core) fn on_far_side(
@@ -37,20 +47,20 @@ impl<L: Pool> Core<L> {
         now: Instant,
         worker: usize,
         flow: FlowRef,
-        refused: Option<Refused>,
+        placed: Result<u16, Refused>,
     ) {
         let Some(slot) = self.suspended.find(worker, flow) else {
             // A client-first flow; or it has ended meanwhile.
-            return self.on_flow(now, worker, flow, |c, cx| c.on_far_side(cx, refused));
+            return self.on_flow(now, worker, flow, |c, cx| c.on_far_side(cx, placed.err()));
         };
         let Some(partial) = self.suspended.get_mut(slot) else { return };
         if partial.side != Side::Ordered {
             return;
         }
-        match refused {
-            Some(_) => self.dismiss(slot, Gone::Displaced),
-            None => {
-                partial.side = Side::Far;
+        match placed {
+            Err(_) => self.dismiss(slot, Gone::Displaced),
+            Ok(client_port) => {
+                partial.set_far(client_port);
                 if partial.phase == Phase::Asking {
                     self.ask_server(now, slot);
                 }

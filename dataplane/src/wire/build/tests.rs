@@ -135,3 +135,25 @@ fn the_longest_header_fits_the_constant() {
     };
     assert_eq!(template.header_len(&TcpRepr { options, ..syn_ack() }), MAX_HEADER_LEN);
 }
+
+#[test]
+fn a_frame_has_options_byte_for_byte_or_is_refused() {
+    let syn = TcpRepr { flags: TcpFlags::SYN, ack: Seq(0), ..syn_ack() };
+    for quad in [v4(), v6()] {
+        let template = FrameTemplate::new([2; 6], [4; 6], &[(0x8100, 5)], 57, quad);
+        let options: Vec<u8> = [&[253, 38][..], &[7; 36], &[0, 0]].concat();
+        let mut out = [0; MAX_HEADER_LEN];
+        for len in (0..=40).step_by(4) {
+            let end = template.build_with_options(&syn, &options[40 - len..], &mut out).unwrap();
+            let l4 = template.l4();
+            assert_eq!((end, &out[l4 + 20..end]), (l4 + 20 + len, &options[40 - len..]));
+            assert!(tcp::is_checksum_valid(&out[l4..end], &quad.addresses));
+            assert_eq!(TcpHeader::view(&out[l4..end]).map(TcpHeader::header_len), Some(20 + len));
+            assert_eq!(template.build_with_options(&syn, &options[40 - len..], &mut out[..end - 1]), None);
+        }
+        let mut out = [0; 200];
+        for len in [1, 2, 3, 39, 41, 44, 100] {
+            assert_eq!(template.build_with_options(&syn, &vec![1; len], &mut out), None, "{len}");
+        }
+    }
+}

@@ -25,6 +25,8 @@ pub mod kind {
     pub const MD5: u8 = 19;
     /// Authentication, TCP-AO (RFC 5925 section 2.2).
     pub const AUTHENTICATION: u8 = 29;
+    /// The first of two kinds for experiments, told apart by an identifier (RFC 4727, RFC 6994).
+    pub const EXPERIMENT: u8 = 253;
 }
 
 /// Bytes of an option, kind and length included.

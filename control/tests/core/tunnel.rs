@@ -1,0 +1,132 @@
+//! The ends of a tunnel: what the SYN between them says, and who is asked.
+
+use std::time::Duration;
+
+use control::module::redirect::Places;
+use control::module::relay::MergeWhen;
+use control::module::tunnel::option::{Carrier, Keys};
+use control::module::tunnel::{Enter, Leave};
+use dataplane::counters::Counter;
+use dataplane::flow::quad::Quad;
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps, packed};
+
+use crate::rig::*;
+
+const KEY: [u8; 32] = [9; 32];
+/// As the rig's only client has it.
+const CLIENT_AT: &str = "10.0.0.1:4000";
+const SERVER_AT: &str = "11.0.0.2:80";
+const FAR_END: &str = "12.0.0.9:500";
+
+fn keys() -> Keys {
+    Keys::new(&[KEY])
+}
+
+fn carrier(client: &str, end: &str) -> Carrier {
+    let quad = Quad::between(client.parse().unwrap(), end.parse().unwrap()).unwrap();
+    Carrier { quad, seq: Seq(C) }
+}
+
+fn near_end() -> Rig {
+    let places = Places { servers: vec![FAR_END.parse().unwrap()], ..Places::default() };
+    Rig::new(Enter::new(relay(MergeWhen::Established), places, keys()))
+}
+
+fn far_end() -> Rig {
+    Rig::new(Leave::new(relay(MergeWhen::Established), Places::default(), keys()))
+}
+
+/// Of the last frame for the server: behind Ethernet without tags, IPv4 and the fixed TCP header.
+fn far_options(rig: &Rig) -> &[u8] {
+    &rig.far_frame[14 + 20 + 20..]
+}
+
+fn linux_syn() -> TcpRepr {
+    let mut syn = syn(C);
+    syn.options.timestamps = Some(Timestamps { value: 77, echo: 0 });
+    syn
+}
+
+const ORDERED: &str = "far 10.0.0.1:4000 -> 12.0.0.9:500 by 1";
+
+#[test]
+fn the_near_end_names_the_original_server_whenever_the_syn_leaves() {
+    let mut rig = near_end();
+    assert_eq!(script(&rig.offer(linux_syn())), [ORDERED]);
+    let asked = rig.far_side(None);
+    let [Said::Far(first, _)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!(
+        first.options,
+        TcpOptions { other: true, ..linux_syn().options },
+        "and all that the client says"
+    );
+    for again in [false, true] {
+        if again {
+            rig.far_frame.clear();
+            assert_eq!(script(&rig.wait(Duration::from_millis(1500))), [">F S 1000:0 0"]);
+        }
+        let proven = keys().verify(far_options(&rig), &carrier(CLIENT_AT, FAR_END));
+        assert_eq!(proven, Ok(SERVER_AT.parse().unwrap()), "again: {again}");
+    }
+    // From here on it is a connection like any other.
+    rig.server(syn_ack(S, C + 1), b"");
+    let said = script(&rig.client(ack(C + 1, S + 1), b""));
+    assert_eq!(said, [">C . 5001:1001 0", ">F . 1001:5001 0", "park"]);
+    assert_eq!(far_options(&rig), b"");
+    assert_eq!(script(&rig.parked())[0], "install 0 0");
+}
+
+#[test]
+fn the_signature_covers_the_port_that_the_worker_has_found() {
+    let mut rig = near_end();
+    rig.offer(linux_syn());
+    rig.placed(Ok(20_000));
+    let verify = |client| keys().verify(far_options(&rig), &carrier(client, FAR_END));
+    assert_eq!(verify("10.0.0.1:20000"), Ok(SERVER_AT.parse().unwrap()));
+    assert!(verify(CLIENT_AT).is_err());
+}
+
+#[test]
+fn the_far_end_asks_the_original_server_and_says_nothing_of_the_tunnel() {
+    let mut rig = far_end();
+    let mark = keys().sign("12.0.0.7:8080".parse().unwrap(), &carrier(CLIENT_AT, SERVER_AT));
+    let options = packed(&linux_syn().options, &mark).unwrap();
+    let said = script(&rig.with_options(&options).offer(linux_syn()));
+    assert_eq!(said, ["far 10.0.0.1:4000 -> 12.0.0.7:8080 by 1"]);
+    let asked = rig.far_side(None);
+    let [Said::Far(asked, _)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!(asked.options, linux_syn().options, "no option more");
+    assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), ["participate", ">C S. 5000:1001 0"]);
+}
+
+#[test]
+fn what_nobody_with_a_key_has_signed_for_this_syn_is_dropped_in_silence() {
+    let sign = |client, server, key| {
+        Keys::new(&[key]).sign("12.0.0.7:80".parse().unwrap(), &carrier(client, server))
+    };
+    let cases = [
+        (sign("10.0.0.1:4001", SERVER_AT, KEY), Counter::TunnelForged),
+        (sign(CLIENT_AT, FAR_END, KEY), Counter::TunnelForged),
+        (sign(CLIENT_AT, SERVER_AT, [8; 32]), Counter::TunnelForged),
+        (Default::default(), Counter::TunnelUnsigned),
+    ];
+    for (mark, counter) in cases {
+        let mut rig = far_end();
+        let options = packed(&linux_syn().options, &mark).unwrap();
+        assert_eq!(script(&rig.with_options(&options).offer(linux_syn())), ["remove"]);
+        rig.wait(Duration::from_millis(100));
+        assert_eq!((rig.count(counter), rig.count(Counter::DropModule)), (1, 1), "{counter:?}");
+        rig.assert_gone();
+    }
+}
+
+/// The same with another number: the option is another SYN's.
+#[test]
+fn an_option_does_not_serve_another_syn() {
+    let mut rig = far_end();
+    let mark = keys().sign("12.0.0.7:80".parse().unwrap(), &carrier(CLIENT_AT, SERVER_AT));
+    let options = packed(&syn(C).options, &mark).unwrap();
+    assert_eq!(script(&rig.with_options(&options).offer(syn(C + 1))), ["remove"]);
+}
