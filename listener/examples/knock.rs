@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use quadrille_listener::{Listener, Partial};
+use quadrille_listener::{Listener, Partial, Unsent};
 
 /// How long a client may take for the whole sequence, and how long the port stays open to it.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ struct Knocks {
 }
 
 impl Knocks {
-    fn decide(&mut self, partial: Partial) -> std::io::Result<()> {
+    fn decide(&mut self, partial: Partial) -> Result<(), Unsent> {
         let (client, port) = (partial.client().ip(), partial.server().port());
         let now = Instant::now();
         if port == self.guarded {

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use quadrille_listener::{Event, Listener, Outcome, Partial, Stream};
+use quadrille_listener::{Event, Listener, Outcome, Partial, Stream, Unsent};
 
 const PAGE: &str =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\nConnection: close\r\n\r\nmaintenance\n";
@@ -44,7 +44,7 @@ fn page(mut stream: Stream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
-fn decide(partial: Partial, echo_port: u16, page_port: u16) -> io::Result<()> {
+fn decide(partial: Partial, echo_port: u16, page_port: u16) -> Result<(), Unsent> {
     println!("{} -> {} {:?}", partial.client(), partial.server(), partial.options());
     match partial.server().port() {
         port if port == echo_port => partial.accept(),

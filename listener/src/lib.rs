@@ -28,5 +28,5 @@ pub mod wire;
 mod tests;
 
 pub use listener::{Event, Listener, NoLonger, Why};
-pub use partial::{Answered, IcmpError, NextHop, Options, Outcome, Partial, Past, Target};
+pub use partial::{Answered, IcmpError, NextHop, Options, Outcome, Partial, Past, Target, Unsent};
 pub use stream::Stream;

@@ -157,7 +157,7 @@ impl Listener {
         !self.waiting.is_empty()
     }
 
-    /// Whether [`Listener::next`] waits.
+    /// Whether [`Listener::next`] waits, and orders wait for an appliance that has much to do ([`crate::Unsent`]).
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         rustix::io::ioctl_fionbio(&*self.socket, nonblocking)?;
         Ok(())

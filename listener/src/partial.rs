@@ -1,11 +1,13 @@
 //! A partial connection, as a program sees it, and what it can order about it.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{SendFlags, send};
 use zerocopy::IntoBytes;
 
@@ -229,18 +231,18 @@ impl Partial {
     }
 
     /// The client hears nothing; nothing is remembered.
-    pub fn drop_silently(self) -> io::Result<()> {
+    pub fn drop_silently(self) -> Result<(), Unsent> {
         self.order(action::DROP, |_| {})
     }
 
     /// RST, as from a host where nobody listens.
-    pub fn reject_with_reset(self) -> io::Result<()> {
+    pub fn reject_with_reset(self) -> Result<(), Unsent> {
         self.order(action::REJECT, |_| {})
     }
 
     /// An ICMP error about the SYN. Types and codes that do not fit a SYN are the appliance's to refuse: it ends the
     /// connection of the program that orders them.
-    pub fn reject_with(self, error: IcmpError) -> io::Result<()> {
+    pub fn reject_with(self, error: IcmpError) -> Result<(), Unsent> {
         self.order(action::REJECT, |order| {
             order.rejection = rejection::ICMP;
             (order.icmp4_type, order.icmp4_code) = error.v4;
@@ -257,33 +259,33 @@ impl Partial {
     }
 
     /// The SYN goes on as it came, and the flow is never intercepted.
-    pub fn bypass(self) -> io::Result<()> {
+    pub fn bypass(self) -> Result<(), Unsent> {
         self.order(action::BYPASS, |_| {})
     }
 
     /// The SYN goes on as it came, and the flow is observed.
-    pub fn monitor(self) -> io::Result<()> {
+    pub fn monitor(self) -> Result<(), Unsent> {
         self.order(action::MONITOR, |_| {})
     }
 
     /// The server is asked, and the client hears what it says; then both are relayed as the module is configured.
-    pub fn proxy(self) -> io::Result<()> {
+    pub fn proxy(self) -> Result<(), Unsent> {
         self.order(action::PROXY, |_| {})
     }
 
     /// The same, but the answer is shown as [`crate::Event::Answered`] before the client hears of it; after `silence`
     /// (rounded up to milliseconds, at least one) silence is an answer.
-    pub fn consult(self, silence: Duration) -> io::Result<()> {
+    pub fn consult(self, silence: Duration) -> Result<(), Unsent> {
         self.order(action::PROXY, |order| order.consult_ms = millis(silence))
     }
 
     /// As [`Partial::proxy`], by another way. Addresses that no host can have end this program's connection.
-    pub fn proxy_to(self, target: &Target) -> io::Result<()> {
+    pub fn proxy_to(self, target: &Target) -> Result<(), Unsent> {
         self.order(action::PROXY, |order| target.write(order))
     }
 
     /// As [`Partial::consult`], by another way.
-    pub fn consult_by(self, target: &Target, silence: Duration) -> io::Result<()> {
+    pub fn consult_by(self, target: &Target, silence: Duration) -> Result<(), Unsent> {
         self.order(action::PROXY, |order| {
             target.write(order);
             order.consult_ms = millis(silence);
@@ -291,21 +293,53 @@ impl Partial {
     }
 
     /// The SYN goes on as it came, but by another next hop; so does all that follows, and the flow is never intercepted.
-    pub fn forward(self, hop: &NextHop) -> io::Result<()> {
+    pub fn forward(self, hop: &NextHop) -> Result<(), Unsent> {
         self.order(action::FORWARD, |order| hop.write(order))
     }
 
     /// The client gets a SYN-ACK; when it has completed the handshake, [`crate::Event::Stream`] brings the byte stream.
     /// A client that does not is [`crate::Event::Gone`] in the end.
-    pub fn accept(self) -> io::Result<()> {
+    pub fn accept(self) -> Result<(), Unsent> {
         self.order(action::ACCEPT, |_| {})
     }
 
-    fn order(self, action: u8, fill: impl FnOnce(&mut Action)) -> io::Result<()> {
+    fn order(self, action: u8, fill: impl FnOnce(&mut Action)) -> Result<(), Unsent> {
         let mut order = Action { id: self.offer.id, action, ..Action::new() };
         fill(&mut order);
-        send(&*self.socket, order.as_bytes(), SendFlags::NOSIGNAL)?;
-        Ok(())
+        match retry_on_intr(|| send(&*self.socket, order.as_bytes(), SendFlags::NOSIGNAL)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Unsent { partial: self, error: error.into() }),
+        }
+    }
+}
+
+/// An order that has not left; the connection is still the program's to decide.
+///
+/// [`ErrorKind::WouldBlock`](io::ErrorKind::WouldBlock): the listener does not block, and the appliance has not taken the
+/// orders before it yet; to be tried again when its descriptor is writable. Anything else: the appliance has gone.
+#[derive(Debug)]
+pub struct Unsent {
+    /// To be ordered about once more.
+    pub partial: Partial,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the order about connection {} has not left: {}", self.partial.id(), self.error)
+    }
+}
+
+impl std::error::Error for Unsent {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<Unsent> for io::Error {
+    fn from(unsent: Unsent) -> io::Error {
+        unsent.error
     }
 }
 

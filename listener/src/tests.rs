@@ -197,6 +197,30 @@ fn without_waiting_nothing_is_not_an_error_of_its_own() {
 }
 
 /// Sizes and places that C programs are compiled with.
+/// The appliance takes nothing, and the socket is full: whoever cannot wait still has the connection.
+#[test]
+fn an_order_that_does_not_leave_is_not_lost() {
+    let (mut listener, appliance) = greeted();
+    appliance.say(&offer(1));
+    let mut partial = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut id = 2;
+    let unsent = loop {
+        match partial.bypass() {
+            Err(unsent) => break unsent,
+            Ok(()) if id > 100_000 => panic!("a socket without end"),
+            Ok(()) => {
+                appliance.say(&offer(id));
+                partial = listener.accept().unwrap();
+                id += 1;
+            }
+        }
+    };
+    assert_eq!((unsent.error.kind(), unsent.partial.id()), (ErrorKind::WouldBlock, id - 1));
+    assert_eq!(appliance.ordered().id, 1);
+    unsent.partial.bypass().unwrap();
+}
+
 #[test]
 fn structures_have_no_room_for_padding() {
     assert_eq!(size_of::<Hello>(), 24);
