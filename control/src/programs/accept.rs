@@ -28,19 +28,17 @@ pub(super) async fn accept(listener: UnixListener, shares: Shares) {
 
 fn admit(shares: &Shares, socket: UnixStream) {
     let pid = socket.peer_cred().ok().and_then(|peer| peer.pid()).unwrap_or_default();
-    let socket = Rc::new(Socket::new(socket));
+    let socket = Socket::new(socket);
     let Some((serial, has_backlog)) = shares.borrow_mut().admit() else {
         return tracing::warn!(pid, "a program is turned away: {MOST_PROGRAMS} are connected already");
     };
     tracing::info!(pid, "a program listens");
-    let telling = tokio::task::spawn_local({
-        let (shares, socket) = (Rc::clone(shares), Rc::clone(&socket));
-        async move { program::tell(&shares, serial, &socket, has_backlog).await }
-    });
     let shares = Rc::clone(shares);
     tokio::task::spawn_local(async move {
-        let leaves = program::listen(&shares, serial, &socket).await;
-        telling.abort();
+        let leaves = tokio::select! {
+            leaves = program::listen(&shares, serial, &socket) => leaves,
+            leaves = program::tell(&shares, serial, &socket, has_backlog) => leaves,
+        };
         let mut state = shares.borrow_mut();
         if leaves.is_orderly() {
             tracing::info!(pid, "a program has gone");

@@ -1,6 +1,6 @@
 //! One program: its hello, its orders, and what it is told.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn hear(socket: &Socket) -> Result<FromProgram, Leaves> {
     let mut bytes = [0; MAX_MESSAGE];
     let len = match socket.receive(&mut bytes).await {
         // A program that dies with unread messages.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(Leaves::Closed),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(Leaves::Closed),
         received => received?,
     };
     match bytes.get(..len) {
@@ -104,24 +104,28 @@ async fn hear(socket: &Socket) -> Result<FromProgram, Leaves> {
     }
 }
 
-/// Sends what the program is to be told, until its socket fails.
-pub(super) async fn tell(shares: &Shares, serial: u64, socket: &Socket, has_backlog: Rc<Notify>) {
+/// Sends what the program is to be told, until that cannot be done. A program that does not hear of what it has been offered
+/// may not stay in the turn: each offer would run into its deadline.
+pub(super) async fn tell(shares: &Shares, serial: u64, socket: &Socket, has_backlog: Rc<Notify>) -> Leaves {
     loop {
         let message = {
             let mut state = shares.borrow_mut();
-            let Some(program) = state.program(serial) else { return };
+            let Some(program) = state.program(serial) else { return Leaves::Closed };
             let message = program.backlog.pop_front();
             state.publish();
             message
         };
         match message {
             None => has_backlog.notified().await,
-            // That it has gone is what `listen` finds out, too.
-            Some(message) => {
-                if socket.send(&message).await.is_err() {
-                    return;
+            Some(message) => match socket.send(&message).await {
+                Ok(()) => {}
+                // It has gone, which `listen` finds out behind the last of its orders.
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                    std::future::pending::<()>().await;
                 }
-            }
+                // Too many descriptors under way, for one, or no memory.
+                Err(error) => return error.into(),
+            },
         }
     }
 }
