@@ -10,6 +10,7 @@ pub mod load;
 mod offers;
 pub mod query;
 pub mod secret;
+mod validating;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,7 @@ use history::History;
 use load::Load;
 use offers::{Kept, Offer};
 use query::{Query, Questions, Wanted};
+use validating::Validating;
 
 /// Events of one worker handled in a round, at most.
 const EVENTS_PER_ROUND: usize = 256;
@@ -73,6 +75,7 @@ pub struct Core<L: Pool> {
     means: Means<L>,
     modules: Vec<Box<dyn Module>>,
     suspended: Suspended,
+    validating: Validating,
     rejections: Rejections,
     kept: Kept<L::Buffer>,
     connections: Vec<Option<Connection<L>>>,
@@ -114,6 +117,7 @@ impl<L: Pool> Core<L> {
         Core {
             modules: parts.modules,
             suspended: Suspended::new(settings.suspended, events.len()),
+            validating: Validating::new(capacity),
             rejections: Rejections::default(),
             kept: Kept::new(&settings),
             connections: (0..capacity).map(|_| None).collect(),
@@ -202,9 +206,10 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// A flow begins to participate.
+    /// A flow begins to participate: the partial connection that has been handed over.
     fn place(&mut self, slot: u32, worker: usize, flow: FlowRef, connection: Connection<L>) {
         if connection.phase() == Phase::Done {
+            self.suspended.give_back(connection.key());
             if let Some(ticket) = connection.ticket() {
                 self.by_ticket.remove(&ticket);
             }
@@ -212,6 +217,7 @@ impl<L: Pool> Core<L> {
         }
         self.by_flow.insert((worker, flow), slot);
         self.means.load.change(Load::default(), connection.load());
+        self.validating.add(slot, self.suspended.marks(connection.key()));
         self.connections[slot as usize] = Some(connection);
         self.rearm(slot);
     }
@@ -237,6 +243,9 @@ impl<L: Pool> Core<L> {
         }
         if let Some(slot) = self.by_flow.remove(&(worker, flow)) {
             if let Some(connection) = self.connections[slot as usize].take() {
+                if self.validating.remove(slot) {
+                    self.suspended.give_back(connection.key());
+                }
                 if let Some(ticket) = connection.ticket() {
                     self.by_ticket.remove(&ticket);
                 }
@@ -263,11 +272,15 @@ impl<L: Pool> Core<L> {
             if let Some(ticket) = connection.ticket() {
                 self.by_ticket.remove(&ticket);
             }
+            if self.validating.remove(slot) {
+                self.suspended.give_back(connection.key());
+            }
             self.connections[slot as usize] = None;
             self.timers.cancel(slot);
             self.free.push(slot);
         } else {
             self.means.load.change(before, connection.load());
+            self.review_validation(slot);
             self.rearm(slot);
         }
     }

@@ -1,11 +1,12 @@
 //! Partial connections (seed 000): SYNs that nobody has answered yet, and answers that are remembered.
 //!
 //! A partial connection is not a TCB. What a TCB would say while the client is held follows from the SYN itself, so the SYN
-//! is kept, verbatim, with a record of one line beside it: a hundred thousand at once cost what a few thousand connections
+//! is kept, verbatim, with a small record beside it: a hundred thousand at once cost what a few thousand connections
 //! do. The TCBs of both legs are built when the server has answered (`Connection::answered`).
 //!
 //! The store holds no policy: the control core's `core/offers.rs` asks modules and carries out what they decide.
 
+mod ages;
 pub(crate) mod ask;
 pub(crate) mod partial;
 mod quota;
@@ -24,6 +25,7 @@ use dataplane::packet::{self, Packet, TcpHeaders};
 use dataplane::port::PortId;
 
 use crate::module::Ticket;
+use ages::Ages;
 use partial::Partial;
 use quota::Quota;
 use syns::{NotKept, Syns};
@@ -83,8 +85,26 @@ pub(crate) enum Full {
     TooLong,
 }
 
-/// Partial connections that are looked at for one of the same prefix that could make room.
-const SEARCHED: usize = 64;
+/// What a flow counts for, as short keyed hashes: of its source prefix, and of its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Marks {
+    pub(crate) source: u16,
+    pub(crate) destination: u16,
+}
+
+impl Marks {
+    /// Whether both count for what a SYN lacks that was refused as `full`; hardly ever said of those that do not.
+    pub(crate) fn have_in_common(self, full: Full, other: Marks) -> bool {
+        match full {
+            Full::Source => self.source == other.source,
+            Full::Destination => self.destination == other.destination,
+            Full::Table | Full::LongSyns | Full::TooLong => false,
+        }
+    }
+}
+
+/// Flows that are looked at for one of the same prefix that could make room.
+pub(crate) const SEARCHED: usize = 64;
 
 /// End of a list.
 const NONE: u32 = u32::MAX;
@@ -116,8 +136,10 @@ pub(crate) struct Suspended {
     by_worker: Vec<usize>,
     sources: Quota,
     destinations: Quota,
-    oldest: u32,
-    youngest: u32,
+    #[cfg(test)]
+    parsed: std::cell::Cell<usize>,
+    waiting: Ages,
+    remembered: Ages,
 }
 
 impl Suspended {
@@ -146,8 +168,10 @@ impl Suspended {
             by_worker: vec![0; workers],
             sources: Quota::new(limits.per_source, capacity),
             destinations: Quota::new(limits.per_destination, capacity),
-            oldest: NONE,
-            youngest: NONE,
+            #[cfg(test)]
+            parsed: Default::default(),
+            waiting: Ages::NOBODY,
+            remembered: Ages::NOBODY,
             limits,
         }
     }
@@ -183,13 +207,9 @@ impl Suspended {
             NotKept::TooLong => Full::TooLong,
         })?;
         let slot = self.free.pop().ok_or(Full::Table)?;
-        let partial = Partial::new(now, arrival, syn, self.youngest);
-        match self.youngest {
-            NONE => self.oldest = slot,
-            youngest => self.at_mut(youngest).younger = slot,
-        }
-        self.youngest = slot;
-        self.places[slot as usize].partial = Some(partial);
+        let marks = self.marks(&arrival.key);
+        self.places[slot as usize].partial = Some(Partial::new(now, arrival, syn, marks));
+        self.link(slot);
         self.by_worker[arrival.worker] += 1;
         let source = self.source(&arrival.key);
         self.sources.take(&source);
@@ -238,6 +258,8 @@ impl Suspended {
     /// The SYN, and what its headers say; nothing once it has been refused.
     pub(crate) fn syn(&self, slot: u32) -> Option<(&[u8], TcpHeaders)> {
         let frame = self.syns.get(self.get(slot)?.syn?);
+        #[cfg(test)]
+        self.parsed.update(|parsed| parsed + 1);
         match packet::parse(frame) {
             Ok(Packet::Tcp(headers)) => Some((frame, headers)),
             _ => None,
@@ -259,20 +281,56 @@ impl Suspended {
         }
     }
 
-    /// Its SYN is not needed any more, and it counts for no prefix: only its answer is remembered.
-    pub(crate) fn forget_syn(&mut self, slot: u32) {
-        let Some(key) = self.key(slot) else { return };
-        let source = self.source(&key);
-        self.sources.give_back(&source);
-        self.destinations.give_back(&destination(&key));
-        if let Some(id) = self.at_mut(slot).syn.take() {
-            self.syns.release(id);
+    /// Refused: its SYN is not needed any more, and it counts for no prefix. Only its answer is remembered, by the index
+    /// of the interned rejection.
+    pub(crate) fn refuse(&mut self, slot: u32, rejection: u16) {
+        self.forget_syn(slot);
+        self.unlink(slot);
+        let partial = self.at_mut(slot);
+        partial.refuse(rejection);
+        self.link(slot);
+    }
+
+    fn forget_syn(&mut self, slot: u32) {
+        if let Some(key) = self.release_syn(slot) {
+            self.give_back(&key);
         }
+    }
+
+    fn release_syn(&mut self, slot: u32) -> Option<FlowKey> {
+        let key = self.key(slot)?;
+        let id = self.at_mut(slot).syn.take()?;
+        self.syns.release(id);
+        Some(key)
+    }
+
+    /// A flow that was taken out by [`Suspended::hand_over`] counts for its prefix and its destination no more.
+    pub(crate) fn give_back(&mut self, key: &FlowKey) {
+        let source = self.source(key);
+        self.sources.give_back(&source);
+        self.destinations.give_back(&destination(key));
+    }
+
+    /// What a flow of this key counts for.
+    pub(crate) fn marks(&self, key: &FlowKey) -> Marks {
+        let mark = |hash: u64| (hash >> 48) as u16;
+        Marks {
+            source: mark(self.hash.hash_one(self.source(key))),
+            destination: mark(self.hash.hash_one(destination(key))),
+        }
+    }
+
+    /// Takes it out; it counts for its prefix and its destination until [`Suspended::give_back`].
+    pub(crate) fn hand_over(&mut self, slot: u32) {
+        self.release_syn(slot);
+        self.remove(slot);
     }
 
     /// Takes it out.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Partial> {
+        self.get(slot)?;
         self.forget_syn(slot);
+        self.unlink(slot);
         let hash = hash_of(&self.hash, self.get(slot));
         if let Ok(entry) = self.index.find_entry(hash, |candidate| *candidate == slot) {
             entry.remove();
@@ -280,26 +338,32 @@ impl Suspended {
         let place = self.places.get_mut(slot as usize)?;
         let partial = place.partial.take()?;
         place.generation = place.generation.wrapping_add(1);
-        match partial.older {
-            NONE => self.oldest = partial.younger,
-            older => self.at_mut(older).younger = partial.younger,
-        }
-        match partial.younger {
-            NONE => self.youngest = partial.older,
-            younger => self.at_mut(younger).older = partial.older,
-        }
         self.by_worker[usize::from(partial.worker)] -= 1;
         self.free.push(slot);
         Some(partial)
     }
 
-    /// Who has to go so that a SYN that was refused as `full` has a place: the oldest that takes up what it lacks. `None`
-    /// when it is not among the oldest few.
+    /// An answer that nobody waits for, and that takes up the place which a SYN of that worker lacks: the oldest.
+    pub(crate) fn remembered_in_the_way(&self, full: Full, worker: usize) -> Option<u32> {
+        let lacks = |slot: &u32| self.takes_place(*slot, worker);
+        self.by_age(self.remembered).take(SEARCHED).find(lacks).filter(|_| full == Full::Table)
+    }
+
+    /// It has a place that one of that worker could have.
+    fn takes_place(&self, slot: u32, worker: usize) -> bool {
+        self.free.is_empty() || self.get(slot).is_some_and(|partial| usize::from(partial.worker) == worker)
+    }
+
+    /// Who has to go so that a SYN that was refused as `full` has a place: the oldest that waits and takes up what it
+    /// lacks. `None` when it is not among the oldest few.
     pub(crate) fn in_the_way(&self, full: Full, worker: usize, key: &FlowKey) -> Option<u32> {
+        let marks = self.marks(key);
         let lacks = |slot: &u32| {
             let Some(partial) = self.get(*slot) else { return false };
             match full {
-                Full::Table => self.free.is_empty() || usize::from(partial.worker) == worker,
+                Full::Table => self.takes_place(*slot, worker),
+                // Only a frame that is likely to be of the same is parsed: a flood would have it done for each SYN.
+                Full::Source | Full::Destination if !partial.marks.have_in_common(full, marks) => false,
                 Full::Source => self.key(*slot).is_some_and(|other| self.source(&other) == self.source(key)),
                 Full::Destination => {
                     self.key(*slot).is_some_and(|other| destination(&other) == destination(key))
@@ -308,8 +372,7 @@ impl Suspended {
                 Full::TooLong => false,
             }
         };
-        let next = |slot: &u32| self.get(*slot).map(|partial| partial.younger).filter(|slot| *slot != NONE);
-        std::iter::successors(Some(self.oldest).filter(|slot| *slot != NONE), next).take(SEARCHED).find(lacks)
+        self.by_age(self.waiting).take(SEARCHED).find(lacks)
     }
 
     fn source(&self, key: &FlowKey) -> (u32, IpAddr) {

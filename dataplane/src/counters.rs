@@ -88,6 +88,8 @@ counters! {
     DropSuspendedDestination = "drop_suspended_destination",
     /// A partial connection that made room for a newer one.
     DropSuspendedOldest = "drop_suspended_oldest",
+    /// Answers to refused SYNs that are remembered no more, because somebody new needed the place.
+    RefusalsForgotten = "refusals_forgotten",
     /// A SYN to be held that is longer than a held SYN can be.
     DropSynTooLong = "drop_syn_too_long",
     /// A new flow while the control core did not move, and the config says drop.
@@ -153,6 +155,8 @@ counters! {
     FlowsExpired = "flows_expired",
     /// Handshakes that the client never completed after it was answered.
     HandshakesAbandoned = "handshakes_abandoned",
+    /// Flows that made room for newer ones: their client had been answered, and had not completed its handshake.
+    HandshakesDisplaced = "handshakes_displaced",
     /// Merges completed.
     Merges = "merges",
     /// Merges undone because the drain took too long.

@@ -41,10 +41,7 @@ impl<L: Pool> Connection<L> {
             Phase::Answered => {
                 // The server may believe in a connection; a client that was never validated hears nothing.
                 cx.counters.count(Counter::HandshakesAbandoned);
-                self.end_server_leg();
-                self.end_local();
-                self.emit(cx);
-                self.finish(cx);
+                self.displace(cx);
             }
             Phase::Choosing { .. }
             | Phase::Connecting
@@ -55,6 +52,14 @@ impl<L: Pool> Connection<L> {
                 self.reset_both_legs();
             }
         }
+    }
+
+    /// A flow whose client was never validated goes: its server hears of it, the client does not.
+    pub(crate) fn displace(&mut self, cx: &mut Context<'_, L>) {
+        self.end_server_leg();
+        self.end_local();
+        self.emit(cx);
+        self.finish(cx);
     }
 
     /// Both endpoints get a RST.

@@ -3,6 +3,8 @@
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
+use dataplane::flow::object::Path;
+use dataplane::policy::Fallback;
 
 use super::Core;
 use crate::connection::{Accepting, Connection, Greeting};
@@ -15,11 +17,7 @@ impl<L: Pool> Core<L> {
     /// The client of the partial connection in `slot` gets a SYN-ACK of ours; what it says first decides about the server
     /// (DESIGN section 4, client-first).
     pub(super) fn greet(&mut self, now: Instant, slot: u32, proxying: Proxying) {
-        let Some(place) = self.free.pop() else {
-            // The client's next SYN may find one.
-            self.means.counters.count(Counter::DropConnectionsFull);
-            return self.dismiss(slot, Gone::Settled);
-        };
+        let Some(place) = self.find_place(now) else { return self.begin_without_place(now, slot) };
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.proxying = proxying;
         }
@@ -30,23 +28,33 @@ impl<L: Pool> Core<L> {
         let profile = self.means.history.profile(&key);
         let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
         let mut cx = self.means.context(now, worker);
-        let connection = Connection::greeted(&mut cx, &greeting, session);
-        self.forget_partial(slot, Gone::Settled);
-        match connection {
-            Some(connection) => self.place(place, worker, flow, connection),
-            None => self.free.push(place),
+        match Connection::greeted(&mut cx, &greeting, session) {
+            Some(connection) => {
+                self.hand_over(slot);
+                self.place(place, worker, flow, connection);
+            }
+            None => {
+                self.free.push(place);
+                self.dismiss(slot, Gone::Settled);
+            }
         }
+    }
+
+    /// Nobody has refused the client: its SYN passes, or it may repeat it.
+    fn begin_without_place(&mut self, now: Instant, slot: u32) {
+        if self.means.settings.when_full == Fallback::Pass {
+            self.means.counters.count(Counter::FlowsPassedFull);
+            return self.release(now, slot, Path::Bypassed);
+        }
+        self.means.counters.count(Counter::DropConnectionsFull);
+        self.dismiss(slot, Gone::Displaced);
     }
 
     /// The client of the partial connection in `slot` gets a SYN-ACK of ours, and its module the bytes.
     pub(super) fn accept(&mut self, now: Instant, slot: u32) {
         let Some(key) = self.suspended.key(slot) else { return };
         let ticket = self.suspended.ticket(slot);
-        let Some(place) = self.free.pop() else {
-            // The client will repeat its SYN: nobody has refused it.
-            self.means.counters.count(Counter::DropConnectionsFull);
-            return self.dismiss(slot, Gone::Displaced);
-        };
+        let Some(place) = self.find_place(now) else { return self.begin_without_place(now, slot) };
         let connection = self.suspended.get(slot).zip(self.suspended.syn(slot)).and_then(|(partial, syn)| {
             let endpoint = self.modules[usize::from(partial.module)].endpoint(ticket, &key)?;
             let (syn, syn_headers) = (syn.0, &syn.1);
@@ -56,7 +64,7 @@ impl<L: Pool> Core<L> {
         match connection {
             Some(connection) => {
                 let (worker, flow) = (connection.worker(), connection.flow());
-                self.forget_partial(slot, Gone::Settled);
+                self.hand_over(slot);
                 self.by_ticket.insert(ticket, place);
                 self.place(place, worker, flow, connection);
             }

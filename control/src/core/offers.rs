@@ -73,15 +73,10 @@ impl<L: Pool> Core<L> {
             Ok(slot) => return Some(slot),
             Err(full) => full,
         };
-        if self.means.settings.when_suspended_full == WhenFull::Oldest
-            && let Some(oldest) = self.suspended.in_the_way(full, worker, &key)
+        if self.make_room(now, full, worker, &key)
+            && let Ok(slot) = self.suspended.insert(now, &arrival)
         {
-            self.means.counters.count(Counter::DropSuspendedOldest);
-            self.end_asked(now, oldest);
-            self.dismiss(oldest, Gone::Displaced);
-            if let Ok(slot) = self.suspended.insert(now, &arrival) {
-                return Some(slot);
-            }
+            return Some(slot);
         }
         let passes = self.means.settings.when_suspended_full == WhenFull::Pass;
         self.means.counters.count(match full {
@@ -92,6 +87,26 @@ impl<L: Pool> Core<L> {
             Full::LongSyns | Full::TooLong => Counter::DropSynTooLong,
         });
         None
+    }
+
+    /// Somebody older goes, so that a SYN that was refused as `full` has a place: an answer that is only remembered, or, if
+    /// the configuration says so, one that waits for its own.
+    fn make_room(&mut self, now: Instant, full: Full, worker: usize, key: &FlowKey) -> bool {
+        if let Some(remembered) = self.suspended.remembered_in_the_way(full, worker) {
+            self.means.counters.count(Counter::RefusalsForgotten);
+            self.dismiss(remembered, Gone::Settled);
+            return true;
+        }
+        if self.means.settings.when_suspended_full != WhenFull::Oldest {
+            return false;
+        }
+        let Some(oldest) = self.suspended.in_the_way(full, worker, key) else {
+            return self.displace_one_of(now, full, self.suspended.marks(key));
+        };
+        self.means.counters.count(Counter::DropSuspendedOldest);
+        self.end_asked(now, oldest);
+        self.dismiss(oldest, Gone::Displaced);
+        true
     }
 
     fn when_suspended_full(&mut self, offer: Offer<L::Buffer>) {
@@ -192,7 +207,7 @@ impl<L: Pool> Core<L> {
 
     /// The SYN leaves verbatim. A server that has been asked already answers a SYN that it knows with what it said before;
     /// one that got another number has to forget that first.
-    fn release(&mut self, now: Instant, slot: u32, path: Path) {
+    pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path) {
         let is_mirrored = self.suspended.get(slot).is_some_and(|partial| partial.proxying.isn == Isn::Mirror);
         if !is_mirrored {
             self.end_asked(now, slot);
@@ -221,9 +236,8 @@ impl<L: Pool> Core<L> {
         let mut cx = self.means.context(now, usize::from(partial.worker));
         cx.refuse(partial.client_side, frame, &headers, &rejection);
         self.tell_gone(slot, Gone::Settled);
-        self.suspended.forget_syn(slot);
+        self.suspended.refuse(slot, index);
         if let Some(partial) = self.suspended.get_mut(slot) {
-            partial.refuse(index);
             partial.wait(now, self.means.settings.refused, Duration::MAX);
         }
     }
@@ -356,6 +370,13 @@ impl<L: Pool> Core<L> {
     pub(super) fn forget_partial(&mut self, slot: u32, why: Gone) {
         self.tell_gone(slot, why);
         self.suspended.remove(slot);
+        self.timers.cancel(self.partial_timer(slot));
+    }
+
+    /// It participates from now on, and counts for its prefix until its client is validated.
+    pub(super) fn hand_over(&mut self, slot: u32) {
+        self.tell_gone(slot, Gone::Settled);
+        self.suspended.hand_over(slot);
         self.timers.cancel(self.partial_timer(slot));
     }
 

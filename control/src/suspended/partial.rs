@@ -8,7 +8,7 @@ use dataplane::port::PortId;
 use dataplane::wire::seq::Seq;
 
 use super::syns::SynId;
-use super::{Arrival, NONE};
+use super::{Arrival, Marks, NONE};
 use crate::core::context::Way;
 use crate::module::Proxying;
 
@@ -49,6 +49,8 @@ pub(crate) struct Partial {
     pub(super) older: u32,
     pub(super) younger: u32,
     pub(crate) syn: Option<SynId>,
+    /// What it counts for while its SYN is kept.
+    pub(super) marks: Marks,
     /// Number of the SYN that the server has got.
     pub(crate) iss: Seq,
     /// There are at most 64.
@@ -72,15 +74,16 @@ pub(crate) struct Partial {
 
 impl Partial {
     /// One that comes now, with all that is not decided yet at its default.
-    pub(super) fn new(now: Instant, arrival: &Arrival<'_>, syn: SynId, older: u32) -> Partial {
+    pub(super) fn new(now: Instant, arrival: &Arrival<'_>, syn: SynId, marks: Marks) -> Partial {
         Partial {
             due: now.as_millis() as u32,
             came: now.as_millis() as u32,
             sent: 0,
             flow: arrival.flow,
-            older,
+            older: NONE,
             younger: NONE,
             syn: Some(syn),
+            marks,
             iss: Seq(0),
             worker: arrival.worker as u8,
             module: arrival.module,

@@ -14,6 +14,9 @@ const LONG: usize = 1522;
 const SHORT_FOR_A_LONG: usize = 512;
 const LEAST_LONG: usize = 4;
 
+/// End of the list of short places that were given back.
+const NONE: u32 = u32::MAX;
+
 /// Set in the ids of long places; the rest is the index, from 1.
 const IS_LONG: u32 = 1 << 31;
 
@@ -60,7 +63,10 @@ pub(crate) enum NotKept {
 /// All places.
 pub(crate) struct Syns {
     short: Box<[Short]>,
-    free_short: Vec<u32>,
+    /// The first of those given back; each holds the index of the next.
+    free_short: u32,
+    /// Short places from here on have never been used: their memory is not even touched.
+    unused_short: u32,
     long: Box<[Long]>,
     free_long: Vec<u32>,
 }
@@ -72,8 +78,7 @@ fn longs(capacity: usize) -> usize {
 impl Syns {
     /// Bytes that room for `capacity` SYNs takes.
     pub(crate) fn bytes(capacity: usize) -> usize {
-        capacity * (size_of::<Short>() + size_of::<u32>())
-            + longs(capacity) * (size_of::<Long>() + size_of::<u32>())
+        capacity * size_of::<Short>() + longs(capacity) * (size_of::<Long>() + size_of::<u32>())
     }
 
     /// Room for `capacity` SYNs.
@@ -81,7 +86,8 @@ impl Syns {
         let longs = longs(capacity);
         Syns {
             short: vec![Short { len: 0, bytes: [0; SHORT] }; capacity].into_boxed_slice(),
-            free_short: (0..capacity as u32).rev().collect(),
+            free_short: NONE,
+            unused_short: 0,
             long: vec![Long { len: 0, bytes: [0; LONG] }; longs].into_boxed_slice(),
             free_long: (0..longs as u32).rev().collect(),
         }
@@ -90,12 +96,22 @@ impl Syns {
     /// Keeps a copy of `frame`.
     pub(crate) fn keep(&mut self, frame: &[u8]) -> Result<SynId, NotKept> {
         let id = match frame.len() {
-            len if len <= SHORT => SynId::new(self.free_short.pop().ok_or(NotKept::Full)?, 0),
+            len if len <= SHORT => SynId::new(self.take_short().ok_or(NotKept::Full)?, 0),
             len if len <= LONG => SynId::new(self.free_long.pop().ok_or(NotKept::Full)?, IS_LONG),
             _ => return Err(NotKept::TooLong),
         };
         self.write(id, frame);
         Ok(id)
+    }
+
+    fn take_short(&mut self) -> Option<u32> {
+        if let Some(place) = self.short.get(self.free_short as usize) {
+            let [a, b, c, d, ..] = place.bytes;
+            return Some(std::mem::replace(&mut self.free_short, u32::from_ne_bytes([a, b, c, d])));
+        }
+        let index = self.unused_short;
+        self.unused_short += u32::from((index as usize) < self.short.len());
+        (self.unused_short > index).then_some(index)
     }
 
     /// Puts another SYN of the same length into the place of one; no effect when the lengths differ.
@@ -131,7 +147,8 @@ impl Syns {
     /// Gives a place back.
     pub(crate) fn release(&mut self, id: SynId) {
         if !id.is_long() {
-            self.free_short.push(id.index() as u32);
+            let next = std::mem::replace(&mut self.free_short, id.index() as u32);
+            self.short[id.index()].bytes[..size_of::<u32>()].copy_from_slice(&next.to_ne_bytes());
         } else {
             self.free_long.push(id.index() as u32);
         }
@@ -162,5 +179,17 @@ mod tests {
         assert_eq!(syns.keep(&[0; 300]), Err(NotKept::Full));
         syns.release(long);
         assert!(syns.keep(&[0; 300]).is_ok());
+    }
+
+    #[test]
+    fn every_place_is_given_out_once() {
+        let mut syns = Syns::new(8);
+        let mut ids: Vec<SynId> = (0..5).map(|n| syns.keep(&[n; 60]).unwrap()).collect();
+        for n in [3, 1] {
+            syns.release(ids.remove(n));
+        }
+        ids.extend((5..10).map(|n| syns.keep(&[n; 60]).unwrap()));
+        assert_eq!(ids.iter().map(|id| syns.get(*id)[59]).collect::<Vec<_>>(), [0, 2, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(syns.keep(&[0; 60]), Err(NotKept::Full));
     }
 }

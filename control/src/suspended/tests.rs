@@ -48,7 +48,7 @@ fn is_found_by_flow_and_ticket_and_leaves_nothing_behind() {
     for slot in &slots {
         assert!(store.remove(*slot).is_some());
     }
-    assert_eq!((store.len(), store.oldest, store.youngest), (0, NONE, NONE));
+    assert_eq!((store.len(), store.waiting, store.remembered), (0, Ages::NOBODY, Ages::NOBODY));
     assert!(store.index.is_empty());
     let next = insert(&mut store, 9, 1, client(9)).unwrap();
     assert_eq!(store.by_ticket(ticket), None, "tickets are not used again");
@@ -67,7 +67,7 @@ fn each_limit_has_its_name_and_the_oldest_that_uses_it_up_is_in_the_way() {
     insert(&mut store, 2, 0, of_source(2)).unwrap();
     assert_eq!(insert(&mut store, 3, 0, of_source(3)), Err(Full::Source), "one /56");
     assert_eq!(store.in_the_way(Full::Source, 0, &of_source(3)), Some(second));
-    store.forget_syn(second);
+    store.refuse(second, 0);
     assert!(insert(&mut store, 3, 0, of_source(3)).is_ok(), "what is refused counts for no prefix");
 
     for n in 1..=4 {
@@ -75,11 +75,29 @@ fn each_limit_has_its_name_and_the_oldest_that_uses_it_up_is_in_the_way() {
     }
     assert_eq!(insert(&mut store, 20, 1, client(7)), Err(Full::Table));
     assert_eq!(store.in_the_way(Full::Table, 1, &client(7)), Some(first));
+    assert_eq!(store.remembered_in_the_way(Full::Table, 1), Some(second));
     store.remove(second);
+    assert_eq!(store.remembered_in_the_way(Full::Table, 1), None);
     assert_eq!(insert(&mut store, 20, 1, client(7)), Err(Full::Destination));
     assert_eq!(store.in_the_way(Full::Destination, 1, &client(7)), Some(first));
     store.remove(first);
     assert!(insert(&mut store, 20, 1, client(7)).is_ok());
+}
+
+/// What a prefix has too much of may lie behind all who are looked at: a flood of its SYNs must not cost more than that look.
+#[test]
+fn a_fruitless_search_parses_no_frame() {
+    let limits = Limits { capacity: 200, per_worker: 200, ..LIMITS };
+    let mut store = Suspended::new(limits, 1);
+    for n in 0..=SEARCHED as u32 {
+        insert(&mut store, n, 0, client(n)).unwrap();
+    }
+    let last = client(SEARCHED as u32);
+    store.parsed.set(0);
+    assert_eq!(store.in_the_way(Full::Source, 0, &last), None);
+    assert!(store.parsed.get() <= 1, "{} frames", store.parsed.get());
+    store.remove(0);
+    assert!(store.in_the_way(Full::Source, 0, &last).is_some());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Memory has a limit, and a policy for when it is reached.
 
+use std::time::Duration;
+
 use control::core::context::Settings;
 use control::module::Decision;
-use control::module::relay::MergeWhen;
+use control::module::relay::{MergeWhen, Relay};
 use control::suspended::{self, WhenFull};
 use dataplane::counters::Counter;
 use dataplane::policy::Fallback;
@@ -97,8 +99,7 @@ fn a_syn_beyond_the_last_place_passes_or_is_dropped_as_configured() {
 #[test]
 fn one_source_has_its_share_and_no_more() {
     let limits = suspended::Limits { per_source: Some(2), ..suspended::Limits::of(8) };
-    let settings =
-        Settings { suspended: limits, when_suspended_full: WhenFull::Drop, connections: 1, ..settings() };
+    let settings = Settings { suspended: limits, when_suspended_full: WhenFull::Drop, ..settings() };
     let mut rig = Rig::with(relay(MergeWhen::Never), settings);
     for n in [0, 1, 2, 256] {
         rig.turn_to(n);
@@ -109,11 +110,110 @@ fn one_source_has_its_share_and_no_more() {
         (1, 3),
         "one /24, and another"
     );
-    // Who has been answered is not held any more.
+    // Who has been answered is not held any more, but may be nobody.
     rig.turn_to(0);
     rig.server(syn_ack(S, C + 1), b"");
     rig.turn_to(3);
+    assert_eq!(script(&rig.offer(syn(C))), ["remove"]);
+    rig.turn_to(0);
+    rig.client(ack(C + 1, S + 1), b"");
+    rig.turn_to(3);
     assert_eq!(script(&rig.offer(syn(C))), [">S S 1000:0 0"]);
+}
+
+/// However it ends: what a client that was never validated counted for is given back once.
+#[test]
+fn the_share_of_a_client_that_never_completes_comes_back() {
+    let limits =
+        suspended::Limits { per_source: Some(1), per_destination: Some(2), ..suspended::Limits::of(8) };
+    let ends: [fn(&mut Rig); 4] = [
+        |rig| drop(rig.client(rst(C + 1), b"")),
+        |rig| drop(rig.expired()),
+        |rig| drop(rig.wait(Duration::from_secs(80))),
+        |rig| drop(rig.client(ack(C + 1, S + 1), b"")),
+    ];
+    for end in ends {
+        let settings =
+            Settings { suspended: limits, when_suspended_full: WhenFull::Drop, connections: 8, ..settings() };
+        let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+        rig.offer(syn(C));
+        rig.server(syn_ack(S, C + 1), b"");
+        rig.turn_to(1);
+        assert_eq!(script(&rig.offer(syn(C))), ["remove"]);
+        rig.turn_to(0);
+        end(&mut rig);
+        rig.wait(Duration::from_secs(11));
+        rig.turn_to(1);
+        assert_eq!(script(&rig.offer(syn(C))), [">S S 1000:0 0"]);
+        rig.turn_to(2);
+        assert_eq!(script(&rig.offer(syn(C))), ["remove"], "and no more than it counted for");
+    }
+}
+
+/// A flood of clients that never complete displaces itself, and nobody else.
+#[test]
+fn the_oldest_client_that_is_not_validated_makes_room_for_another_flow() {
+    let client_first = Relay { client_first: Some(Duration::from_secs(3)), ..relay(MergeWhen::Never) };
+    for (relay, is_asked) in [(relay(MergeWhen::Never), true), (client_first, false)] {
+        for when_full in [Fallback::Drop, Fallback::Pass] {
+            let mut rig = Rig::with(relay, Settings { connections: 2, when_full, ..settings() });
+            let begin = |rig: &mut Rig, n| {
+                rig.turn_to(n);
+                let said = rig.offer(syn(C));
+                let said = if is_asked { rig.server(syn_ack(S, C + 1), b"") } else { said };
+                let iss = said.iter().find_map(|said| match said {
+                    Said::Tcp(CLIENT, tcp, _) => Some(tcp.seq.0),
+                    _ => None,
+                });
+                (script(&said), iss)
+            };
+            let (_, iss) = begin(&mut rig, 0);
+            rig.client(ack(C + 1, iss.expect("an answer").wrapping_add(1)), b"");
+            for n in 1..6 {
+                let (said, iss) = begin(&mut rig, n);
+                let removed = said.iter().filter(|line| *line == "remove").count();
+                assert_eq!((removed, iss.is_some()), (usize::from(n > 1), true), "{n}: {said:?}");
+                assert_eq!(said.iter().any(|line| line.starts_with(">S R")), is_asked && n > 1, "{said:?}");
+            }
+            assert_eq!((rig.count(Counter::HandshakesDisplaced), rig.core.connections().count()), (4, 2));
+            let clients: Vec<_> = rig.core.connections().map(|c| c.key().quad.client().ip()).collect();
+            assert!(clients.contains(&"10.0.0.1".parse().unwrap()), "who is validated stays");
+        }
+    }
+}
+
+/// Without a place that could be had, what the configuration says holds for every way of beginning.
+#[test]
+fn a_flow_that_would_begin_with_the_client_passes_or_is_dropped_as_configured() {
+    let client_first = Relay { client_first: Some(Duration::from_secs(3)), ..relay(MergeWhen::Never) };
+    for (when_full, expected, counter) in [
+        (Fallback::Drop, "remove", Counter::DropConnectionsFull),
+        (Fallback::Pass, "release Bypassed", Counter::FlowsPassedFull),
+    ] {
+        let mut rig = Rig::with(client_first, Settings { connections: 1, when_full, ..settings() });
+        let said = rig.offer(syn(C));
+        let [_, Said::Tcp(CLIENT, answer, _)] = &said[..] else { panic!("{said:?}") };
+        rig.client(ack(C + 1, answer.seq.0.wrapping_add(1)), b"");
+        rig.turn_to(1);
+        assert_eq!(script(&rig.offer(syn(C))), [expected]);
+        assert_eq!((rig.count(counter), rig.core.suspended()), (1, 0));
+    }
+}
+
+#[test]
+fn a_syn_over_its_share_displaces_the_oldest_that_counts_for_the_same() {
+    let limits = suspended::Limits { per_source: Some(1), ..suspended::Limits::of(8) };
+    let settings = Settings { suspended: limits, when_suspended_full: WhenFull::Oldest, ..settings() };
+    let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+    for n in [256, 0] {
+        rig.turn_to(n);
+        rig.offer(syn(C));
+        rig.server(syn_ack(S, C + 1), b"");
+    }
+    rig.turn_to(1);
+    assert_eq!(script(&rig.offer(syn(C))), [">S R. 1001:5001 0", "remove", ">S S 1000:0 0"]);
+    let left: Vec<_> = rig.core.connections().map(|c| c.key().quad.client().ip().to_string()).collect();
+    assert_eq!((left, rig.count(Counter::HandshakesDisplaced)), (vec!["10.0.1.1".to_owned()], 1));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::core::context::Settings;
 use control::module::{
     Answer, Consult, Decision, Edit, Gone, History, Isn, Module, Outcome, PartialConnection, Proxying,
     Session, Step, Ticket,
 };
+use control::suspended::{Limits, WhenFull};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::refusal::Rejection;
@@ -354,6 +356,29 @@ fn a_server_that_was_asked_answers_the_syn_as_it_came() {
         assert_eq!(said.last().map(String::as_str), Some("release Bypassed"));
         assert_eq!(notes.told(), ["offered", "gone Settled"]);
         rig.assert_gone();
+    }
+}
+
+/// A flood of SYNs to what is refused anyway costs no honest client its place.
+#[test]
+fn an_answer_that_is_only_remembered_makes_room_before_anybody_who_waits() {
+    for when_suspended_full in [WhenFull::Oldest, WhenFull::Drop, WhenFull::Pass] {
+        let (notes, puppet) = Puppet::new(LATER);
+        let suspended = Limits::of(2);
+        let mut rig = Rig::with(puppet, Settings { suspended, when_suspended_full, ..settings() });
+        rig.offer(syn(C));
+        for n in 1..5 {
+            rig.turn_to(n);
+            let said = script(&rig.offer(syn(C)));
+            assert_eq!(said, ["remove"].repeat(usize::from(n > 1)), "{n}");
+            notes.decide(Decision::Reject(Rejection::Reset));
+            assert_eq!(script(&rig.wait(Duration::from_millis(1))), [">C R. 0:1001 0"]);
+        }
+        assert_eq!(rig.count(Counter::RefusalsForgotten), 3);
+        assert!(!notes.told().contains(&"gone Displaced".to_owned()));
+        rig.turn_to(0);
+        assert!(rig.client(syn(C), b"").is_empty());
+        assert_eq!(rig.count(Counter::SynAbsorbed), 1, "the first still waits");
     }
 }
 

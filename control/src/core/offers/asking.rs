@@ -122,7 +122,7 @@ impl<L: Pool> Core<L> {
         if !self.goes_on(now, slot, Outcome::Accepted, Some(segment)) {
             return self.keep_answer(now, slot, Heard::Segment(*headers), frame);
         }
-        let Some(place) = self.free.pop() else { return self.when_participating_full(now, slot) };
+        let Some(place) = self.find_place(now) else { return self.when_participating_full(now, slot) };
         let mark = self.mark(slot);
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
@@ -134,7 +134,7 @@ impl<L: Pool> Core<L> {
         let flow = partial.flow;
         match connection {
             Some(connection) => {
-                self.forget_partial(slot, Gone::Settled);
+                self.hand_over(slot);
                 self.place(place, worker, flow, connection);
             }
             None => self.free.push(place),
