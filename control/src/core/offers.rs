@@ -23,7 +23,7 @@ pub(super) use kept::Kept;
 use super::Core;
 use crate::connection::read_segment;
 use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Target, Ticket};
-use crate::suspended::partial::Phase;
+use crate::suspended::partial::{Phase, Side};
 use crate::suspended::{Arrival, Full, WhenFull};
 use crate::tcp::{Handshake, Segment};
 
@@ -171,14 +171,14 @@ impl<L: Pool> Core<L> {
             Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _)
                 if proxying.order == module::Order::ClientFirst =>
             {
-                self.end_asked(now, slot);
+                self.turn_back(now, slot);
                 self.greet(now, slot, proxying);
             }
             Decision::Proxy(proxying) => self.begin_asking(now, slot, proxying, Target::default()),
             Decision::ProxyTo(proxying, target) => self.begin_asking(now, slot, proxying, target),
             Decision::Later(within) => self.wait_for_module(now, slot, within),
             Decision::Accept => {
-                self.end_asked(now, slot);
+                self.turn_back(now, slot);
                 self.accept(now, slot);
             }
             Decision::Drop => {
@@ -187,12 +187,12 @@ impl<L: Pool> Core<L> {
                 self.dismiss(slot, Gone::Settled);
             }
             Decision::Reject(rejection) => {
-                self.end_asked(now, slot);
+                self.turn_back(now, slot);
                 self.refuse(now, slot, rejection);
             }
-            Decision::Bypass => self.release(now, slot, Path::Bypassed),
+            Decision::Bypass => self.let_pass(now, slot, Path::Bypassed),
             Decision::Forward(hop) => self.divert(now, slot, hop),
-            Decision::Monitor => self.release(now, slot, Path::Monitored),
+            Decision::Monitor => self.let_pass(now, slot, Path::Monitored),
         }
         self.rearm_partial(slot);
     }
@@ -205,7 +205,15 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// The SYN leaves verbatim. A server that has been asked already answers a SYN that it knows with what it said before;
+    /// The SYN leaves verbatim, for the server that it names. Another one that was asked is not meant any more.
+    fn let_pass(&mut self, now: Instant, slot: u32, path: Path) {
+        if self.suspended.get(slot).is_some_and(|partial| partial.side != Side::Own) {
+            self.turn_back(now, slot);
+        }
+        self.release(now, slot, path);
+    }
+
+    /// The SYN leaves verbatim, by the far side if there is one. A server that has been asked already answers a SYN that it knows with what it said before;
     /// one that got another number has to forget that first.
     pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path) {
         let is_mirrored = self.suspended.get(slot).is_some_and(|partial| partial.proxying.isn == Isn::Mirror);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use control::core::context::Settings;
 use control::module::{
-    Answer, Consult, Decision, Edit, Gone, History, Isn, Module, Outcome, PartialConnection, Proxying,
-    Session, Step, Ticket,
+    Answer, Consult, Decision, Edit, Gone, History, Isn, Module, Order, Outcome, PartialConnection, Proxying,
+    Session, Step, Target, Ticket,
 };
 use control::suspended::{Limits, WhenFull};
 use dataplane::counters::Counter;
@@ -357,6 +357,57 @@ fn a_server_that_was_asked_answers_the_syn_as_it_came() {
         assert_eq!(notes.told(), ["offered", "gone Settled"]);
         rig.assert_gone();
     }
+}
+
+/// Before its worker has answered, and when the other server has been asked: who is not meant any more hears so, and the
+/// flow is as if nobody else had ever been meant.
+#[test]
+fn a_decision_that_changes_takes_the_other_server_back() {
+    let target = Target { server: Some("12.0.0.9:8080".parse().unwrap()), ..Target::default() };
+    let consult = Some(Consult::within(PATIENCE));
+    let client_first = Proxying { order: Order::ClientFirst, ..Proxying::default() };
+    for (decision, expected) in [
+        (Decision::Bypass, vec!["release Bypassed"]),
+        (Decision::Monitor, vec!["release Monitored"]),
+        (Decision::Reject(Rejection::Reset), vec![">C R. 0:1001 0"]),
+        (Decision::Proxy(client_first), vec!["participate", ">C S."]),
+    ] {
+        for is_asked in [false, true] {
+            let proxying = Proxying { consult, ..Proxying::default() };
+            let (notes, puppet) = Puppet::new(Decision::ProxyTo(proxying, target));
+            let mut rig = Rig::new(Puppet { answered: LATER, ..puppet });
+            assert_eq!(script(&rig.offer(syn(C))), ["far 10.0.0.1:4000 -> 12.0.0.9:8080 by 1"]);
+            if is_asked {
+                assert_eq!(script(&rig.far_side(None)), [">F S 1000:0 0"]);
+                assert!(rig.server(syn_ack(S, C + 1), b"").is_empty());
+            }
+            notes.decide(decision);
+            let said = script(&rig.wait(Duration::from_millis(1)));
+            let asked = is_asked.then_some(">F R 1001:0 0");
+            let all: Vec<_> = asked.into_iter().chain(["clearfar"]).chain(expected.iter().copied()).collect();
+            assert_eq!(said.len(), all.len(), "{said:?}");
+            assert!(said.iter().zip(&all).all(|(line, start)| line.starts_with(start)), "{said:?}");
+            if !is_asked {
+                assert!(rig.far_side(None).is_empty(), "an answer that is not meant any more");
+            }
+        }
+    }
+}
+
+/// A server that has not been asked yet need not be: the module has come back to the one that the client wants.
+#[test]
+fn who_comes_back_to_the_clients_server_asks_that_one() {
+    let target = Target { server: Some("12.0.0.9:8080".parse().unwrap()), ..Target::default() };
+    let (notes, puppet) = Puppet::new(Decision::ProxyTo(
+        Proxying { consult: Some(Consult::within(PATIENCE)), ..Proxying::default() },
+        target,
+    ));
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    notes.decide(proxy());
+    assert_eq!(script(&rig.wait(Duration::from_millis(1))), ["clearfar", ">S S 1000:0 0"]);
+    assert!(rig.far_side(None).is_empty());
+    assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), ["participate", ">C S. 5000:1001 0"]);
 }
 
 /// A flood of SYNs to what is refused anyway costs no honest client its place.

@@ -65,7 +65,9 @@ pub enum Said {
     Restart(PortId),
     /// A far side is ordered: as the server will see the flow, and the port behind which that is.
     SetFar(Quad, PortId),
-    /// The same for a flow that is nobody's here any more.
+    /// It is taken back.
+    ClearFar,
+    /// As ordered, for a flow that is nobody's here any more.
     Divert(Quad, PortId),
     /// A segment for the server by the far side.
     Far(TcpRepr, Vec<u8>),

@@ -32,6 +32,7 @@ pub fn read(order: Order<SimBuffer>) -> Said {
             other => panic!("{other:?}"),
         },
         Order::SetFarSide { far, .. } => Said::SetFar(far.key.quad, far.port),
+        Order::ClearFarSide { .. } => Said::ClearFar,
         Order::Divert { far, .. } => Said::Divert(far.key.quad, far.port),
         Order::Participate { .. } => Said::Participate,
         Order::Release { path, .. } => Said::Release(path),

@@ -172,6 +172,11 @@ impl FlowTable {
         }
     }
 
+    /// Takes the far side of the flow in `slot` from it: it is found by its own key only, and goes by it.
+    pub fn clear_far(&mut self, slot: u32) {
+        self.remove_far(slot);
+    }
+
     /// The flow's key, client → server.
     pub fn key(&self, slot: u32) -> FlowKey {
         key_at(&self.objects, &self.v6, slot)

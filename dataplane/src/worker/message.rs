@@ -108,6 +108,11 @@ pub enum Order<B> {
         /// Where its frames go.
         far: FarSide,
     },
+    /// The flow has no far side any more: its server is the one that the client's SYN names. No answer.
+    ClearFarSide {
+        /// The flow.
+        flow: FlowRef,
+    },
     /// The server has answered: the flow participates.
     Participate {
         /// The flow.

@@ -42,6 +42,9 @@ impl<P: Port> Worker<P> {
             Order::TransmitFar { flow, frame } => self.transmit_far(flow, frame),
             Order::SetFarSide { flow, far, ports } => self.set_far_side(flow, far, ports),
             Order::Divert { flow, far } => self.on_flow(flow, |worker, slot| worker.divert(slot, far)),
+            Order::ClearFarSide { flow } => {
+                self.on_flow(flow, |worker, slot| worker.table.clear_far(slot));
+            }
             Order::Policy(policy) => {
                 let before = std::mem::replace(&mut self.policy, policy);
                 self.answer(Event::Replaced(before));

@@ -89,6 +89,26 @@ fn what_is_corrupt_arrives_as_corrupt() {
     assert!(!is_tcp_checksum_valid(&out, &headers(&out)));
 }
 
+/// The decision has changed: nothing of the flow goes to the other server, and nothing of that one is the flow's.
+#[test]
+fn a_far_side_that_is_taken_back_leaves_no_trace() {
+    for v6 in [false, true] {
+        let mut bench = Bench::new(rules(OFFER));
+        let flow = suspend(&mut bench, v6);
+        assert_eq!(set_far(&mut bench, flow, far_side(v6, far_quad(v6), TAGGED), ClientPort::Kept), None);
+        bench.order(Order::ClearFarSide { flow });
+        assert_eq!(bench.worker.table().far_sides(), 0);
+        let syn = frame(quad(v6), SYN, 100, 0, b"", &[]);
+        let held = bench.pool.copy_of(&syn).unwrap();
+        bench.order(Order::Release { flow, path: Path::Bypassed, frame: held });
+        assert_eq!(bench.collect(SERVER), Some(syn), "as it came");
+        let answer = frame(quad(v6).reversed(), SYN | ACK, 500, 101, b"", &[]);
+        bench.deliver(SERVER, &answer);
+        assert_eq!(bench.collect(CLIENT), Some(answer));
+        assert_eq!(bench.count(Counter::Translated), 0);
+    }
+}
+
 #[test]
 fn the_control_core_sees_one_flow_with_the_clients_quad() {
     for v6 in [false, true] {

@@ -30,6 +30,7 @@ impl<L: Pool> Core<L> {
         let Some((partial, isn)) = self.suspended.get_mut(slot).zip(syn) else { return };
         // What was asked before is asked again under the same number: the server repeats its answer.
         let is_new = partial.asked == 0;
+        let turns_back = is_new && target == Target::default();
         if is_new {
             partial.iss = if proxying.isn == Isn::Mirror { isn } else { keyed };
             partial.proxying = proxying;
@@ -39,7 +40,9 @@ impl<L: Pool> Core<L> {
         partial.is_known |= proxying.consult.is_some();
         partial.asked = 0;
         partial.phase = Phase::Asking;
-        if is_new && target != Target::default() {
+        if turns_back {
+            self.turn_back(now, slot);
+        } else if is_new {
             self.order_far_side(now, slot, &target);
         }
         self.ask_server(now, slot);

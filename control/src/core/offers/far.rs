@@ -54,19 +54,32 @@ impl<L: Pool> Core<L> {
             return self.on_flow(now, worker, flow, |c, cx| c.on_far_side(cx, placed.err()));
         };
         let Some(partial) = self.suspended.get_mut(slot) else { return };
-        if partial.side != Side::Ordered {
+        if partial.side == Side::Own {
+            // Taken back since.
             return;
         }
         match placed {
             Err(_) => self.dismiss(slot, Gone::Displaced),
             Ok(client_port) => {
+                // Of two that were ordered one after the other the last answer counts.
                 partial.set_far(client_port);
-                if partial.phase == Phase::Asking {
+                if partial.phase == Phase::Asking && partial.asked == 0 {
                     self.ask_server(now, slot);
                 }
             }
         }
         self.rearm_partial(slot);
+    }
+
+    /// It is decided otherwise: whoever was asked is not meant any more and forgets it, and the flow's server is the one that
+    /// its SYN names. An order that its worker has still to answer is taken back like one that it has carried out.
+    pub(super) fn turn_back(&mut self, now: Instant, slot: u32) {
+        self.end_asked(now, slot);
+        let Some(partial) = self.suspended.get_mut(slot) else { return };
+        if std::mem::replace(&mut partial.side, Side::Own) != Side::Own {
+            let (worker, flow) = (usize::from(partial.worker), partial.flow);
+            self.means.outboxes[worker].order(Order::ClearFarSide { flow });
+        }
     }
 
     /// The SYN leaves by another next hop, and all that follows.
