@@ -151,6 +151,8 @@ counters! {
     FlowsFarSide = "flows_far_side",
     /// New flows that passed without a place in a table, because the config says so.
     FlowsPassedFull = "flows_passed_full",
+    /// Partial connections that ended because nobody had answered when their time was up.
+    SuspendedExpired = "suspended_expired",
     /// Flows forgotten after their linger or idle time.
     FlowsExpired = "flows_expired",
     /// Handshakes that the client never completed after it was answered.

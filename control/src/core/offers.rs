@@ -257,17 +257,11 @@ impl<L: Pool> Core<L> {
         match partial.phase {
             _ if !partial.is_due(now) => {}
             Phase::Refused => self.dismiss(slot, Gone::Settled),
-            Phase::Deciding if silent => self.dismiss(slot, Gone::Overdue),
-            Phase::Deciding => {
-                let decision = match self.ask_module(now, slot, |module, partial| module.overdue(partial)) {
-                    Decision::Later(_) => Decision::Drop,
-                    decision => decision,
-                };
-                return self.carry_out(now, slot, decision);
-            }
+            Phase::Deciding => return self.ask_overdue(now, slot, silent),
             Phase::Asking if silent => {
                 // The server was silent, so are we (seed 000: no response for any of a number of reasons).
                 if self.goes_on(now, slot, Outcome::Silent, None) {
+                    self.means.counters.count(Counter::SuspendedExpired);
                     self.dismiss(slot, Gone::Overdue);
                 }
             }
@@ -280,6 +274,24 @@ impl<L: Pool> Core<L> {
             }
         }
         self.rearm_partial(slot);
+    }
+
+    /// Its module has thought for as long as it may. `is_last`: the SYN is as old as it may become, and no server could
+    /// answer it any more that has not already.
+    fn ask_overdue(&mut self, now: Instant, slot: u32, is_last: bool) {
+        let decision = self.ask_module(now, slot, |module, partial| module.overdue(partial));
+        let decision = match decision {
+            Decision::Later(_) => Decision::Drop,
+            Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _)
+                if is_last && proxying.order == module::Order::ServerFirst && !self.has_answer(slot) =>
+            {
+                self.means.counters.count(Counter::SuspendedExpired);
+                self.end_asked(now, slot);
+                return self.dismiss(slot, Gone::Overdue);
+            }
+            decision => decision,
+        };
+        self.carry_out(now, slot, decision);
     }
 
     /// A segment of a flow that nobody has been answered on.

@@ -359,6 +359,44 @@ fn a_server_that_was_asked_answers_the_syn_as_it_came() {
     }
 }
 
+/// However old the SYN is: the module has its say, the server hears that nobody will answer it, and it is counted.
+#[test]
+fn who_thinks_for_as_long_as_a_syn_is_held_is_asked_all_the_same() {
+    let for_ever = Decision::Later(Duration::from_secs(3600));
+    let held = Duration::from_secs(76);
+    for (overdue, expected, counter) in [
+        (Decision::Drop, vec![">S R 1001:0 0", "remove"], Counter::DropModule),
+        (Decision::Reject(Rejection::Reset), vec![">S R 1001:0 0", ">C R. 0:1001 0"], Counter::SynAbsorbed),
+        // The answer was kept.
+        (proxy(), vec!["participate", ">C S. 5000:1001 0"], Counter::SynAbsorbed),
+    ] {
+        let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
+        let mut rig = Rig::new(Puppet { answered: for_ever, overdue, ..puppet });
+        rig.offer(syn(C));
+        assert!(rig.server(syn_ack(S, C + 1), b"").is_empty());
+        rig.client(syn(C), b"");
+        let said = script(&rig.wait(held));
+        assert_eq!(said[..2], expected);
+        assert_eq!(notes.told()[..3], ["offered", "Accepted Some(1460)", "overdue"]);
+        assert_eq!((rig.count(counter), rig.count(Counter::SuspendedExpired)), (1, 0));
+    }
+
+    // No server could answer in time.
+    let (notes, puppet) = Puppet::new(for_ever);
+    let mut rig = Rig::new(Puppet { overdue: proxy(), ..puppet });
+    rig.offer(syn(C));
+    assert_eq!(script(&rig.wait(held)), ["remove"]);
+    assert_eq!(notes.told(), ["offered", "overdue", "gone Overdue"]);
+    assert_eq!(rig.count(Counter::SuspendedExpired), 1);
+
+    // None did.
+    let (_, puppet) = Puppet::new(proxy());
+    let mut rig = Rig::new(puppet);
+    rig.offer(syn(C));
+    rig.wait(held);
+    assert_eq!(rig.count(Counter::SuspendedExpired), 1);
+}
+
 /// Before its worker has answered, and when the other server has been asked: who is not meant any more hears so, and the
 /// flow is as if nobody else had ever been meant.
 #[test]

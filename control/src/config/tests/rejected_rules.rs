@@ -90,6 +90,10 @@ fn programs() {
              \"/run/quadrille-filter.sock\"",
         ),
         (
+            "[timeouts]\nsyn = \"1s\"\n[module.f]\nkind = \"program\"\nsocket = \"/f\"\ndeadline = \"1000ms\"",
+            "17:12: module.f.deadline: a SYN is held for 1s (timeouts.syn); write less, or more there",
+        ),
+        (
             "[[rule]]\naction = \"offer\"\nmodule = \"f\"\nacknowledge = \"through\"\n[module.f]\n\
              kind = \"program\"\nsocket = \"/f\"",
             "15:15: rule[0].acknowledge: a module of kind \"program\" has one for all rules; set it in the module",

@@ -45,6 +45,7 @@ pub(super) fn validate(
     let memory = limits::memory(&raw.memory, &ports, cores.workers.len(), &limits, problems);
     let mut modules = rules::modules(&raw.module, &ports, problems);
     programs::distinct(raw, &socket, problems);
+    programs::in_time(raw, &modules, timeouts.syn, problems);
     let mut hops = Hops::new(&ports);
     let rules = rules::rules(&raw.rule, &mut modules, &mut hops, problems)?;
     let hops = hops.into_list();

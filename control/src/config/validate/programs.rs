@@ -10,7 +10,7 @@ use super::socket_path;
 use crate::config::error::Problems;
 use crate::config::external;
 use crate::config::scalar::{List, duration, number};
-use crate::config::validated::{ModuleKind, Program, WithoutDecision};
+use crate::config::validated::{Module, ModuleKind, Program, WithoutDecision};
 
 const EXAMPLE: &str = "/run/quadrille-filter.sock";
 
@@ -68,6 +68,21 @@ fn program(raw: &external::Module, key: &Spanned<String>, problems: &mut Problem
         },
         outstanding: number(&raw.outstanding, 4096, 1..=65_536, problems),
         streams: number(&raw.streams, 1024, 1..=65_536, problems),
+    }
+}
+
+/// Who may think for longer than a SYN is held would never be asked for an answer, and nobody would get the default.
+pub(super) fn in_time(raw: &external::Config, modules: &[Module], held: Duration, problems: &mut Problems) {
+    for (name, module) in &raw.module {
+        let Some(deadline) = &module.get_ref().deadline else { continue };
+        let is_late = |module: &Module| {
+            matches!(&module.kind, ModuleKind::Program(program) if program.deadline >= held)
+                && module.name == *name.get_ref()
+        };
+        if modules.iter().any(is_late) {
+            let message = format!("a SYN is held for {held:?} (timeouts.syn); write less, or more there");
+            problems.at(deadline.span(), message);
+        }
     }
 }
 

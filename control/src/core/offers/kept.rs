@@ -50,6 +50,11 @@ impl<L: Pool> Core<L> {
         }
     }
 
+    /// The client could hear the server's answer now.
+    pub(super) fn has_answer(&self, slot: u32) -> bool {
+        self.kept.0.contains_key(&slot)
+    }
+
     fn take_answer(&mut self, slot: u32) -> Option<Answer<L::Buffer>> {
         let answer = self.kept.0.remove(&slot)?;
         self.means.load.held -= 1;
