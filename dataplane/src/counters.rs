@@ -149,6 +149,8 @@ counters! {
     FlowsForwarded = "flows_forwarded",
     /// Flows that were given a far side: another server, client address or next hop.
     FlowsFarSide = "flows_far_side",
+    /// Flows that nobody had answered yet, or that were over, whose far side made room for a new one.
+    FarSidesEvicted = "far_sides_evicted",
     /// New flows that passed without a place in a table, because the config says so.
     FlowsPassedFull = "flows_passed_full",
     /// Partial connections that ended because nobody had answered when their time was up.

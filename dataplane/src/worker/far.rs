@@ -12,6 +12,7 @@ use super::*;
 use crate::flow::far::{FarSide, LinkHeader, NextHop};
 use crate::flow::object::Path;
 use crate::flow::quad::{Direction, FlowKey, Quad, Segment};
+use crate::flow::state::TcpState;
 use crate::flow::table::{FlowRef, Refused};
 use crate::packet::{self, IcmpError, Packet, TcpHeaders};
 use crate::rewrite::translate;
@@ -20,6 +21,8 @@ use crate::rewrite::translate;
 const PORTS_TRIED: u16 = 256;
 /// The first port that is taken instead of the client's own.
 const FIRST_PORT: u16 = 1024;
+/// Far sides that are looked at to make room for one, at most. Each is settled or goes, so none is looked at twice in vain.
+const LOOKED_AT: usize = 64;
 
 impl<P: Port> Worker<P> {
     /// A segment of a flow with a far side, known by either key.
@@ -171,12 +174,19 @@ impl<P: Port> Worker<P> {
     pub(super) fn set_far_side(&mut self, flow: FlowRef, far: FarSide, ports: ClientPort) {
         let Some(slot) = self.table.resolve(flow) else { return self.counters.count(Counter::OrdersLate) };
         let placed = self.place_far(slot, far, ports);
+        if placed == Err(Refused::Full) {
+            self.counters.count(Counter::DropFarSidesFull);
+        }
         self.answer(Event::FarSide { flow, placed });
     }
 
     /// Order: the flow gets a far side by another hop, or goes.
     pub(super) fn divert(&mut self, slot: u32, far: FarSide) {
-        if self.place_far(slot, far, ClientPort::Kept).is_err() {
+        let refused = self.place_far(slot, far, ClientPort::Kept).err();
+        if refused == Some(Refused::Full) {
+            self.counters.count(Counter::DropFarSidesFull);
+        }
+        if refused.is_some() {
             self.forget(slot);
         }
     }
@@ -194,8 +204,14 @@ impl<P: Port> Worker<P> {
             return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
         self.table.arm(slot, now + self.timeouts.opening);
-        if self.place_far(slot, far, ClientPort::Kept).is_err() {
-            return self.forget(slot);
+        match self.place_far(slot, far, ClientPort::Kept) {
+            Ok(()) => {}
+            // Counted there, or here by what is configured for full tables.
+            Err(Refused::InUse) => return self.forget(slot),
+            Err(Refused::Full) => {
+                self.forget(slot);
+                return self.when_full(now, port, headers, Counter::DropFarSidesFull, frame);
+            }
         }
         self.counters.count(Counter::FlowsForwarded);
         self.carry(now, port, slot, Direction::ClientToServer, headers, frame);
@@ -225,17 +241,53 @@ impl<P: Port> Worker<P> {
                 continue;
             }
             result = self.table.set_far(slot, far.clone()).map(|()| client_port);
+            if result == Err(Refused::Full) && self.evict_far() {
+                result = self.table.set_far(slot, far.clone()).map(|()| client_port);
+            }
             if result != Err(Refused::InUse) {
                 break;
             }
         }
         match result {
             Ok(_) => self.counters.count(Counter::FlowsFarSide),
-            Err(Refused::Full) => self.counters.count(Counter::DropFarSidesFull),
+            Err(Refused::Full) => {}
             Err(Refused::InUse) => self.counters.count(Counter::DropFarSideInUse),
         }
         result
     }
+
+    /// Takes its place from the oldest flow that has not opened, or is over; the flow goes with it, because without its far
+    /// side its segments would go astray. Without this a SYN of nobody's would keep a place for the whole of
+    /// [`Timeouts::opening`], and a slow flood of them all places.
+    #[cold]
+    fn evict_far(&mut self) -> bool {
+        for _ in 0..LOOKED_AT {
+            let Some(slot) = self.table.oldest_far() else { return false };
+            let object = self.table.object(slot);
+            let (is_held, is_gone) = match object.path {
+                Path::Suspended => (true, true),
+                Path::Participating | Path::Parked => (true, false),
+                _ => (false, is_opening(object.tcp) || object.tcp.is_over()),
+            };
+            if !is_gone {
+                self.table.settle_far(slot);
+                continue;
+            }
+            // The control core has to forget it, too; it is told, or keeps it.
+            if is_held && !self.tell_expired(slot) {
+                return false;
+            }
+            self.forget(slot);
+            self.counters.count(Counter::FarSidesEvicted);
+            return true;
+        }
+        false
+    }
+}
+
+/// Whether the client has yet to show that it is there: a server answers SYNs of forged sources, too.
+fn is_opening(tcp: TcpState) -> bool {
+    matches!(tcp, TcpState::SynSent | TcpState::SynReceived)
 }
 
 /// Gives a frame whose IP header begins at `l3` another link header; of the one with the same tags (`same_tags`), only the

@@ -77,7 +77,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// The control core has to forget the flow too. False while its mailbox is full; one that has stalled is not asked.
-    fn tell_expired(&mut self, slot: u32) -> bool {
+    pub(super) fn tell_expired(&mut self, slot: u32) -> bool {
         let flow = self.table.flow_ref(slot);
         let told =
             self.events.free() > EVENT_RESERVE && self.events.try_send(Event::Expired { flow }).is_ok();

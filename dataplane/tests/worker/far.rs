@@ -9,7 +9,7 @@ use dataplane::flow::object::{Path, Track};
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{Packet, is_tcp_checksum_valid, parse};
-use dataplane::policy::Action;
+use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot};
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{ClientPort, Event, Listing, Order};
@@ -292,18 +292,97 @@ fn a_suspended_flow_is_diverted_and_released() {
     assert_eq!(bench.collect(CLIENT).map(|out| headers(&out).flags), Some(SYN | ACK));
 }
 
+/// A SYN of this client port's to the forwarding rule; whether it has left on the far side.
+fn begin(bench: &mut Bench, client_port: u16) -> bool {
+    bench.deliver(CLIENT, &frame(Quad { client_port, ..quad(false) }, SYN, 100, 0, b"", &[]));
+    bench.collect(SERVER).is_some_and(|out| out[..6] == [9; 6])
+}
+
+/// The server's SYN-ACK, and the client's ACK when it is there.
+fn answer(bench: &mut Bench, client_port: u16, is_there: bool) {
+    let near = Quad { client_port, ..quad(false) };
+    bench.deliver(SERVER, &frame(near.reversed(), SYN | ACK, 500, 101, b"", TAGS));
+    assert!(bench.collect(CLIENT).is_some());
+    if is_there {
+        bench.deliver(CLIENT, &frame(near, ACK, 101, 501, b"", &[]));
+        assert!(bench.collect(SERVER).is_some());
+    }
+}
+
 #[test]
-fn a_full_list_of_far_sides_drops_by_name() {
+fn what_has_not_opened_makes_room_and_what_is_open_stays() {
     let policy = rules(Action::Forward { hop: 0 }).with_hops(vec![TAGGED]);
     let mut bench = Bench::new(policy);
-    for client_port in 1..=5 {
-        bench.deliver(CLIENT, &frame(Quad { client_port, ..quad(false) }, SYN, 100, 0, b"", &[]));
+    assert!(begin(&mut bench, 1));
+    answer(&mut bench, 1, true);
+    // Nobody is behind these: the server answers some, and no ACK comes.
+    for client_port in 2..40 {
+        assert!(begin(&mut bench, client_port), "{client_port}");
+        if client_port % 2 == 0 {
+            answer(&mut bench, client_port, false);
+        }
     }
-    assert_eq!((bench.count(Counter::DropFarSidesFull), bench.worker.table().len()), (1, 4));
-    let mut next = bench.collect(SERVER);
-    while next.is_some() {
-        next = bench.collect(SERVER);
+    assert_eq!((bench.count(Counter::FarSidesEvicted), bench.count(Counter::DropFarSidesFull)), (35, 0));
+    assert_eq!((bench.worker.table().len(), bench.worker.table().far_sides()), (4, 4));
+    let known = |bench: &mut Bench, client_port| {
+        bench.deliver(CLIENT, &frame(Quad { client_port, ..quad(false) }, ACK, 101, 501, b"x", &[]));
+        bench.collect(SERVER).is_some_and(|out| out[..6] == [9; 6])
+    };
+    assert!(known(&mut bench, 1), "open");
+    assert!(known(&mut bench, 37) && !known(&mut bench, 36), "the oldest went first");
+}
+
+#[test]
+fn a_partial_connection_makes_room_and_the_control_core_hears_of_it() {
+    let mut bench = Bench::new(rules(OFFER));
+    let side = |client_port| far_side(false, Quad { client_port, ..far_quad(false) }, TAGGED);
+    let offered = |bench: &mut Bench, client_port| {
+        bench.deliver(CLIENT, &frame(Quad { client_port, ..quad(false) }, SYN, 7, 0, b"", &[]));
+        let Some(Event::Offered { flow, .. }) = bench.events.try_receive() else { panic!("not offered") };
+        flow
+    };
+    let flows = [1, 2, 3, 4, 5, 6].map(|client_port| offered(&mut bench, client_port));
+    for (flow, client_port) in flows.into_iter().zip(1..=4) {
+        assert_eq!(set_far(&mut bench, flow, side(client_port), ClientPort::Kept), None);
     }
+    bench.order(Order::SetFarSide { flow: flows[4], far: side(5), ports: ClientPort::Kept });
+    let Some(Event::Expired { flow }) = bench.events.try_receive() else { panic!("told of nothing") };
+    assert_eq!(flow, flows[0]);
+    let Some(Event::FarSide { refused, .. }) = bench.events.try_receive() else { panic!("not answered") };
+    assert_eq!((refused, bench.count(Counter::FarSidesEvicted)), (None, 1));
+    // Once its client has been answered, nobody takes it away.
+    for flow in &flows[1..5] {
+        bench.order(Order::Participate { flow: *flow });
+    }
+    assert_eq!(set_far(&mut bench, flows[5], side(6), ClientPort::Kept), Some(Refused::Full));
+    assert_eq!((bench.count(Counter::DropFarSidesFull), bench.count(Counter::FarSidesEvicted)), (1, 1));
+}
+
+#[test]
+fn a_list_of_far_sides_full_of_open_flows_is_a_full_table() {
+    for flows_full in [Fallback::Drop, Fallback::Pass] {
+        let rule = RuleSpec::everything(Action::Forward { hop: 0 });
+        let policy = Snapshot::compile(&[rule], Defaults { flows_full, ..super::bench::DEFAULTS }).unwrap();
+        let mut bench = Bench::new(policy.with_hops(vec![TAGGED]));
+        for client_port in 1..=4 {
+            assert!(begin(&mut bench, client_port));
+            answer(&mut bench, client_port, true);
+        }
+        let syn = frame(Quad { client_port: 5, ..quad(false) }, SYN, 100, 0, b"", &[]);
+        bench.deliver(CLIENT, &syn);
+        let passes = flows_full == Fallback::Pass;
+        assert_eq!(bench.collect(SERVER), passes.then_some(syn), "verbatim, the ordinary way");
+        let counts = [Counter::FlowsPassedFull, Counter::DropFarSidesFull].map(|reason| bench.count(reason));
+        assert_eq!(counts, [u64::from(passes), u64::from(!passes)]);
+        assert_eq!(bench.worker.table().len(), 4);
+    }
+}
+
+#[test]
+fn a_first_fragment_of_a_flow_with_a_far_side_is_dropped_by_name() {
+    let policy = rules(Action::Forward { hop: 0 }).with_hops(vec![TAGGED]);
+    let mut bench = Bench::new(policy);
+    assert!(begin(&mut bench, 1));
     let mut first_fragment = frame(Quad { client_port: 1, ..quad(false) }, ACK, 101, 501, b"12345678", &[]);
     first_fragment[20] = 0x20;
     first_fragment[24..26].fill(0);

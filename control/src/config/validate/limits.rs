@@ -30,8 +30,9 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
     let suspended = number(&raw.suspended, 16_384, 16..=1 << 22, problems);
     // One prefix must not be able to keep all others out.
     let suspended_per_source = Some(number(&raw.suspended_per_source, suspended / 4, 1..=1 << 22, problems));
+    let flows = number(&raw.flows, 65_536, 16..=1 << 26, problems);
     let limits = Limits {
-        flows: number(&raw.flows, 65_536, 16..=1 << 26, problems),
+        flows,
         suspended,
         suspended_per_source,
         source_prefix: (
@@ -44,7 +45,8 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
             .then(|| number(&raw.suspended_per_destination, 0, 1..=1 << 22, problems)),
         history: number(&raw.history, 4_096, 1..=1 << 20, problems),
         participating: number(&raw.participating, 4_096, 1..=1 << 20, problems),
-        far_sides: number(&raw.far_sides, 4_096, 16..=1 << 22, problems),
+        // A SYN to another server or hop takes both: with fewer far sides, those would be what a flood runs out of.
+        far_sides: number(&raw.far_sides, flows.min(1 << 22), 16..=1 << 22, problems),
         held_packets: number(&raw.held_packets, 4_096, 64..=1 << 20, problems),
         send_buffer: bytes(&raw.send_buffer, default_buffer, buffer.clone(), problems),
         receive_buffer: bytes(&raw.receive_buffer, default_buffer, buffer, problems),

@@ -2,6 +2,9 @@
 //!
 //! An alias stands in the same index as the flows, with a number beyond all slots: a look-up of an ordinary flow costs no
 //! comparison and no cache line more than without any of this.
+//!
+//! Far sides wait in a queue in the order in which they were given, until somebody has seen that the flow is open: whoever
+//! needs a place takes it from the front ([`FlowTable::oldest_far`]), so that no flood of SYNs keeps out connections.
 
 use super::{FlowTable, key_at};
 use crate::flow::far::FarSide;
@@ -20,6 +23,9 @@ pub enum Refused {
 /// A far side and whose it is.
 struct Side {
     slot: u32,
+    /// Its neighbours in the queue, or [`NONE`].
+    older: u32,
+    newer: u32,
     side: FarSide,
 }
 
@@ -27,6 +33,9 @@ struct Side {
 pub(super) struct Sides {
     places: Box<[Option<Side>]>,
     free: Vec<u32>,
+    /// Ends of the queue of those that nobody has settled, or [`NONE`].
+    oldest: u32,
+    newest: u32,
 }
 
 impl Sides {
@@ -35,11 +44,59 @@ impl Sides {
         size_of::<Option<Side>>() + size_of::<u32>() + 2 * (size_of::<u32>() + 1);
 
     pub(super) fn new(capacity: usize) -> Sides {
-        Sides { places: (0..capacity).map(|_| None).collect(), free: (0..capacity as u32).rev().collect() }
+        Sides {
+            places: (0..capacity).map(|_| None).collect(),
+            free: (0..capacity as u32).rev().collect(),
+            oldest: NONE,
+            newest: NONE,
+        }
     }
 
     fn get(&self, at: u32) -> Option<&Side> {
         self.places.get(at as usize)?.as_ref()
+    }
+
+    fn get_mut(&mut self, at: u32) -> Option<&mut Side> {
+        self.places.get_mut(at as usize)?.as_mut()
+    }
+
+    /// Into a free place, at the end of the queue.
+    fn put(&mut self, slot: u32, side: FarSide) -> Option<u32> {
+        let at = self.free.pop()?;
+        let older = std::mem::replace(&mut self.newest, at);
+        match self.get_mut(older) {
+            Some(older) => older.newer = at,
+            None => self.oldest = at,
+        }
+        self.places[at as usize] = Some(Side { slot, older, newer: NONE, side });
+        Some(at)
+    }
+
+    fn take(&mut self, at: u32) -> Option<Side> {
+        self.unqueue(at);
+        let side = self.places.get_mut(at as usize)?.take()?;
+        self.free.push(at);
+        Some(side)
+    }
+
+    /// Out of the queue; nothing when it is not in it.
+    fn unqueue(&mut self, at: u32) {
+        let Some(Side { older, newer, .. }) = self.get(at) else { return };
+        let (older, newer) = (*older, *newer);
+        if older == NONE && self.oldest != at {
+            return;
+        }
+        match self.get_mut(older) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
+        }
+        match self.get_mut(newer) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
+        }
+        if let Some(side) = self.get_mut(at) {
+            (side.older, side.newer) = (NONE, NONE);
+        }
     }
 }
 
@@ -62,6 +119,16 @@ impl FlowTable {
         Some(&self.sides.get(self.records.get(slot as usize)?.far)?.side)
     }
 
+    /// The flow whose far side is the oldest of those that are not settled.
+    pub fn oldest_far(&self) -> Option<u32> {
+        Some(self.sides.get(self.sides.oldest)?.slot)
+    }
+
+    /// The flow in `slot` keeps its far side for as long as it lives: [`FlowTable::oldest_far`] names it no more.
+    pub fn settle_far(&mut self, slot: u32) {
+        self.sides.unqueue(self.records[slot as usize].far);
+    }
+
     /// Gives the flow in `slot` a far side, instead of one that it may have had: it is found by that key from now on,
     /// too. Refused, it has none.
     pub fn set_far(&mut self, slot: u32, side: FarSide) -> Result<(), Refused> {
@@ -70,9 +137,8 @@ impl FlowTable {
         if is_alias && self.find(&side.key).is_some() {
             return Err(Refused::InUse);
         }
-        let at = self.sides.free.pop().ok_or(Refused::Full)?;
         let key = side.key;
-        self.sides.places[at as usize] = Some(Side { slot, side });
+        let at = self.sides.put(slot, side).ok_or(Refused::Full)?;
         self.records[slot as usize].far = at;
         self.objects[slot as usize].traits.set(Traits::FAR, true);
         if is_alias {
@@ -87,15 +153,12 @@ impl FlowTable {
     /// Takes the far side of the flow in `slot` from it, if there is one.
     pub(super) fn remove_far(&mut self, slot: u32) {
         let at = std::mem::replace(&mut self.records[slot as usize].far, NONE);
-        let Some(Side { side, .. }) = self.sides.places.get_mut(at as usize).and_then(Option::take) else {
-            return;
-        };
+        let Some(Side { side, .. }) = self.sides.take(at) else { return };
         self.objects[slot as usize].traits.set(Traits::FAR, false);
         let alias = self.objects.len() as u32 + at;
         if let Ok(entry) = self.index.find_entry(self.hash.of(&side.key), |candidate| *candidate == alias) {
             entry.remove();
         }
-        self.sides.free.push(at);
     }
 
     /// Whether the alias `entry` is what a packet's key looks for, and which way that packet travels.

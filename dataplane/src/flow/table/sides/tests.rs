@@ -100,6 +100,33 @@ fn full_of_aliases_that_come_and_go_it_never_grows() {
     assert_eq!(table.index.allocation_size(), taken);
 }
 
+#[test]
+fn the_oldest_that_is_not_settled_is_named_whatever_goes_in_between() {
+    let mut table = table(6, 6);
+    let slots = [0, 1, 2, 3, 4, 5].map(|n| insert(&mut table, &key(n, n % 2 == 1, 0)));
+    assert_eq!(table.oldest_far(), None);
+    let give = |table: &mut FlowTable, n: usize| table.set_far(slots[n], side(key(10 + n as u8, false, 0)));
+    for n in 0..5 {
+        give(&mut table, n).unwrap();
+    }
+    table.settle_far(slots[2]);
+    table.settle_far(slots[2]);
+    table.settle_far(slots[5]);
+    assert_eq!(table.oldest_far(), Some(slots[0]));
+    table.remove(slots[1]);
+    // Another far side is a new one.
+    give(&mut table, 0).unwrap();
+    let mut order = Vec::new();
+    while let Some(slot) = table.oldest_far() {
+        table.settle_far(slot);
+        order.push(slot);
+    }
+    assert_eq!((order, table.far_sides()), (vec![slots[3], slots[4], slots[0]], 4));
+    table.remove(slots[2]);
+    give(&mut table, 5).unwrap();
+    assert_eq!(table.oldest_far(), Some(slots[5]), "the emptied queue begins anew");
+}
+
 proptest! {
     /// Any series of insertions, removals, far sides and look-ups agrees with a `HashMap` from every key to its flow.
     #[test]
