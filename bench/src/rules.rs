@@ -1,7 +1,7 @@
 //! What rules cost: a look-up, and a whole SYN on the worker, with 10, 1000 and 10,000 of them.
 //!
 //! The SYNs are the same for every number of rules, and so is their way: each is offered. The port's share is measured
-//! alone and subtracted.
+//! alone and subtracted. *Rules asking* is a whole SYN where every rule has a fingerprint or a rate, and none decides.
 
 mod set;
 mod syns;
@@ -94,6 +94,13 @@ pub fn report(samples: usize) {
             workers.each_mut().map(|worker| measure(worker) - wire)
         });
         table.print(&format!("{family} whole SYN"));
+        let asking = RULES.map(|rules| Arc::new(set.compile_asking(rules)));
+        let mut workers = asking.map(|snapshot| Syns::new(snapshot, &quads));
+        let table = Table::of(samples, || {
+            let wire = measure(&mut wire);
+            workers.each_mut().map(|worker| measure(worker) - wire)
+        });
+        table.print(&format!("{family} rules asking"));
         let built = compiled[RULES.len() - 1].1;
         println!("{:<18} {:>26.1} ms to compile", format!("{family} snapshot"), built.as_secs_f64() * 1e3);
     }

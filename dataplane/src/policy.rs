@@ -26,7 +26,8 @@ pub use installed::{Hits, Installed};
 pub use rate::{Per, RateSpec, Side};
 use region::{Family, vlan_order};
 pub use spec::{Defaults, Prefix, PrefixError, RuleSpec, TooLarge, VlanMatch};
-use table::{NONE, Table};
+use table::{Candidates, NONE, Table};
+use tree::Verdict;
 
 /// What happens to a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,6 +107,34 @@ struct Found {
     condition: u32,
 }
 
+/// Whether a flow may have passed by such a rule.
+fn lets_pass(action: Action) -> bool {
+    matches!(action, Action::Pass | Action::Bypass | Action::Monitor)
+}
+
+/// What a quad on a segment is to the rules of its family.
+enum Points {
+    V4(table::Point<u32>),
+    V6(table::Point<u128>),
+}
+
+impl Points {
+    #[inline]
+    fn of(quad: &Quad, segment: Segment) -> Points {
+        let (client_port, server_port, vlans) = (quad.client_port, quad.server_port, vlan_order(segment));
+        match quad.addresses {
+            Addresses::V4(source, destination) => {
+                let (source, destination) = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
+                Points::V4([destination, source, server_port.into(), client_port.into(), vlans])
+            }
+            Addresses::V6(source, destination) => {
+                let (source, destination) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
+                Points::V6([destination, source, server_port.into(), client_port.into(), vlans.into()])
+            }
+        }
+    }
+}
+
 /// All rules and defaults, compiled. Shared behind an `Arc`, replaced whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -139,9 +168,11 @@ impl Snapshot {
                 if is_asked { conditions.len() as u32 - 1 } else { NONE }
             })
             .collect();
+        // Whether a rule that asks more has matched the SYN cannot be known any more.
+        let for_strays = |index: usize| places[index] == NONE || lets_pass(rules[index].action);
         Ok(Snapshot {
-            v4: Table::build(rules, &places, Family::V4),
-            v6: Table::build(rules, &places, Family::V6),
+            v4: Table::build(rules, &places, for_strays, Family::V4),
+            v6: Table::build(rules, &places, for_strays, Family::V6),
             actions: rules.iter().map(|rule| rule.action).collect(),
             conditions: conditions.into(),
             hops: Box::default(),
@@ -188,31 +219,36 @@ impl Snapshot {
     /// What the first matching rule says of a SYN with this quad (client → server) on this segment, leaving out rules that
     /// ask more than that; the default when none matches. Does not allocate.
     pub fn decide(&self, quad: &Quad, segment: Segment) -> Decision {
-        self.decision(self.first(quad, segment, 0, |rule| rule.condition == NONE))
+        let plain = |rule: Found| rule.condition == NONE;
+        self.decision(match Points::of(quad, segment) {
+            Points::V4(point) => self.v4.first(&point, plain),
+            Points::V6(point) => self.v6.first(&point, plain),
+        })
     }
 
-    /// The first rule from index `from` on that is about this quad and segment, and that `admits` takes.
+    /// The first rules, from place `from` on, that are about this quad and segment, as far as `judge` does not say no.
     #[inline]
-    fn first(
+    fn candidates(
         &self,
         quad: &Quad,
         segment: Segment,
         from: u32,
-        mut admits: impl FnMut(Found) -> bool,
-    ) -> Option<Found> {
-        let (client_port, server_port, vlans) = (quad.client_port, quad.server_port, vlan_order(segment));
-        match quad.addresses {
-            Addresses::V4(source, destination) => {
-                let (source, destination) = (u32::from_be_bytes(source), u32::from_be_bytes(destination));
-                let point = [destination, source, server_port.into(), client_port.into(), vlans];
-                self.v4.first(&point, from, |rule| admits(rule.found())).map(|rule| rule.found())
-            }
-            Addresses::V6(source, destination) => {
-                let (source, destination) = (u128::from_be_bytes(source), u128::from_be_bytes(destination));
-                let point = [destination, source, server_port.into(), client_port.into(), vlans.into()];
-                self.v6.first(&point, from, |rule| admits(rule.found())).map(|rule| rule.found())
-            }
+        judge: impl FnMut(Found) -> Verdict,
+    ) -> Candidates {
+        match Points::of(quad, segment) {
+            Points::V4(point) => self.v4.candidates(&point, from, judge),
+            Points::V6(point) => self.v6.candidates(&point, from, judge),
         }
+    }
+
+    /// Bytes that the rules take, without what each worker has of its own.
+    pub fn bytes(&self) -> usize {
+        let syn = self.conditions.iter().flat_map(|condition| &condition.syn).map(SynMatch::bytes);
+        self.v4.bytes()
+            + self.v6.bytes()
+            + size_of_val(&*self.actions)
+            + size_of_val(&*self.conditions)
+            + syn.sum::<usize>()
     }
 
     fn decision(&self, found: Option<Found>) -> Decision {
@@ -229,12 +265,13 @@ impl Snapshot {
     /// destination have no flow either, and must not be cut off as strays.
     ///
     /// Whether a rule that asks more than quad and segment matched the SYN cannot be known any more. One that lets pass
-    /// may have, so nothing is missing for certain; any other is left out.
+    /// may have, so nothing is missing for certain; any other is left out. The rest have a tree of their own, or every stray
+    /// would be compared with all that are left out.
     pub fn protects(&self, quad: &Quad, segment: Segment) -> bool {
-        let lets_pass = |rule: Found| {
-            matches!(self.actions[rule.index as usize], Action::Pass | Action::Bypass | Action::Monitor)
+        let found = match Points::of(quad, segment) {
+            Points::V4(point) => self.v4.first_for_strays(&point),
+            Points::V6(point) => self.v6.first_for_strays(&point),
         };
-        let found = self.first(quad, segment, 0, |rule| rule.condition == NONE || lets_pass(rule));
         matches!(self.decision(found).action, Action::Offer { .. })
     }
 

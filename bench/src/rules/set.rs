@@ -8,7 +8,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::flow::quad::Quad;
-use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{
+    Action, Defaults, Fallback, Per, Prefix, RateSpec, RuleSpec, Side, Snapshot, Strays, SynMatch,
+};
 
 const OFFER: Action = Action::Offer { module: 0 };
 
@@ -127,8 +129,23 @@ impl Set {
         (0..count).map(|_| quad().expect("one family")).collect()
     }
 
-    /// The first so many rules.
+    /// The first so many rules, each of which decides where it matches.
     pub fn compile(&self, rules: usize) -> Snapshot {
+        self.compile_with(rules, |_, spec| spec)
+    }
+
+    /// The first so many rules, none of which decides: by turns they ask for SYNs that are not sent here, and for more of them
+    /// than are. Every rule about a SYN is asked, up to the default.
+    pub fn compile_asking(&self, rules: usize) -> Snapshot {
+        let syn = SynMatch { windows: vec![1..=1], ..SynMatch::default() };
+        let rate = RateSpec { per_second: 1 << 30, burst: 1 << 30, side: Side::Above, per: Per::Rule };
+        self.compile_with(rules, |index, spec| match index % 2 {
+            0 => RuleSpec { syn: Some(syn.clone()), ..spec },
+            _ => RuleSpec { rate: Some(rate), ..spec },
+        })
+    }
+
+    fn compile_with(&self, rules: usize, change: impl Fn(usize, RuleSpec) -> RuleSpec) -> Snapshot {
         let prefix = |network: &Network| Prefix::new(network.0, network.1).expect("lengths of the family");
         let specs: Vec<RuleSpec> = self.rules[..rules]
             .iter()
@@ -141,6 +158,8 @@ impl Set {
                 },
                 ..RuleSpec::everything(OFFER)
             })
+            .enumerate()
+            .map(|(index, spec)| change(index, spec))
             .collect();
         let defaults = Defaults {
             action: OFFER,

@@ -38,6 +38,20 @@ pub struct SynMatch {
     pub ttls: Vec<RangeInclusive<u8>>,
 }
 
+impl SynMatch {
+    /// Entries in all of its lists.
+    pub const fn entries(&self) -> usize {
+        let values = self.mss.len() + self.windows.len() + self.window_scales.len() + self.ttls.len();
+        self.layouts.len() + values
+    }
+
+    /// Bytes of its lists.
+    pub(super) fn bytes(&self) -> usize {
+        let wide = size_of_val(&*self.mss) + size_of_val(&*self.windows);
+        size_of_val(&*self.layouts) + wide + size_of_val(&*self.window_scales) + size_of_val(&*self.ttls)
+    }
+}
+
 /// The kinds of a SYN's options in their order, padding included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout(ArrayVec<u8, MAX_LEN>);

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fingerprint::Syn;
 use super::rate::Rate;
-use super::table::NONE;
+use super::table::{Candidates, NONE, Then};
+use super::tree::Verdict;
 use super::{Decision, Found, Snapshot};
 use crate::clock::Instant;
 use crate::flow::quad::FlowKey;
@@ -73,26 +74,37 @@ impl Installed {
         decision
     }
 
-    /// A rate is asked only when its rule's turn has come, for asking takes a token: should it say no, the search goes on behind
-    /// the rule.
+    /// A rate is asked only when its rule's turn has come, for asking takes a token. So one search names those whose turn may
+    /// come, in order; should all say no, the next goes on behind them.
     fn find(&mut self, now: Instant, key: &FlowKey, syn: &Syn<'_>) -> Option<Found> {
         let mut from = 0;
         loop {
-            let found = self.snapshot.first(&key.quad, key.segment, from, |rule| self.is_like(rule, syn))?;
-            let rate = self.rates.get_mut(found.condition as usize).and_then(Option::as_mut);
-            if rate.is_none_or(|rate| rate.matches(now, &key.quad.addresses)) {
-                return Some(found);
+            let judge = |rule| self.judge(rule, syn);
+            let Candidates { asked, then } = self.snapshot.candidates(&key.quad, key.segment, from, judge);
+            for rule in asked {
+                let rate = self.rates.get_mut(rule.condition as usize).and_then(Option::as_mut);
+                if rate.is_none_or(|rate| rate.matches(now, &key.quad.addresses)) {
+                    return Some(rule);
+                }
             }
-            from = found.index + 1;
+            match then {
+                Then::Nothing => return None,
+                Then::Decides(rule) => return Some(rule),
+                Then::More(place) => from = place,
+            }
         }
     }
 
-    fn is_like(&self, rule: Found, syn: &Syn<'_>) -> bool {
+    fn judge(&self, rule: Found, syn: &Syn<'_>) -> Verdict {
         if rule.condition == NONE {
-            return true;
+            return Verdict::Decides;
         }
-        let wanted = &self.snapshot.conditions[rule.condition as usize].syn;
-        wanted.as_ref().is_none_or(|wanted| wanted.matches(syn))
+        let condition = &self.snapshot.conditions[rule.condition as usize];
+        match &condition.syn {
+            Some(wanted) if !wanted.matches(syn) => Verdict::No,
+            _ if condition.rate.is_some() => Verdict::Ask,
+            _ => Verdict::Decides,
+        }
     }
 }
 

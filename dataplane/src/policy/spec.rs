@@ -161,7 +161,8 @@ impl RuleSpec {
     /// Entries in all of its lists.
     fn entries(&self) -> usize {
         let addresses = self.sources.len() + self.destinations.len();
-        addresses + self.source_ports.len() + self.destination_ports.len() + self.vlans.len()
+        let syn = self.syn.as_ref().map_or(0, SynMatch::entries);
+        addresses + self.source_ports.len() + self.destination_ports.len() + self.vlans.len() + syn
     }
 
     /// Whether so many rules can be compiled.

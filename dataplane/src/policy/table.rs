@@ -3,7 +3,8 @@
 use super::Found;
 use super::region::{ADDRESSES, DIMENSIONS, Family, Range, Region};
 use super::spec::RuleSpec;
-use super::tree::{Tree, Word};
+use super::tree::{self, CANDIDATES, Tree, Verdict, Word};
+use arrayvec::ArrayVec;
 
 /// Not a rule; not a list either.
 pub(super) const NONE: u32 = u32::MAX;
@@ -55,6 +56,22 @@ pub(super) struct Table<W> {
     /// Ports and VLAN stacks.
     numbers: Box<[Range<u32>]>,
     tree: Tree,
+    /// Those that count for a segment which is no SYN, when these are not all: their places, and a tree over the list of them.
+    for_strays: Option<(Box<[u32]>, Tree)>,
+}
+
+/// Rules to ask one after the other, and what comes behind them.
+pub(super) struct Candidates {
+    pub(super) asked: ArrayVec<Found, CANDIDATES>,
+    pub(super) then: Then,
+}
+
+/// What comes behind all candidates.
+pub(super) enum Then {
+    Nothing,
+    Decides(Found),
+    /// More candidates, from this place on.
+    More(u32),
 }
 
 /// Whether a sorted list has a range that `value` lies in.
@@ -64,8 +81,13 @@ fn is_listed<W: Copy + PartialOrd>(list: &[Range<W>], value: W) -> bool {
 }
 
 impl<W: Word> Table<W> {
-    /// `conditions` has the condition of each rule, or [`NONE`].
-    pub(super) fn build(specs: &[RuleSpec], conditions: &[u32], family: Family) -> Table<W> {
+    /// `conditions` has the condition of each rule, or [`NONE`]; `for_strays` says whether a rule counts for strays.
+    pub(super) fn build(
+        specs: &[RuleSpec],
+        conditions: &[u32],
+        for_strays: impl Fn(usize) -> bool,
+        family: Family,
+    ) -> Table<W> {
         let regions: Vec<(usize, Region)> = specs
             .iter()
             .enumerate()
@@ -94,6 +116,10 @@ impl<W: Word> Table<W> {
             }
         });
         let rules = rules.collect();
+        let is_whole = regions.iter().all(|(index, _)| for_strays(*index));
+        let counting = (0..).zip(&regions).filter(|(_, (index, _))| !is_whole && for_strays(*index));
+        let (counting, listed): (Vec<u32>, Vec<Region>) =
+            counting.map(|(place, (_, region))| (place, region.clone())).unzip();
         let regions: Vec<Region> = regions.into_iter().map(|(_, region)| region).collect();
         Table {
             rules,
@@ -101,21 +127,61 @@ impl<W: Word> Table<W> {
             addresses: addresses.into(),
             numbers: numbers.into(),
             tree: Tree::build(&regions, family),
+            for_strays: (!is_whole).then(|| (counting.into(), Tree::build(&listed, family))),
         }
     }
 
-    /// The first rule in order, from index `from` on, that the point belongs to and `admits` takes.
-    pub(super) fn first(
+    /// Rules that a stray may be compared with.
+    #[cfg(test)]
+    pub(super) fn rules_for_strays(&self) -> usize {
+        self.for_strays.as_ref().map_or(self.rules.len(), |(places, _)| places.len())
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let strays =
+            self.for_strays.as_ref().map_or(0, |(places, tree)| size_of_val(&**places) + tree.bytes());
+        let lists = size_of_val(&*self.lists) + size_of_val(&*self.addresses) + size_of_val(&*self.numbers);
+        size_of_val(&*self.rules) + lists + self.tree.bytes() + strays
+    }
+
+    /// The first rule in order that the point belongs to and `admits` takes.
+    pub(super) fn first(&self, point: &Point<W>, mut admits: impl FnMut(Found) -> bool) -> Option<Found> {
+        let place = self.tree.first(point, |place| {
+            let rule = &self.rules[place as usize];
+            self.matches(rule, point) && admits(rule.found())
+        })?;
+        Some(self.rules[place as usize].found())
+    }
+
+    /// The first rule in order that the point belongs to, of those that count for strays.
+    pub(super) fn first_for_strays(&self, point: &Point<W>) -> Option<Found> {
+        let Some((places, tree)) = &self.for_strays else { return self.first(point, |_| true) };
+        let rule = |place: u32| &self.rules[places[place as usize] as usize];
+        tree.first(point, |place| self.matches(rule(place), point)).map(|place| rule(place).found())
+    }
+
+    /// The first rules in order, from place `from` on, that the point belongs to, as far as `judge` does not say no.
+    #[inline]
+    pub(super) fn candidates(
         &self,
         point: &Point<W>,
         from: u32,
-        mut admits: impl FnMut(&CompiledRule<W>) -> bool,
-    ) -> Option<&CompiledRule<W>> {
-        let place = self.tree.first(point, |place| {
+        mut judge: impl FnMut(Found) -> Verdict,
+    ) -> Candidates {
+        let found = self.tree.candidates(point, from, |place| {
             let rule = &self.rules[place as usize];
-            rule.index >= from && self.matches(rule, point) && admits(rule)
-        })?;
-        Some(&self.rules[place as usize])
+            if self.matches(rule, point) { judge(rule.found()) } else { Verdict::No }
+        });
+        let rule = |place: u32| self.rules[place as usize].found();
+        Candidates {
+            asked: found.asked.iter().map(|place| rule(*place)).collect(),
+            then: match found.then {
+                tree::Then::Nothing => Then::Nothing,
+                tree::Then::Decides(place) => Then::Decides(rule(place)),
+                tree::Then::More(place) => Then::More(place),
+            },
+        }
     }
 
     fn matches(&self, rule: &CompiledRule<W>, point: &Point<W>) -> bool {

@@ -40,6 +40,8 @@ pub(super) const CUTS: usize = 12;
 const LEAF: usize = 6;
 /// Nodes on the way to a leaf, at most.
 const DEPTH: usize = 24;
+/// Rules that may or may not be it, of which one search tells.
+pub(super) const CANDIDATES: usize = 16;
 /// References to rules, for each list entry of all rules together.
 const REFERENCES_PER_RULE: usize = 8;
 
@@ -104,6 +106,34 @@ pub(super) struct Tree {
     references: Box<[u32]>,
 }
 
+/// What one rule is to a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Not about it.
+    No,
+    /// About it, and whether it decides is found out only when its turn has come.
+    Ask,
+    /// It is the one, unless an earlier one is.
+    Decides,
+}
+
+/// The earliest places to ask, ascending, and what comes behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidates {
+    pub(super) asked: ArrayVec<u32, CANDIDATES>,
+    pub(super) then: Then,
+}
+
+/// What comes behind all candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    Nothing,
+    /// This place decides.
+    Decides(u32),
+    /// There are more candidates, from this place on.
+    More(u32),
+}
+
 impl Tree {
     /// Of rules in order.
     pub(super) fn build(regions: &[Region], family: Family) -> Tree {
@@ -117,6 +147,23 @@ impl Tree {
         point: &Point<W>,
         mut matches: impl FnMut(u32) -> bool,
     ) -> Option<u32> {
+        let found =
+            self.candidates(point, 0, |place| if matches(place) { Verdict::Decides } else { Verdict::No });
+        if let Then::Decides(place) = found.then { Some(place) } else { None }
+    }
+
+    /// The first places from `from` on whose rules `judge` would have asked, up to the first that decides. As with
+    /// [`Tree::first`], `judge` hears of some places only, and must answer twice the same. However many rules say no,
+    /// one after the other, each is judged hardly more than once: a leaf is entered where the last search has ended.
+    #[inline]
+    pub(super) fn candidates<W: Word>(
+        &self,
+        point: &Point<W>,
+        from: u32,
+        mut judge: impl FnMut(u32) -> Verdict,
+    ) -> Candidates {
+        let mut found = Candidates { asked: ArrayVec::new(), then: Then::Nothing };
+        // What stands here or behind need not be looked at.
         let mut best = Child::NOTHING;
         let mut waiting: ArrayVec<Child, { DEPTH + 1 }> = ArrayVec::new();
         let mut next = self.root;
@@ -137,20 +184,53 @@ impl Tree {
                 }
                 let leaf = (next.target & !Child::LEAF) as usize;
                 let (len, rest) = (self.references[leaf] as usize, &self.references[leaf + 1..]);
-                let hit =
-                    rest[..len].iter().take_while(|place| **place < best).find(|place| matches(**place));
-                best = hit.copied().unwrap_or(best);
+                let places = &rest[..len];
+                let start = if from == 0 { 0 } else { places.partition_point(|place| *place < from) };
+                for place in &places[start..] {
+                    if *place >= best {
+                        break;
+                    }
+                    best = match judge(*place) {
+                        Verdict::No => continue,
+                        Verdict::Decides => found.end_at(*place),
+                        Verdict::Ask => found.ask(*place).unwrap_or(best),
+                    };
+                }
             }
             match waiting.pop() {
                 Some(waiting) => next = waiting,
-                None => return (best != Child::NOTHING).then_some(best),
+                None => return found,
             }
         }
     }
 
     /// Bytes that it takes.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.nodes) + size_of_val(&*self.children) + size_of_val(&*self.references)
+    }
+}
+
+impl Candidates {
+    /// `place`, which is before the end, decides. Returns it.
+    fn end_at(&mut self, place: u32) -> u32 {
+        let before = self.asked.partition_point(|asked| *asked < place);
+        self.asked.truncate(before);
+        self.then = Then::Decides(place);
+        place
+    }
+
+    /// `place`, which is before the end, is to be asked. Returns the new end when there was no room for all.
+    fn ask(&mut self, place: u32) -> Option<u32> {
+        let at = self.asked.partition_point(|asked| *asked < place);
+        if !self.asked.is_full() {
+            self.asked.insert(at, place);
+            return None;
+        }
+        let last = if at == CANDIDATES { place } else { self.asked.remove(CANDIDATES - 1) };
+        if at < CANDIDATES {
+            self.asked.insert(at, place);
+        }
+        self.then = Then::More(last);
+        Some(last)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use dataplane::policy::RuleSpec;
+use dataplane::policy::{RuleSpec, SynMatch};
 use toml::Spanned;
 
 use super::hops::{self, Hops};
@@ -19,7 +19,7 @@ use crate::config::validated::{
 const MAX_RULES: usize = 65_536;
 /// Entries of one kind in all rules together.
 const MAX_ENTRIES: usize = 1 << 20;
-const _: () = assert!(MAX_RULES <= RuleSpec::MOST && 3 * MAX_ENTRIES <= RuleSpec::MOST_ENTRIES);
+const _: () = assert!(MAX_RULES <= RuleSpec::MOST && 4 * MAX_ENTRIES <= RuleSpec::MOST_ENTRIES);
 /// Buckets of all rates, for each worker.
 const MAX_RATE_BYTES: usize = 64 << 20;
 const MAX_MODULES: usize = 256;
@@ -125,7 +125,7 @@ pub(super) fn rules(
         return None;
     }
     let mut rules: Vec<Rule> = Vec::with_capacity(raw.len());
-    let (mut entries, mut sources, mut names) = ([0; 3], 0, HashMap::new());
+    let (mut entries, mut sources, mut names) = ([0; 4], 0, HashMap::new());
     for (index, spanned) in raw.iter().enumerate() {
         let raw = spanned.get_ref();
         if let Some(given) = &raw.name {
@@ -168,10 +168,10 @@ pub(super) fn rules(
     Some(rules)
 }
 
-fn sizes(matches: &Match) -> [usize; 3] {
+fn sizes(matches: &Match) -> [usize; 4] {
     let addresses = matches.sources.len() + matches.destinations.len();
     let ports = matches.source_ports.len() + matches.destination_ports.len();
-    [addresses, ports, matches.vlans.len()]
+    [addresses, ports, matches.vlans.len(), matches.syn.as_ref().map_or(0, SynMatch::entries)]
 }
 
 fn action(

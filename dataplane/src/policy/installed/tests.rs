@@ -99,6 +99,57 @@ fn conditions_hide_no_rule_in_the_tree() {
 }
 
 #[test]
+fn rates_that_all_say_no_are_asked_in_order_and_judged_once() {
+    // All about the same SYNs, so no cut separates them. Every other one is only for other SYNs.
+    let rules: Vec<RuleSpec> = (0..1000)
+        .map(|n| {
+            let syn = (n % 2 == 1).then(|| layout("mss,ws")).flatten();
+            RuleSpec { syn, rate: rate(Side::Above), ..rule(Action::Drop) }
+        })
+        .chain([rule(OFFER)])
+        .collect();
+    let mut installed = installed(&rules);
+    assert_eq!(decide(&mut installed, 1, "10.0.0.1:5").rule, 1000, "the first, within all rates");
+    assert_eq!(decide(&mut installed, 1, "10.0.0.1:5").rule, 0);
+    let quad = Quad::between("10.0.0.1:5".parse().unwrap(), "10.9.0.1:80".parse().unwrap()).unwrap();
+    let (mut from, mut judged, mut asked) = (0, 0, Vec::new());
+    loop {
+        let found = installed.snapshot.candidates(&quad, Segment(0), from, |rule| {
+            judged += 1;
+            match (rule.condition, rule.index % 2) {
+                (NONE, _) => Verdict::Decides,
+                (_, 0) => Verdict::Ask,
+                _ => Verdict::No,
+            }
+        });
+        asked.extend(found.asked.iter().map(|rule| rule.index));
+        match found.then {
+            Then::More(place) => from = place,
+            Then::Decides(rule) => break assert_eq!(rule.index, 1000),
+            Then::Nothing => panic!("the last one matches"),
+        }
+    }
+    assert_eq!(asked, (0..1000).step_by(2).collect::<Vec<_>>());
+    assert!(judged <= 1001 + 500 / 8, "{judged}");
+}
+
+#[test]
+fn a_stray_is_compared_with_none_of_the_rules_that_cannot_have_let_it_pass() {
+    let quad = Quad::between("10.0.0.1:5".parse().unwrap(), "10.9.0.1:80".parse().unwrap()).unwrap();
+    let asking = (0..1000).map(|_| RuleSpec { rate: rate(Side::Above), ..rule(Action::Drop) });
+    let installed = installed(&asking.chain([rule(OFFER)]).collect::<Vec<_>>());
+    assert!(installed.snapshot.protects(&quad, Segment(0)));
+    assert_eq!(installed.snapshot.v4.rules_for_strays(), 1);
+}
+
+#[test]
+fn lists_of_what_a_syn_is_like_count_as_lists() {
+    let syn = SynMatch { mss: vec![1460..=1460; RuleSpec::MOST_ENTRIES + 1], ..SynMatch::default() };
+    let rules = [RuleSpec { syn: Some(syn), ..rule(OFFER) }];
+    assert!(RuleSpec::check(&rules).is_err());
+}
+
+#[test]
 fn strays_are_spared_where_a_condition_may_have_let_their_flow_pass() {
     let quad = Quad::between("10.0.0.1:5".parse().unwrap(), "10.9.0.1:80".parse().unwrap()).unwrap();
     let protects = |first: Action, then: Action| {

@@ -207,3 +207,63 @@ fn what_stands_behind_a_rule_that_matches_everything_is_not_kept() {
     let tree = Tree::build(&regions, Family::V4);
     assert_eq!((tree.nodes.len(), &*tree.references), (0, &[1, 0][..]));
 }
+
+/// All places to ask, in batches as a look-up does, and the one that decides.
+fn walk(tree: &Tree, point: &Point<u32>, judge: impl Fn(u32) -> Verdict) -> (Vec<u32>, Option<u32>) {
+    let (mut from, mut all) = (0, Vec::new());
+    loop {
+        let found = tree.candidates(point, from, &judge);
+        all.extend(&found.asked);
+        match found.then {
+            Then::Nothing => return (all, None),
+            Then::Decides(place) => return (all, Some(place)),
+            Then::More(place) => from = place,
+        }
+    }
+}
+
+#[test]
+fn whoever_is_asked_is_asked_in_order_and_nobody_is_left_out() {
+    let rate = crate::policy::RateSpec {
+        per_second: 1,
+        burst: 1,
+        side: crate::policy::Side::Above,
+        per: crate::policy::Per::Rule,
+    };
+    for (name, kind) in KINDS {
+        for (seed, count) in [(1, 5), (2, 60), (3, 700)] {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            // All may leave the point to others, so the tree hides none.
+            let rule = |number| RuleSpec { rate: Some(rate), ..kind(&mut rng, number) };
+            let rules: Vec<RuleSpec> = (0..count).map(rule).collect();
+            let regions: Vec<Region> = rules.iter().filter_map(|rule| Region::of(rule, Family::V4)).collect();
+            if regions.is_empty() {
+                continue;
+            }
+            let tree = Tree::build(&regions, Family::V4);
+            for _ in 0..1000 {
+                let point = point(&mut rng, &regions, &everything(Family::V4));
+                let deciding = 1 + rng.u32(..100);
+                let judge = |place: u32| match contains(&regions[place as usize], &point) {
+                    false => Verdict::No,
+                    true if place % 7 == 3 => Verdict::No,
+                    true if place % deciding == deciding - 1 => Verdict::Decides,
+                    true => Verdict::Ask,
+                };
+                let (mut asked, mut decides) = (Vec::new(), None);
+                for place in 0..regions.len() as u32 {
+                    match judge(place) {
+                        Verdict::No => {}
+                        Verdict::Ask => asked.push(place),
+                        Verdict::Decides => {
+                            decides = Some(place);
+                            break;
+                        }
+                    }
+                }
+                let got = walk(&tree, &point.map(|number| number as u32), judge);
+                assert_eq!(got, (asked, decides), "{name} seed {seed}: {point:x?}");
+            }
+        }
+    }
+}
