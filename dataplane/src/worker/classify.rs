@@ -51,7 +51,7 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    fn key(&self, port: PortId, quad: Quad, vlans: Segment) -> FlowKey {
+    pub(super) fn key(&self, port: PortId, quad: Quad, vlans: Segment) -> FlowKey {
         let pair = self.lines[usize::from(port.0)].pair;
         FlowKey { quad, segment: Segment::new(pair, vlans.outer_vlan(), vlans.inner_vlan()) }
     }

@@ -24,6 +24,13 @@ const FIRST_PORT: u16 = 1024;
 /// Far sides that are looked at to make room for one, at most. Each is settled or goes, so none is looked at twice in vain.
 const LOOKED_AT: usize = 64;
 
+/// How a packet of a flow with a far side looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    AsTheClientSeesIt,
+    AsItIsThere,
+}
+
 impl<P: Port> Worker<P> {
     /// A segment of a flow with a far side, known by either key.
     #[inline(never)]
@@ -36,18 +43,26 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         mut frame: P::Buffer,
     ) {
-        if !self.is_from_its_side(slot, direction, port, &headers.quad, headers.segment) {
+        let Some(came) = self.came(slot, direction, port, &headers.quad, headers.segment) else {
             return self.counters.count(Counter::DropFarSide);
-        }
+        };
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentFarSide);
         }
-        if direction == Direction::ClientToServer {
-            return self.carry_on(now, port, slot, direction, headers, frame);
+        if direction == Direction::ServerToClient && headers.flags.syn() && !headers.flags.ack() {
+            // A connection that the far server begins cannot be the client's: that one has never spoken to it.
+            if !self.is_only_diverted(slot) {
+                return self.counters.count(Counter::DropForeignHandshake);
+            }
+            let object = self.table.object(slot);
+            if object.tcp.is_over() && !matches!(object.path, Path::Suspended | Path::Participating) {
+                let key = self.key(port, headers.quad, headers.segment);
+                self.forget(slot);
+                return self.admit(now, port, &key, headers, frame);
+            }
         }
-        // A connection that the far server begins cannot be the client's: that one has never spoken to it.
-        if headers.flags.syn() && !headers.flags.ack() {
-            return self.counters.count(Counter::DropForeignHandshake);
+        if came == Came::AsTheClientSeesIt {
+            return self.carry_on(now, port, slot, direction, headers, frame);
         }
         let near = self.table.key(slot).quad.reversed();
         let Some(far) = self.table.far(slot) else { return };
@@ -70,23 +85,35 @@ impl<P: Port> Worker<P> {
         self.carry_on(now, port, slot, direction, &headers, frame);
     }
 
-    /// Whether a packet with these quad and tags travels `direction` on the side of the flow where that begins.
-    fn is_from_its_side(
+    /// On which side of the flow a packet with these quad and tags travels `direction`; `None` when that does not begin there.
+    fn came(
         &self,
         slot: u32,
         direction: Direction,
         port: PortId,
         quad: &Quad,
         tags: Segment,
-    ) -> bool {
-        let Some(far) = self.table.far(slot) else { return false };
-        let (side, key) = match direction {
-            Direction::ClientToServer => (PortId(self.table.object(slot).client_side), self.table.key(slot)),
-            Direction::ServerToClient => {
-                (far.port, FlowKey { quad: far.key.quad.reversed(), segment: far.key.segment })
-            }
+    ) -> Option<Came> {
+        let far = self.table.far(slot)?;
+        let (near, client_side) = (self.table.key(slot), PortId(self.table.object(slot).client_side));
+        let is_by = |side: PortId, wanted: &Quad, segment: Segment| {
+            port == side && quad == wanted && tags.vlans() == segment.vlans()
         };
-        port == side && *quad == key.quad && tags.vlans() == key.segment.vlans()
+        if direction == Direction::ClientToServer {
+            return is_by(client_side, &near.quad, near.segment).then_some(Came::AsTheClientSeesIt);
+        }
+        if is_by(far.port, &far.key.quad.reversed(), far.key.segment) {
+            return Some(Came::AsItIsThere);
+        }
+        // What went by another hop may well be answered by the ordinary way: its server and its routes are the same.
+        let is_ordinary =
+            far.key.quad == near.quad && is_by(self.peer(client_side), &near.quad.reversed(), near.segment);
+        is_ordinary.then_some(Came::AsTheClientSeesIt)
+    }
+
+    /// Whether only the way to the server is another, not the connection.
+    fn is_only_diverted(&self, slot: u32) -> bool {
+        self.table.far(slot).is_some_and(|far| far.key.quad == self.table.key(slot).quad)
     }
 
     /// A segment of the flow's client leaves for the far side.
@@ -116,11 +143,11 @@ impl<P: Port> Worker<P> {
     ) -> Option<IcmpError> {
         // The quoted segment, travelling back.
         let (back, quad) = (quoted.reverse(), error.quad.reversed());
-        if !self.is_from_its_side(slot, back, port, &quad, error.segment) {
+        let Some(came) = self.came(slot, back, port, &quad, error.segment) else {
             self.counters.count(Counter::DropFarSide);
             return None;
-        }
-        if quoted == Direction::ServerToClient {
+        };
+        if came == Came::AsTheClientSeesIt {
             return Some(*error);
         }
         let near = self.table.key(slot);

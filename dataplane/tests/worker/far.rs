@@ -400,3 +400,33 @@ fn a_client_begins_another_connection_after_this_one() {
     suspend(&mut bench, false);
     assert_eq!((bench.worker.table().len(), bench.worker.table().far_sides()), (1, 0));
 }
+
+#[test]
+fn what_went_by_another_hop_may_be_answered_the_ordinary_way() {
+    let hairpin = NextHop { mac: Some([9; 6]), vlans: None, port: Some(CLIENT) };
+    for (v6, hop) in [(false, TAGGED), (true, TAGGED), (false, hairpin), (true, hairpin)] {
+        let mut bench = Bench::new(rules(Action::Forward { hop: 0 }).with_hops(vec![hop]));
+        bench.deliver(CLIENT, &frame(quad(v6), SYN, 100, 0, b"", &[]));
+        while bench.collect(SERVER).or_else(|| bench.collect(CLIENT)).is_some() {}
+        let ordinary = [
+            frame(quad(v6).reversed(), SYN | ACK, 500, 101, b"", &[]),
+            icmp_error(&frame(quad(v6), SYN, 100, 0, b"", &[])),
+            // Both call each other at once, perhaps.
+            frame(quad(v6).reversed(), SYN, 500, 0, b"", &[]),
+        ];
+        for segment in ordinary {
+            bench.deliver(SERVER, &segment);
+            assert_eq!(bench.collect(CLIENT), Some(segment), "verbatim");
+        }
+        assert_eq!(bench.worker.table().len(), 1);
+        // It is not the client's own who answers there.
+        bench.deliver(SERVER, &frame(quad(v6), ACK, 101, 501, b"", &[]));
+        assert_eq!(bench.count(Counter::DropFarSide), 1);
+        // After a refusal the server may begin anew, by either way: not a flow of the client's.
+        bench.deliver(SERVER, &frame(quad(v6).reversed(), TcpFlags::RST | ACK, 0, 101, b"", &[]));
+        bench.collect(CLIENT).unwrap();
+        let call = frame(quad(v6).reversed(), SYN, 900, 0, b"", &[]);
+        bench.deliver(SERVER, &call);
+        assert_eq!((bench.collect(CLIENT), bench.worker.table().len()), (Some(call), 0));
+    }
+}
