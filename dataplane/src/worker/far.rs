@@ -246,7 +246,10 @@ impl<P: Port> Worker<P> {
 
     /// Finds a client port by which the far side comes back to this worker and is nobody else's, the wanted one if it is.
     fn place_far(&mut self, slot: u32, far: FarSide, ports: ClientPort) -> Result<u16, Refused> {
-        let Some(line) = self.lines.get(usize::from(far.port.0)) else { return Err(Refused::InUse) };
+        let Some(line) = self.lines.get(usize::from(far.port.0)) else {
+            self.counters.count(Counter::DropFarSideInUse);
+            return Err(Refused::InUse);
+        };
         let (pair, mac) = (line.pair, line.mac);
         let mut far = far.on_pair(pair);
         if self.policy.snapshot.services().contains(far.key.quad.addresses.source()) {

@@ -10,6 +10,7 @@ use dataplane::flow::quad::{Direction, Quad};
 use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{Packet, is_tcp_checksum_valid, parse};
 use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot};
+use dataplane::port::PortId;
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{ClientPort, Event, Listing, Order};
@@ -429,4 +430,13 @@ fn what_went_by_another_hop_may_be_answered_the_ordinary_way() {
         bench.deliver(SERVER, &call);
         assert_eq!((bench.collect(CLIENT), bench.worker.table().len()), (Some(call), 0));
     }
+}
+
+#[test]
+fn a_port_that_does_not_exist_is_counted() {
+    let hop = NextHop { port: Some(PortId(7)), ..NextHop::default() };
+    let mut bench = Bench::new(rules(Action::Forward { hop: 0 }).with_hops(vec![hop]));
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    assert_eq!((bench.count(Counter::DropFarSideInUse), bench.worker.table().len()), (1, 0));
+    assert_eq!(bench.pool.in_use(), 0);
 }
