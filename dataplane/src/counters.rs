@@ -106,6 +106,8 @@ counters! {
     DropFarSide = "drop_far_side",
     /// A first fragment of a flow with a far side of its own: later ones could not be led after it.
     DropFragmentFarSide = "drop_fragment_far_side",
+    /// An ICMP redirect about a segment of a flow with a far side of its own: it is about another way than its addressee's.
+    DropRedirectFarSide = "drop_redirect_far_side",
     /// A flow to another server, client address or next hop while all places for far sides were taken.
     DropFarSidesFull = "drop_far_sides_full",
     /// The same, when other flows were known by every quad that was tried for its far side.

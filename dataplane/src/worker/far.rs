@@ -11,11 +11,12 @@ use super::message::{ClientPort, Event};
 use super::*;
 use crate::flow::far::{FarSide, LinkHeader, NextHop};
 use crate::flow::object::Path;
-use crate::flow::quad::{Direction, FlowKey, Quad, Segment};
+use crate::flow::quad::{Addresses, Direction, FlowKey, Quad, Segment};
 use crate::flow::state::TcpState;
 use crate::flow::table::{FlowRef, Refused};
 use crate::packet::{self, IcmpError, Packet, TcpHeaders};
 use crate::rewrite::translate;
+use crate::wire::icmp;
 
 /// Client ports that are tried for one far side: as one worker of several, or on a busy address, not every one fits.
 const PORTS_TRIED: u16 = 256;
@@ -147,6 +148,11 @@ impl<P: Port> Worker<P> {
             self.counters.count(Counter::DropFarSide);
             return None;
         };
+        // About another hop than its addressee's, or another server: that one would send the wrong thing elsewhere (RFC 792).
+        if error.kind == icmp::v4::REDIRECT && matches!(error.quad.addresses, Addresses::V4(..)) {
+            self.counters.count(Counter::DropRedirectFarSide);
+            return None;
+        }
         if came == Came::AsTheClientSeesIt {
             return Some(*error);
         }
@@ -251,9 +257,11 @@ impl<P: Port> Worker<P> {
             return Err(Refused::InUse);
         };
         let (pair, mac) = (line.pair, line.mac);
+        let is_elsewhere = far.port != self.peer(PortId(self.table.object(slot).client_side));
         let mut far = far.on_pair(pair);
-        if self.policy.snapshot.services().contains(far.key.quad.addresses.source()) {
-            // It is our own MAC by which that address is found there.
+        if is_elsewhere || self.policy.snapshot.services().contains(far.key.quad.addresses.source()) {
+            // It is our own MAC by which that address is found there; and the client's router is not behind that port, so
+            // that switches there would learn it in the wrong place.
             far.to_server[6..12].copy_from_slice(&mac);
         }
         let own = far.key.quad.client_port;

@@ -11,6 +11,7 @@ use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{Packet, is_tcp_checksum_valid, parse};
 use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot};
 use dataplane::port::PortId;
+use dataplane::wire::icmp;
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{ClientPort, Event, Listing, Order};
@@ -430,6 +431,29 @@ fn what_went_by_another_hop_may_be_answered_the_ordinary_way() {
         bench.deliver(SERVER, &call);
         assert_eq!((bench.collect(CLIENT), bench.worker.table().len()), (Some(call), 0));
     }
+}
+
+#[test]
+fn out_of_a_port_that_is_not_opposite_a_frame_has_that_ports_mac() {
+    let hairpin = NextHop { mac: Some([9; 6]), vlans: None, port: Some(CLIENT) };
+    for (hop, port, source) in [(hairpin, CLIENT, [0xe0; 6]), (TAGGED, SERVER, [0xa; 6])] {
+        let mut bench = Bench::new(rules(Action::Forward { hop: 0 }).with_hops(vec![hop]));
+        bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+        assert_eq!(bench.collect(port).unwrap()[6..12], source);
+    }
+}
+
+#[test]
+fn a_redirect_about_another_way_is_not_for_the_client() {
+    let mut bench = Bench::new(rules(OFFER));
+    translated(&mut bench, false);
+    let about = frame(far_quad(false), ACK, 1101, 801, b"request", &[]);
+    let mut redirect = icmp_error(&about);
+    redirect[34] = icmp::v4::REDIRECT;
+    icmp::fill_checksum(&mut redirect[34..], &far_quad(false).addresses);
+    redirect.splice(12..12, [0x81, 0, 0, 20]);
+    bench.deliver(SERVER, &redirect);
+    assert_eq!((bench.count(Counter::DropRedirectFarSide), bench.collect(CLIENT)), (1, None));
 }
 
 #[test]
