@@ -3,6 +3,8 @@
 //! The rule for both: what is not TCP (or an ICMP error about it) crosses untouched, however odd, as long as it can be
 //! told that it is not TCP. Only what gets interpreted is validated, and then strictly.
 
+use std::net::IpAddr;
+
 use crate::flow::quad::Addresses;
 
 /// ICMP (RFC 792).
@@ -17,6 +19,12 @@ pub const ECN_MASK: u8 = 0x03;
 
 /// ECN-capable transport, as a data sender says it (RFC 3168 section 5).
 pub const ECT_0: u8 = 0x02;
+
+/// Whether `address` may be one host's on a network: not unspecified, a group's, a loopback or broadcast.
+pub const fn is_host(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !address.is_unspecified() && !address.is_multicast() && !address.is_loopback() && !is_broadcast
+}
 
 /// A fragment offset, in units of 8 bytes, that no honest fragment of TCP has behind an acceptable first fragment.
 ///

@@ -114,6 +114,95 @@ fn to_service(port: u16) -> Quad {
     Quad { addresses: Addresses::V4([10, 1, 0, 9], [10, 1, 0, 5]), server_port: port, ..quad(false) }
 }
 
+/// An IPv4 echo request or another message.
+fn v4(source: [u8; 4], destination: [u8; 4], kind: u8, data: &[u8]) -> Vec<u8> {
+    let mut message = [&[kind, 0, 0, 0], data].concat();
+    icmp::fill_checksum(&mut message, &Addresses::V4(source, destination));
+    let payload_len = message.len() as u16;
+    let repr = Ipv4Repr { source, destination, protocol: 1, ttl: 61, traffic_class: 0, payload_len };
+    [&OURS[..], &ASKER, &[8, 0], repr.header().as_bytes(), &message].concat()
+}
+
+fn solicitation(target: &str, option: &[u8]) -> Vec<u8> {
+    [&[135, 0, 0, 0, 0, 0, 0, 0][..], &address(target), option].concat()
+}
+
+#[test]
+fn tags_are_no_part_of_what_has_to_fit() {
+    let mut bench = Bench::with_services(rules(OFFER), SERVICES);
+    let mut request = v4([10, 1, 0, 9], [10, 1, 0, 5], 8, &[7; 1500 - 24]);
+    request.splice(12..12, [0x81, 0, 0, 20]);
+    bench.deliver(SERVER, &request);
+    assert_eq!(bench.collect(SERVER).map(|reply| reply.len()), Some(request.len()));
+    assert_eq!(bench.count(Counter::DropMtu), 0);
+}
+
+#[test]
+fn a_neighbour_that_asks_again_is_answered_without_an_option() {
+    let mut bench = Bench::with_services(rules(OFFER), SERVICES);
+    let (asker, ours) = (address("fd01::9"), address("fd01::5"));
+    bench.deliver(SERVER, &v6(asker, ours, 255, &solicitation("fd01::5", &[])));
+    let message = [&[136, 0, 0, 0, 0x60, 0, 0, 0][..], &ours].concat();
+    let mut expected = v6(ours, asker, 255, &message);
+    expected[..6].copy_from_slice(&ASKER);
+    expected[6..12].copy_from_slice(&OURS);
+    assert_eq!(bench.collect(SERVER), Some(expected));
+    // Who asks a group has to say where the answer goes (RFC 4861 section 4.3).
+    bench.deliver(SERVER, &v6(asker, address("ff02::1:ff00:5"), 255, &solicitation("fd01::5", &[])));
+    assert_eq!((bench.count(Counter::DropServiceAddress), bench.collect(SERVER)), (1, None));
+}
+
+#[test]
+fn an_address_is_defended_against_who_is_about_to_take_it() {
+    let mut bench = Bench::with_services(rules(OFFER), SERVICES);
+    let (group, ours) = (address("ff02::1:ff00:5"), address("fd01::5"));
+    // With a nonce, as Linux sends it (RFC 7527), there is room for the MAC.
+    for (asked, answered) in
+        [(&[][..], &[][..]), (&[14, 1, 1, 2, 3, 4, 5, 6], &[2, 1, 0xe2, 0xe2, 0xe2, 0xe2, 0xe2, 0xe2])]
+    {
+        bench.deliver(SERVER, &v6([0; 16], group, 255, &solicitation("fd01::5", asked)));
+        let message = [&[136, 0, 0, 0, 0x20, 0, 0, 0][..], &ours, answered].concat();
+        let mut expected = v6(ours, address("ff02::1"), 255, &message);
+        expected[..6].copy_from_slice(&[0x33, 0x33, 0, 0, 0, 1]);
+        expected[6..12].copy_from_slice(&OURS);
+        assert_eq!(bench.collect(SERVER), Some(expected), "to all nodes");
+    }
+    let mut probe = arp_request([10, 1, 0, 5]);
+    probe[28..32].fill(0);
+    bench.deliver(SERVER, &probe);
+    assert_eq!(bench.collect(SERVER).map(|reply| reply[28..32].to_vec()), Some(vec![10, 1, 0, 5]));
+}
+
+#[test]
+fn who_cannot_have_asked_gets_no_answer() {
+    let mut bench = Bench::with_services(rules(OFFER), &["10.1.0.5", "10.1.0.6", "fd01::5", "fd01::6"]);
+    let (asker, ours) = (address("fd01::9"), address("fd01::5"));
+    let mut by_a_group = v4([10, 1, 0, 9], [10, 1, 0, 5], 8, &[1; 8]);
+    by_a_group[6] = 1;
+    let mut corrupt = v4([10, 1, 0, 9], [10, 1, 0, 5], 8, &[1; 8]);
+    corrupt[22] ^= 1;
+    let mut arp_of_a_group = arp_request([10, 1, 0, 5]);
+    arp_of_a_group[22] = 1;
+    let mut arp_of_ours = arp_request([10, 1, 0, 5]);
+    arp_of_ours[28..32].copy_from_slice(&[10, 1, 0, 6]);
+    let mac = [&[1, 1][..], &ASKER].concat();
+    let mut unserved = vec![by_a_group, corrupt, arp_of_a_group, arp_of_ours];
+    for source in [[224, 0, 0, 1], [255; 4], [0; 4], [127, 0, 0, 1], [10, 1, 0, 5], [10, 1, 0, 6]] {
+        unserved.push(v4(source, [10, 1, 0, 5], 8, &[1; 8]));
+    }
+    for source in ["ff02::1", "::", "::1", "fd01::5", "fd01::6"].map(address) {
+        unserved.push(v6(source, ours, 61, &[128, 0, 0, 0, 1, 2, 3, 4]));
+        unserved.push(v6(source, ours, 255, &solicitation("fd01::5", &mac)));
+    }
+    for (n, unserved) in unserved.iter().enumerate() {
+        bench.deliver(SERVER, unserved);
+        assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None), "{n}");
+        assert_eq!(bench.count(Counter::DropServiceAddress), n as u64 + 1, "{n}");
+    }
+    bench.deliver(SERVER, &v6(asker, ours, 61, &[128, 0, 0, 0, 1, 2, 3, 4]));
+    assert!(bench.collect(SERVER).is_some());
+}
+
 #[test]
 fn no_cut_of_a_request_panics() {
     let mut bench = Bench::with_services(rules(OFFER), SERVICES);
