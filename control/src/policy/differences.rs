@@ -1,6 +1,6 @@
 //! What a configuration that is read again wants different and only a restart can make so.
 
-use crate::config::validated::{Config, Limits, Memory, Port, Timeouts};
+use crate::config::validated::{Config, Device, Limits, Memory, Port, Timeouts};
 
 /// Keys outside of `[[rule]]`, `[module]` and `[policy]` that say something else in `new`, in the order of the reference.
 pub(super) fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
@@ -25,6 +25,14 @@ pub(super) fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 fn are_same_ports(old: &[Port], new: &[Port]) -> bool {
     let without_place = |port: &Port| Port { place: (0, 0), ..port.clone() };
     old.iter().map(without_place).eq(new.iter().map(without_place))
+}
+
+/// Whether a port's number still means the same port: whatever else about it has changed waits for a restart.
+pub(super) fn are_ports_numbered_alike(old: &[Port], new: &[Port]) -> bool {
+    fn place(port: &Port) -> (&str, &Device, usize) {
+        (&port.name, &port.device, port.peer)
+    }
+    old.iter().map(place).eq(new.iter().map(place))
 }
 
 fn memory(old: &Memory, new: &Memory, compare: &mut impl FnMut(&'static str, bool)) {

@@ -14,7 +14,7 @@ use dataplane::policy::services::Services;
 use dataplane::policy::{Hits, Installed, TooLarge};
 
 use super::compile::{compile, compile_with};
-use super::differences::needing_restart;
+use super::differences::{are_ports_numbered_alike, needing_restart};
 use super::modules::{MOST, Modules, Placed};
 use crate::config::validated;
 use crate::config::{self, Config, ConfigError, Machine};
@@ -183,7 +183,7 @@ impl Reloader {
         let file = config::load(Path::new(&before.config.source), &self.machine)?;
         let needs_restart = needing_restart(&before.config, &file);
         let modules_hops = file.modules.iter().map(|module| &module.hop);
-        if needs_restart.contains(&"port")
+        if !are_ports_numbered_alike(&before.config.ports, &file.ports)
             && file.hops.iter().chain(modules_hops).any(|hop| hop.port.is_some())
         {
             return Err(ReloadError::OtherPorts);

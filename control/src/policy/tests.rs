@@ -114,7 +114,7 @@ fn rules_modules_and_policy_change_and_what_needs_a_restart_is_named() {
     let (outcome, told) = reload(&reloader, &asked);
     let (reloaded, told) = (outcome.unwrap(), told.unwrap());
     assert_eq!((reloaded.rules, reloaded.modules), (2, 1));
-    let left = ["port", "limits.source_prefix_v6", "limits.flows", "timeouts.syn"];
+    let left = ["port", "limits.source_prefix_v6", "limits.flows", "limits.far_sides", "timeouts.syn"];
     assert_eq!(reloaded.needs_restart, left);
     // The index of `m` still means `m`.
     assert_eq!((told.action(), told.modules), (Action::Offer { module: 1 }, vec![1]));
@@ -189,4 +189,11 @@ fn a_next_hop_by_a_port_that_was_not_there_at_start_is_refused() {
     let (outcome, told) = reload(&reloader, &asked);
     assert!(matches!(outcome, Err(ReloadError::OtherPorts)), "{outcome:?}");
     assert!(told.is_none());
+    // The same ports, of which one is to have another MTU after a restart.
+    let same = BASE.replacen("name = \"server\"", "name = \"server\"\nmtu = 1400", 1);
+    let text = format!("{same}[[rule]]\naction = \"forward\"\nnext_hop = {{ port = \"server\" }}\n");
+    assert_ne!(same, BASE);
+    std::fs::write(place.file(), text).unwrap();
+    let (outcome, told) = reload(&reloader, &asked);
+    assert_eq!((outcome.unwrap().needs_restart, told.is_some()), (vec!["port"], true));
 }
