@@ -6,6 +6,7 @@ use std::time::Duration;
 use dataplane::flow::far::NextHop;
 use dataplane::port::PortId;
 use dataplane::refusal::{IcmpRejection, Rejection};
+use dataplane::wire::ip::is_host;
 use dataplane::wire::tcp_options::TcpOptions;
 use quadrille_listener::wire::{
     self, Action, Hello, MAGIC, MAX_SYN, Offer, VERSION, action, from, gone, kind, option, outcome,
@@ -188,13 +189,6 @@ pub(super) fn is_fit(order: &Action) -> bool {
                 && hop.vlans.is_none_or(|(outer, inner)| outer <= MAX_VLAN && inner <= MAX_VLAN)
         }
         _ => true,
-    }
-}
-
-fn is_host(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => !address.is_unspecified() && address.octets()[0] < 224,
-        IpAddr::V6(address) => !address.is_unspecified() && !address.is_multicast(),
     }
 }
 

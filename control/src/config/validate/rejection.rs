@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use dataplane::refusal::{IcmpRejection, Rejection, is_answer_v4, is_answer_v6};
+use dataplane::wire::ip::is_host;
 use toml::Spanned;
 
 use crate::config::error::{Problems, did_you_mean};
@@ -85,11 +86,7 @@ fn said_by(mut icmp: IcmpRejection, from: &List, problems: &mut Problems) -> Icm
             Scalar::Text(text) => text.parse::<IpAddr>().ok(),
             Scalar::Number(_) => None,
         };
-        let is_one_host = |ip: &IpAddr| {
-            let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-            !(ip.is_multicast() || ip.is_unspecified() || ip.is_loopback() || broadcast)
-        };
-        let is_second = match address.filter(is_one_host) {
+        let is_second = match address.filter(|ip| is_host(*ip)) {
             Some(IpAddr::V4(v4)) => icmp.from_v4.replace(v4).is_some(),
             Some(IpAddr::V6(v6)) => icmp.from_v6.replace(v6).is_some(),
             None => {
