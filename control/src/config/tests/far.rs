@@ -108,6 +108,56 @@ fn what_is_no_hop_no_server_and_no_client() {
             "14:11: module.m.client[0]: \"keep\" is not an address of a host; write addresses that are the \
              appliance's alone, for example [\"10.0.0.5\", \"fd00::5\"], or \"keep\"",
         ),
+        (
+            module(
+                "client = [\"10.0.0.5\", \"10.0.0.9\"]\n[module.n]\nkind = \"relay\"\nserver = \"10.0.0.9:80\"",
+            ),
+            "14:23: module.m.client[1]: 10.0.0.9 is the server of module \"n\"; write addresses that are the \
+             appliance's alone, for what is sent to them ends here",
+        ),
     ];
     check(&cases.each_ref().map(|(change, said)| (change.as_str(), *said)));
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    accept(text).warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_rule_about_an_address_of_the_appliances_own_is_warned_of() {
+    let text = |destination: &str| {
+        format!(
+            "{BASE}[[rule]]\nmatch = {{ destination = [\"{destination}\"] }}\naction = \"offer\"\nmodule = \"m\"\n\
+             [module.m]\nkind = \"relay\"\nclient = [\"10.0.0.5\", \"fd00::5\"]\n"
+        )
+    };
+    for own in ["10.0.0.5", "fd00::5"] {
+        assert_eq!(
+            warnings(&text(own)),
+            [format!(
+                "q.toml:12:1: rule[0]: connections to {own} never come to a rule: module \"m\" has it as client, so it is \
+                 the appliance's own; give one of the two another address"
+            )]
+        );
+    }
+    assert_eq!(warnings(&text("10.0.0.0/24")), [""; 0], "others are in it");
+}
+
+#[test]
+fn a_hop_by_a_port_that_takes_less_is_warned_of() {
+    let text = |mtu: u16| {
+        let port = |name: &str, peer: &str, n: u8| {
+            format!("[[port]]\nname = \"{name}\"\ndevice = \"net_null{n}\"\npeer = \"{peer}\"\nmtu = {mtu}\n")
+        };
+        let (a, b) = (port("a", "b", 1), port("b", "a", 2));
+        format!("{BASE}{a}{b}[[rule]]\naction = \"forward\"\nnext_hop = {{ port = \"a\" }}\n")
+    };
+    assert_eq!(
+        warnings(&text(1400)),
+        [
+            "q.toml:24:21: rule[0].next_hop.port: datagrams of more than 1400 bytes do not leave by this port (drop_mtu), \
+             and port \"server\" takes 1500; give both pairs the same mtu"
+        ]
+    );
+    assert_eq!(warnings(&text(1500)), [""; 0]);
 }

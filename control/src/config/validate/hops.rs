@@ -1,16 +1,19 @@
 //! Where flows go instead: next hops, servers, and addresses that take the place of clients'.
 
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::flow::far::NextHop;
 use dataplane::port::PortId;
+use dataplane::wire::ip::is_host;
 use toml::Spanned;
 
+use super::limits::DEFAULT_MTU;
 use super::matches::vlan_ids;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{List, Scalar};
-use crate::config::validated::{Action, Port};
+use crate::config::validated::{Action, Module, Port, Rule};
 
 /// Addresses in one module's `client`: what a worker looks through for every segment without a flow has to be short.
 const MAX_CLIENTS: usize = 256;
@@ -159,7 +162,81 @@ pub(super) fn clients(list: &Option<List>, problems: &mut Problems) -> Vec<IpAdd
     clients
 }
 
-fn is_host(address: IpAddr) -> bool {
-    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
-    !address.is_unspecified() && !address.is_multicast() && !address.is_loopback() && !is_broadcast
+/// Each address that takes the place of clients', with its module's name.
+fn lent(
+    modules: &BTreeMap<Spanned<String>, Spanned<external::Module>>,
+) -> impl Iterator<Item = (IpAddr, &Spanned<Scalar>, &str)> {
+    modules.iter().flat_map(|(name, module)| {
+        let list = module.get_ref().client.iter().flat_map(|list| &list.0);
+        list.filter_map(|value| match value.get_ref() {
+            Scalar::Text(text) => Some((text.parse().ok()?, value, name.get_ref().as_str())),
+            Scalar::Number(_) => None,
+        })
+    })
+}
+
+/// What is sent to a lent address ends here, as does the search for its MAC: it must not be a server's.
+pub(super) fn check_lent(
+    raw: &BTreeMap<Spanned<String>, Spanned<external::Module>>,
+    modules: &[Module],
+    problems: &mut Problems,
+) {
+    for (address, value, _) in lent(raw) {
+        let is_at = |module: &&Module| module.servers.iter().any(|server| server.ip() == address);
+        if let Some(module) = modules.iter().find(is_at) {
+            problems.at(
+                value.span(),
+                format!(
+                    "{address} is the server of module \"{}\"; write addresses that are the appliance's alone, for what is \
+                     sent to them ends here",
+                    module.name
+                ),
+            );
+        }
+    }
+}
+
+/// Rules about connections to a lent address alone: there are none.
+pub(super) fn warn_lent(raw: &external::Config, rules: &[Rule], warnings: &mut Problems) {
+    let lent: HashMap<IpAddr, &str> = lent(&raw.module).map(|(address, _, name)| (address, name)).collect();
+    for (rule, raw) in rules.iter().zip(&raw.rule) {
+        let found = rule.matches.destinations.iter().find_map(|net| {
+            let is_one = net.prefix_len() == net.max_prefix_len();
+            lent.get(&net.addr()).filter(|_| is_one).map(|name| (net.addr(), name))
+        });
+        if let Some((address, name)) = found {
+            warnings.at(
+                raw.span(),
+                format!(
+                    "connections to {address} never come to a rule: module \"{name}\" has it as client, so it is the \
+                     appliance's own; give one of the two another address"
+                ),
+            );
+        }
+    }
+}
+
+/// Hops out of a port whose pair takes shorter frames than another: long segments are dropped there, and nobody is told.
+pub(super) fn warn_mtu(raw: &external::Config, ports: &[Port], warnings: &mut Problems) {
+    let of_pair = |port: &Port| {
+        let both = [Some(port), ports.get(port.peer)].into_iter().flatten();
+        both.map(|port| port.mtu.unwrap_or(DEFAULT_MTU)).min().unwrap_or(DEFAULT_MTU)
+    };
+    let Some(widest) = ports.iter().max_by_key(|port| of_pair(port)) else { return };
+    let rules = raw.rule.iter().flat_map(|rule| &rule.get_ref().next_hop);
+    let modules = raw.module.values().flat_map(|module| &module.get_ref().next_hop);
+    for name in rules.chain(modules).flat_map(|hop| &hop.get_ref().port) {
+        let Some(port) = ports.iter().find(|port| port.name == *name.get_ref()) else { continue };
+        let (own, most) = (of_pair(port), of_pair(widest));
+        if own < most {
+            warnings.at(
+                name.span(),
+                format!(
+                    "datagrams of more than {own} bytes do not leave by this port (drop_mtu), and port \"{}\" takes \
+                     {most}; give both pairs the same mtu",
+                    widest.name
+                ),
+            );
+        }
+    }
 }

@@ -17,7 +17,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// What a port without a configured MTU is taken to have when buffers are sized.
-const DEFAULT_MTU: u16 = 1500;
+pub(super) const DEFAULT_MTU: u16 = 1500;
 /// A pool larger than this is a mistake in a unit: 16 M buffers are 40 GiB.
 const MAX_BUFFERS: u32 = 1 << 24;
 const MAX_MEGABYTES: u32 = 1 << 20;

@@ -44,12 +44,15 @@ pub(super) fn validate(
     let (ports, pairs) = ports::validate(&raw.port, cores.workers.len(), machine.devices, problems);
     let memory = limits::memory(&raw.memory, &ports, cores.workers.len(), &limits, problems);
     let mut modules = rules::modules(&raw.module, &ports, problems);
+    hops::check_lent(&raw.module, &modules, problems);
     programs::distinct(raw, &socket, problems);
     programs::in_time(raw, &modules, timeouts.syn, problems);
     let mut hops = Hops::new(&ports);
     let rules = rules::rules(&raw.rule, &mut modules, &mut hops, problems)?;
     let hops = hops.into_list();
     rules::warn(raw, &rules, &mut warnings);
+    hops::warn_lent(raw, &rules, &mut warnings);
+    hops::warn_mtu(raw, &ports, &mut warnings);
     ports::warn(&raw.port, &mut warnings);
     let policy = policy(&raw.policy);
     let config = Config {
