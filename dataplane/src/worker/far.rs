@@ -238,7 +238,7 @@ impl<P: Port> Worker<P> {
         };
         self.table.arm(slot, now + self.timeouts.opening);
         match self.place_far(slot, far, ClientPort::Kept) {
-            Ok(()) => {}
+            Ok(_) => {}
             // Counted there, or here by what is configured for full tables.
             Err(Refused::InUse) => return self.forget(slot),
             Err(Refused::Full) => {

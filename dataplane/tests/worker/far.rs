@@ -350,8 +350,8 @@ fn a_partial_connection_makes_room_and_the_control_core_hears_of_it() {
     bench.order(Order::SetFarSide { flow: flows[4], far: side(5), ports: ClientPort::Kept });
     let Some(Event::Expired { flow }) = bench.events.try_receive() else { panic!("told of nothing") };
     assert_eq!(flow, flows[0]);
-    let Some(Event::FarSide { refused, .. }) = bench.events.try_receive() else { panic!("not answered") };
-    assert_eq!((refused, bench.count(Counter::FarSidesEvicted)), (None, 1));
+    let Some(Event::FarSide { placed, .. }) = bench.events.try_receive() else { panic!("not answered") };
+    assert_eq!((placed, bench.count(Counter::FarSidesEvicted)), (Ok(5), 1));
     // Once its client has been answered, nobody takes it away.
     for flow in &flows[1..5] {
         bench.order(Order::Participate { flow: *flow });

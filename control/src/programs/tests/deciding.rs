@@ -38,7 +38,7 @@ fn a_program_sees_what_is_known() {
 #[test]
 fn orders_become_decisions() {
     let (mut core, mut listener) = Core::with_listener();
-    let from_v6 = Some(Ipv6Addr::LOCALHOST);
+    let from_v6 = Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
     let error = IcmpError { from_v6, ..IcmpError::HOST_UNREACHABLE };
     let icmp = IcmpRejection { v4: (3, 1), v6: (1, 3), from_v4: None, from_v6 };
     let mut check = |ticket, order: &dyn Fn(quadrille_listener::Partial), expected| {
