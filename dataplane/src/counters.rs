@@ -90,6 +90,8 @@ counters! {
     DropSuspendedOldest = "drop_suspended_oldest",
     /// Answers to refused SYNs that are remembered no more, because somebody new needed the place.
     RefusalsForgotten = "refusals_forgotten",
+    /// A long SYN to be held when all places for such were taken.
+    DropLongSynsFull = "drop_long_syns_full",
     /// A SYN to be held that is longer than a held SYN can be.
     DropSynTooLong = "drop_syn_too_long",
     /// A new flow while the control core did not move, and the config says drop.

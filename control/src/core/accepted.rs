@@ -5,6 +5,7 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path;
 use dataplane::policy::Fallback;
+use dataplane::refusal::Rejection;
 
 use super::Core;
 use crate::connection::{Accepting, Connection, Greeting};
@@ -69,9 +70,9 @@ impl<L: Pool> Core<L> {
                 self.place(place, worker, flow, connection);
             }
             None => {
+                // Nobody is there (`Module::endpoint`): the client hears so, as from a host where nobody listens.
                 self.free.push(place);
-                self.means.counters.count(Counter::DropModule);
-                self.dismiss(slot, Gone::Settled);
+                self.refuse(now, slot, Rejection::Reset);
             }
         }
     }

@@ -84,7 +84,8 @@ impl<L: Pool> Core<L> {
             Full::Table => Counter::DropSuspendedFull,
             Full::Source => Counter::DropSuspendedSource,
             Full::Destination => Counter::DropSuspendedDestination,
-            Full::LongSyns | Full::TooLong => Counter::DropSynTooLong,
+            Full::LongSyns => Counter::DropLongSynsFull,
+            Full::TooLong => Counter::DropSynTooLong,
         });
         None
     }
@@ -237,7 +238,7 @@ impl<L: Pool> Core<L> {
     }
 
     /// The client is refused, now and whenever it repeats its SYN in the next time.
-    fn refuse(&mut self, now: Instant, slot: u32, rejection: Rejection) {
+    pub(super) fn refuse(&mut self, now: Instant, slot: u32, rejection: Rejection) {
         let index = self.rejections.intern(rejection);
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
@@ -353,7 +354,7 @@ impl<L: Pool> Core<L> {
                 // Its timestamp is later, and that one is to be echoed.
                 self.suspended.renew_syn(slot, frame.bytes());
             }
-        } else if begins && partial.phase == Phase::Deciding && partial.asked == 0 {
+        } else if begins && partial.asked == 0 {
             self.begin_anew(now, slot, headers, frame);
         } else if begins {
             // The server has one already: what it says to another is between the ends.
@@ -372,7 +373,12 @@ impl<L: Pool> Core<L> {
         let Some(partial) = self.suspended.get(slot) else { return };
         let (worker, flow, client_side, module) =
             (usize::from(partial.worker), partial.flow, partial.client_side, partial.module);
+        let side = partial.side;
         self.forget_partial(slot, Gone::Renewed);
+        if side != Side::Own {
+            // The far side, and the worker's answer to who has ordered it, go with the flow.
+            return self.means.outboxes[worker].order(Order::Restart { flow, port: client_side, frame });
+        }
         self.offer(now, Offer { worker, flow, key, client_side, module, headers: *headers, frame });
     }
 

@@ -311,6 +311,15 @@ fn a_path_that_is_too_narrow_is_honoured_and_other_errors_change_nothing() {
 }
 
 #[test]
+fn a_module_that_accepts_and_has_nobody_refuses() {
+    let mut rig = Rig::deciding(Decision::Accept);
+    assert_eq!(script(&rig.offer(syn(C))), [">C R. 0:1001 0"]);
+    assert_eq!(script(&rig.client(syn(C), b"")), [">C R. 0:1001 0"]);
+    assert_eq!(script(&rig.wait(Duration::from_secs(11))), ["remove"]);
+    rig.assert_gone();
+}
+
+#[test]
 fn idle_ones_end_at_both_ends() {
     let server = Server::echo();
     let (mut rig, s) = established(&server);

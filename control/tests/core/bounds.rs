@@ -96,6 +96,19 @@ fn a_syn_beyond_the_last_place_passes_or_is_dropped_as_configured() {
     }
 }
 
+/// Two reasons, two names: there is room for few long SYNs, and for none that is longer than a frame.
+#[test]
+fn a_long_syn_without_a_place_is_not_called_too_long() {
+    let settings = Settings { when_suspended_full: WhenFull::Drop, connections: 1, ..settings() };
+    let mut rig = Rig::with(relay(MergeWhen::Never), settings);
+    for n in 0..5 {
+        rig.turn_to(n);
+        rig.offer_with(syn(C), &[7; 400]);
+    }
+    assert_eq!((rig.count(Counter::DropLongSynsFull), rig.count(Counter::DropSynTooLong)), (1, 0));
+    assert_eq!(rig.core.suspended(), 4);
+}
+
 #[test]
 fn one_source_has_its_share_and_no_more() {
     let limits = suspended::Limits { per_source: Some(2), ..suspended::Limits::of(8) };

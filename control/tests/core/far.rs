@@ -78,6 +78,22 @@ fn a_client_that_gives_up_before_the_worker_has_agreed_is_forgotten() {
     assert!(rig.far_side(None).is_empty());
 }
 
+/// DESIGN section 4: a SYN with another number replaces the held one while nothing has been sent to any server.
+#[test]
+fn a_client_that_begins_anew_before_the_worker_has_agreed_is_offered_anew() {
+    let mut rig = redirected(MergeWhen::Established);
+    rig.offer(syn(C));
+    assert_eq!(script(&rig.client(syn(C + 500), b"")), ["restart 0"]);
+    assert!(rig.far_side(None).is_empty(), "an answer to nobody");
+    rig.assert_gone();
+    // The worker takes it for a SYN that has just come in, and its flow is another one.
+    rig.turn_to(1);
+    rig.offer(syn(C + 500));
+    assert_eq!(script(&rig.far_side(None)), [">F S 1500:0 0"]);
+    // One has been sent: a third is between the ends.
+    assert_eq!(script(&rig.client(syn(C + 900), b"")), [">F S 1900:0 0"]);
+}
+
 #[test]
 fn the_syn_is_repeated_and_the_refusal_passed_on() {
     let mut rig = redirected(MergeWhen::Established);
