@@ -86,6 +86,9 @@ impl Programs {
     }
 
     fn flush(&mut self) {
+        while let Some(message) = self.core.shared.from_endpoints.pop() {
+            self.say(message);
+        }
         while let Some(message) = self.waiting.pop_front() {
             if let Err(message) = self.core.up.try_send(message) {
                 self.waiting.push_front(message);
@@ -182,10 +185,16 @@ impl Module for Programs {
 
     fn endpoint(&mut self, ticket: Ticket, _key: &FlowKey) -> Option<Box<dyn Endpoint>> {
         self.open.remove(&ticket);
-        let pipe = Pipe::new(ticket, &self.core.shared.alive);
-        self.say(Up::Accepting(Arc::clone(&pipe)));
         let shared = Arc::clone(&self.core.shared);
-        Some(Box::new(FarEnd { pipe, shared, rest: Vec::new(), is_finished: false }))
+        let streams = self.settings.streams;
+        Some(Box::new(FarEnd {
+            ticket,
+            streams,
+            shared,
+            stage: Stage::Handshake,
+            rest: Vec::new(),
+            is_finished: false,
+        }))
     }
 
     fn stirred(&mut self) -> Option<Ticket> {
@@ -202,10 +211,23 @@ impl Module for Programs {
     }
 }
 
+/// How far an accepted flow has come.
+enum Stage {
+    /// Anybody could have sent its SYN: it takes no pipe, and counts for no stream.
+    Handshake,
+    /// Its client is validated.
+    Flowing(Arc<Pipe>),
+    /// Nothing more will be said: its client never completed the handshake, or when it did there were too many streams.
+    Over,
+}
+
 /// A program as the far end of an accepted flow: the control core's end of its pipe.
 struct FarEnd {
-    pipe: Arc<Pipe>,
+    ticket: Ticket,
+    /// The most that there may be.
+    streams: usize,
     shared: Arc<Shared>,
+    stage: Stage,
     /// What was popped and did not fit.
     rest: Vec<u8>,
     is_finished: bool,
@@ -214,51 +236,83 @@ struct FarEnd {
 impl FarEnd {
     /// The thread is woken at the end of the round ([`Programs::flush`]), once for all pipes.
     fn ring(&self) {
-        self.shared.thread_bell.ring(&self.pipe);
+        if let Stage::Flowing(pipe) = &self.stage {
+            self.shared.thread_bell.ring(pipe);
+        }
+    }
+
+    /// Its client is gone, whether it was ever there or not.
+    fn end(&mut self) {
+        match &self.stage {
+            Stage::Handshake => {
+                self.shared.from_endpoints.push(Up::Gone(self.ticket, Away::Gone(Gone::Client)));
+                self.stage = Stage::Over;
+            }
+            Stage::Flowing(pipe) => {
+                pipe.to_program.set_end(End::Reset);
+                self.ring();
+            }
+            Stage::Over => {}
+        }
     }
 }
 
 impl Endpoint for FarEnd {
     fn established(&mut self) {
-        self.pipe.is_established.store(true, Ordering::SeqCst);
-        self.ring();
+        if self.shared.alive.load(Ordering::Relaxed) >= self.streams {
+            self.shared.note_streams_full();
+            self.shared.from_endpoints.push(Up::Gone(self.ticket, Away::Refused));
+            self.stage = Stage::Over;
+            return;
+        }
+        let pipe = Pipe::new(self.ticket, &self.shared.alive);
+        self.shared.from_endpoints.push(Up::Accepted(Arc::clone(&pipe)));
+        self.stage = Stage::Flowing(pipe);
     }
 
     fn room(&mut self) -> usize {
-        self.pipe.to_program.room()
+        let Stage::Flowing(pipe) = &self.stage else { return 0 };
+        pipe.to_program.room()
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        if self.pipe.to_program.push(bytes.to_vec()).is_err() {
+        let Stage::Flowing(pipe) = &self.stage else { return };
+        if pipe.to_program.push(bytes.to_vec()).is_err() {
             // Only without room, which the caller has asked for: bytes are not lost in silence.
-            self.pipe.to_program.set_end(End::Reset);
-            self.pipe.to_client.set_end(End::Reset);
+            pipe.to_program.set_end(End::Reset);
+            pipe.to_client.set_end(End::Reset);
         }
         self.ring();
     }
 
     fn finished(&mut self) {
+        let Stage::Flowing(pipe) = &self.stage else { return };
         self.is_finished = true;
-        self.pipe.to_program.set_end(End::Closed);
+        pipe.to_program.set_end(End::Closed);
         self.ring();
     }
 
     fn send(&mut self, room: usize) -> Sending {
-        let end = self.pipe.to_client.end();
+        let pipe = match &self.stage {
+            Stage::Handshake => return Sending::Nothing,
+            Stage::Flowing(pipe) => pipe,
+            Stage::Over => return Sending::Reset,
+        };
+        let end = pipe.to_client.end();
         if end == End::Reset {
             return Sending::Reset;
         }
         if self.rest.is_empty()
             && room > 0
-            && let Some((chunk, starved)) = self.pipe.to_client.pop()
+            && let Some((chunk, starved)) = pipe.to_client.pop()
         {
             self.rest = chunk;
             if starved {
-                self.ring();
+                self.shared.thread_bell.ring(pipe);
             }
         }
         match (self.rest.len(), end) {
-            (0, End::Closed) if room > 0 || self.pipe.to_client.is_empty() => Sending::Closed,
+            (0, End::Closed) if room > 0 || pipe.to_client.is_empty() => Sending::Closed,
             (0, _) => Sending::Nothing,
             _ if room == 0 => Sending::Nothing,
             (len, _) if len <= room => Sending::Bytes(std::mem::take(&mut self.rest)),
@@ -270,16 +324,14 @@ impl Endpoint for FarEnd {
     }
 
     fn reset(&mut self) {
-        self.pipe.to_program.set_end(End::Reset);
-        self.ring();
+        self.end();
     }
 }
 
 impl Drop for FarEnd {
     fn drop(&mut self) {
         if !self.is_finished {
-            self.pipe.to_program.set_end(End::Reset);
-            self.ring();
+            self.end();
         }
     }
 }

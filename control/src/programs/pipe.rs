@@ -110,8 +110,6 @@ pub(super) struct Pipe {
     pub(super) to_program: Half,
     /// The program's bytes, pushed by the thread.
     pub(super) to_client: Half,
-    /// The client has completed its handshake.
-    pub(super) is_established: AtomicBool,
     /// It hangs at the bell of the thread, or of the control core, already.
     rung: [AtomicBool; 2],
     alive: Arc<AtomicUsize>,
@@ -125,7 +123,6 @@ impl Pipe {
             ticket,
             to_program: Half::new(),
             to_client: Half::new(),
-            is_established: AtomicBool::new(false),
             rung: Default::default(),
             alive: Arc::clone(alive),
         })

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
+use crossbeam::queue::SegQueue;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
@@ -22,8 +23,8 @@ pub(super) enum Up {
     Offer(Box<wire::Offer>, Instant),
     /// Nothing more is expected.
     Gone(Ticket, Away),
-    /// The program's decision to accept is being carried out; the client's handshake is still to come.
-    Accepting(Arc<Pipe>),
+    /// The client of a flow that a program has accepted has completed its handshake.
+    Accepted(Arc<Pipe>),
 }
 
 /// Why nothing more is expected of a program.
@@ -60,6 +61,11 @@ pub(super) struct Shared {
     pub(super) ready: AtomicUsize,
     /// Accepted connections whose pipe somebody has.
     pub(super) alive: Arc<AtomicUsize>,
+    /// What endpoints have to say to the thread: the control core's own, which sends it on in every round. One message for
+    /// each accepted flow, at most.
+    pub(super) from_endpoints: SegQueue<Up>,
+    /// Flows that were established when there were as many streams as there may be.
+    streams_full: AtomicU64,
     /// Programs whose connection was ended for what they sent.
     expelled: AtomicU64,
     /// The thread is about to sleep, or sleeps.
@@ -107,9 +113,15 @@ impl Shared {
         self.expelled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What the thread has counted since this was asked last.
+    /// There was no room for another stream.
+    pub(super) fn note_streams_full(&self) {
+        self.streams_full.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the thread, and endpoints, have counted since this was asked last.
     pub(super) fn counted(&self, count: &mut dyn FnMut(Counter, u64)) {
         count(Counter::ProgramsExpelled, self.expelled.swap(0, Ordering::Relaxed));
+        count(Counter::ProgramsStreamsFull, self.streams_full.swap(0, Ordering::Relaxed));
     }
 }
 
@@ -140,6 +152,8 @@ pub(super) fn halves(settings: &Settings) -> io::Result<(CoreHalf, ThreadHalf)> 
         core_bell: Bell::new(Side::Core, settings.streams),
         ready: AtomicUsize::new(0),
         alive: Arc::default(),
+        from_endpoints: SegQueue::new(),
+        streams_full: AtomicU64::new(0),
         expelled: AtomicU64::new(0),
         is_asleep: AtomicBool::new(false),
         is_over: AtomicBool::new(false),

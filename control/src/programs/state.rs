@@ -39,15 +39,6 @@ pub(super) struct Program {
     pub(super) tickets: HashSet<Ticket>,
 }
 
-/// An accepted connection.
-#[derive(Debug)]
-enum Accepting {
-    /// Its client's handshake is under way, for that program.
-    Handshake(u64),
-    /// Its bytes flow.
-    Flowing(Rc<Stream>),
-}
-
 /// All of it. One thread has it, in turns: nobody holds it while waiting.
 pub(super) struct State {
     pub(super) programs: Vec<Program>,
@@ -55,7 +46,9 @@ pub(super) struct State {
     pub(super) hello: Hello,
     outstanding: usize,
     owners: HashMap<Ticket, u64>,
-    accepted: HashMap<Ticket, (Arc<Pipe>, Accepting)>,
+    /// Flows that programs have accepted, by the program's serial; their clients' handshakes are under way.
+    accepting: HashMap<Ticket, u64>,
+    streams: HashMap<Ticket, Rc<Stream>>,
     down: Sender<Down>,
     /// What did not fit into the mailbox. Bounded by what programs have been offered.
     waiting: VecDeque<Down>,
@@ -82,7 +75,8 @@ impl State {
             hello: words::hello(settings.outstanding, settings.deadline),
             outstanding: settings.outstanding,
             owners: HashMap::new(),
-            accepted: HashMap::new(),
+            accepting: HashMap::new(),
+            streams: HashMap::new(),
             down,
             waiting: VecDeque::new(),
             serials: 0,
@@ -192,7 +186,7 @@ impl State {
 
     /// A partial connection needs no decision any more.
     pub(super) fn gone(&mut self, ticket: Ticket, away: Away) {
-        if let Some(serial) = self.disown(ticket) {
+        if let Some(serial) = self.disown(ticket).or_else(|| self.accepting.remove(&ticket)) {
             self.say(serial, &Gone { id: ticket.0, why: words::why(away), ..Gone::new() });
         }
     }
@@ -203,37 +197,26 @@ impl State {
         if self.owners.get(&ticket) != Some(&serial) {
             return;
         }
-        let more_follows = order.action == action::ACCEPT || order.consult_ms > 0;
-        if !more_follows {
+        if order.action == action::ACCEPT {
+            self.disown(ticket);
+            self.accepting.insert(ticket, serial);
+        } else if order.consult_ms == 0 {
             self.disown(ticket);
         }
         self.tell_core(Down { ticket, order: Order::Action(order) });
     }
 
-    /// The control core carries an acceptance out.
-    pub(super) fn accepting(&mut self, pipe: Arc<Pipe>) {
-        let serial = self.disown(pipe.ticket).unwrap_or_default();
-        self.accepted.insert(pipe.ticket, (pipe, Accepting::Handshake(serial)));
-    }
-
-    /// Something has happened in a pipe. Its stream begins once the client has completed its handshake.
-    pub(super) fn stirred(&mut self, shares: &Shares, pipe: &Arc<Pipe>) {
-        let Some((_, accepting)) = self.accepted.get(&pipe.ticket) else { return };
-        let serial = match accepting {
-            Accepting::Flowing(stream) => return stream.wake(),
-            Accepting::Handshake(serial) => *serial,
-        };
-        if pipe.is_established.load(Ordering::SeqCst) {
-            self.begin_stream(shares, pipe, serial);
-        } else if pipe.to_program.end() == End::Reset {
-            self.accepted.remove(&pipe.ticket);
-            let away = Away::Gone(crate::module::Gone::Client);
-            self.say(serial, &Gone { id: pipe.ticket.0, why: words::why(away), ..Gone::new() });
+    /// Something has happened in a pipe. One whose stream has still to begin is looked at then.
+    pub(super) fn stirred(&mut self, pipe: &Arc<Pipe>) {
+        if let Some(stream) = self.streams.get(&pipe.ticket) {
+            stream.wake();
         }
     }
 
-    fn begin_stream(&mut self, shares: &Shares, pipe: &Arc<Pipe>, serial: u64) {
+    /// The client of an accepted flow has completed its handshake.
+    pub(super) fn begin_stream(&mut self, shares: &Shares, pipe: &Arc<Pipe>) {
         let id = pipe.ticket.0;
+        let serial = self.accepting.remove(&pipe.ticket).unwrap_or_default();
         if self.program(serial).is_none() {
             return self.refuse_stream(pipe);
         }
@@ -243,7 +226,7 @@ impl State {
                 if let Some(program) = self.program(serial) {
                     program.say(Outgoing { bytes, descriptor: Some(descriptor) });
                 }
-                self.accepted.insert(pipe.ticket, (Arc::clone(pipe), Accepting::Flowing(stream)));
+                self.streams.insert(pipe.ticket, stream);
             }
             Err(error) => {
                 tracing::warn!(%error, "an accepted connection is reset: it gets no socket");
@@ -255,14 +238,13 @@ impl State {
 
     /// Nobody reads or writes it.
     fn refuse_stream(&mut self, pipe: &Arc<Pipe>) {
-        self.accepted.remove(&pipe.ticket);
         pipe.to_client.set_end(End::Reset);
         self.shared.core_bell.ring(pipe);
     }
 
     /// A stream's tasks have ended.
     pub(super) fn stream_over(&mut self, ticket: Ticket) {
-        self.accepted.remove(&ticket);
+        self.streams.remove(&ticket);
     }
 }
 

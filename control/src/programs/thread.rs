@@ -125,18 +125,14 @@ fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>) -> usize
         match message {
             Up::Offer(offer, held_since) => state.offer(offer, held_since),
             Up::Gone(ticket, away) => state.gone(ticket, away),
-            Up::Accepting(pipe) => {
-                state.accepting(Arc::clone(&pipe));
-                // It may have waited longer than its first bell.
-                state.stirred(shares, &pipe);
-            }
+            Up::Accepted(pipe) => state.begin_stream(shares, &pipe),
         }
     }
     while handled < MESSAGES_IN_A_ROW
         && let Some(pipe) = shared.thread_bell.answer()
     {
         handled += 1;
-        shares.borrow_mut().stirred(shares, &pipe);
+        shares.borrow_mut().stirred(&pipe);
     }
     handled
 }

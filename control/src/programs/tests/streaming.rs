@@ -214,8 +214,23 @@ fn a_program_that_dies_before_the_handshake_is_over_resets_its_client() {
 #[test]
 fn streams_are_bounded() {
     let (mut core, mut listener) = Core::with_listener();
+    // Anybody can send SYNs: those of which nothing more is heard keep nobody out.
+    let unknown = [1, 3, 5, 7, 9].map(|n| accept(&mut core, &mut listener, Ticket(n)));
+    assert_eq!(core.module.streams(), 0);
     let tickets = [2, 4, 6, 8].map(Ticket);
-    let endpoints = tickets.map(|ticket| accept(&mut core, &mut listener, ticket));
+    let mut endpoints = tickets.map(|ticket| accept(&mut core, &mut listener, ticket));
+    let mut late = accept(&mut core, &mut listener, Ticket(12));
+    for endpoint in &mut endpoints {
+        endpoint.established();
+        core.module.decided();
+        assert!(matches!(listener.next().unwrap(), Event::Stream(_)));
+    }
+    assert_eq!((core.module.streams(), late.send(9)), (4, Sending::Nothing));
+    late.established();
+    assert_eq!((late.send(9), core.count(Counter::ProgramsStreamsFull)), (Sending::Reset, 1));
+    core.module.decided();
+    let Event::Gone(gone) = listener.next().unwrap() else { panic!("not gone") };
+    assert_eq!(gone, NoLonger { id: 12, why: Why::Refused });
     core.offer(10);
     core.module.decided();
     partial(&mut listener).accept().unwrap();
@@ -224,5 +239,5 @@ fn streams_are_bounded() {
     core.module.decided();
     let Event::Gone(gone) = listener.next().unwrap() else { panic!("not gone") };
     assert_eq!(gone, NoLonger { id: 10, why: Why::Refused });
-    drop(endpoints);
+    drop((endpoints, unknown));
 }
