@@ -32,6 +32,7 @@ use crate::module::Decision;
 use crate::module::relay::Relay;
 
 pub use module::Programs;
+pub(crate) use pipe::BYTES_PER_STREAM;
 
 /// What the configuration says about one socket.
 #[derive(Debug, Clone)]

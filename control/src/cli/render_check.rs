@@ -109,6 +109,10 @@ fn memory(config: &Config) -> String {
     row("DPDK", need.dpdk, format!("{pages}; {pool}"));
     row("flows", need.flows, format!("{} for each of {workers}", count(limits.flows.into())));
     row("far sides", need.far_sides, format!("{} for each of {workers}", count(limits.far_sides.into())));
+    row("rules", need.rules, format!("{}, and those that a reload brings", count(config.rules.len() as u64)));
+    if need.rates > 0 {
+        row("rates", need.rates, format!("for each of {workers}, and those that a reload brings"));
+    }
     row("suspended", need.suspended, format!("{} for each of {workers}", count(limits.suspended.into())));
     let buffers = format!(
         "{} flows; {} for all buffers, {} to send and {} to receive a leg",
@@ -118,6 +122,10 @@ fn memory(config: &Config) -> String {
         bytes(limits.receive_buffer)
     );
     row("participating", need.participating, buffers);
+    row("history", need.history, format!("{} servers and as many clients", count(limits.history.into())));
+    if need.streams > 0 {
+        row("streams", need.streams, "what programs may have accepted at once".to_owned());
+    }
     row("mailboxes", need.mailboxes, format!("of {workers}"));
     row("all", need.total(), String::new());
     table.lines(2)

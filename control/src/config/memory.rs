@@ -1,10 +1,19 @@
 //! How much memory a configuration takes at start (DESIGN invariant 6), and the sizes that follow from it.
 
+use std::net::{IpAddr, SocketAddr};
+
+use dataplane::clock::Instant;
+use dataplane::flow::quad::Segment;
 use dataplane::flow::table::FlowTable;
+use dataplane::policy::Hits;
 use dataplane::worker::message::BYTES_PER_MESSAGE;
 
-use super::validated::{Config, Limits, Port};
+use super::validated::{self, Config, Limits, ModuleKind, Port};
+use crate::module::Outcome;
+use crate::policy::compile::compile;
+use crate::programs;
 use crate::suspended::Suspended;
+use crate::tcp::Handshake;
 
 /// Buffers that each thread's pool cache may keep out of others' reach.
 pub const BUFFER_CACHE: u32 = 256;
@@ -25,6 +34,14 @@ const FAR_SIDE: u64 = FlowTable::BYTES_PER_FAR_SIDE as u64;
 pub const BYTES_PER_PARTICIPATING: u64 = 8 * 1024;
 /// One message between a worker and the control core.
 const MESSAGE: u64 = BYTES_PER_MESSAGE as u64;
+/// An entry of an LRU list besides what it holds: its links, and two buckets of the index (two pointers and a control byte).
+const LINKS: usize = 2 * size_of::<usize>() + 2 * (2 * size_of::<usize>() + 1);
+/// What is known of one server and of one client (`core/history.rs`).
+const HISTORY: u64 = (size_of::<((Segment, SocketAddr), ((Outcome, Instant), Option<Handshake>))>()
+    + size_of::<((Segment, IpAddr), (Outcome, Instant))>()
+    + 2 * LINKS) as u64;
+/// Rules of before and of now, and buckets of both, are there at once while a reload is under way.
+const AT_ONCE: u64 = 2;
 /// An ordinary page.
 const PAGE: u64 = 4096;
 /// What EAL and the drivers take besides the pool.
@@ -41,8 +58,16 @@ pub struct MemoryNeed {
     pub flows: u64,
     /// Lists of far sides of all workers.
     pub far_sides: u64,
+    /// Rules, and how often each has decided on every worker; twice, for a reload.
+    pub rules: u64,
+    /// Buckets of the rules' rates of all workers; twice, for a reload.
+    pub rates: u64,
     /// Partial connections of all workers.
     pub suspended: u64,
+    /// What is known of servers and clients.
+    pub history: u64,
+    /// What the pipes of all connections that programs may have accepted hold at the most.
+    pub streams: u64,
     /// TCBs and their buffers.
     pub participating: u64,
     /// Rings between workers and the control core.
@@ -59,7 +84,11 @@ impl MemoryNeed {
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
             far_sides: workers * u64::from(limits.far_sides) * FAR_SIDE,
+            rules: AT_ONCE * rules(config, workers),
+            rates: AT_ONCE * workers * rates(config),
             suspended: Suspended::bytes(&config.suspended_limits()) as u64,
+            history: u64::from(limits.history) * HISTORY,
+            streams: config.modules.iter().map(streams).sum(),
             participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING
                 + limits.participating_bytes,
             mailboxes: workers * 2 * u64::from(limits.mailbox) * MESSAGE,
@@ -68,7 +97,25 @@ impl MemoryNeed {
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.dpdk + self.flows + self.far_sides + self.suspended + self.participating + self.mailboxes
+        let tables = self.flows + self.far_sides + self.rules + self.rates + self.suspended + self.history;
+        self.dpdk + tables + self.participating + self.streams + self.mailboxes
+    }
+}
+
+fn rules(config: &Config, workers: u64) -> u64 {
+    // Too many to be compiled is reported where they are.
+    let shared = compile(config).map_or(0, |snapshot| snapshot.bytes());
+    shared as u64 + workers * Hits::bytes(config.rules.len()) as u64
+}
+
+fn rates(config: &Config) -> u64 {
+    config.rules.iter().flat_map(|rule| &rule.matches.rate).map(|rate| rate.bytes() as u64).sum()
+}
+
+fn streams(module: &validated::Module) -> u64 {
+    match &module.kind {
+        ModuleKind::Program(program) => u64::from(program.streams) * programs::BYTES_PER_STREAM,
+        _ => 0,
     }
 }
 

@@ -13,6 +13,11 @@ const PIPE_BYTES: usize = 128 * 1024;
 /// Chunks that one direction holds.
 const PIPE_CHUNKS: usize = 128;
 
+/// What the two directions of a pipe hold at the most, a segment beyond and their queues included; a socket's own buffers are
+/// the kernel's.
+pub(crate) const BYTES_PER_STREAM: u64 =
+    2 * (PIPE_BYTES + u16::MAX as usize + PIPE_CHUNKS * (size_of::<Vec<u8>>() + size_of::<usize>())) as u64;
+
 /// What comes behind the bytes of a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

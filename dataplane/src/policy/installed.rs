@@ -24,6 +24,11 @@ impl Hits {
         Hits((0..=rules).map(|_| AtomicU64::new(0)).collect())
     }
 
+    /// Bytes that the counts of so many rules take.
+    pub const fn bytes(rules: usize) -> usize {
+        (rules + 1) * size_of::<AtomicU64>()
+    }
+
     fn count(&self, rule: u32) {
         let place = (rule as usize).min(self.0.len() - 1);
         let hits = &self.0[place];

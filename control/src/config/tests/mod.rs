@@ -319,3 +319,22 @@ fn a_program_has_its_socket_and_its_default() {
     assert_eq!((program.deadline, program.default), (Duration::from_secs(2), WithoutDecision::Bypass));
     assert_eq!((program.outstanding, program.streams), (7, 9));
 }
+
+#[test]
+fn what_rules_histories_and_programs_take_is_part_of_the_memory() {
+    let bare = accept(BASE).memory_need();
+    let text = format!(
+        "{BASE}[limits]\nhistory = 8192\n[[rule]]\naction = \"offer\"\nmodule = \"m\"\n\
+         match = {{ rate = {{ above = 5, per = \"source\", sources = 65536 }} }}\n\
+         [module.m]\nkind = \"program\"\nsocket = \"/run/m.sock\"\nstreams = 100\n"
+    );
+    let config = accept(&text);
+    let need = config.memory_need();
+    // 16 bytes for each source, before and after a reload.
+    assert!((2 << 20..3 << 20).contains(&need.rates), "{}", need.rates);
+    assert_eq!((need.history, bare.rates, bare.streams), (2 * bare.history, 0, 0));
+    assert!(need.rules > bare.rules && need.streams > 100 * 256 * 1024, "{need:?}");
+    let parts =
+        need.flows + need.far_sides + need.suspended + need.participating + need.mailboxes + need.dpdk;
+    assert_eq!(need.total(), parts + need.rules + need.rates + need.history + need.streams);
+}
