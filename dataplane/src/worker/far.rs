@@ -75,7 +75,7 @@ impl<P: Port> Worker<P> {
         let move_by = |at: u16| at.wrapping_add_signed(shift);
         let headers = TcpHeaders {
             quad: near,
-            segment: self.table.key(slot).segment,
+            segment: self.table.key(slot).segment.vlans(),
             l3: move_by(headers.l3),
             l4: move_by(headers.l4),
             payload: move_by(headers.payload),
@@ -168,7 +168,7 @@ impl<P: Port> Worker<P> {
         self.counters.count(Counter::Translated);
         Some(IcmpError {
             quad: near.quad,
-            segment: near.segment,
+            segment: near.segment.vlans(),
             l3: move_by(error.l3),
             l4: move_by(error.l4),
             quoted_l4: move_by(error.quoted_l4),

@@ -45,11 +45,13 @@ struct Place {
     id: usize,
     steering: Steering,
     neighbours: Neighbours<SimBuffer>,
+    /// Of both ports.
+    pair: u8,
 }
 
 impl Place {
     fn alone() -> Place {
-        Place { id: 0, steering: Steering::Single, neighbours: Neighbours::mesh(1, 1).remove(0) }
+        Place { id: 0, steering: Steering::Single, neighbours: Neighbours::mesh(1, 1).remove(0), pair: 0 }
     }
 }
 
@@ -84,6 +86,12 @@ impl Bench {
         Bench::at(Place::alone(), policy, limits, events)
     }
 
+    /// With its ports in another pair than the first.
+    pub fn on_pair(policy: Snapshot, pair: u8) -> Bench {
+        let limits = Limits { flows: 8, parked: 4, far_sides: 4 };
+        Bench::at(Place { pair, ..Place::alone() }, policy, limits, 256)
+    }
+
     /// With addresses of the appliance's own.
     pub fn with_services(policy: Snapshot, addresses: &[&str]) -> Bench {
         let services = Services::new(addresses.iter().map(|text| text.parse().unwrap()).collect());
@@ -96,7 +104,7 @@ impl Bench {
         let mut mesh = Neighbours::mesh(2, ring);
         [0, 1].map(|id| {
             let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
-            let place = Place { id, steering, neighbours: mesh.remove(0) };
+            let place = Place { id, steering, neighbours: mesh.remove(0), pair: 0 };
             Bench::at(place, policy.clone(), Limits { flows: 8, parked: 4, far_sides: 4 }, 256)
         })
     }
@@ -111,8 +119,8 @@ impl Bench {
         let worker = Worker::new(Parts {
             id: place.id,
             lines: vec![
-                Line::new(client_port, SERVER, 0, 1500).with_mac([0xe0; 6]),
-                Line::new(server_port, CLIENT, 0, 1500).with_mac([0xe2; 6]),
+                Line::new(client_port, SERVER, place.pair, 1500).with_mac([0xe0; 6]),
+                Line::new(server_port, CLIENT, place.pair, 1500).with_mac([0xe2; 6]),
             ],
             limits,
             timeouts: Timeouts {

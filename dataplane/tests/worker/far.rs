@@ -114,7 +114,7 @@ fn a_far_side_that_is_taken_back_leaves_no_trace() {
 #[test]
 fn the_control_core_sees_one_flow_with_the_clients_quad() {
     for v6 in [false, true] {
-        let mut bench = Bench::new(rules(OFFER));
+        let mut bench = Bench::on_pair(rules(OFFER), 3);
         let flow = suspend(&mut bench, v6);
         assert_eq!(set_far(&mut bench, flow, far_side(v6, far_quad(v6), TAGGED), ClientPort::Kept), None);
         let syn = bench.pool.copy_of(&frame(quad(v6), SYN, 100, 0, b"", &[])).unwrap();
@@ -131,6 +131,14 @@ fn the_control_core_sees_one_flow_with_the_clients_quad() {
         assert_eq!((direction, got.quad), (Direction::ServerToClient, quad(v6).reversed()));
         assert_eq!(got, headers(up.bytes()), "what the worker says of the frame is so");
         assert!(is_tcp_checksum_valid(up.bytes(), &got));
+
+        let mut error = icmp_error(&frame(far_quad(v6), SYN, 100, 0, b"", &[]));
+        error.splice(12..12, [0x81, 0, 0, 20]);
+        bench.deliver(SERVER, &error);
+        let Some(Event::Icmp { error: got, frame: up, .. }) = bench.events.try_receive() else {
+            panic!("the error goes up");
+        };
+        assert_eq!(parse(up.bytes()), Ok(Packet::IcmpError(got)));
 
         bench.order(Order::List(Box::new(Listing { question: 7, cursor: None, flows: Default::default() })));
         let Some(Event::Listed(listing)) = bench.events.try_receive() else { panic!("no listing") };
