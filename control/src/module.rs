@@ -391,10 +391,12 @@ pub enum Sending {
     Reset,
 }
 
-/// The module that the config describes, running. Call it before the caller is pinned: threads of modules inherit that.
+/// The module that the config describes, running. Call it before the caller is pinned: threads of modules inherit that. `key` is
+/// secret, and the same for the whole run.
 pub fn from_config(
     module: &validated::Module,
     clock: SystemClock,
+    key: [u64; 4],
 ) -> Result<Box<dyn Module>, programs::StartError> {
     let server_ack = match module.server_ack {
         validated::ServerAck::AtOnce => ServerAck::AtOnce,
@@ -424,13 +426,16 @@ pub fn from_config(
         (validated::ModuleKind::Relay, Some(validated::Tunnel { role, keys })) => {
             let keys: Vec<_> = keys.iter().map(validated::TunnelKey::bytes).collect();
             let keys = tunnel::option::Keys::new(&keys);
+            let redirect = redirect::Redirect::new(relay, places, key, &module.name);
             match role {
-                validated::Role::Enter => Box::new(tunnel::Enter::new(relay, places, keys)),
-                validated::Role::Leave => Box::new(tunnel::Leave::new(relay, places, keys)),
+                validated::Role::Enter => Box::new(tunnel::Enter::new(redirect, keys)),
+                validated::Role::Leave => Box::new(tunnel::Leave::new(redirect, keys)),
             }
         }
         (validated::ModuleKind::Relay, None) if places.are_their_own() => Box::new(relay),
-        (validated::ModuleKind::Relay, None) => Box::new(redirect::Redirect::new(relay, places)),
+        (validated::ModuleKind::Relay, None) => {
+            Box::new(redirect::Redirect::new(relay, places, key, &module.name))
+        }
         (validated::ModuleKind::Program(program), _) => {
             let settings = programs::Settings::from_config(program, relay);
             Box::new(programs::Programs::start(settings, clock)?)

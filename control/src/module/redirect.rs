@@ -42,15 +42,18 @@ impl Places {
 
 /// The module.
 pub struct Redirect {
-    relay: Relay,
+    pub(super) relay: Relay,
     places: Places,
     hash: RandomState,
 }
 
 impl Redirect {
-    /// All that `relay` is offered goes to `places`.
-    pub fn new(relay: Relay, places: Places) -> Self {
-        Redirect { relay, places, hash: RandomState::new() }
+    /// All that `relay` is offered goes to `places`. Which client gets which address follows from `key`, of the whole run and
+    /// secret, and the module's name: after a reload, and in a rule's variant of the module, it is the same.
+    pub fn new(relay: Relay, places: Places, key: [u64; 4], name: &str) -> Self {
+        let [a, b, c, d] = key;
+        let module = RandomState::with_seeds(a, b, c, d).hash_one(name);
+        Redirect { relay, places, hash: RandomState::with_seeds(a ^ module, b, c, d) }
     }
 
     /// Where a flow of `quad` goes.
@@ -125,6 +128,29 @@ mod tests {
         assert_eq!(others.len(), 2, "both are used");
         let v6 = quad("[fd00::7]:5", "[fd00::2]:80");
         assert_eq!(places.target(&v6, &hash).quad(&v6), quad("[fd00::1]:5", "[fd00::2]:80"));
+    }
+
+    #[test]
+    fn a_client_keeps_its_address_over_a_reload_and_in_every_variant() {
+        let client = |n: u8| std::net::IpAddr::from([10, 1, 0, n]);
+        let places = Places { clients: (1..=200).map(client).collect(), ..Places::default() };
+        let relay = |acknowledge| Relay {
+            merge: super::super::relay::MergeWhen::Never,
+            server_ack: super::super::ServerAck::AtOnce,
+            isn: super::super::Isn::Mirror,
+            acknowledge,
+            client_first: None,
+        };
+        let lent = |key, name, acknowledge| {
+            let module = Redirect::new(relay(acknowledge), places.clone(), key, name);
+            let quad = quad("10.0.0.1:5", "10.0.0.2:80");
+            module.places.target(&quad, &module.hash).client
+        };
+        let (receipt, through) = (super::super::Acknowledge::Receipt, super::super::Acknowledge::Through);
+        let first = lent([1, 2, 3, 4], "m", receipt);
+        assert_eq!(lent([1, 2, 3, 4], "m", through), first);
+        let others = [lent([1, 2, 3, 5], "m", receipt), lent([1, 2, 3, 4], "n", receipt)];
+        assert!(others.iter().any(|other| *other != first), "nobody can tell which before");
     }
 
     #[test]

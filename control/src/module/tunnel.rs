@@ -7,14 +7,12 @@
 
 pub mod option;
 
-use ahash::RandomState;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::packet::{self, Packet};
 use dataplane::wire::tcp::HEADER_LEN;
 
-use super::redirect::{Places, Redirect};
-use super::relay::Relay;
+use super::redirect::Redirect;
 use super::{Decision, Departing, Mark, Module, PartialConnection, Session, Target};
 use option::{Carrier, Keys, Unproven};
 
@@ -25,9 +23,9 @@ pub struct Enter {
 }
 
 impl Enter {
-    /// The far end is `places`' server; flows of a family without one go to their own, and say nothing more.
-    pub fn new(relay: Relay, places: Places, keys: Keys) -> Enter {
-        Enter { redirect: Redirect::new(relay, places), keys }
+    /// The far end is the server of `redirect`; flows of a family without one go to their own, and say nothing more.
+    pub fn new(redirect: Redirect, keys: Keys) -> Enter {
+        Enter { redirect, keys }
     }
 }
 
@@ -56,9 +54,7 @@ impl Module for Enter {
 
 /// The far end: what a near end has signed goes to its original server, and nothing else goes anywhere.
 pub struct Leave {
-    relay: Relay,
-    places: Places,
-    hash: RandomState,
+    redirect: Redirect,
     keys: Keys,
     /// SYNs without an option, and with one that proves nothing, since these were counted last.
     unsigned: u64,
@@ -66,9 +62,9 @@ pub struct Leave {
 }
 
 impl Leave {
-    /// Beyond, clients and next hop are `places`'.
-    pub fn new(relay: Relay, places: Places, keys: Keys) -> Leave {
-        Leave { relay, places, hash: RandomState::new(), keys, unsigned: 0, forged: 0 }
+    /// Beyond, clients and next hop are those of `redirect`.
+    pub fn new(redirect: Redirect, keys: Keys) -> Leave {
+        Leave { redirect, keys, unsigned: 0, forged: 0 }
     }
 }
 
@@ -86,8 +82,8 @@ impl Module for Leave {
         };
         match proven {
             Ok(server) => {
-                let target = Target { server: Some(server), ..self.places.target(&quad, &self.hash) };
-                Decision::ProxyTo(self.relay.proxying(), target)
+                let target = Target { server: Some(server), ..self.redirect.target(&quad) };
+                Decision::ProxyTo(self.redirect.relay.proxying(), target)
             }
             Err(Unproven::Unsigned) => {
                 self.unsigned += 1;
@@ -106,6 +102,6 @@ impl Module for Leave {
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
-        self.relay.session(key)
+        self.redirect.relay.session(key)
     }
 }

@@ -140,7 +140,7 @@ impl InForce {
 pub struct Reloader {
     machine: Machine,
     clock: SystemClock,
-    /// Of the tables of source prefixes.
+    /// Of the tables of source prefixes, and of the addresses that take the place of clients'.
     key: [u64; 4],
     /// Held for a whole reload: one after the other.
     turn: Mutex<()>,
@@ -165,7 +165,8 @@ impl Reloader {
             modules: Arc::new(Modules::new(&config.modules)),
             services: Arc::new(config.services().into_iter().collect()),
         };
-        let modules = config.modules.iter().map(|module| start(module, clock)).collect::<Result<_, _>>()?;
+        let modules =
+            config.modules.iter().map(|module| start(module, clock, key)).collect::<Result<_, _>>()?;
         let reloader =
             Reloader { machine, clock, key, turn: Mutex::new(()), in_force: Mutex::new(in_force), queries };
         Ok((reloader, Start { policies, modules }))
@@ -210,7 +211,7 @@ impl Reloader {
                     let (module, socket) = (module.name.clone(), socket.display().to_string());
                     return Err(ReloadError::SocketInUse { module, socket });
                 }
-                Ok((index, start(module, self.clock)?))
+                Ok((index, start(module, self.clock, self.key)?))
             })
             .collect::<Result<_, ReloadError>>()?;
         let (answer, answered) = bounded(1);
@@ -257,8 +258,12 @@ impl Reloader {
     }
 }
 
-fn start(module: &validated::Module, clock: SystemClock) -> Result<Box<dyn Module>, ModuleError> {
-    from_config(module, clock).map_err(|reason| ModuleError { name: module.name.clone(), reason })
+fn start(
+    module: &validated::Module,
+    clock: SystemClock,
+    key: [u64; 4],
+) -> Result<Box<dyn Module>, ModuleError> {
+    from_config(module, clock, key).map_err(|reason| ModuleError { name: module.name.clone(), reason })
 }
 
 fn installed(snapshot: &Arc<dataplane::policy::Snapshot>, workers: usize, key: [u64; 4]) -> Vec<Installed> {

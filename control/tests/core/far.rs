@@ -21,7 +21,7 @@ fn places() -> Places {
 }
 
 fn redirected(merge: MergeWhen) -> Rig {
-    Rig::new(Redirect::new(relay(merge), places()))
+    Rig::new(Redirect::new(relay(merge), places(), [1, 2, 3, 4], "m"))
 }
 
 const ORDERED: &str = "far 12.0.0.5:4000 -> 12.0.0.9:8080 by 1";
@@ -137,7 +137,7 @@ fn a_forwarded_syn_is_released_behind_its_diversion_and_forgotten() {
 fn client_first_asks_the_other_server_when_the_client_has_spoken() {
     for refused in [None, Some(Refused::InUse)] {
         let relay = Relay { client_first: Some(Duration::from_secs(3)), ..relay(MergeWhen::Never) };
-        let mut rig = Rig::new(Redirect::new(relay, places()));
+        let mut rig = Rig::new(Redirect::new(relay, places(), [1, 2, 3, 4], "m"));
         let said = rig.offer(syn(C));
         let [Said::Participate, Said::Tcp(CLIENT, greeting, _)] = &said[..] else { panic!("{said:?}") };
         let next = greeting.seq.0.wrapping_add(1);

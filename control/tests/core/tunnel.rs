@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use control::module::redirect::Places;
+use control::module::redirect::{Places, Redirect};
 use control::module::relay::MergeWhen;
 use control::module::tunnel::option::{Carrier, Keys};
 use control::module::tunnel::{Enter, Leave};
@@ -31,11 +31,12 @@ fn carrier(client: &str, end: &str) -> Carrier {
 
 fn near_end() -> Rig {
     let places = Places { servers: vec![FAR_END.parse().unwrap()], ..Places::default() };
-    Rig::new(Enter::new(relay(MergeWhen::Established), places, keys()))
+    Rig::new(Enter::new(Redirect::new(relay(MergeWhen::Established), places, [1; 4], "near"), keys()))
 }
 
 fn far_end() -> Rig {
-    Rig::new(Leave::new(relay(MergeWhen::Established), Places::default(), keys()))
+    let redirect = Redirect::new(relay(MergeWhen::Established), Places::default(), [1; 4], "far");
+    Rig::new(Leave::new(redirect, keys()))
 }
 
 /// Of the last frame for the server: behind Ethernet without tags, IPv4 and the fixed TCP header.
