@@ -148,6 +148,9 @@ pub struct RuleInfo {
     pub action: String,
     /// The module that it offers flows to.
     pub module: Option<String>,
+    /// What it rejects with, or the hop that it forwards by, in words.
+    #[serde(default)]
+    pub by: Option<String>,
     /// What it speaks about, in words.
     #[serde(rename = "match")]
     pub matches: String,

@@ -175,6 +175,11 @@ impl Backend for View {
                 Action::Offer { module } => Some(config.modules[usize::from(module)].name.clone()),
                 _ => None,
             },
+            by: match rule.action {
+                Action::Forward { hop } => config.hops.get(usize::from(hop)).map(|hop| config.next_hop(*hop)),
+                Action::Reject(rejection) => Some(rejection.to_string()),
+                _ => None,
+            },
             matches: rule.matches.to_string(),
             hits: in_force.hits(index),
         });
@@ -185,6 +190,7 @@ impl Backend for View {
                 Fallback::Drop => "drop".into(),
             },
             module: None,
+            by: None,
             matches: "everything else".into(),
             hits: in_force.hits(config.rules.len()),
         };

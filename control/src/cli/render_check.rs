@@ -137,7 +137,7 @@ fn rules(config: &Config) -> String {
         let action = match rule.action {
             Action::Reject(rejection) => format!("reject with {rejection}"),
             Action::Forward { hop } => {
-                format!("forward by {}", next_hop(config, config.hops[usize::from(hop)]))
+                format!("forward by {}", config.next_hop(config.hops[usize::from(hop)]))
             }
             Action::Offer { module } => offer(config, module),
             other => other.name().to_owned(),
@@ -172,7 +172,7 @@ fn offer(config: &Config, module: u16) -> String {
         role,
         (!module.servers.is_empty()).then(|| format!(", to {}", join(&module.servers))),
         (!module.clients.is_empty()).then(|| format!(", from {}", join(&module.clients))),
-        (module.hop != NextHop::default()).then(|| format!(", by {}", next_hop(config, module.hop))),
+        (module.hop != NextHop::default()).then(|| format!(", by {}", config.next_hop(module.hop))),
     ];
     let far: String = far.into_iter().flatten().collect();
     let together = module.together.as_ref().map_or_else(String::new, |together| {
@@ -186,18 +186,4 @@ fn offer(config: &Config, module: u16) -> String {
         )
     });
     format!("offer to {} (merged {merge}{through}{far}{together})", module.name)
-}
-
-fn next_hop(config: &Config, hop: NextHop) -> String {
-    let vlans = |vlans| match vlans {
-        (0, 0) => "untagged".to_owned(),
-        (0, id) => format!("vlan {id}"),
-        (outer, inner) => format!("vlan {outer}.{inner}"),
-    };
-    let parts = [
-        hop.mac.map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":")),
-        hop.vlans.map(vlans),
-        hop.port.map(|port| format!("port {}", config.ports[usize::from(port.0)].name)),
-    ];
-    join(parts.into_iter().flatten())
 }

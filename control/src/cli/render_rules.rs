@@ -8,9 +8,11 @@ use crate::api::types::{ReloadInfo, RuleInfo};
 pub(super) fn rules(rules: &[RuleInfo]) -> String {
     let mut table = Table::new([">#", "RULE", "ACTION", ">SYNS", "MATCH"]);
     for (index, rule) in rules.iter().enumerate() {
-        let action = match &rule.module {
-            Some(module) => format!("{} to {module}", rule.action),
-            None => rule.action.clone(),
+        let action = match (&rule.module, &rule.by) {
+            (Some(module), _) => format!("{} to {module}", rule.action),
+            (None, Some(rejection)) if rule.action == "reject" => format!("reject with {rejection}"),
+            (None, Some(hop)) => format!("{} by {hop}", rule.action),
+            (None, None) => rule.action.clone(),
         };
         table.row([index.to_string(), rule.name.clone(), action, count(rule.hits), rule.matches.clone()]);
     }
@@ -42,17 +44,25 @@ mod tests {
             name: name.into(),
             action: action.into(),
             module: module.map(str::to_owned),
+            by: None,
             matches: matches.into(),
             hits,
         };
         let list = [
             rule("web", "offer", Some("relay"), "destination port 443", 12_345),
+            RuleInfo {
+                by: Some("02:00:00:00:00:19, vlan 20".into()),
+                ..rule("mail", "forward", None, "destination port 25", 7)
+            },
+            RuleInfo { by: Some("admin".into()), ..rule("ssh", "reject", None, "destination port 22", 8) },
             rule("(default)", "pass", None, "everything else", 0),
         ];
         let expected = "\
-#  RULE       ACTION            SYNS  MATCH
-0  web        offer to relay  12,345  destination port 443
-1  (default)  pass                 0  everything else
+#  RULE       ACTION                                   SYNS  MATCH
+0  web        offer to relay                         12,345  destination port 443
+1  mail       forward by 02:00:00:00:00:19, vlan 20       7  destination port 25
+2  ssh        reject with admin                           8  destination port 22
+3  (default)  pass                                        0  everything else
 ";
         assert_eq!(rules(&list), expected);
     }

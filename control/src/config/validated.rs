@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
 use dataplane::policy::{Fallback, Strays};
+use dataplane::port::PortId;
 use dataplane::port::impaired::Impairment;
 use dataplane::refusal::budget::ErrorRate;
 
@@ -75,6 +76,23 @@ impl Config {
             source_prefix: self.limits.source_prefix,
             per_destination: self.limits.suspended_per_destination,
         }
+    }
+
+    /// A next hop in words: MAC, VLAN and port, as far as they are given.
+    pub fn next_hop(&self, hop: NextHop) -> String {
+        let vlans = |vlans| match vlans {
+            (0, 0) => "untagged".to_owned(),
+            (0, id) => format!("vlan {id}"),
+            (outer, inner) => format!("vlan {outer}.{inner}"),
+        };
+        let port =
+            |port: PortId| self.ports.get(usize::from(port.0)).map(|port| format!("port {}", port.name));
+        let parts = [
+            hop.mac.map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":")),
+            hop.vlans.map(vlans),
+            hop.port.and_then(port),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     /// The device of a port turned out to be impossible.
