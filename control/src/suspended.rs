@@ -138,8 +138,9 @@ pub(crate) struct Suspended {
     destinations: Quota,
     #[cfg(test)]
     parsed: std::cell::Cell<usize>,
-    waiting: Ages,
-    remembered: Ages,
+    /// By worker, like the one behind.
+    waiting: Box<[Ages]>,
+    remembered: Box<[Ages]>,
 }
 
 impl Suspended {
@@ -170,8 +171,8 @@ impl Suspended {
             destinations: Quota::new(limits.per_destination, capacity),
             #[cfg(test)]
             parsed: Default::default(),
-            waiting: Ages::NOBODY,
-            remembered: Ages::NOBODY,
+            waiting: vec![Ages::NOBODY; workers].into(),
+            remembered: vec![Ages::NOBODY; workers].into(),
             limits,
         }
     }
@@ -345,23 +346,27 @@ impl Suspended {
 
     /// An answer that nobody waits for, and that takes up the place which a SYN of that worker lacks: the oldest.
     pub(crate) fn remembered_in_the_way(&self, full: Full, worker: usize) -> Option<u32> {
-        let lacks = |slot: &u32| self.takes_place(*slot, worker);
-        self.by_age(self.remembered).take(SEARCHED).find(lacks).filter(|_| full == Full::Table)
+        self.takes_place(&self.remembered, worker).filter(|_| full == Full::Table)
     }
 
-    /// It has a place that one of that worker could have.
-    fn takes_place(&self, slot: u32, worker: usize) -> bool {
-        self.free.is_empty() || self.get(slot).is_some_and(|partial| usize::from(partial.worker) == worker)
+    /// The oldest of those that have a place which one of that worker could have: its own; others' only where all places
+    /// together are fewer than what the workers may have.
+    fn takes_place(&self, lists: &[Ages], worker: usize) -> Option<u32> {
+        let is_full = self.by_worker[worker] >= self.limits.per_worker;
+        let others = lists.iter().filter(|_| !is_full);
+        std::iter::once(&lists[worker]).chain(others).find_map(|list| self.by_age(*list).next())
     }
 
     /// Who has to go so that a SYN that was refused as `full` has a place: the oldest that waits and takes up what it
-    /// lacks. `None` when it is not among the oldest few.
+    /// lacks, of the same worker if there is one. `None` when it is not among the oldest few.
     pub(crate) fn in_the_way(&self, full: Full, worker: usize, key: &FlowKey) -> Option<u32> {
+        if full == Full::Table {
+            return self.takes_place(&self.waiting, worker);
+        }
         let marks = self.marks(key);
         let lacks = |slot: &u32| {
             let Some(partial) = self.get(*slot) else { return false };
             match full {
-                Full::Table => self.takes_place(*slot, worker),
                 // Only a frame that is likely to be of the same is parsed: a flood would have it done for each SYN.
                 Full::Source | Full::Destination if !partial.marks.have_in_common(full, marks) => false,
                 Full::Source => self.key(*slot).is_some_and(|other| self.source(&other) == self.source(key)),
@@ -369,10 +374,13 @@ impl Suspended {
                     self.key(*slot).is_some_and(|other| destination(&other) == destination(key))
                 }
                 Full::LongSyns => partial.syn.is_some_and(|id| id.is_long()),
-                Full::TooLong => false,
+                Full::Table | Full::TooLong => false,
             }
         };
-        self.by_age(self.waiting).take(SEARCHED).find(lacks)
+        let workers = self.waiting.len();
+        (worker..worker + workers)
+            .flat_map(|worker| self.by_age(self.waiting[worker % workers]).take(SEARCHED.div_ceil(workers)))
+            .find(lacks)
     }
 
     fn source(&self, key: &FlowKey) -> (u32, IpAddr) {

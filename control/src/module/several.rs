@@ -120,22 +120,14 @@ impl Several {
     /// Nobody is waited for any more: all that is held is told.
     fn tell_if_all_have_answered(&mut self, ends: &Ends) {
         if !self.table.awaits(ends) {
-            self.table.settle(ends, |member| match member.standing {
-                Standing::Held => Some(Standing::Told),
-                other => Some(other),
-            });
+            self.table.tell_held(ends);
         }
     }
 
     /// `port` is completed; what the client has tried besides is refused, as the server did where it did.
     fn choose(&mut self, now: Instant, ends: &Ends, port: u16) {
         self.chosen.put(*ends, (port, now));
-        self.table.settle(ends, |member| match member.standing {
-            Standing::Held => Some(Standing::Told),
-            // Another connection to the same port is no other port.
-            _ if member.port == port => None,
-            _ => Some(Standing::Refused),
-        });
+        self.table.refuse_others(ends, port);
     }
 
     /// The server has been silent on a port for as long as the others wait. It goes on being asked.

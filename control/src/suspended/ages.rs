@@ -1,5 +1,5 @@
-//! Partial connections by age: those that somebody waits for, and apart from them answers that are only remembered. An
-//! answer counts from when it was given.
+//! Partial connections by age: of each worker those that somebody waits for, and apart from them answers that are only
+//! remembered. An answer counts from when it was given.
 
 use super::partial::Phase;
 use super::{NONE, Suspended};
@@ -18,9 +18,11 @@ impl Ages {
 
 impl Suspended {
     fn list_of(&mut self, slot: u32) -> &mut Ages {
-        match self.at_mut(slot).phase {
-            Phase::Refused => &mut self.remembered,
-            Phase::Deciding | Phase::Asking => &mut self.waiting,
+        let partial = self.at_mut(slot);
+        let worker = usize::from(partial.worker);
+        match partial.phase {
+            Phase::Refused => &mut self.remembered[worker],
+            Phase::Deciding | Phase::Asking => &mut self.waiting[worker],
         }
     }
 

@@ -33,7 +33,7 @@ fn insert(store: &mut Suspended, n: u32, worker: usize, key: FlowKey) -> Result<
 }
 
 fn client(n: u32) -> FlowKey {
-    key(&format!("10.0.{n}.1:4000"), "10.1.0.1:80")
+    key(&format!("10.{}.{}.1:4000", n >> 8, n & 0xff), "10.9.0.1:80")
 }
 
 #[test]
@@ -48,7 +48,8 @@ fn is_found_by_flow_and_ticket_and_leaves_nothing_behind() {
     for slot in &slots {
         assert!(store.remove(*slot).is_some());
     }
-    assert_eq!((store.len(), store.waiting, store.remembered), (0, Ages::NOBODY, Ages::NOBODY));
+    let nobody = [Ages::NOBODY; 2];
+    assert_eq!((store.len(), &*store.waiting, &*store.remembered), (0, &nobody[..], &nobody[..]));
     assert!(store.index.is_empty());
     let next = insert(&mut store, 9, 1, client(9)).unwrap();
     assert_eq!(store.by_ticket(ticket), None, "tickets are not used again");
@@ -70,16 +71,14 @@ fn each_limit_has_its_name_and_the_oldest_that_uses_it_up_is_in_the_way() {
     store.refuse(second, 0);
     assert!(insert(&mut store, 3, 0, of_source(3)).is_ok(), "what is refused counts for no prefix");
 
-    for n in 1..=4 {
-        insert(&mut store, 10 + n, 1, client(n)).unwrap();
-    }
+    let others = [1, 2, 3, 4].map(|n| insert(&mut store, 10 + n, 1, client(n)).unwrap());
     assert_eq!(insert(&mut store, 20, 1, client(7)), Err(Full::Table));
-    assert_eq!(store.in_the_way(Full::Table, 1, &client(7)), Some(first));
+    assert_eq!(store.in_the_way(Full::Table, 1, &client(7)), Some(others[0]), "of its own");
     assert_eq!(store.remembered_in_the_way(Full::Table, 1), Some(second));
     store.remove(second);
     assert_eq!(store.remembered_in_the_way(Full::Table, 1), None);
     assert_eq!(insert(&mut store, 20, 1, client(7)), Err(Full::Destination));
-    assert_eq!(store.in_the_way(Full::Destination, 1, &client(7)), Some(first));
+    assert_eq!(store.in_the_way(Full::Destination, 1, &client(7)), Some(others[0]), "of its own first");
     store.remove(first);
     assert!(insert(&mut store, 20, 1, client(7)).is_ok());
 }
@@ -98,6 +97,24 @@ fn a_fruitless_search_parses_no_frame() {
     assert!(store.parsed.get() <= 1, "{} frames", store.parsed.get());
     store.remove(0);
     assert!(store.in_the_way(Full::Source, 0, &last).is_some());
+}
+
+/// Whoever is oldest of all may be another worker's, any number of them.
+#[test]
+fn a_worker_that_is_full_makes_room_among_its_own() {
+    let limits = Limits { capacity: 400, per_worker: 200, per_source: None, per_destination: None, ..LIMITS };
+    let mut store = Suspended::new(limits, 2);
+    for n in 0..100 {
+        insert(&mut store, n, 1, client(n)).unwrap();
+    }
+    let first = insert(&mut store, 100, 0, client(100)).unwrap();
+    for n in 101..300 {
+        insert(&mut store, n, 0, client(n)).unwrap();
+    }
+    assert_eq!(insert(&mut store, 300, 0, client(300)), Err(Full::Table));
+    assert_eq!(store.in_the_way(Full::Table, 0, &client(300)), Some(first));
+    store.refuse(first, 0);
+    assert_eq!(store.remembered_in_the_way(Full::Table, 0), Some(first));
 }
 
 #[test]

@@ -70,10 +70,13 @@ impl Default for List {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Group {
-    /// Those that have answered come last, in the order of their answers.
+    /// Those whose server has not answered.
     list: List,
     /// How many of them are [`Standing::Asked`].
     asked: u32,
+    /// Those whose server has, in the order of their answers: apart, for all of these are told at once, and nobody is to look
+    /// through any number of silent ones for them.
+    held: List,
 }
 
 /// All of them.
@@ -138,21 +141,31 @@ impl Table {
 
     /// Whether there is exactly one.
     pub(super) fn is_alone(&self, ends: &Ends) -> bool {
-        self.groups.get(ends).is_some_and(|group| group.list.first == group.list.last)
+        let is_one = |list: List| list.first == list.last && list.first != NONE;
+        let is_none = |list: List| list.first == NONE;
+        self.groups.get(ends).is_some_and(|group| {
+            (is_one(group.list) && is_none(group.held)) || (is_none(group.list) && is_one(group.held))
+        })
     }
 
-    /// Asks of each of the group's members, in order, how it stands now; one that is `None` is forgotten.
-    pub(super) fn settle(&mut self, ends: &Ends, settled: impl Fn(&Member) -> Option<Standing>) {
-        let mut slot = self.groups.get(ends).map_or(NONE, |group| group.list.first);
-        // Those that keep their standing stay where they are.
-        while let Some(member) = self.at(slot) {
-            slot = member.next;
-            match settled(&member) {
-                None => drop(self.leave(member.ticket)),
-                Some(standing) if standing == member.standing => {}
-                Some(standing) => self.stand(member.ticket, standing),
+    /// The client is to hear what the servers have said that have answered, in that order.
+    pub(super) fn tell_held(&mut self, ends: &Ends) {
+        while let Some(member) = self.groups.get(ends).and_then(|group| self.at(group.held.first)) {
+            self.stand(member.ticket, Standing::Told);
+        }
+    }
+
+    /// Another port than these has been chosen: who waits for an answer is refused, unless it is another connection to
+    /// that port, which is forgotten; and who has one is told.
+    pub(super) fn refuse_others(&mut self, ends: &Ends, chosen: u16) {
+        while let Some(member) = self.groups.get(ends).and_then(|group| self.at(group.list.first)) {
+            if member.port == chosen {
+                self.leave(member.ticket);
+            } else {
+                self.stand(member.ticket, Standing::Refused);
             }
         }
+        self.tell_held(ends);
     }
 
     /// Takes out the next that a decision waits for.
@@ -175,7 +188,8 @@ impl Table {
     fn list(&mut self, member: &Member) -> &mut List {
         match member.standing {
             Standing::Told | Standing::Refused => &mut self.ready,
-            _ => &mut self.groups.entry(member.ends).or_default().list,
+            Standing::Held => &mut self.groups.entry(member.ends).or_default().held,
+            Standing::Asked | Standing::Silent => &mut self.groups.entry(member.ends).or_default().list,
         }
     }
 
@@ -208,7 +222,7 @@ impl Table {
         self.link(member.next, |next| next.previous = member.previous);
         if let Some(group) = self.groups.get_mut(&member.ends) {
             group.asked -= u32::from(member.standing == Standing::Asked);
-            if group.list == List::default() {
+            if group.list == List::default() && group.held == List::default() {
                 self.groups.remove(&member.ends);
             }
         }
