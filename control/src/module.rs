@@ -121,7 +121,8 @@ pub enum Isn {
     /// The opposite end's own: both deltas stay 0 until a module edits.
     #[default]
     Mirror,
-    /// Keyed ones of ours (RFC 6528), as a PIX gives to ends whose own cannot be trusted.
+    /// The opposite end's own with a secret offset for each quad (RFC 6528), as a PIX gives to ends whose own can be
+    /// guessed.
     Keyed,
 }
 

@@ -4,6 +4,7 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::packet::TcpHeaders;
+use dataplane::rewrite::delta;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
@@ -120,10 +121,10 @@ impl<L: Pool> Connection<L> {
                 return self.listen_again(cx, frame);
             }
             if events.contains(Events::NEW_SYN) {
-                return self.pass_across(cx, direction, segment, frame);
+                return self.pass_across(cx, direction, headers, frame);
             }
             if direction == Direction::ServerToClient && self.is_bare_ack_before_confirmation(segment) {
-                return self.pass_across(cx, direction, segment, frame);
+                return self.pass_across(cx, direction, headers, frame);
             }
         }
         if direction == Direction::ServerToClient && self.phase == Phase::Answered && repeats {
@@ -168,7 +169,7 @@ impl<L: Pool> Connection<L> {
         let (Some(server), Some(proxying)) = (self.server.as_mut(), self.proxying) else { return };
         let iss = match proxying.isn {
             Isn::Mirror => server.block.irs(),
-            Isn::Keyed => cx.settings.isn_key.towards_client(&self.key, cx.now),
+            Isn::Keyed => cx.settings.isn_key.towards_client(&self.key, server.block.irs()),
         };
         self.client.block.answer(cx.now, iss, server.block.peer_offer());
         // Either end may promise more than the pair's own links take.
@@ -204,29 +205,31 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    fn is_mirrored(&self) -> bool {
-        self.greeted.is_none() && self.proxying.is_some_and(|proxying| proxying.isn == Isn::Mirror)
-    }
-
     /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and
-    /// the bare ACK by which a server answers it. With numbers of our own the ends could not make sense of it: the
-    /// server gets the RST that the client would send (RFC 9293 section 3.10.7.3), and forgets what it had on this quad.
+    /// the bare ACK by which a server answers it. To a client whose server has not said its number yet that makes no sense:
+    /// the server gets the RST that a client would send (RFC 9293 section 3.10.7.3), and forgets what it had on this quad.
     pub(super) fn pass_across(
         &mut self,
         cx: &mut Context<'_, L>,
         direction: Direction,
-        segment: &Segment,
-        frame: L::Buffer,
+        headers: &TcpHeaders,
+        mut frame: L::Buffer,
     ) {
-        if !self.is_mirrored() {
-            if let (Direction::ServerToClient, Some(server)) = (direction, &self.server) {
-                if !cx.can_transmit() {
-                    return cx.counters.count(Counter::DropOrdersFull);
-                }
-                let reset = TcpRepr { seq: segment.ack, flags: TcpFlags::RST, ..TcpRepr::default() };
+        let Some(server) = &self.server else {
+            return cx.counters.count(Counter::DropForeignHandshake);
+        };
+        if server.block.state() == State::SynSent {
+            // The ACK of our own SYN without one of the server's answers something else: RFC 9293 has it ignored.
+            let resets = direction == Direction::ServerToClient && headers.ack != server.block.snd_nxt();
+            if resets && cx.can_transmit() {
+                let reset = TcpRepr { seq: headers.ack, flags: TcpFlags::RST, ..TcpRepr::default() };
                 cx.transmit(server.way, &server.template, &reset, 0, |_| {});
             }
             return cx.counters.count(Counter::DropForeignHandshake);
+        }
+        let deltas = self.numbers_of(direction);
+        if !deltas.are_zero() {
+            delta::apply(frame.bytes_mut(), headers, deltas);
         }
         let way = self.way_to(direction);
         cx.forward(way, frame);

@@ -25,6 +25,7 @@ use super::local::answer_to;
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
+use crate::core::secret::clock;
 use crate::module::{Choice, Outcome, Session, Target};
 use crate::suspended::partial::Partial;
 use crate::tcp::{Block, Handshake, State};
@@ -72,7 +73,7 @@ impl<L: Pool> Connection<L> {
         let mss = mss_within(cx.settings.mtu[usize::from(partial.client_side.0)], &key.quad);
         let default_mss = family(&key.quad).default_mss();
         let promised = promise(greeting.profile.as_ref(), &Handshake::of(&syn), mss, default_mss);
-        block.answer(cx.now, cx.settings.isn_key.towards_client(&key, cx.now), &promised);
+        block.answer(cx.now, cx.settings.isn_key.towards_client(&key, clock(cx.now)), &promised);
         block.set_link_mss(mss);
         let look = FrameTemplate::learn(greeting.syn, greeting.syn_headers);
         let mut connection = Connection {
@@ -153,7 +154,7 @@ impl<L: Pool> Connection<L> {
         greeted.ordered = true;
         self.phase = Phase::Choosing { until: None };
         // Of a number that nobody can guess, the lower half (RFC 6056).
-        let from = cx.settings.isn_key.towards_server(&self.key, cx.now).0 as u16;
+        let from = cx.settings.isn_key.towards_server(&self.key, clock(cx.now)).0 as u16;
         let ports = ClientPort::Searched { from };
         cx.outbox.order(Order::SetFarSide { flow: self.flow, far, ports });
     }
@@ -179,7 +180,7 @@ impl<L: Pool> Connection<L> {
             ecn: TcpFlags(0),
             ..client.clone()
         };
-        let iss = cx.settings.isn_key.towards_server(&self.key, cx.now);
+        let iss = cx.settings.isn_key.towards_server(&self.key, self.client.block.irs());
         let mut block = Block::connect(cx.now, iss, &offer, cx.settings.leg);
         block.set_family(family(&self.key.quad));
         self.server = Some(Leg { block, template: greeted.look.clone(), way });

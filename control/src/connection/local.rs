@@ -10,6 +10,7 @@ use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
@@ -18,6 +19,7 @@ use super::leg::{Leg, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
+use crate::core::secret::clock;
 use crate::module::{Endpoint, Sending, Ticket};
 use crate::suspended::partial::Partial;
 use crate::tcp::{Block, Chunk, Handshake, State};
@@ -76,7 +78,7 @@ impl<L: Pool> Connection<L> {
         let mut block: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
         block.set_family(family(&key.quad));
         // Nobody is behind this leg whose numbers could be used; the other leg's key begins the clock.
-        let clock_offset = cx.settings.isn_key.towards_server(&key, Instant::ZERO).0;
+        let clock_offset = cx.settings.isn_key.towards_server(&key, Seq(0)).0;
         let local = Local {
             endpoint: Some(endpoint),
             ticket,
@@ -130,7 +132,7 @@ impl<L: Pool> Connection<L> {
             window: largest.min(u16::MAX.into()) as u16,
             ecn: TcpFlags(0),
         };
-        let iss = cx.settings.isn_key.towards_client(&self.key, cx.now);
+        let iss = cx.settings.isn_key.towards_client(&self.key, clock(cx.now));
         self.client.block.answer(cx.now, iss, &offer);
         self.client.block.set_link_mss(mss);
         self.await_client(cx);

@@ -37,12 +37,12 @@ impl<L: Pool> Connection<L> {
                 // A repeated one takes the place of the first.
                 self.next_syn = frame;
             } else if let Some(frame) = frame {
-                self.on_new_syn_of_server(cx, segment, frame);
+                self.on_new_syn_of_server(cx, headers, frame);
             }
             return;
         }
         if let (true, Some(frame)) = (events.contains(Events::BARE_ACK_TO_SYN), frame) {
-            return self.pass_across(cx, direction, segment, frame);
+            return self.pass_across(cx, direction, headers, frame);
         }
         self.on_leg_events(cx, direction, events);
     }
@@ -87,9 +87,9 @@ impl<L: Pool> Connection<L> {
 
     /// A SYN of the server on a quad in use. When the connection is over it begins another one; when not, the client has
     /// to say what it thinks of it, as it would without us.
-    fn on_new_syn_of_server(&mut self, cx: &mut Context<'_, L>, segment: &Segment, frame: L::Buffer) {
+    fn on_new_syn_of_server(&mut self, cx: &mut Context<'_, L>, headers: &TcpHeaders, frame: L::Buffer) {
         if !self.is_over() {
-            return self.pass_across(cx, Direction::ServerToClient, segment, frame);
+            return self.pass_across(cx, Direction::ServerToClient, headers, frame);
         }
         let port = self.server_side(cx);
         self.phase = Phase::Done;
@@ -270,7 +270,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// What lies between the numbers of the legs, for a segment that travels in `direction`.
-    fn numbers_of(&mut self, direction: Direction) -> Deltas {
+    pub(super) fn numbers_of(&mut self, direction: Direction) -> Deltas {
         let edited = |direction: Direction| self.edited[direction.index()];
         let edited = [edited(direction), edited(direction.reverse())];
         let Some([from, to]) = self.legs(direction) else { return NO_DELTAS };

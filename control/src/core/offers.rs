@@ -344,7 +344,7 @@ impl<L: Pool> Core<L> {
             } else if partial.phase == Phase::Asking {
                 // The client's answer to a bare ACK of the server's (RFC 9293 section 3.10.7.3): the server is to forget
                 // the connection that it has on this quad, or it will say the same to every SYN.
-                self.pass_across(now, slot, Direction::ClientToServer, segment, frame);
+                self.pass_across(now, slot, Direction::ClientToServer, headers, frame);
             }
         } else if begins && segment.seq == isn {
             self.means.counters.count(Counter::SynAbsorbed);
@@ -358,7 +358,7 @@ impl<L: Pool> Core<L> {
             self.begin_anew(now, slot, headers, frame);
         } else if begins {
             // The server has one already: what it says to another is between the ends.
-            self.pass_across(now, slot, Direction::ClientToServer, segment, frame);
+            self.pass_across(now, slot, Direction::ClientToServer, headers, frame);
         } else if segment.flags.syn()
             && segment.seq == isn
             && let Some(partial) = self.suspended.get_mut(slot)

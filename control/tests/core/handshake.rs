@@ -10,6 +10,13 @@ use dataplane::wire::tcp_flags::TcpFlags;
 
 use crate::rig::*;
 
+/// A client's SYN, and the number under which its server hears of it.
+fn asked(rig: &mut Rig) -> u32 {
+    let said = rig.offer(syn(C));
+    let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
+    asked.seq.0
+}
+
 #[test]
 fn the_server_answers_first_and_is_acknowledged_last() {
     let mut rig = Rig::new(relay(MergeWhen::FirstResponse));
@@ -130,16 +137,17 @@ fn the_networks_refusal_counts_with_the_number_of_our_syn_only() {
 /// The client has begun anew while the server was silent, and the server has an answer to its second SYN first.
 #[test]
 fn a_refusal_of_another_syn_is_passed_on_and_ends_nothing() {
-    let mut rig = Rig::new(relay(MergeWhen::Never));
-    rig.offer(syn(C));
-    assert_eq!(script(&rig.client(syn(C + 700), b"")), [">S S 1700:0 0"]);
-    let refusal = |ack| tcp(TcpFlags::RST | TcpFlags::ACK, 0, ack);
-    assert_eq!(script(&rig.server(refusal(C + 701), b"")), [">C R. 0:1701 0"]);
-    assert_eq!(script(&rig.server(refusal(C + 1), b"")), [">C R. 0:1001 0", "remove"]);
-    rig.assert_gone();
-    let mut rig = Rig::new(Relay { isn: Isn::Keyed, ..relay(MergeWhen::Never) });
-    rig.offer(syn(C));
-    assert!(rig.server(refusal(C + 701), b"").is_empty(), "no SYN of the client's own has gone there");
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let mut rig = Rig::new(Relay { isn, ..relay(MergeWhen::Never) });
+        let asked = asked(&mut rig);
+        let second = asked.wrapping_add(700);
+        assert_eq!(script(&rig.client(syn(C + 700), b"")), [format!(">S S {second}:0 0")]);
+        let refusal = |seq: u32| tcp(TcpFlags::RST | TcpFlags::ACK, 0, seq.wrapping_add(1));
+        let said = script(&rig.server(refusal(second), b""));
+        assert!(said[0].starts_with(">C R. ") && said[0].ends_with(":1701 0"), "{said:?}");
+        assert_eq!(script(&rig.server(refusal(asked), b"")), [">C R. 0:1001 0", "remove"]);
+        rig.assert_gone();
+    }
 }
 
 /// Redirect and "fragmentation needed" are for the client to heed; the server may well have got the SYN.
@@ -177,21 +185,46 @@ fn a_client_that_is_held_may_give_up_with_the_right_number() {
 fn a_server_that_answers_with_a_bare_ack_is_reset_and_then_accepts() {
     for isn in [Isn::Mirror, Isn::Keyed] {
         let mut rig = Rig::new(Relay { isn, ..relay(MergeWhen::Never) });
-        let said = rig.offer(syn(C));
-        let [Said::Tcp(SERVER, ours, _)] = &said[..] else { panic!("{said:?}") };
-        let next = ours.seq.0.wrapping_add(1);
-        let old = script(&rig.server(ack(77, 70_000), b""));
-        let reset = tcp(TcpFlags::RST, 70_000, 0);
-        let heard = script(&rig.client(reset, b""));
-        if isn == Isn::Mirror {
-            assert_eq!((old, heard), (vec![">C . 77:70000 0".into()], vec![">S R 70000:0 0".into()]));
-        } else {
-            // The client, whose number the server has not seen, is spared the answer that it would give.
-            assert_eq!((old, heard), (vec![">S R 70000:0 0".into()], vec![]));
-        }
-        assert_eq!(script(&rig.wait(Duration::from_secs(1))), [format!(">S S {}:0 0", ours.seq.0)]);
+        let ours = asked(&mut rig);
+        let next = ours.wrapping_add(1);
+        let said = rig.server(ack(77, next.wrapping_add(70_000)), b"");
+        let [Said::Tcp(CLIENT, old, _)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((old.ack.0, old.flags), (C + 1 + 70_000, TcpFlags::ACK), "as far from the SYN as it was");
+        let said = script(&rig.client(tcp(TcpFlags::RST, old.ack.0, 0), b""));
+        assert_eq!(said, [format!(">S R {}:0 0", next.wrapping_add(70_000))]);
+        assert_eq!(script(&rig.wait(Duration::from_secs(1))), [format!(">S S {ours}:0 0")]);
         let said = script(&rig.server(syn_ack(S, next), b""));
         assert!(said[1].starts_with(">C S. ") && said[1].ends_with(":1001 0"), "{said:?}");
+    }
+}
+
+/// A late RST of the connection before makes the server, which has just answered, say where it is (RFC 5961 section 4.2).
+/// That is no reason to end what it has answered.
+#[test]
+fn a_server_that_says_again_what_it_expects_is_not_reset() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let mut rig = Rig::new(Relay { isn, ..relay(MergeWhen::Never) });
+        let next = asked(&mut rig).wrapping_add(1);
+        let said = rig.server(syn_ack(S, next), b"");
+        let [_, Said::Tcp(CLIENT, answer, _)] = &said[..] else { panic!("{said:?}") };
+        let greets = answer.seq.0.wrapping_add(1);
+        assert_eq!(script(&rig.server(ack(S + 1, next), b"")), [format!(">C . {greets}:1001 0")]);
+        let said = script(&rig.client(ack(C + 1, greets), b""));
+        assert!(said.contains(&format!(">S . {next}:5001 0")), "{said:?}");
+    }
+}
+
+/// A client that has to tell its connections on a quad apart does it by their numbers, and a server by what becomes of them.
+#[test]
+fn the_next_connection_of_a_quad_is_as_far_beyond_the_last_as_its_client_wanted() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let mut rig = Rig::new(Relay { isn, ..relay(MergeWhen::Never) });
+        let first = asked(&mut rig);
+        rig.server(tcp(TcpFlags::RST | TcpFlags::ACK, 0, first.wrapping_add(1)), b"");
+        rig.assert_gone();
+        let said = rig.offer(syn(C + 9091));
+        let [Said::Tcp(SERVER, second, _)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(second.seq.0.wrapping_sub(first), 9091);
     }
 }
 

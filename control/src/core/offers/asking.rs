@@ -8,6 +8,7 @@ use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::policy::Fallback;
 use dataplane::refusal::{self, Rejection};
+use dataplane::rewrite::delta;
 use dataplane::wire::seq::Seq;
 
 use super::kept::Heard;
@@ -25,14 +26,16 @@ impl<L: Pool> Core<L> {
             return;
         }
         let Some(key) = self.suspended.key(slot) else { return };
-        let keyed = self.means.settings.isn_key.towards_server(&key, now);
-        let syn = self.suspended.syn(slot).map(|(_, headers)| headers.seq);
-        let Some((partial, isn)) = self.suspended.get_mut(slot).zip(syn) else { return };
+        let Some(isn) = self.suspended.syn(slot).map(|(_, headers)| headers.seq) else { return };
+        let Some(partial) = self.suspended.get_mut(slot) else { return };
         // What was asked before is asked again under the same number: the server repeats its answer.
         let is_new = partial.asked == 0;
         let turns_back = is_new && target == Target::default();
         if is_new {
-            partial.iss = if proxying.isn == Isn::Mirror { isn } else { keyed };
+            partial.iss = match proxying.isn {
+                Isn::Mirror => isn,
+                Isn::Keyed => self.means.settings.isn_key.towards_server(&key, isn),
+            };
             partial.proxying = proxying;
         } else {
             partial.proxying.consult = None;
@@ -96,10 +99,7 @@ impl<L: Pool> Core<L> {
         match (flags.rst(), flags.syn(), flags.ack()) {
             (true, ..) if ours => self.server_refuses(now, slot, headers, frame),
             // About a SYN with another number, which has been passed on: its client knows whether that was its own.
-            (true, ..) if partial.proxying.isn == Isn::Mirror => {
-                self.pass_across(now, slot, Direction::ServerToClient, segment, frame);
-            }
-            (true, ..) => self.means.counters.count(Counter::DropForeignHandshake),
+            (true, ..) => self.pass_across(now, slot, Direction::ServerToClient, headers, frame),
             (false, true, true) if ours => self.server_accepts(now, slot, segment, headers, frame),
             // First step: an answer to a SYN of former times.
             (false, true, true) => self.reset_server(now, slot, segment.ack),
@@ -108,7 +108,7 @@ impl<L: Pool> Core<L> {
             // ACK: both get their connection, with their own numbers, and neither needs anything but what is kept
             // anyway. Passed on, the client's SYN-ACK would confirm the server behind our back.
             (false, true, false) => self.means.counters.count(Counter::SynCrossed),
-            (false, false, true) => self.pass_across(now, slot, Direction::ServerToClient, segment, frame),
+            (false, false, true) => self.pass_across(now, slot, Direction::ServerToClient, headers, frame),
             (false, false, false) => {}
         }
     }
@@ -254,24 +254,20 @@ impl<L: Pool> Core<L> {
     }
 
     /// What belongs to neither handshake is between the ends: a SYN with another number once the server has one, and
-    /// the bare ACK by which a server answers it. With numbers of our own the ends could not make sense of it: the
-    /// server gets the RST that the client would send (RFC 9293 section 3.10.7.3), and forgets what it had on this quad.
+    /// the bare ACK by which a server answers it.
     pub(super) fn pass_across(
         &mut self,
         now: Instant,
         slot: u32,
         direction: Direction,
-        segment: &Segment,
-        frame: L::Buffer,
+        headers: &TcpHeaders,
+        mut frame: L::Buffer,
     ) {
-        let Some(partial) = self.suspended.get(slot) else { return };
+        let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let (worker, client_side) = (usize::from(partial.worker), partial.client_side);
-        if partial.proxying.isn != Isn::Mirror {
-            self.means.counters.count(Counter::DropForeignHandshake);
-            if direction == Direction::ServerToClient {
-                self.reset_server(now, slot, segment.ack);
-            }
-            return;
+        if partial.proxying.isn == Isn::Keyed {
+            let deltas = self.means.settings.isn_key.deltas(&key, direction);
+            delta::apply(frame.bytes_mut(), headers, deltas);
         }
         let way = match direction {
             Direction::ClientToServer => partial.way(self.means.settings.peers[usize::from(client_side.0)]),

@@ -13,6 +13,7 @@ use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::worker::message::{ClientPort, Order};
 
 use crate::core::Core;
+use crate::core::secret::clock;
 use crate::module::{Departing, Gone, Mark, Target};
 use crate::suspended::partial::{Phase, Side};
 
@@ -25,7 +26,7 @@ impl<L: Pool> Core<L> {
         partial.side = Side::Ordered;
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
         // Of a number that nobody can guess, the lower half (RFC 6056).
-        let from = self.means.settings.isn_key.towards_server(&key, now).0 as u16;
+        let from = self.means.settings.isn_key.towards_server(&key, clock(now)).0 as u16;
         let ports = ClientPort::Searched { from };
         self.means.outboxes[worker].order(Order::SetFarSide { flow, far, ports });
     }
