@@ -14,6 +14,7 @@ mod local;
 mod merge;
 mod path;
 mod relay;
+mod split;
 mod through;
 mod urgent;
 
@@ -43,6 +44,7 @@ pub(crate) use leg::read_segment;
 pub(crate) use local::Accepting;
 use local::Local;
 pub(crate) use path::is_source_quench;
+use split::Splitting;
 use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
@@ -108,6 +110,10 @@ pub struct Connection<L: Pool> {
     allowances: [Allowance; 2],
     /// By direction, on a flow that acknowledges through.
     through: Option<Box<[Ledger; 2]>>,
+    /// Something from before the last split is still on its way.
+    splitting: Option<Box<Splitting>>,
+    /// It was split by order, and is merged by order only.
+    stays_split: bool,
     merge_wanted: bool,
     /// An undone merge is not tried again before.
     merge_retry: Option<Instant>,
@@ -185,6 +191,9 @@ impl<L: Pool> Connection<L> {
         self.learn(direction, headers, &frame);
         match self.phase {
             Phase::Answered => self.on_handshake(cx, direction, &segment, headers, frame),
+            Phase::Relaying if self.splitting.is_some() => {
+                self.on_splitting(cx, direction, &segment, headers, frame);
+            }
             Phase::Relaying | Phase::Choosing { .. } | Phase::Connecting | Phase::Ended { .. } => {
                 self.on_relayed(cx, direction, &segment, headers, frame);
             }
@@ -316,9 +325,14 @@ impl<L: Pool> Connection<L> {
             Some(local) => local.clock(cx.now),
             None => self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0),
         };
-        self.client.emit(cx, server_ts);
+        // Nobody knows yet how an endpoint looks that has not been heard since a split.
+        let is_known = |end| self.splitting.as_ref().is_none_or(|splitting| splitting.has_heard(end));
+        let [knows_client, knows_server] = Direction::BOTH.map(is_known);
+        if knows_server {
+            self.client.emit(cx, server_ts);
+        }
         let unvalidated = self.phase == Phase::Answered;
-        if let Some(server) = &mut self.server {
+        if let Some(server) = self.server.as_mut().filter(|_| knows_client) {
             // What a server says before the client is validated is taken and not acknowledged: should the client's ACK
             // be lost, nothing but the server's repetition would bring the handshake on.
             let has_spoken = server.block.rcv_nxt() != server.block.irs().advance(1);

@@ -5,6 +5,7 @@
 mod accepted;
 pub mod change;
 pub mod context;
+pub mod handover;
 pub(crate) mod history;
 pub mod load;
 mod offers;
@@ -37,7 +38,8 @@ use context::{Context, Means, Outbox, Settings};
 use history::History;
 use load::Load;
 use offers::{Kept, Offer};
-use query::{Query, Questions, Wanted};
+use handover::Pendings;
+use query::{Next, Query, Questions, Wanted};
 use validating::Validating;
 
 /// Events of one worker handled in a round, at most.
@@ -85,6 +87,7 @@ pub struct Core<L: Pool> {
     by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
     timers: Wheel,
     questions: Questions,
+    pendings: Pendings,
     changes: Changes,
     heartbeat: Arc<AtomicU64>,
     report: Arc<Report>,
@@ -126,6 +129,7 @@ impl<L: Pool> Core<L> {
             by_ticket: HashMap::with_hasher(ahash::RandomState::new()),
             timers: Wheel::new(capacity + settings.suspended.capacity),
             questions: Questions::default(),
+            pendings: Pendings::default(),
             changes: Changes::default(),
             heartbeat: parts.heartbeat,
             report: parts.report,
@@ -198,11 +202,14 @@ impl<L: Pool> Core<L> {
             Event::Expired { flow } => self.forget(worker, flow),
             Event::Replaced(before) => self.changes.on_replaced(worker, *before),
             Event::Listed(listing) => {
-                let unasked = self.questions.on_listing(listing);
-                if let Some(listing) = unasked {
-                    self.means.outboxes[worker].order(Order::List(listing));
+                match self.questions.on_listing(worker, listing) {
+                    Next::Nothing => {}
+                    Next::Page(listing) => self.means.outboxes[worker].order(Order::List(listing)),
+                    Next::HandOver(what, found, answer) => self.hand_over_flow(now, what, found, answer),
                 }
             }
+            Event::Split(split) => self.on_split(now, worker, &split),
+            Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
         }
     }
 
@@ -317,6 +324,7 @@ impl<L: Pool> Core<L> {
                 let partial = self.suspended.modules().collect();
                 Wanted::Modules(partial, answer)
             }
+            Query::HandOver { what, quad, answer } => Wanted::Flow(quad, Vec::new(), what, answer),
             Query::Change(change) => return self.change(change),
         };
         let workers = self.means.outboxes.len();

@@ -167,6 +167,8 @@ counters! {
     HandshakesDisplaced = "handshakes_displaced",
     /// Merges completed.
     Merges = "merges",
+    /// Flows that have left the non-participating path for the control core.
+    Splits = "splits",
     /// Merges undone because the drain took too long.
     MergesUndone = "merges_undone",
     /// Frames handed to the worker that owns their flow.

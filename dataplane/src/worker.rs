@@ -28,6 +28,7 @@ mod orders;
 pub mod parked;
 pub mod report;
 mod service;
+mod split;
 pub mod steer;
 pub mod transmit;
 

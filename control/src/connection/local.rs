@@ -106,6 +106,8 @@ impl<L: Pool> Connection<L> {
             edited: [0; 2],
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
+            splitting: None,
+            stays_split: false,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,

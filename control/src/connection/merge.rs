@@ -10,8 +10,9 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
-use dataplane::flow::object::Track;
+use dataplane::flow::object::{Track, View};
 use dataplane::flow::quad::Direction;
+use dataplane::flow::terms::Terms;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::Delta;
 use dataplane::wire::tcp::TcpRepr;
@@ -21,8 +22,9 @@ use dataplane::worker::message::Order;
 
 use super::leg::{Leg, read_segment};
 use super::through::Ledger;
-use super::{Connection, Held, Phase};
+use super::{BlockOf, Connection, Held, Phase};
 use crate::core::context::Context;
+use crate::core::handover::Refused;
 use crate::module::MERGE_RETRY;
 use crate::tcp::{Segment, State};
 
@@ -53,6 +55,18 @@ impl<L: Pool> Connection<L> {
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
     }
 
+    /// Somebody wants it merged, whatever its module says.
+    pub(crate) fn order_merge(&mut self, cx: &mut Context<'_, L>) -> Result<(), Refused> {
+        if self.proxying.is_none_or(|proxying| proxying.never_merges) {
+            return Err(Refused::NeverMerges);
+        }
+        self.stays_split = false;
+        self.merge_wanted = true;
+        self.merge_retry = None;
+        self.settle(cx);
+        Ok(())
+    }
+
     /// Both legs are open in both directions, and nothing waits in front of a hole or for the module.
     fn can_drain(&self) -> bool {
         let ready = |leg: &Leg<L::Buffer>| {
@@ -62,7 +76,7 @@ impl<L: Pool> Connection<L> {
                 && !block.has_gap()
                 && block.readable() == 0
         };
-        ready(&self.client) && self.server.as_ref().is_some_and(ready)
+        self.splitting.is_none() && ready(&self.client) && self.server.as_ref().is_some_and(ready)
     }
 
     /// A segment while merging: its acknowledgment counts at once, its bytes wait.
@@ -120,8 +134,13 @@ impl<L: Pool> Connection<L> {
         let delta_s2c = Delta::between(client.snd_nxt(), server.rcv_nxt());
         let from_client = Track { end: client.rcv_nxt(), ack: server.ack_number() };
         let from_server = Track { end: server.rcv_nxt(), ack: client.ack_number() };
-        let track = [from_client, from_server];
-        cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, track });
+        let view = View {
+            track: [from_client, from_server],
+            windows: [client, server].map(|block| block.peer_window_left()),
+            terms: terms::<L>(client, server),
+            mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
+        };
+        cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
         self.announce_windows(cx);
         for Held { direction, headers, frame } in std::mem::take(&mut self.held) {
             cx.outbox.order(Order::Replay { flow: self.flow, direction, headers, frame });
@@ -163,4 +182,10 @@ impl<L: Pool> Connection<L> {
             }
         }
     }
+}
+
+/// What is in force between the ends: a merge needs their promises to agree.
+fn terms<L: Pool>(client: &BlockOf<L>, server: &BlockOf<L>) -> Terms {
+    let shifts = client.peer_shift().zip(server.peer_shift()).map(|(client, server)| [client, server]);
+    Terms::new(shifts, client.has_sack(), client.has_timestamps())
 }

@@ -221,9 +221,7 @@ impl<L: Pool> Connection<L> {
     pub(super) fn take_step(&mut self, step: Step) {
         match step {
             Step::Relay => {}
-            Step::Merge => {
-                self.merge_wanted = true;
-            }
+            Step::Merge => self.merge_wanted |= !self.stays_split,
             Step::Reset => self.reset_both_legs(),
         }
     }

@@ -108,6 +108,26 @@ impl<B: Buffer> Block<B> {
         self.ts.value()
     }
 
+    /// By how much the peer's window fields are shifted, when both ends scale.
+    pub fn peer_shift(&self) -> Option<u8> {
+        self.offer.window_scale.and(self.peer.window_scale).map(|_| self.snd.shift)
+    }
+
+    /// Bytes that the peer may have outstanding or unread, at most.
+    pub fn receive_buffer(&self) -> u32 {
+        self.limits.receive_buffer
+    }
+
+    /// SACK is in force.
+    pub fn has_sack(&self) -> bool {
+        self.sack
+    }
+
+    /// Timestamps are in force.
+    pub fn has_timestamps(&self) -> bool {
+        self.timestamps
+    }
+
     /// Smoothed round-trip time, from our own transmit times.
     pub fn srtt(&self) -> Option<Duration> {
         self.rto.srtt()

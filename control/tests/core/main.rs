@@ -22,6 +22,7 @@ mod rig;
 mod saturation;
 mod script;
 mod several;
+mod splitting;
 mod through;
 mod tunnel;
 mod urgent;

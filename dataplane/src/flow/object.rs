@@ -7,6 +7,7 @@ use crate::wire::seq::{Delta, Seq};
 
 use super::quad::{Direction, Segment};
 use super::state::TcpState;
+use super::terms::Terms;
 
 /// Which way a flow's packets take (DESIGN section 8: the `path` of `flows --json`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +50,20 @@ pub struct Track {
     pub end: Seq,
     /// Highest acknowledgment that this direction's sender has given, in the opposite sender's space.
     pub ack: Seq,
+}
+
+/// All that has to be known of an open connection to move it from one path to another (DESIGN sections 5 and 6), by
+/// direction of its sender, in that sender's space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct View {
+    /// What has been sent and acknowledged.
+    pub track: [Track; 2],
+    /// [`Object::windows`].
+    pub windows: [u16; 2],
+    /// [`Object::terms`].
+    pub terms: Terms,
+    /// [`Record::mss`].
+    pub mss: [u16; 2],
 }
 
 /// What most flows are not.
@@ -108,6 +123,10 @@ pub struct Object {
     pub track: [Track; 2],
     /// Parked: head of the list of parked frames.
     pub held: u32,
+    /// The window field that each direction's sender has sent with [`Track::ack`], unscaled.
+    pub windows: [u16; 2],
+    /// What the handshake has agreed on.
+    pub terms: Terms,
 }
 
 /// No parked frame, no neighbour: the end of every index list.
@@ -136,6 +155,8 @@ impl Object {
         last_seen: 0,
         track: [Track { end: Seq(0), ack: Seq(0) }; 2],
         held: NONE,
+        windows: [0; 2],
+        terms: Terms::UNKNOWN,
     };
 
     /// The delta added to sequence numbers that travel in `direction`.
@@ -149,6 +170,14 @@ impl Object {
     /// The delta subtracted from acknowledgments that travel in `direction`.
     pub const fn other_delta(&self, direction: Direction) -> Delta {
         self.own_delta(direction.reverse())
+    }
+
+    /// Up to where the receiver of `direction` lets its sender send, in the sender's space. Means nothing without terms.
+    #[inline]
+    pub const fn right_edge(&self, direction: Direction) -> Seq {
+        let receiver = direction.reverse();
+        let window = (self.windows[receiver.index()] as u32) << self.terms.shift(receiver);
+        self.track[receiver.index()].ack.advance(window)
     }
 }
 
@@ -169,6 +198,8 @@ pub struct Record {
     pub merges: u16,
     /// Index of the far side in the table's side list, or [`NONE`].
     pub far: u32,
+    /// The largest segment that each direction's sender takes, as its SYN says; 0 where it says nothing or was not seen.
+    pub mss: [u16; 2],
 }
 
 impl Default for Record {
@@ -181,6 +212,7 @@ impl Default for Record {
             splits: 0,
             merges: 0,
             far: NONE,
+            mss: [0; 2],
         }
     }
 }

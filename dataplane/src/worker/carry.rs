@@ -7,10 +7,13 @@ use crate::buffer::ChecksumHint;
 use crate::flow::object::{NONE, Object, Path, Traits};
 use crate::flow::quad::{Direction, FlowKey};
 use crate::flow::state::{self, Observed, TcpState};
+use crate::flow::terms::Terms;
 use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
 use crate::rewrite::delta::{self, Deltas};
 use crate::rewrite::icmp;
+use crate::wire::tcp::HEADER_LEN;
 use crate::wire::tcp_flags::TcpFlags;
+use crate::wire::tcp_options::TcpOptions;
 
 /// Control bits that open or close a connection.
 const DECIDING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
@@ -178,24 +181,31 @@ impl<P: Port> Worker<P> {
         }
         // A RST that nobody obeys tells nothing.
         let Some(observed) = observed(object, direction, headers) else { return };
-        let other_delta = object.other_delta(direction);
-        let track = &mut object.track[direction.index()];
-        let end = headers.seq.advance(headers.sequence_len());
-        // Nothing comes after a FIN: where it ends, whatever was seen before.
-        let exact = headers.flags.intersects(TcpFlags::SYN | TcpFlags::FIN);
-        track.end = if exact { end } else { track.end.max(end) };
-        if headers.flags.ack() {
-            let ack = headers.ack.minus(other_delta);
-            // Before the handshake is over there is nothing that this number could be compared with.
-            let first = matches!(before, TcpState::SynSent | TcpState::SynReceived);
-            track.ack = if first { ack } else { track.ack.max(ack) };
-        }
+        follow(object, direction, headers);
         let after = state::next(before, direction, observed);
         object.tcp = after;
         if after != before {
             let deadline = now + self.life_time(after);
             self.table.arm(slot, deadline);
         }
+        if headers.flags.syn() && is_opening(before) {
+            self.learn_terms(slot, direction, headers, frame.bytes());
+        }
+    }
+
+    /// A SYN or SYN-ACK passes: what a later split has to know of it.
+    #[cold]
+    fn learn_terms(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &[u8]) {
+        let options = usize::from(headers.l4) + HEADER_LEN..usize::from(headers.payload);
+        let Some(Ok(options)) = frame.get(options).map(TcpOptions::parse) else { return };
+        let object = self.table.object_mut(slot);
+        object.terms = match direction {
+            Direction::ClientToServer => Terms::offered(&options),
+            Direction::ServerToClient => object.terms.accepted(&options),
+        };
+        // The window of a SYN is never scaled (RFC 7323 section 2.2).
+        object.windows[direction.index()] = headers.window >> object.terms.shift(direction);
+        self.table.record_mut(slot).mss[direction.index()] = options.mss.unwrap_or(0);
     }
 
     /// An ICMP error that quotes a segment of the flow in `slot`, which travelled in direction `quoted`.
@@ -272,6 +282,36 @@ pub(super) fn is_verified<B: Buffer>(frame: &B, headers: &TcpHeaders) -> bool {
         ChecksumHint::Bad => false,
         ChecksumHint::Unknown => is_tcp_checksum_valid(frame.bytes(), headers),
     }
+}
+
+/// What the segment's sender has sent and acknowledged, and the window that it gives.
+#[inline]
+fn follow(object: &mut Object, direction: Direction, headers: &TcpHeaders) {
+    let end = headers.seq.advance(headers.sequence_len());
+    // Beyond the right edge nothing is taken but a probe: a forged segment must not move the boundary of a split.
+    let end = match object.terms.are_known() {
+        true => end.min(object.right_edge(direction).advance(1)),
+        false => end,
+    };
+    let other_delta = object.other_delta(direction);
+    let track = &mut object.track[direction.index()];
+    // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
+    let exact = headers.flags.fin() || (headers.flags.syn() && is_opening(object.tcp));
+    track.end = if exact { end } else { track.end.max(end) };
+    if !headers.flags.ack() {
+        return;
+    }
+    let ack = headers.ack.minus(other_delta);
+    // Before the handshake is over there is nothing that this number could be compared with.
+    if is_opening(object.tcp) || ack.ge(track.ack) {
+        track.ack = ack;
+        object.windows[direction.index()] = headers.window;
+    }
+}
+
+/// The handshake is not over.
+const fn is_opening(tcp: TcpState) -> bool {
+    matches!(tcp, TcpState::SynSent | TcpState::SynReceived)
 }
 
 /// Port reuse: a SYN on a quad whose connection is over begins another one (our lingering never judges a SYN).

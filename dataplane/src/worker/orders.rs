@@ -2,7 +2,7 @@
 
 use super::message::{Event, LISTING, ListedFlow, Listing, Order};
 use super::*;
-use crate::flow::object::{NONE, Path, Track};
+use crate::flow::object::{NONE, Path, View};
 use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
@@ -55,10 +55,10 @@ impl<P: Port> Worker<P> {
                 self.on_flow(flow, |worker, slot| worker.release(now, slot, path, frame));
             }
             Order::Park { flow } => self.on_flow(flow, |worker, slot| worker.begin_parking(flow, slot)),
-            Order::Unpark { flow } => self.on_flow(flow, Self::unpark),
-            Order::Install { flow, delta_c2s, delta_s2c, track } => {
-                self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, track));
+            Order::Install { flow, delta_c2s, delta_s2c, view } => {
+                self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, &view));
             }
+            Order::Split(split) => self.split(split),
             Order::Replay { flow, direction, headers, frame } => {
                 self.replay(now, flow, direction, &headers, frame);
             }
@@ -124,25 +124,15 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    fn unpark(&mut self, slot: u32) {
+    fn install(&mut self, slot: u32, delta_c2s: Delta, delta_s2c: Delta, view: &View) {
         let object = self.table.object_mut(slot);
         if object.path != Path::Parked {
             return;
         }
-        object.path = Path::Participating;
-        let mut head = std::mem::replace(&mut object.held, NONE);
-        while let Some(waiting) = self.parked.pop(&mut head) {
-            self.send_up(slot, waiting.direction, &waiting.headers, waiting.frame);
-        }
-    }
-
-    fn install(&mut self, slot: u32, delta_c2s: Delta, delta_s2c: Delta, track: [Track; 2]) {
-        let object = self.table.object_mut(slot);
-        if object.path != Path::Parked {
-            return;
-        }
-        (object.delta_c2s, object.delta_s2c, object.track) = (delta_c2s, delta_s2c, track);
+        (object.delta_c2s, object.delta_s2c) = (delta_c2s, delta_s2c);
+        (object.track, object.windows, object.terms) = (view.track, view.windows, view.terms);
         object.tcp = TcpState::Established;
+        self.table.record_mut(slot).mss = view.mss;
     }
 
     fn replay(

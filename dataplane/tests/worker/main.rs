@@ -12,7 +12,7 @@ use std::time::Duration;
 use bench::{Bench, CLIENT, DEFAULTS, SERVER, frame, quad, rules};
 use dataplane::buffer::Buffer;
 use dataplane::counters::Counter;
-use dataplane::flow::object::{Path, Track};
+use dataplane::flow::object::{Path, Track, View};
 use dataplane::flow::quad::Direction;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::{Packet, TcpHeaders, is_tcp_checksum_valid, parse};
@@ -50,8 +50,9 @@ fn cut_through(bench: &mut Bench, delta_c2s: i32, delta_s2c: i32) -> FlowRef {
     bench.order(Order::Park { flow });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     let track = [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }];
+    let view = View { track, ..View::default() };
     let (delta_c2s, delta_s2c) = (Delta(delta_c2s), Delta(delta_s2c));
-    bench.order(Order::Install { flow, delta_c2s, delta_s2c, track });
+    bench.order(Order::Install { flow, delta_c2s, delta_s2c, view });
     bench.order(Order::Resume { flow });
     flow
 }
@@ -183,7 +184,8 @@ fn held_segments_are_replayed_before_parked_ones_and_those_before_new_ones() {
     }
     assert_eq!(bench.count(Counter::DropParkedFull), 1, "room for four");
     let track = [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }];
-    bench.order(Order::Install { flow, delta_c2s: Delta(10), delta_s2c: Delta(0), track });
+    let view = View { track, ..View::default() };
+    bench.order(Order::Install { flow, delta_c2s: Delta(10), delta_s2c: Delta(0), view });
     bench.order(Order::Replay { flow, direction, headers: held, frame: first });
     bench.order(Order::Resume { flow });
     bench.deliver(CLIENT, &frame(quad(false), ACK, 107, 501, b"3", &[]));

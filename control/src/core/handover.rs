@@ -1,0 +1,152 @@
+//! Hand-overs that somebody orders: a flow that is cut through or monitored comes up, one that participates goes down
+//! (DESIGN sections 5 and 6).
+
+use crossbeam::channel::Sender;
+use hashbrown::HashMap;
+
+use dataplane::buffer::Pool;
+use dataplane::clock::Instant;
+use dataplane::flow::object::{Path, Record};
+use dataplane::flow::quad::Quad;
+use dataplane::flow::table::FlowRef;
+use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
+
+use super::Core;
+use super::load::Load;
+use crate::connection::Connection;
+use crate::module::Proxying;
+
+/// Which way a flow is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// To the control core.
+    Split,
+    /// To its worker.
+    Merge,
+}
+
+/// Why a hand-over does not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// No flow has this quad.
+    Unknown,
+    /// Several have it, on other VLANs or port pairs.
+    Ambiguous,
+    /// The worker says why.
+    Unsplittable(Unsplittable),
+    /// No place among participating flows is free.
+    Full,
+    /// It was offered to no module, and none was named.
+    NoModule,
+    /// It does not participate.
+    NotParticipating,
+    /// Its module never merges: the ends have been promised windows that only we can keep.
+    NeverMerges,
+}
+
+/// Where the answer to an order goes. The asker may have given up.
+pub type Answer = Sender<Result<(), Refused>>;
+
+/// A split that its worker has been ordered to make.
+struct Pending {
+    /// Kept for it among the connections.
+    place: u32,
+    module: u16,
+    answer: Option<Answer>,
+}
+
+/// Splits under way.
+pub(super) struct Pendings {
+    by_flow: HashMap<(usize, FlowRef), Pending, ahash::RandomState>,
+}
+
+impl Default for Pendings {
+    fn default() -> Self {
+        Pendings { by_flow: HashMap::with_hasher(ahash::RandomState::new()) }
+    }
+}
+
+/// Of the flows with a quad, the one that is meant.
+pub(super) fn only(flows: &[(usize, ListedFlow)], quad: &Quad) -> Result<(usize, ListedFlow), Refused> {
+    let mut found = flows.iter().filter(|(_, flow)| flow.key.quad == *quad && flow.path != Path::Free);
+    match (found.next(), found.next()) {
+        (Some(flow), None) => Ok(*flow),
+        (None, _) => Err(Refused::Unknown),
+        (Some(_), Some(_)) => Err(Refused::Ambiguous),
+    }
+}
+
+impl<L: Pool> Core<L> {
+    /// Hands a listed flow over, or says why not.
+    pub(super) fn hand_over_flow(
+        &mut self,
+        now: Instant,
+        what: HandOver,
+        found: Result<(usize, ListedFlow), Refused>,
+        answer: Answer,
+    ) {
+        let done = match (what, found) {
+            (_, Err(refused)) => Err(refused),
+            (HandOver::Split, Ok((worker, flow))) if flow.record.module != Record::NO_MODULE => {
+                return self.begin_split(now, worker, &flow, Some(answer));
+            }
+            (HandOver::Split, Ok(_)) => Err(Refused::NoModule),
+            (HandOver::Merge, Ok((worker, flow))) => self.order_merge(now, worker, flow.flow),
+        };
+        reply(Some(answer), done);
+    }
+
+    /// Orders the worker to split the flow. A place is kept for it, so that what comes up has somewhere to go.
+    pub(super) fn begin_split(
+        &mut self,
+        now: Instant,
+        worker: usize,
+        listed: &ListedFlow,
+        answer: Option<Answer>,
+    ) {
+        let ListedFlow { flow, key, record, .. } = *listed;
+        if self.pendings.by_flow.contains_key(&(worker, flow)) || self.by_flow.contains_key(&(worker, flow)) {
+            return reply(answer, Err(Refused::Unsplittable(Unsplittable::OtherPath)));
+        }
+        let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
+        self.pendings.by_flow.insert((worker, flow), Pending { place, module: record.module, answer });
+        let split = Split::wanted(flow, key, self.means.settings.leg.receive_buffer);
+        self.means.outboxes[worker].order(Order::Split(Box::new(split)));
+    }
+
+    /// The worker has split a flow: from now on its segments come up.
+    pub(super) fn on_split(&mut self, now: Instant, worker: usize, split: &Split) {
+        let Some(pending) = self.pendings.by_flow.remove(&(worker, split.flow)) else { return };
+        let Pending { place, module, answer } = pending;
+        let session = self.modules[usize::from(module)].session(&split.key);
+        let cx = self.means.context(now, worker);
+        let connection = Connection::split(&cx, worker, split, Proxying::default(), session);
+        self.by_flow.insert((worker, split.flow), place);
+        self.means.load.change(Load::default(), connection.load());
+        self.connections[place as usize] = Some(connection);
+        self.rearm(place);
+        reply(answer, Ok(()));
+    }
+
+    /// The worker has not.
+    pub(super) fn on_unsplit(&mut self, worker: usize, flow: FlowRef, why: Unsplittable) {
+        if let Some(Pending { place, answer, .. }) = self.pendings.by_flow.remove(&(worker, flow)) {
+            self.free.push(place);
+            reply(answer, Err(Refused::Unsplittable(why)));
+        }
+    }
+
+    fn order_merge(&mut self, now: Instant, worker: usize, flow: FlowRef) -> Result<(), Refused> {
+        let place = *self.by_flow.get(&(worker, flow)).ok_or(Refused::NotParticipating)?;
+        let mut done = Err(Refused::NotParticipating);
+        self.on_slot(now, place, |connection, cx| done = connection.order_merge(cx));
+        done
+    }
+}
+
+fn reply(answer: Option<Answer>, done: Result<(), Refused>) {
+    if let Some(answer) = answer {
+        // Who asked may have given up.
+        let _ = answer.send(done);
+    }
+}
