@@ -159,6 +159,10 @@ impl<L: Pool> Connection<L> {
         if self.through.is_some() || self.phase == Phase::Answered {
             return 0;
         }
+        // Nor is anything above the boundary of a split before its receiver has reached that.
+        if self.splitting.as_ref().is_some_and(|splitting| !splitting.is_over(direction)) {
+            return 0;
+        }
         let fin_acked = matches!(to.block.state(), State::FinWait2 | State::TimeWait | State::Closed);
         let fin = u64::from(from.block.fin_received() && !fin_acked);
         u64::from(from.block.readable()) + u64::from(to.block.queued()) + fin

@@ -136,7 +136,10 @@ impl<L: Pool> Connection<L> {
         let from_server = Track { end: server.rcv_nxt(), ack: client.ack_number() };
         let view = View {
             track: [from_client, from_server],
-            windows: [client, server].map(|block| block.peer_window_left()),
+            edges: [
+                client.offered_right_edge().max(server.peer_right_edge().minus(delta_c2s)),
+                server.offered_right_edge().max(client.peer_right_edge().minus(delta_s2c)),
+            ],
             terms: terms::<L>(client, server),
             mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
         };

@@ -362,14 +362,13 @@ fn resumed<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> BlockO
         Direction::ServerToClient => split.delta_c2s,
     };
     let (mine, theirs) = (view.track[of.index()], view.track[reverse.index()]);
-    let window = u32::from(view.windows[reverse.index()]) << view.terms.shift(reverse);
     let boundary = Boundary {
         rcv_nxt: mine.end,
-        rcv_edge: theirs.ack.advance(window),
+        rcv_edge: view.edges[of.index()],
         acknowledged: theirs.ack.min(mine.end),
         snd_nxt: theirs.end.plus(other),
         snd_una: mine.ack.min(theirs.end).plus(other),
-        window: view.windows[of.index()],
+        snd_edge: view.edges[reverse.index()].plus(other),
     };
     let (peer, offer) = (promised(view, of), promised(view, reverse));
     let mut block = Block::resumed(cx.now, &boundary, &peer, &offer, cx.settings.leg);

@@ -32,8 +32,8 @@ pub struct Boundary {
     pub snd_nxt: Seq,
     /// What the peer has acknowledged, at most `snd_nxt`.
     pub snd_una: Seq,
-    /// The window field that came with it, unscaled.
-    pub window: u16,
+    /// The highest right edge that the peer has given.
+    pub snd_edge: Seq,
 }
 
 impl<B: Buffer> Block<B> {
@@ -51,8 +51,9 @@ impl<B: Buffer> Block<B> {
         block.snd.una = boundary.snd_nxt;
         (block.peer, block.offer) = (peer.clone(), offer.clone());
         block.negotiate();
-        let window = u32::from(boundary.window) << block.snd.shift;
-        block.take_window(block.irs, boundary.snd_una, boundary.window, window);
+        let window = boundary.snd_una.distance_to(boundary.snd_edge);
+        let field = (window >> block.snd.shift).min(u16::MAX.into()) as u16;
+        block.take_window(block.irs, boundary.snd_una, field, window);
         block.rcv.edge = boundary.rcv_edge.max(boundary.rcv_nxt);
         block.withhold_acknowledgments();
         block.let_acknowledge(boundary.acknowledged);

@@ -25,7 +25,7 @@ fn split() -> Rig {
     let sent = |start: u32, sent, ack| Track { end: Seq(start + 1 + sent), ack: Seq(ack) };
     let view = View {
         track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
-        windows: [500, 500],
+        edges: [Seq(C + 1 + 400 + 64_000), Seq(S + 1 + 500 + 64_000)],
         terms: Terms::new(Some([SHIFT, SHIFT]), true, false),
         mss: [1460, 1460],
     };

@@ -16,6 +16,7 @@ mod crutch;
 mod device;
 mod flow;
 mod frame;
+mod hands;
 mod hesitant;
 mod host;
 mod invariant;

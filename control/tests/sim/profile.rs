@@ -42,6 +42,8 @@ pub struct Profile {
     pub moody: bool,
     /// The module holds together whatever the client tries at once.
     pub together: bool,
+    /// Somebody splits and merges flows all the time.
+    pub splits: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -68,6 +70,7 @@ const CLEAN: Profile = Profile {
     narrow: false,
     moody: false,
     together: false,
+    splits: false,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
@@ -121,6 +124,17 @@ pub const PROFILES: &[Profile] = &[
         loss_ppm: 20_000,
         jitter_us: 500,
         duplicate_ppm: 5_000,
+        ..CLEAN
+    },
+    Profile { name: "split", splits: true, bytes: 300_000, jitter_us: 20, connections: 6, ..CLEAN },
+    Profile {
+        name: "split-lossy",
+        splits: true,
+        bytes: 100_000,
+        connections: 6,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
         ..CLEAN
     },
 ];

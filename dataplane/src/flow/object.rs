@@ -58,8 +58,8 @@ pub struct Track {
 pub struct View {
     /// What has been sent and acknowledged.
     pub track: [Track; 2],
-    /// [`Object::windows`].
-    pub windows: [u16; 2],
+    /// [`Object::edges`].
+    pub edges: [Seq; 2],
     /// [`Object::terms`].
     pub terms: Terms,
     /// [`Record::mss`].
@@ -121,10 +121,9 @@ pub struct Object {
     pub last_seen: u32,
     /// Per direction, indexed by [`Direction::index`].
     pub track: [Track; 2],
-    /// Parked: head of the list of parked frames.
-    pub held: u32,
-    /// The window field that each direction's sender has sent with [`Track::ack`], unscaled.
-    pub windows: [u16; 2],
+    /// Per direction, the highest right edge that its receiver has ever given, in the sender's space. Means nothing
+    /// without terms.
+    pub edges: [Seq; 2],
     /// What the handshake has agreed on.
     pub terms: Terms,
 }
@@ -154,8 +153,7 @@ impl Object {
         generation: 0,
         last_seen: 0,
         track: [Track { end: Seq(0), ack: Seq(0) }; 2],
-        held: NONE,
-        windows: [0; 2],
+        edges: [Seq(0); 2],
         terms: Terms::UNKNOWN,
     };
 
@@ -170,14 +168,6 @@ impl Object {
     /// The delta subtracted from acknowledgments that travel in `direction`.
     pub const fn other_delta(&self, direction: Direction) -> Delta {
         self.own_delta(direction.reverse())
-    }
-
-    /// Up to where the receiver of `direction` lets its sender send, in the sender's space. Means nothing without terms.
-    #[inline]
-    pub const fn right_edge(&self, direction: Direction) -> Seq {
-        let receiver = direction.reverse();
-        let window = (self.windows[receiver.index()] as u32) << self.terms.shift(receiver);
-        self.track[receiver.index()].ack.advance(window)
     }
 }
 
@@ -200,6 +190,8 @@ pub struct Record {
     pub far: u32,
     /// The largest segment that each direction's sender takes, as its SYN says; 0 where it says nothing or was not seen.
     pub mss: [u16; 2],
+    /// Parked: head of the list of parked frames.
+    pub held: u32,
 }
 
 impl Default for Record {
@@ -213,6 +205,7 @@ impl Default for Record {
             merges: 0,
             far: NONE,
             mss: [0; 2],
+            held: NONE,
         }
     }
 }

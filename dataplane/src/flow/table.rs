@@ -8,7 +8,7 @@ use crate::clock::Instant;
 
 use super::expiry::Wheel;
 use super::hash::KeyedHash;
-use super::object::{NONE, Object, Path, Record, Traits};
+use super::object::{Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad};
 
 mod sides;
@@ -166,7 +166,6 @@ impl FlowTable {
             self.wheel.cancel(slot);
             let object = &mut self.objects[slot as usize];
             object.path = Path::Free;
-            object.held = NONE;
             object.generation = object.generation.wrapping_add(1);
             self.free.push(slot);
         }

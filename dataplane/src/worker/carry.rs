@@ -136,7 +136,7 @@ impl<P: Port> Worker<P> {
     }
 
     fn park(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: P::Buffer) {
-        let head = &mut self.table.object_mut(slot).held;
+        let head = &mut self.table.record_mut(slot).held;
         match self.parked.push(head, Waiting { direction, headers: *headers, frame }) {
             Ok(()) => self.counters.count(Counter::Parked),
             Err(_) => self.counters.count(Counter::DropParkedFull),
@@ -203,8 +203,11 @@ impl<P: Port> Worker<P> {
             Direction::ClientToServer => Terms::offered(&options),
             Direction::ServerToClient => object.terms.accepted(&options),
         };
-        // The window of a SYN is never scaled (RFC 7323 section 2.2).
-        object.windows[direction.index()] = headers.window >> object.terms.shift(direction);
+        if headers.flags.ack() {
+            // The window of a SYN is never scaled (RFC 7323 section 2.2).
+            let edge = headers.ack.minus(object.other_delta(direction)).advance(headers.window.into());
+            object.edges[direction.reverse().index()] = edge;
+        }
         self.table.record_mut(slot).mss[direction.index()] = options.mss.unwrap_or(0);
     }
 
@@ -266,8 +269,7 @@ impl<P: Port> Worker<P> {
 
     /// Removes the flow in `slot` with everything that hangs on it.
     pub(super) fn forget(&mut self, slot: u32) {
-        let object = self.table.object_mut(slot);
-        let mut held = std::mem::replace(&mut object.held, NONE);
+        let mut held = std::mem::replace(&mut self.table.record_mut(slot).held, NONE);
         while self.parked.pop(&mut held).is_some() {
             self.counters.count(Counter::DropFlowGone);
         }
@@ -288,24 +290,26 @@ pub(super) fn is_verified<B: Buffer>(frame: &B, headers: &TcpHeaders) -> bool {
 #[inline]
 fn follow(object: &mut Object, direction: Direction, headers: &TcpHeaders) {
     let end = headers.seq.advance(headers.sequence_len());
-    // Beyond the right edge nothing is taken but a probe: a forged segment must not move the boundary of a split.
-    let end = match object.terms.are_known() {
-        true => end.min(object.right_edge(direction).advance(1)),
-        false => end,
-    };
+    let [own, opposite] = [direction.index(), direction.reverse().index()];
     let other_delta = object.other_delta(direction);
-    let track = &mut object.track[direction.index()];
-    // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
-    let exact = headers.flags.fin() || (headers.flags.syn() && is_opening(object.tcp));
-    track.end = if exact { end } else { track.end.max(end) };
+    let knows_edges = object.terms.are_known();
+    let track = &mut object.track[own];
+    // What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
+    // before it some take to its end (Linux does).
+    if !knows_edges || headers.seq.le(object.edges[own]) {
+        // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
+        let exact = headers.flags.fin() || (headers.flags.syn() && is_opening(object.tcp));
+        track.end = if exact { end } else { track.end.max(end) };
+    }
     if !headers.flags.ack() {
         return;
     }
     let ack = headers.ack.minus(other_delta);
     // Before the handshake is over there is nothing that this number could be compared with.
-    if is_opening(object.tcp) || ack.ge(track.ack) {
-        track.ack = ack;
-        object.windows[direction.index()] = headers.window;
+    track.ack = if is_opening(object.tcp) { ack } else { track.ack.max(ack) };
+    if knows_edges {
+        let window = u32::from(headers.window) << object.terms.shift(direction);
+        object.edges[opposite] = object.edges[opposite].max(ack.advance(window));
     }
 }
 

@@ -130,7 +130,7 @@ impl<P: Port> Worker<P> {
             return;
         }
         (object.delta_c2s, object.delta_s2c) = (delta_c2s, delta_s2c);
-        (object.track, object.windows, object.terms) = (view.track, view.windows, view.terms);
+        (object.track, object.edges, object.terms) = (view.track, view.edges, view.terms);
         object.tcp = TcpState::Established;
         self.table.record_mut(slot).mss = view.mss;
     }
@@ -158,8 +158,8 @@ impl<P: Port> Worker<P> {
             return;
         }
         object.path = Path::CutThrough;
-        let mut head = std::mem::replace(&mut object.held, NONE);
         let record = self.table.record_mut(slot);
+        let mut head = std::mem::replace(&mut record.held, NONE);
         record.merges = record.merges.saturating_add(1);
         while let Some(waiting) = self.parked.pop(&mut head) {
             self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);

@@ -3,7 +3,6 @@
 use super::message::{Event, Split, Unsplittable};
 use super::*;
 use crate::flow::object::{Path, Traits, View};
-use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
 
@@ -21,11 +20,11 @@ impl<P: Port> Worker<P> {
         object.path = Path::Participating;
         let (delta_c2s, delta_s2c) = (object.delta_c2s, object.delta_s2c);
         let (client_side, is_far) = (PortId(object.client_side), object.traits.has(Traits::FAR));
-        let (track, windows, terms) = (object.track, object.windows, object.terms);
+        let (track, edges, terms) = (object.track, object.edges, object.terms);
         let record = self.table.record_mut(slot);
         record.splits = record.splits.saturating_add(1);
         let (module, mss) = (record.module, record.mss);
-        let view = View { track, windows, terms, mss };
+        let view = View { track, edges, terms, mss };
         *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
         self.counters.count(Counter::Splits);
         self.answer(Event::Split(split));
@@ -34,13 +33,13 @@ impl<P: Port> Worker<P> {
     fn splittable(&self, flow: FlowRef, reserve: u32) -> Result<u32, Unsplittable> {
         let slot = self.table.resolve(flow).ok_or(Unsplittable::Gone)?;
         let object = self.table.object(slot);
-        let promised = |of: Direction| object.track[of.index()].end.distance_to(object.right_edge(of));
+        let promised = |of: usize| object.track[of].end.distance_to(object.edges[of]);
         match (object.path, object.tcp) {
             (Path::CutThrough | Path::Monitored, _) if !object.terms.are_known() => {
                 Err(Unsplittable::HandshakeUnseen)
             }
             (Path::CutThrough | Path::Monitored, TcpState::Established) => {
-                let fits = Direction::BOTH.into_iter().all(|of| promised(of) <= reserve);
+                let fits = [0, 1].into_iter().all(|of| promised(of) <= reserve);
                 if fits { Ok(slot) } else { Err(Unsplittable::Window) }
             }
             (Path::CutThrough | Path::Monitored, _) => Err(Unsplittable::Closing),
