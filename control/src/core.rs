@@ -35,10 +35,10 @@ use crate::suspended::rejections::Rejections;
 
 use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
+use handover::Pendings;
 use history::History;
 use load::Load;
 use offers::{Kept, Offer};
-use handover::Pendings;
 use query::{Next, Query, Questions, Wanted};
 use validating::Validating;
 
@@ -201,13 +201,11 @@ impl<L: Pool> Core<L> {
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
             Event::Replaced(before) => self.changes.on_replaced(worker, *before),
-            Event::Listed(listing) => {
-                match self.questions.on_listing(worker, listing) {
-                    Next::Nothing => {}
-                    Next::Page(listing) => self.means.outboxes[worker].order(Order::List(listing)),
-                    Next::HandOver(what, found, answer) => self.hand_over_flow(now, what, found, answer),
-                }
-            }
+            Event::Listed(listing) => match self.questions.on_listing(worker, listing) {
+                Next::Nothing => {}
+                Next::Page(listing) => self.means.outboxes[worker].order(Order::List(listing)),
+                Next::HandOver(what, found, answer) => self.hand_over_flow(now, what, found, answer),
+            },
             Event::Split(split) => self.on_split(now, worker, &split),
             Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
         }

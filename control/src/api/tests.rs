@@ -43,6 +43,15 @@ impl Backend for Small {
         Err(BackendError("unused".into()))
     }
 
+    fn hand_over(
+        &self,
+        _: HandOver,
+        client: SocketAddr,
+        server: SocketAddr,
+    ) -> Result<HandedOver, BackendError> {
+        Ok(HandedOver { client, server, path: Path::Participating })
+    }
+
     fn reload(&self) -> Result<ReloadInfo, BackendError> {
         Err(BackendError("unused".into()))
     }

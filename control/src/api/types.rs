@@ -235,3 +235,15 @@ pub struct CoreStatus {
     /// The control core has given a sign of life within `timeouts.control_stall`.
     pub control_alive: bool,
 }
+
+/// A flow that changes hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandedOver {
+    /// Its client.
+    pub client: SocketAddr,
+    /// Its server.
+    pub server: SocketAddr,
+    /// Where it is, after a split, or goes to as soon as it can, after an order to merge.
+    pub path: Path,
+}

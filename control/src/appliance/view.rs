@@ -1,5 +1,6 @@
 //! What the management interface sees of a running appliance. Never touches packets: reports are read, flows asked for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,17 +8,19 @@ use std::time::Duration;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path as FlowPath;
+use dataplane::flow::quad::Quad;
 use dataplane::policy::Fallback;
 use dataplane::worker::message::ListedFlow;
 use dataplane::worker::report::{Gauges, Report};
 use dpdk_bindings::{Mempool, Port};
 
 use crate::api::types::{
-    CoreStatus, Counters, FlowInfo, Link, Mbufs, Path as PathName, PortStats, PortStatus, ReloadInfo,
-    RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
+    CoreStatus, Counters, FlowInfo, HandedOver, Link, Mbufs, Path as PathName, PortStats, PortStatus,
+    ReloadInfo, RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
 };
 use crate::api::{Backend, BackendError};
 use crate::config::validated::{Action, Config};
+use crate::core::handover::HandOver;
 use crate::core::query::Query;
 use crate::policy::reload::{InForce, ReloadError, Reloader};
 
@@ -195,6 +198,28 @@ impl Backend for View {
             hits: in_force.hits(config.rules.len()),
         };
         Ok(rules.chain([default]).collect())
+    }
+
+    fn hand_over(
+        &self,
+        what: HandOver,
+        client: SocketAddr,
+        server: SocketAddr,
+    ) -> Result<HandedOver, BackendError> {
+        let quad = Quad::between(client, server)
+            .ok_or_else(|| BackendError("client and server are of different address families".into()))?;
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        let silent = |_| BackendError("the control core does not answer".into());
+        self.queries
+            .send_timeout(Query::HandOver { what, quad, answer }, PATIENCE)
+            .map_err(|_| silent(()))?;
+        let done = answered.recv_timeout(PATIENCE).map_err(|_| silent(()))?;
+        done.map_err(|refused| BackendError(format!("{client} -> {server}: {refused}")))?;
+        let path = match what {
+            HandOver::Split => PathName::Participating,
+            HandOver::Merge => PathName::CutThrough,
+        };
+        Ok(HandedOver { client, server, path })
     }
 
     fn reload(&self) -> Result<ReloadInfo, BackendError> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
 
-use super::args::{Command, ConfigFile, Query};
+use super::args::{Command, ConfigFile, FlowName, Query};
 use super::{Appliance, render, render_check, render_rules};
 use crate::api::client::ask;
 use crate::api::{FlowInfo, MAX_FLOWS, ReloadInfo, Request, RuleInfo, Stats, Status};
@@ -62,6 +62,12 @@ pub(super) fn perform(command: Command, appliance: Appliance) -> Result<String, 
         Command::Stats(query) => answer(&query, &Request::Stats {}, |stats: &Stats| render::stats(stats)),
         Command::Rules(query) => {
             answer(&query, &Request::Rules {}, |rules: &Vec<RuleInfo>| render_rules::rules(rules))
+        }
+        Command::Split(FlowName { query, client, server }) => {
+            answer(&query, &Request::Split { client, server }, render::handed_over)
+        }
+        Command::Merge(FlowName { query, client, server }) => {
+            answer(&query, &Request::Merge { client, server }, render::handed_over)
         }
         Command::Reload(query) => reload(&query),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::table::Table;
 use super::units::{age, bytes, count, delta, share, speed};
-use crate::api::types::{Counters, FlowInfo, Stats, Status};
+use crate::api::types::{Counters, FlowInfo, HandedOver, Path, Stats, Status};
 
 /// `quadrille status`.
 pub(super) fn status(status: &Status) -> String {
@@ -32,6 +32,15 @@ pub(super) fn status(status: &Status) -> String {
         workers.join(", "),
         ports.lines(0)
     )
+}
+
+/// A flow that has changed hands, or will.
+pub(super) fn handed_over(flow: &HandedOver) -> String {
+    let HandedOver { client, server, path } = flow;
+    match path {
+        Path::CutThrough => format!("{client} -> {server} merges as soon as it can\n"),
+        _ => format!("{client} -> {server} is split\n"),
+    }
 }
 
 /// `quadrille flows`: one line each.

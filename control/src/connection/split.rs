@@ -346,11 +346,10 @@ fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpH
 
 /// The SACK blocks of a segment, as far as they are about what lies below `at`, in the other end's numbers.
 fn sacked_below(segment: &Segment, deltas: Deltas, at: Seq) -> impl Iterator<Item = SackBlock> {
-    let blocks = segment.options.sack.iter().filter_map(move |block| {
+    segment.options.sack.iter().filter_map(move |block| {
         let (left, right) = (block.left.minus(deltas.other), block.right.minus(deltas.other).min(at));
         left.lt(right).then_some(SackBlock { left, right })
-    });
-    blocks
+    })
 }
 
 /// The TCB that faces the endpoint which sends in direction `of`.

@@ -25,23 +25,54 @@ pub enum HandOver {
     Merge,
 }
 
-/// Why a hand-over does not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a hand-over does not happen, in words for the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No flow has this quad.
+    #[error("no such flow: `quadrille flows` lists them")]
     Unknown,
-    /// Several have it, on other VLANs or port pairs.
+    /// Several have it.
+    #[error("several flows have these endpoints, on different VLANs or port pairs")]
     Ambiguous,
-    /// The worker says why.
-    Unsplittable(Unsplittable),
+    /// There is none any more.
+    #[error("the flow has just ended")]
+    Gone,
+    /// Only these two paths can be split.
+    #[error("only a flow that is cut through or monitored can be split")]
+    OtherPath,
+    /// See [`Unsplittable::HandshakeUnseen`].
+    #[error("its handshake was not seen, so nobody knows what its window fields mean")]
+    HandshakeUnseen,
+    /// See [`Unsplittable::Closing`].
+    #[error("it is opening or closing; only a flow that is open in both directions can be split")]
+    Closing,
+    /// See [`Unsplittable::Window`].
+    #[error("a sender has been promised a larger window than `limits.receive_buffer`: raise it")]
+    Window,
     /// No place among participating flows is free.
+    #[error("`limits.participating` flows participate already")]
     Full,
-    /// It was offered to no module, and none was named.
+    /// It was offered to no module.
+    #[error("it was offered to no module, so nobody would look at it")]
     NoModule,
     /// It does not participate.
+    #[error("it does not participate")]
     NotParticipating,
-    /// Its module never merges: the ends have been promised windows that only we can keep.
+    /// The ends have been promised windows that only we can keep.
+    #[error("its module never merges, so its ends were promised windows that only the appliance can keep")]
     NeverMerges,
+}
+
+impl From<Unsplittable> for Refused {
+    fn from(why: Unsplittable) -> Refused {
+        match why {
+            Unsplittable::Gone => Refused::Gone,
+            Unsplittable::OtherPath => Refused::OtherPath,
+            Unsplittable::HandshakeUnseen => Refused::HandshakeUnseen,
+            Unsplittable::Closing => Refused::Closing,
+            Unsplittable::Window => Refused::Window,
+        }
+    }
 }
 
 /// Where the answer to an order goes. The asker may have given up.
@@ -106,7 +137,7 @@ impl<L: Pool> Core<L> {
     ) {
         let ListedFlow { flow, key, record, .. } = *listed;
         if self.pendings.by_flow.contains_key(&(worker, flow)) || self.by_flow.contains_key(&(worker, flow)) {
-            return reply(answer, Err(Refused::Unsplittable(Unsplittable::OtherPath)));
+            return reply(answer, Err(Refused::OtherPath));
         }
         let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
         self.pendings.by_flow.insert((worker, flow), Pending { place, module: record.module, answer });
@@ -132,7 +163,7 @@ impl<L: Pool> Core<L> {
     pub(super) fn on_unsplit(&mut self, worker: usize, flow: FlowRef, why: Unsplittable) {
         if let Some(Pending { place, answer, .. }) = self.pendings.by_flow.remove(&(worker, flow)) {
             self.free.push(place);
-            reply(answer, Err(Refused::Unsplittable(why)));
+            reply(answer, Err(why.into()));
         }
     }
 

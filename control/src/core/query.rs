@@ -85,7 +85,9 @@ impl Wanted {
         match self {
             Wanted::Flows(_, flows, answer) => drop(answer.send(flows)),
             Wanted::Modules(modules, answer) => drop(answer.send(modules)),
-            Wanted::Flow(quad, flows, what, answer) => return Next::HandOver(what, only(&flows, &quad), answer),
+            Wanted::Flow(quad, flows, what, answer) => {
+                return Next::HandOver(what, only(&flows, &quad), answer);
+            }
         }
         Next::Nothing
     }

@@ -82,7 +82,8 @@ impl<B: Buffer> Block<B> {
     /// the peer's SYN is known and before it has sent anything else.
     pub fn withhold_acknowledgments(&mut self) {
         let upto = self.rcv.nxt;
-        self.rcv.through = Some(Box::new(Through { upto, marks: ArrayVec::new(), withheld: 0, passes: false }));
+        self.rcv.through =
+            Some(Box::new(Through { upto, marks: ArrayVec::new(), withheld: 0, passes: false }));
     }
 
     /// The receiver has all before `upto` (in the peer's sequence space). The peer is told at once: an acknowledgment

@@ -316,7 +316,11 @@ impl Rig {
     }
 
     /// Somebody orders a hand-over of the flow, which its worker knows by this path.
-    pub fn order_hand_over(&mut self, what: HandOver, path: Path) -> crossbeam::channel::Receiver<Result<(), control::core::handover::Refused>> {
+    pub fn order_hand_over(
+        &mut self,
+        what: HandOver,
+        path: Path,
+    ) -> crossbeam::channel::Receiver<Result<(), control::core::handover::Refused>> {
         let (answer, answered) = crossbeam::channel::bounded(1);
         self.core.ask(Query::HandOver { what, quad: self.quad, answer });
         self.poll();

@@ -58,7 +58,11 @@ fn what_lies_above_is_sent_on_and_acknowledged_behind_all_below() {
     let said = script(&rig.server(ack(S + 1 + 2000, at_server(900)), b""));
     assert_eq!(said, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 900)]);
     let said = script(&rig.server(ack(S + 1 + 2000, at_server(1000)), b""));
-    assert_eq!(said, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1100)], "all that is held is acknowledged now");
+    assert_eq!(
+        said,
+        [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1100)],
+        "all that is held is acknowledged now"
+    );
     // From here on the client is ours.
     let said = script(&rig.client(ack(C + 1 + 1100, at_client(500)), &bytes(10)));
     assert!(said.contains(&format!(">S . {}:{} 10", at_server(1100), S + 1 + 500)), "{said:?}");
@@ -104,7 +108,10 @@ fn once_all_below_is_acknowledged_the_flow_merges_again() {
     rig.server(ack(S + 1 + 2000, at_server(1000)), b"");
     assert!(rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(5)).len() == 2);
     rig.server(ack(S + 1 + 2000, at_server(1005)), b"");
-    let answered = rig.order_hand_over(control::core::handover::HandOver::Merge, dataplane::flow::object::Path::Participating);
+    let answered = rig.order_hand_over(
+        control::core::handover::HandOver::Merge,
+        dataplane::flow::object::Path::Participating,
+    );
     assert_eq!(answered.try_recv(), Ok(Ok(())));
     let said = rig.parked();
     assert_eq!(script(&said)[0], "install 100 -50");

@@ -123,7 +123,11 @@ mod tests {
         assert_eq!(Direction::BOTH.map(|of| all.shift(of)), [7, 14]);
         let none = syn.accepted(&options(None, false, false));
         assert_eq!(none, Terms::new(None, false, false));
-        assert_eq!(Direction::BOTH.map(|of| none.shift(of)), [0, 0], "windows are scaled both ways or not at all");
+        assert_eq!(
+            Direction::BOTH.map(|of| none.shift(of)),
+            [0, 0],
+            "windows are scaled both ways or not at all"
+        );
         let unasked = Terms::offered(&options(None, false, false)).accepted(&options(Some(7), true, true));
         assert_eq!(unasked, none);
     }
