@@ -47,7 +47,7 @@ pub enum Refused {
     #[error("it is opening or closing; only a flow that is open in both directions can be split")]
     Closing,
     /// See [`Unsplittable::Window`].
-    #[error("a sender has been promised a larger window than `limits.receive_buffer`: raise it")]
+    #[error("a sender has been promised a larger window than a quarter of `limits.participating_bytes`: raise that")]
     Window,
     /// No place among participating flows is free.
     #[error("`limits.participating` flows participate already")]
@@ -141,8 +141,15 @@ impl<L: Pool> Core<L> {
         }
         let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
         self.pendings.by_flow.insert((worker, flow), Pending { place, module: record.module, answer });
-        let split = Split::wanted(flow, key, self.means.settings.leg.receive_buffer);
+        let split = Split::wanted(flow, key, self.reserve());
         self.means.outboxes[worker].order(Order::Split(Box::new(split)));
+    }
+
+    /// What a sender may have been promised beyond the boundary: as much as the largest buffer that can be configured. What
+    /// all flows together keep is limited besides.
+    fn reserve(&self) -> u32 {
+        let quarter = (self.means.settings.buffered / 4).min(u32::MAX.into()) as u32;
+        quarter.max(self.means.settings.leg.receive_buffer)
     }
 
     /// The worker has split a flow: from now on its segments come up.

@@ -45,6 +45,9 @@ impl<B: Buffer> Block<B> {
         offer: &Handshake,
         limits: Limits,
     ) -> Self {
+        // Promises are kept: what the peer may send has room.
+        let promised = boundary.rcv_nxt.distance_to(boundary.rcv_edge);
+        let limits = Limits { receive_buffer: limits.receive_buffer.max(promised), ..limits };
         let mut block = Block::new(now, State::Established, limits);
         block.set_iss(boundary.snd_nxt.retreat(1));
         block.set_irs(boundary.rcv_nxt.retreat(1));

@@ -6,6 +6,7 @@
 mod apps;
 mod bulk;
 mod experience;
+mod handover;
 mod held;
 mod overlap;
 mod pair;
