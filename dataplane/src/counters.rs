@@ -118,6 +118,26 @@ counters! {
     DropTagRoom = "drop_tag_room",
     /// For one of the appliance's own addresses, and neither ARP, neighbour discovery, echo nor a segment of a flow.
     DropServiceAddress = "drop_service_address",
+    /// A segment of an inspected flow in which a pattern with the verdict "drop" ends, each time that it is sent.
+    DropInspectMatch = "drop_inspect_match",
+    /// A segment of an inspected flow in which a pattern with the verdict "split" ends: its repetition takes the participating
+    /// path.
+    DropInspectSplit = "drop_inspect_split",
+    /// A segment of an inspected flow in which a pattern with the verdict "reset" ends, or one that came after: it became
+    /// the RST that ends the connection.
+    DropInspectReset = "drop_inspect_reset",
+    /// A segment of an inspected flow ahead of a hole: its sender repeats it once the hole is filled.
+    DropInspectAhead = "drop_inspect_ahead",
+    /// A segment of an inspected flow that repeats other bytes than have passed before, or bytes cut at another place.
+    DropInspectAmbiguous = "drop_inspect_ambiguous",
+    /// A segment of an inspected flow with as many unacknowledged ones before it as are remembered.
+    DropInspectInFlight = "drop_inspect_in_flight",
+    /// Data of an inspected flow in a SYN, or before both ends have agreed on their numbers.
+    DropInspectHandshake = "drop_inspect_handshake",
+    /// A first fragment of a flow that is inspected, which only whole segments can be.
+    DropFragmentInspected = "drop_fragment_inspected",
+    /// Data of a flow to be inspected when all places for such were taken, and the config says drop.
+    DropInspectionsFull = "drop_inspections_full",
     /// A SYN whose module or rule ended the flow without an answer.
     DropModule = "drop_module",
     /// A frame that waited for its flow, or for an order to it, when the flow went.
@@ -151,6 +171,15 @@ counters! {
     FlowsMonitored = "flows_monitored",
     /// Flows sent on by another next hop.
     FlowsForwarded = "flows_forwarded",
+    /// Occurrences of patterns in the bytes of inspected flows.
+    InspectMatches = "inspect_matches",
+    /// Segments of inspected flows that have passed ahead of a hole: what fills it is never searched.
+    InspectGaps = "inspect_gaps",
+    /// Flows that pass without inspection, because all places were taken and the config says pass.
+    InspectionsSkipped = "inspections_skipped",
+    /// Urgent pointers that were cleared: receivers take an urgent byte out of the others, and would read something else than
+    /// was inspected.
+    UrgentCleared = "urgent_cleared",
     /// Flows that were given a far side: another server, client address or next hop.
     FlowsFarSide = "flows_far_side",
     /// Flows that nobody had answered yet, or that were over, whose far side made room for a new one.

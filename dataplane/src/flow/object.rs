@@ -78,6 +78,19 @@ impl Traits {
     /// The flow has a far side of its own, by the record's index (`flow/far.rs`).
     pub const FAR: Traits = Traits(2);
 
+    /// Its bytes are searched, by the record's inspection.
+    pub const SEARCHED: Traits = Traits(4);
+    /// An inspection has ended it: whatever comes is answered with RST.
+    pub const CONDEMNED: Traits = Traits(8);
+    /// What has to be looked at before it passes, in one way or another.
+    pub const INSPECTED: Traits = Traits(Self::SEARCHED.0 | Self::CONDEMNED.0);
+
+    /// Whether it is anything that `other` is.
+    #[inline]
+    pub const fn intersects(self, other: Traits) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether it is all that `other` is.
     #[inline]
     pub const fn has(self, other: Traits) -> bool {
@@ -192,6 +205,10 @@ pub struct Record {
     pub mss: [u16; 2],
     /// Parked: head of the list of parked frames.
     pub held: u32,
+    /// Index of its streams among those that are searched, or [`NONE`].
+    pub streams: u32,
+    /// Index of the inspection that its rule names, or [`Record::NO_INSPECTION`].
+    pub inspection: u16,
 }
 
 impl Default for Record {
@@ -206,6 +223,8 @@ impl Default for Record {
             far: NONE,
             mss: [0; 2],
             held: NONE,
+            streams: NONE,
+            inspection: Record::NO_INSPECTION,
         }
     }
 }
@@ -213,4 +232,6 @@ impl Default for Record {
 impl Record {
     /// The flow was offered to nobody.
     pub const NO_MODULE: u16 = u16::MAX;
+    /// Its rule asks for none.
+    pub const NO_INSPECTION: u16 = u16::MAX;
 }

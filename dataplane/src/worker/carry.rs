@@ -66,10 +66,27 @@ impl<P: Port> Worker<P> {
             Path::Parked => self.park(slot, direction, headers, frame),
             Path::CutThrough => self.cut_through(now, slot, direction, headers, frame),
             Path::Monitored | Path::Bypassed => {
+                let Some(frame) = self.let_by(now, slot, direction, headers, frame) else { return };
                 self.observe(now, slot, direction, headers, &frame);
                 self.deliver(slot, direction, headers, frame);
             }
             Path::Free => self.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    /// The frame, unless an inspection has kept it.
+    #[inline]
+    fn let_by(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) -> Option<P::Buffer> {
+        match self.table.object(slot).traits.intersects(Traits::INSPECTED) {
+            false => Some(frame),
+            true => self.inspect(now, slot, direction, headers, frame),
         }
     }
 
@@ -150,8 +167,9 @@ impl<P: Port> Worker<P> {
         slot: u32,
         direction: Direction,
         headers: &TcpHeaders,
-        mut frame: P::Buffer,
+        frame: P::Buffer,
     ) {
+        let Some(mut frame) = self.let_by(now, slot, direction, headers, frame) else { return };
         let object = self.table.object(slot);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
         self.observe(now, slot, direction, headers, &frame);
@@ -273,6 +291,7 @@ impl<P: Port> Worker<P> {
         while self.parked.pop(&mut held).is_some() {
             self.counters.count(Counter::DropFlowGone);
         }
+        self.end_search(slot);
         self.table.remove(slot);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::message::{Event, LISTING, ListedFlow, Listing, Order};
 use super::*;
-use crate::flow::object::{NONE, Path, View};
+use crate::flow::object::{NONE, Path, Traits, View};
 use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
@@ -104,6 +104,9 @@ impl<P: Port> Worker<P> {
             return self.counters.count(Counter::DropFlowGone);
         }
         object.path = path;
+        if path == Path::Bypassed {
+            object.traits.set(Traits::INSPECTED, false);
+        }
         self.table.arm(slot, now + self.timeouts.opening);
         self.counters.count(if path == Path::Monitored {
             Counter::FlowsMonitored
@@ -133,6 +136,9 @@ impl<P: Port> Worker<P> {
         (object.track, object.edges, object.terms) = (view.track, view.edges, view.terms);
         object.tcp = TcpState::Established;
         self.table.record_mut(slot).mss = view.mss;
+        if self.table.object(slot).traits.has(Traits::SEARCHED) {
+            self.begin_search(slot);
+        }
     }
 
     fn replay(

@@ -15,6 +15,7 @@ impl<P: Port> Worker<P> {
             Ok(slot) => slot,
             Err(why) => return self.answer(Event::Unsplit { flow, why }),
         };
+        self.end_search(slot);
         let key = self.table.key(slot);
         let object = self.table.object_mut(slot);
         object.path = Path::Participating;

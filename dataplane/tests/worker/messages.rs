@@ -23,15 +23,14 @@ fn parked(bench: &mut Bench) -> dataplane::flow::table::FlowRef {
 }
 
 #[test]
-fn answers_fit_behind_the_segments_of_an_undone_merge() {
+fn answers_fit_behind_the_segments_of_a_flow_that_participates() {
     let mut bench = Bench::with_limits(rules(OFFER), ROOMY, 80);
-    let flow = parked(&mut bench);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
     for n in 0..30 {
         bench.deliver(CLIENT, &frame(quad(false), ACK, 101 + n, 501, b"x", &[]));
     }
-    // In one round: more answers than the reserve, behind more segments than there is room for.
-    let unpark = Order::Unpark { flow };
-    assert!(bench.orders.try_send(unpark).is_ok());
+    // More answers than the reserve, behind more segments than there is room for.
     for question in 0..60 {
         let listing = Listing { question, cursor: None, flows: Default::default() };
         assert!(bench.orders.try_send(Order::List(Box::new(listing))).is_ok());
