@@ -118,6 +118,20 @@ counters! {
     DropTagRoom = "drop_tag_room",
     /// For one of the appliance's own addresses, and neither ARP, neighbour discovery, echo nor a segment of a flow.
     DropServiceAddress = "drop_service_address",
+    /// A segment of an inspected flow that begins beyond the window of its receiver.
+    DropWindowBeyond = "drop_window_beyond",
+    /// A segment of an inspected flow older than anything in flight, or a RST before its receiver's window.
+    DropWindowBefore = "drop_window_before",
+    /// A segment of an inspected flow that acknowledges what was never sent.
+    DropAckUnsent = "drop_ack_unsent",
+    /// A segment of an inspected flow that acknowledges less than anything in flight could.
+    DropAckOld = "drop_ack_old",
+    /// Data of an inspected flow behind the FIN of its sender, or another FIN.
+    DropAfterFin = "drop_after_fin",
+    /// A SYN or SYN-ACK in the open connection of an inspected flow.
+    DropSynInConnection = "drop_syn_in_connection",
+    /// A segment of an inspected flow whose server has not answered yet, that neither begins nor ends a handshake.
+    DropBeforeHandshake = "drop_before_handshake",
     /// A segment of an inspected flow in which a pattern with the verdict "drop" ends, each time that it is sent.
     DropInspectMatch = "drop_inspect_match",
     /// A segment of an inspected flow in which a pattern with the verdict "split" ends: its repetition takes the participating

@@ -10,6 +10,7 @@
 pub mod fingerprints;
 pub mod patterns;
 pub mod stream;
+pub mod window;
 
 use crate::flow::quad::Direction;
 use crate::policy::Fallback;
@@ -32,6 +33,8 @@ pub struct Inspection {
     given: (Box<[Pattern]>, bool),
     /// Of the client's bytes and of the server's, by [`Direction::index`]; `None` where nothing is searched for.
     patterns: [Option<Patterns>; 2],
+    /// Whether what does not belong to the connection is dropped (`window.rs`).
+    pub window: bool,
     /// Segments ahead of a hole.
     pub ahead: Ahead,
     /// Flows for which there is no place any more.
@@ -43,12 +46,13 @@ impl Inspection {
     pub fn new(
         given: &[Pattern],
         ignore_case: bool,
+        window: bool,
         ahead: Ahead,
         when_full: Fallback,
     ) -> Result<Inspection, PatternsError> {
         let of = |direction| Patterns::compile(given, direction, ignore_case);
         let patterns = [of(Direction::ClientToServer)?, of(Direction::ServerToClient)?];
-        Ok(Inspection { given: (given.into(), ignore_case), patterns, ahead, when_full })
+        Ok(Inspection { given: (given.into(), ignore_case), patterns, window, ahead, when_full })
     }
 
     /// What is searched for in what travels `direction`.
@@ -74,7 +78,8 @@ impl Inspection {
 
 impl PartialEq for Inspection {
     fn eq(&self, other: &Self) -> bool {
-        (&self.given, self.ahead, self.when_full) == (&other.given, other.ahead, other.when_full)
+        (&self.given, self.window, self.ahead, self.when_full)
+            == (&other.given, other.window, other.ahead, other.when_full)
     }
 }
 

@@ -225,6 +225,11 @@ impl Snapshot {
         Snapshot { inspections: inspections.into(), inspected_by: by_rule.into(), ..self }
     }
 
+    /// All inspections, by index.
+    pub fn inspections(&self) -> &[Arc<Inspection>] {
+        &self.inspections
+    }
+
     /// The inspection of that index.
     #[inline]
     pub fn inspection(&self, index: u16) -> Option<&Inspection> {

@@ -8,6 +8,7 @@ mod bulk;
 mod experience;
 mod handover;
 mod held;
+mod inspect;
 mod overlap;
 mod pair;
 mod passing;

@@ -82,8 +82,10 @@ impl Traits {
     pub const SEARCHED: Traits = Traits(4);
     /// An inspection has ended it: whatever comes is answered with RST.
     pub const CONDEMNED: Traits = Traits(8);
+    /// What does not belong to its connection is dropped.
+    pub const WATCHED: Traits = Traits(16);
     /// What has to be looked at before it passes, in one way or another.
-    pub const INSPECTED: Traits = Traits(Self::SEARCHED.0 | Self::CONDEMNED.0);
+    pub const INSPECTED: Traits = Traits(Self::SEARCHED.0 | Self::CONDEMNED.0 | Self::WATCHED.0);
 
     /// Whether it is anything that `other` is.
     #[inline]

@@ -5,9 +5,9 @@ use super::*;
 use crate::flow::object::{NONE, Object, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
-use crate::inspect::Inspection;
 use crate::inspect::patterns::Verdict;
 use crate::inspect::stream::{self, Outcome, Stream, Streams};
+use crate::inspect::{Inspection, window};
 use crate::packet::{self, Packet, TcpHeaders};
 use crate::policy::Fallback;
 use crate::refusal::{self, Rejection};
@@ -24,11 +24,12 @@ impl<P: Port> Worker<P> {
 
     /// The flow gets the inspection that its rule names.
     pub(super) fn set_inspection(&mut self, slot: u32, inspection: u16) {
-        let Some(searches) = self.policy.snapshot.inspection(inspection).map(Inspection::searches) else {
-            return;
-        };
+        let Some(wanted) = self.policy.snapshot.inspection(inspection) else { return };
+        let (searches, watches) = (wanted.searches(), wanted.window);
         self.table.record_mut(slot).inspection = inspection;
-        self.table.object_mut(slot).traits.set(Traits::SEARCHED, searches);
+        let traits = &mut self.table.object_mut(slot).traits;
+        traits.set(Traits::SEARCHED, searches);
+        traits.set(Traits::WATCHED, watches);
     }
 
     /// A segment of an inspected flow, as its sender sent it. `None` when it goes nowhere, under a name.
@@ -55,7 +56,16 @@ impl<P: Port> Worker<P> {
             self.answer_condemned(slot, direction, headers, frame);
             return None;
         }
-        let outcome = self.search(slot, direction, headers, frame.bytes());
+        if traits.has(Traits::WATCHED)
+            && let Some(reason) = window::strange(self.table.object(slot), direction, headers)
+        {
+            self.counters.count(reason);
+            return None;
+        }
+        let outcome = match traits.has(Traits::SEARCHED) {
+            true => self.search(slot, direction, headers, frame.bytes()),
+            false => Outcome::Pass,
+        };
         match outcome {
             Outcome::Pass => {}
             Outcome::PassAhead => self.counters.count(Counter::InspectGaps),
@@ -68,7 +78,7 @@ impl<P: Port> Worker<P> {
                 return None;
             }
         }
-        if headers.flags.intersects(TcpFlags::URG) {
+        if traits.has(Traits::SEARCHED) && headers.flags.intersects(TcpFlags::URG) {
             clear_urgent(frame.bytes_mut(), headers);
             self.counters.count(Counter::UrgentCleared);
         }

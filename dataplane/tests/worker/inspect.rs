@@ -23,7 +23,7 @@ fn pattern(bytes: &str, direction: Option<Direction>, verdict: Verdict) -> Patte
 
 fn inspected(action: Action, verdict: Verdict, ahead: Ahead, when_full: Fallback) -> Snapshot {
     let patterns = [pattern("evil", None, verdict)];
-    let inspection = Inspection::new(&patterns, false, ahead, when_full).unwrap();
+    let inspection = Inspection::new(&patterns, false, false, ahead, when_full).unwrap();
     rules(action).with_inspections(vec![Arc::new(inspection)], vec![0])
 }
 
@@ -225,7 +225,7 @@ fn the_server_is_searched_by_patterns_of_its_own_and_places_come_back() {
     let there = [pattern("up", Some(Direction::ClientToServer), Verdict::Drop)];
     let back = [pattern("down", Some(Direction::ServerToClient), Verdict::Drop)];
     let patterns = [there, back].concat();
-    let inspection = Inspection::new(&patterns, false, Ahead::Drop, Fallback::Drop).unwrap();
+    let inspection = Inspection::new(&patterns, false, false, Ahead::Drop, Fallback::Drop).unwrap();
     let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
     bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
     open(&mut bench);
@@ -249,4 +249,33 @@ fn a_flow_that_merges_is_searched_from_there_on() {
     assert_eq!(headers(&bench.collect(SERVER).unwrap()).seq, Seq(108));
     bench.deliver(CLIENT, &frame(quad(false), ACK, 103, 501, b"il", &[]));
     assert_eq!((bench.collect(SERVER), bench.count(Counter::DropInspectMatch)), (None, 1));
+}
+
+#[test]
+fn what_does_not_belong_to_the_connection_is_dropped_by_name() {
+    let inspection = Inspection::new(&[], false, true, Ahead::Drop, Fallback::Drop).unwrap();
+    let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    bench.collect(SERVER);
+    assert!(!send(&mut bench, 101, "x"));
+    bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    assert!(send(&mut bench, 101, ""));
+    assert!(send(&mut bench, 101, "data"));
+    assert!(send(&mut bench, 1101, "") && !send(&mut bench, 1102, ""), "the window is 1000");
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 105, 502, b"", &[]));
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 105, 0, b"", &[]));
+    bench.deliver(CLIENT, &frame(quad(false), TcpFlags::RST, 100, 0, b"", &[]));
+    assert_eq!(bench.collect(SERVER), None);
+    bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, 105, 501, b"", &[]));
+    assert!(bench.collect(SERVER).is_some());
+    assert!(!send(&mut bench, 106, "more") && send(&mut bench, 101, "data"));
+    let reasons = [
+        Counter::DropBeforeHandshake,
+        Counter::DropWindowBeyond,
+        Counter::DropAckUnsent,
+        Counter::DropSynInConnection,
+        Counter::DropWindowBefore,
+        Counter::DropAfterFin,
+    ];
+    assert_eq!(reasons.map(|reason| bench.count(reason)), [1; 6]);
 }

@@ -17,6 +17,7 @@ mod cores;
 mod device;
 mod hops;
 mod impair;
+mod inspect;
 mod limits;
 mod matches;
 mod ports;
@@ -48,7 +49,8 @@ pub(super) fn validate(
     programs::distinct(raw, &socket, problems);
     programs::in_time(raw, &modules, timeouts.syn, problems);
     let mut hops = Hops::new(&ports);
-    let rules = rules::rules(&raw.rule, &mut modules, &mut hops, problems)?;
+    let inspections = inspect::validate(&raw.inspect, problems);
+    let rules = rules::rules(&raw.rule, &mut modules, &mut hops, &inspections, problems)?;
     let hops = hops.into_list();
     rules::warn(raw, &rules, &mut warnings);
     hops::warn_lent(raw, &rules, &mut warnings);
@@ -67,6 +69,7 @@ pub(super) fn validate(
         policy,
         rules,
         modules,
+        inspections,
         hops,
         warnings: Vec::new(),
     };
