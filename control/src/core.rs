@@ -22,6 +22,7 @@ use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::expiry::Wheel;
+use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
 use dataplane::worker::mailbox::{Receiver, Sender};
@@ -207,6 +208,10 @@ impl<L: Pool> Core<L> {
                 Next::HandOver(what, found, answer) => self.hand_over_flow(now, what, found, answer),
             },
             Event::Split(split) => self.on_split(now, worker, &split),
+            Event::Wanted { flow, key, module } if module != Record::NO_MODULE => {
+                self.begin_split(now, worker, (flow, key, module), None);
+            }
+            Event::Wanted { .. } => {}
             Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
         }
     }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::flow::object::{Path, Record};
-use dataplane::flow::quad::Quad;
+use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::flow::table::FlowRef;
 use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 
@@ -121,7 +121,8 @@ impl<L: Pool> Core<L> {
         let done = match (what, found) {
             (_, Err(refused)) => Err(refused),
             (HandOver::Split, Ok((worker, flow))) if flow.record.module != Record::NO_MODULE => {
-                return self.begin_split(now, worker, &flow, Some(answer));
+                let ListedFlow { flow, key, record, .. } = flow;
+                return self.begin_split(now, worker, (flow, key, record.module), Some(answer));
             }
             (HandOver::Split, Ok(_)) => Err(Refused::NoModule),
             (HandOver::Merge, Ok((worker, flow))) => self.order_merge(now, worker, flow.flow),
@@ -134,15 +135,14 @@ impl<L: Pool> Core<L> {
         &mut self,
         now: Instant,
         worker: usize,
-        listed: &ListedFlow,
+        (flow, key, module): (FlowRef, FlowKey, u16),
         answer: Option<Answer>,
     ) {
-        let ListedFlow { flow, key, record, .. } = *listed;
         if self.pendings.by_flow.contains_key(&(worker, flow)) || self.by_flow.contains_key(&(worker, flow)) {
             return reply(answer, Err(Refused::OtherPath));
         }
         let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
-        self.pendings.by_flow.insert((worker, flow), Pending { place, module: record.module, answer });
+        self.pendings.by_flow.insert((worker, flow), Pending { place, module, answer });
         let split = Split::wanted(flow, key, self.reserve());
         self.means.outboxes[worker].order(Order::Split(Box::new(split)));
     }

@@ -350,6 +350,13 @@ impl Rig {
         assert_eq!(answered.try_recv(), Ok(Ok(())));
     }
 
+    /// The worker wants the flow split; whether it is told to.
+    pub fn want_split(&mut self, module: u16) -> bool {
+        let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
+        assert!(self.tell(Event::Wanted { flow, key, module }).is_empty());
+        self.ordered_split.take().is_some_and(|split| split.flow == flow)
+    }
+
     /// The worker has forgotten the flow.
     pub fn expired(&mut self) -> Vec<Said> {
         let flow = self.flow;

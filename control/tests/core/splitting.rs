@@ -2,7 +2,7 @@
 //! acknowledged; what the client sends has 100 added to its numbers on the way, what the server sends has 50 taken off.
 
 use control::module::relay::MergeWhen;
-use dataplane::flow::object::{Track, View};
+use dataplane::flow::object::{Record, Track, View};
 use dataplane::flow::terms::Terms;
 use dataplane::wire::seq::Seq;
 
@@ -116,4 +116,12 @@ fn once_all_below_is_acknowledged_the_flow_merges_again() {
     let said = rig.parked();
     assert_eq!(script(&said)[0], "install 100 -50");
     rig.assert_gone();
+}
+
+#[test]
+fn what_an_inspection_has_found_is_split_once_if_anybody_would_look() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    assert!(!rig.want_split(Record::NO_MODULE));
+    assert!(rig.want_split(0));
+    assert!(!rig.want_split(0), "its worker has been told already");
 }

@@ -1,6 +1,7 @@
 //! What has to be looked at before it passes (seed 001, FIG. 7: steps 704 and 706).
 
 use super::carry::is_verified;
+use super::message::Event;
 use super::*;
 use crate::flow::object::{NONE, Object, Traits};
 use crate::flow::quad::Direction;
@@ -169,9 +170,22 @@ impl<P: Port> Worker<P> {
         match verdict {
             // Passes, and is not heard of here.
             Verdict::Count => {}
-            Verdict::Split => self.counters.count(Counter::DropInspectSplit),
+            Verdict::Split => {
+                self.counters.count(Counter::DropInspectSplit);
+                self.want_split(slot);
+            }
             Verdict::Drop => self.counters.count(Counter::DropInspectMatch),
             Verdict::Reset => self.condemn(now, slot, direction, headers, frame),
+        }
+    }
+
+    /// The control core orders the split. When its mailbox is full, the next repetition asks again.
+    fn want_split(&mut self, slot: u32) {
+        let (flow, key) = (self.table.flow_ref(slot), self.table.key(slot));
+        let event = Event::Wanted { flow, key, module: self.table.record(slot).module };
+        if self.events.free() > EVENT_RESERVE {
+            // There is room.
+            let _ = self.events.try_send(event);
         }
     }
 

@@ -73,6 +73,16 @@ pub enum Event<B> {
         /// Why.
         why: Unsplittable,
     },
+    /// An inspection has found what somebody should look at more closely: the flow is to be split. Told again with each
+    /// repetition, for as long as it is not.
+    Wanted {
+        /// The flow.
+        flow: FlowRef,
+        /// Its key, client → server.
+        key: FlowKey,
+        /// Module that it was offered to, or [`Record::NO_MODULE`].
+        module: u16,
+    },
     /// A suspended or participating flow was idle for its life time; the worker has forgotten it.
     Expired {
         /// The flow.

@@ -14,6 +14,7 @@ use dataplane::policy::{Action, Fallback, Snapshot};
 use dataplane::port::PortId;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::message::{Event, Order, Split};
 
 const ROOMY: Limits = Limits { flows: 4, segments: 64 };
 
@@ -278,4 +279,37 @@ fn what_does_not_belong_to_the_connection_is_dropped_by_name() {
         Counter::DropAfterFin,
     ];
     assert_eq!(reasons.map(|reason| bench.count(reason)), [1; 6]);
+}
+
+#[test]
+fn a_closer_look_is_wanted_and_the_repetition_goes_up() {
+    let mut bench = bench(OFFER, Verdict::Split);
+    cut_through(&mut bench, 0, 0);
+    assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
+    let Some(Event::Wanted { flow, key, module: 0 }) = bench.events.try_receive() else { panic!("nothing") };
+    assert_eq!((key.quad, bench.count(Counter::DropInspectSplit)), (quad(false), 1));
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    // The handshake of this flow was not seen: it cannot be split, and nothing passes for that.
+    assert!(matches!(bench.events.try_receive(), Some(Event::Unsplit { .. })));
+    assert!(!send(&mut bench, 103, "il") && bench.events.try_receive().is_some());
+    assert!(send(&mut bench, 103, "ent"));
+
+    let mut bench = monitored(Verdict::Split);
+    assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
+    let Some(Event::Wanted { flow, key, .. }) = bench.events.try_receive() else { panic!("nothing") };
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    let Some(Event::Split(split)) = bench.events.try_receive() else { panic!("no split") };
+    assert_eq!(split.view.track[0].end, Seq(103), "what was dropped is above the boundary");
+    assert!(!send(&mut bench, 103, "il"));
+    assert!(matches!(bench.events.try_receive(), Some(Event::Segment { .. })));
+    assert_eq!(bench.worker.searched(), 0);
+}
+
+#[test]
+fn without_a_flow_nothing_passes_where_a_rule_inspects() {
+    let mut bench = bench(Action::Monitor, Verdict::Drop);
+    assert!(!send(&mut bench, 101, "evil"));
+    assert_eq!(bench.count(Counter::DropStray), 1);
+    let mut bench = Bench::new(rules(Action::Monitor));
+    assert!(send(&mut bench, 101, "evil"));
 }
