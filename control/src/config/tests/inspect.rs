@@ -82,7 +82,7 @@ fn what_cannot_be_searched_for() {
         ),
         (
             one("{ text = \"a\", verdict = \"drop\" }").replace("inspect.web", "inspect.wep"),
-            "rule[0].inspect: no inspection is named \"web\", did you mean",
+            "rule[0].inspect: no inspection is named \"web\"; did you mean",
         ),
     ];
     for (text, expected) in cases {
