@@ -135,7 +135,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     for run in text.split_whitespace() {
         let digits: Vec<u8> = run.chars().map(digit).collect::<Option<_>>()?;
-        if digits.len() % 2 != 0 {
+        if !digits.len().is_multiple_of(2) {
             return None;
         }
         bytes.extend(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
