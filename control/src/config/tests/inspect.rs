@@ -95,3 +95,20 @@ fn what_cannot_be_searched_for() {
         "{said}"
     );
 }
+
+#[test]
+fn an_index_keeps_its_meaning_over_reloads() {
+    let config = |text: &str| {
+        accept(&format!(
+            "{BASE}{RULE}[inspect.web]\npatterns = [{{ text = \"{text}\", verdict = \"drop\" }}]\n"
+        ))
+    };
+    let compile =
+        |config, known: &[_]| crate::policy::compile::compile_with(config, |module| module, known).unwrap();
+    let first = compile(&config("a"), &[]);
+    let second = compile(&config("b"), first.inspections());
+    assert_eq!((first.inspection_of(0), second.inspection_of(0)), (0, 1));
+    assert_eq!(second.inspection(0), first.inspection(0), "flows of before still have what they had");
+    let third = compile(&config("a"), second.inspections());
+    assert_eq!((third.inspection_of(0), third.inspections().len()), (0, 2));
+}
