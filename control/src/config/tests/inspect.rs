@@ -1,12 +1,16 @@
 //! What flows are searched for: read, and every way to get it wrong.
 
+use std::sync::Arc;
+
 use dataplane::flow::object::Record;
 use dataplane::flow::quad::Direction;
+use dataplane::inspect::Inspection;
 use dataplane::inspect::patterns::Verdict;
 use dataplane::policy::Fallback;
 
 use super::rejected::reject;
 use super::{BASE, accept};
+use crate::policy::compile::compile_with;
 
 const RULE: &str = "[[rule]]\naction = \"monitor\"\ninspect = \"web\"\n";
 
@@ -104,11 +108,11 @@ fn an_index_keeps_its_meaning_over_reloads() {
         ))
     };
     let compile =
-        |config, known: &[_]| crate::policy::compile::compile_with(config, |module| module, known).unwrap();
-    let first = compile(&config("a"), &[]);
-    let second = compile(&config("b"), first.inspections());
+        |text: &str, known: &[Arc<Inspection>]| compile_with(&config(text), |module| module, known).unwrap();
+    let first = compile("a", &[]);
+    let second = compile("b", first.inspections());
     assert_eq!((first.inspection_of(0), second.inspection_of(0)), (0, 1));
     assert_eq!(second.inspection(0), first.inspection(0), "flows of before still have what they had");
-    let third = compile(&config("a"), second.inspections());
+    let third = compile("a", second.inspections());
     assert_eq!((third.inspection_of(0), third.inspections().len()), (0, 2));
 }
