@@ -207,8 +207,6 @@ pub struct Record {
     pub mss: [u16; 2],
     /// Parked: head of the list of parked frames.
     pub held: u32,
-    /// Index of its streams among those that are searched, or [`NONE`].
-    pub streams: u32,
     /// Index of the inspection that its rule names, or [`Record::NO_INSPECTION`].
     pub inspection: u16,
 }
@@ -225,7 +223,6 @@ impl Default for Record {
             far: NONE,
             mss: [0; 2],
             held: NONE,
-            streams: NONE,
             inspection: Record::NO_INSPECTION,
         }
     }

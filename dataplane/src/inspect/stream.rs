@@ -1,5 +1,8 @@
 //! One direction of a flow as it is searched: in-order bytes only, each of them once.
 
+use ahash::RandomState;
+use hashbrown::HashMap;
+
 use crate::counters::Counter;
 use crate::flow::object::NONE;
 use crate::wire::seq::Seq;
@@ -115,7 +118,8 @@ struct Place {
 pub struct Streams {
     places: Box<[Place]>,
     free: u32,
-    used: usize,
+    /// Place by slot of the flow: most flows have none, and no room for one in their lines.
+    by_slot: HashMap<u32, u32, RandomState>,
     /// What has passed.
     pub prints: Fingerprints,
 }
@@ -132,7 +136,8 @@ pub struct Limits {
 impl Limits {
     /// What they take.
     pub const fn bytes(&self) -> usize {
-        self.flows * size_of::<Place>() + self.segments * Fingerprints::BYTES
+        self.flows * (size_of::<Place>() + 4 * (size_of::<(u32, u32)>() + 1))
+            + self.segments * Fingerprints::BYTES
     }
 }
 
@@ -142,31 +147,43 @@ impl Streams {
         let next = |at: usize| if at + 1 == limits.flows { NONE } else { at as u32 + 1 };
         let places = (0..limits.flows).map(|at| Place { streams: [None; 2], next_free: next(at) }).collect();
         let free = if limits.flows == 0 { NONE } else { 0 };
-        Streams { places, free, used: 0, prints: Fingerprints::new(limits.segments, key) }
+        // Twice the room: a table that is more than half full grows when tombstones use up the rest.
+        let hash = RandomState::with_seeds(key[0], key[1], key[2], key[3]);
+        let by_slot = HashMap::with_capacity_and_hasher(limits.flows * 2, hash);
+        Streams { places, free, by_slot, prints: Fingerprints::new(limits.segments, key) }
     }
 
     /// Flows that are searched.
     pub fn len(&self) -> usize {
-        self.used
+        self.by_slot.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.used == 0
+        self.by_slot.is_empty()
     }
 
-    /// A place for a flow; `None` when there is none left.
-    pub fn take(&mut self, streams: [Option<Stream>; 2]) -> Option<u32> {
+    /// The place of the flow in `slot`, or [`NONE`].
+    pub fn place_of(&self, slot: u32) -> u32 {
+        self.by_slot.get(&slot).copied().unwrap_or(NONE)
+    }
+
+    /// A place for the flow in `slot`, which has none; `None` when there is none left.
+    pub fn take(&mut self, slot: u32, streams: [Option<Stream>; 2]) -> Option<u32> {
         let at = self.free;
         let place = self.places.get_mut(at as usize)?;
         self.free = place.next_free;
         place.streams = streams;
-        self.used += 1;
+        self.by_slot.insert(slot, at);
         Some(at)
     }
 
-    /// Gives back the place of a flow, and what has passed of it. Nothing for [`NONE`].
-    pub fn give_back(&mut self, at: u32) {
+    /// Gives back the place of the flow in `slot`, if it has one, and what has passed of it.
+    pub fn give_back(&mut self, slot: u32) {
+        if self.by_slot.is_empty() {
+            return;
+        }
+        let Some(at) = self.by_slot.remove(&slot) else { return };
         let Some(place) = self.places.get_mut(at as usize) else { return };
         for stream in place.streams.iter_mut().filter_map(Option::take) {
             let mut passed = stream.passed;
@@ -175,7 +192,6 @@ impl Streams {
         }
         place.next_free = self.free;
         self.free = at;
-        self.used -= 1;
     }
 
     /// One direction of the flow at `at`, and the fingerprints that go with it.

@@ -88,7 +88,7 @@ impl<P: Port> Worker<P> {
 
     fn search(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &[u8]) -> Outcome {
         let record = self.table.record(slot);
-        let (index, mut place) = (record.inspection, record.streams);
+        let (index, mut place) = (record.inspection, self.streams.place_of(slot));
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return Outcome::Pass };
         let bytes = frame.get(usize::from(headers.payload)..usize::from(headers.end)).unwrap_or_default();
         // Nobody takes what is in a RST.
@@ -101,11 +101,10 @@ impl<P: Port> Worker<P> {
             let Some(next) = agreed(object, direction, headers) else {
                 return Outcome::Drop(Counter::DropInspectHandshake);
             };
-            let Some(taken) = self.streams.take(streams(inspection, next)) else {
+            let Some(taken) = self.streams.take(slot, streams(inspection, next)) else {
                 return self.without_place(slot);
             };
             place = taken;
-            self.table.record_mut(slot).streams = taken;
         }
         let mut outcome = Outcome::Pass;
         if let (Some(patterns), Some((stream, prints))) =
@@ -148,13 +147,12 @@ impl<P: Port> Worker<P> {
         let index = self.table.record(slot).inspection;
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
         // Without a place, the first segment with data is the one that asks again, and hears no.
-        self.table.record_mut(slot).streams = self.streams.take(streams(inspection, next)).unwrap_or(NONE);
+        let _ = self.streams.take(slot, streams(inspection, next));
     }
 
     /// The flow's bytes are not searched any more.
     pub(super) fn end_search(&mut self, slot: u32) {
-        let place = std::mem::replace(&mut self.table.record_mut(slot).streams, NONE);
-        self.streams.give_back(place);
+        self.streams.give_back(slot);
     }
 
     #[cold]
@@ -201,7 +199,7 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         mut frame: P::Buffer,
     ) {
-        let place = self.table.record(slot).streams;
+        let place = self.streams.place_of(slot);
         let next =
             self.streams.get(place, direction.index()).map_or(headers.seq, |(stream, _)| stream.next());
         self.end_search(slot);
