@@ -15,6 +15,7 @@ mod merge;
 mod path;
 mod relay;
 mod split;
+mod stall_free;
 mod through;
 mod urgent;
 
@@ -45,6 +46,7 @@ pub(crate) use local::Accepting;
 use local::Local;
 pub(crate) use path::is_source_quench;
 use split::Splitting;
+use stall_free::Leaving;
 use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
@@ -66,7 +68,9 @@ pub enum Phase {
         /// When the merge is undone.
         deadline: Instant,
     },
-    /// Drained; the worker has been ordered to park.
+    /// What comes passes end to end; both legs wait until all that is theirs is acknowledged.
+    Leaving,
+    /// Drained, or left; the worker has been ordered to park.
     Parking,
     /// Ended by RST, which may have been lost or not believed: what still comes is answered with another.
     Ended {
@@ -112,6 +116,8 @@ pub struct Connection<L: Pool> {
     through: Option<Box<[Ledger; 2]>>,
     /// Something from before the last split is still on its way.
     splitting: Option<Box<Splitting>>,
+    /// It is being merged without being drained.
+    leaving: Option<Box<Leaving>>,
     /// It was split by order, and is merged by order only.
     stays_split: bool,
     merge_wanted: bool,
@@ -201,6 +207,10 @@ impl<L: Pool> Connection<L> {
             Phase::Relaying | Phase::Choosing { .. } | Phase::Connecting | Phase::Ended { .. } => {
                 self.on_relayed(cx, direction, &segment, headers, frame);
             }
+            Phase::Leaving | Phase::Parking if self.leaving.is_some() => {
+                self.on_leaving(cx, direction, &segment, headers, frame);
+            }
+            Phase::Leaving => {}
             Phase::Draining { .. } | Phase::Parking => {
                 self.on_merging(cx, direction, &segment, headers, frame);
             }
@@ -274,6 +284,7 @@ impl<L: Pool> Connection<L> {
         self.restart_if_over(cx);
         self.end_if_over(cx);
         self.park_if_drained(cx);
+        self.park_if_left(cx);
         self.renew_life(cx);
     }
 

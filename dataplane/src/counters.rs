@@ -167,6 +167,9 @@ counters! {
     HandshakesDisplaced = "handshakes_displaced",
     /// Merges completed.
     Merges = "merges",
+    /// Merges that did not wait until all was acknowledged: what was on its way stayed the control core's, what followed went
+    /// end to end at once.
+    MergesInMotion = "merges_in_motion",
     /// Flows that have left the non-participating path for the control core.
     Splits = "splits",
     /// Merges undone because the drain took too long.

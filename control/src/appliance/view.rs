@@ -76,7 +76,7 @@ impl View {
             packets_s2c: record.packets[1],
             age_ms: now_ms.wrapping_sub(record.born).into(),
             splits: record.splits.into(),
-            merges: record.merges.into(),
+            merges: flow.merges.into(),
         }
     }
 

@@ -107,6 +107,7 @@ impl<L: Pool> Connection<L> {
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
             splitting: None,
+            leaving: None,
             stays_split: false,
             merge_wanted: false,
             merge_retry: None,

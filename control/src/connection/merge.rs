@@ -46,10 +46,15 @@ impl<L: Pool> Connection<L> {
             self.merge_wanted = false;
             return cx.counters.count(Counter::MergesRefusedOptions);
         }
+        let is_bulk = self.is_bulk();
         let Some(server) = self.server.as_mut() else { return };
         // Step 604: a blank acknowledgment for the last byte taken.
         self.client.block.acknowledge_now();
         server.block.acknowledge_now();
+        if is_bulk {
+            cx.counters.count(Counter::MergesInMotion);
+            return self.begin_leaving();
+        }
         let rtt =
             [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
@@ -127,7 +132,16 @@ impl<L: Pool> Connection<L> {
 
     /// The worker has parked: all earlier segments have come up, none comes any more.
     pub fn on_parked(&mut self, cx: &mut Context<'_, L>) {
-        let (Phase::Parking, Some(server)) = (self.phase, self.server.as_ref()) else { return };
+        if self.phase != Phase::Parking {
+            return;
+        }
+        if let Some((delta_c2s, delta_s2c, view)) = self.left() {
+            cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
+            cx.outbox.order(Order::Resume { flow: self.flow });
+            self.phase = Phase::Done;
+            return;
+        }
+        let Some(server) = self.server.as_ref() else { return };
         let (client, server) = (&self.client.block, &server.block);
         // FIG. 8: seq1 − ack1 and seq2 − ack2.
         let delta_c2s = Delta::between(server.snd_nxt(), client.rcv_nxt());
@@ -142,6 +156,7 @@ impl<L: Pool> Connection<L> {
             ],
             terms: terms::<L>(client, server),
             mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
+            ..View::default()
         };
         cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
         self.announce_windows(cx);
@@ -188,7 +203,7 @@ impl<L: Pool> Connection<L> {
 }
 
 /// What is in force between the ends: a merge needs their promises to agree.
-fn terms<L: Pool>(client: &BlockOf<L>, server: &BlockOf<L>) -> Terms {
+pub(super) fn terms<L: Pool>(client: &BlockOf<L>, server: &BlockOf<L>) -> Terms {
     let shifts = client.peer_shift().zip(server.peer_shift()).map(|(client, server)| [client, server]);
     Terms::new(shifts, client.has_sack(), client.has_timestamps())
 }

@@ -112,6 +112,7 @@ impl<L: Pool> Connection<L> {
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
+            leaving: None,
             stays_split: true,
             merge_wanted: false,
             merge_retry: None,

@@ -334,6 +334,7 @@ impl Rig {
             delta_c2s: Delta(0),
             delta_s2c: Delta(0),
             far: None,
+            merges: 0,
             record,
         });
         self.tell(Event::Listed(listing));

@@ -28,6 +28,7 @@ fn split() -> Rig {
         edges: [Seq(C + 1 + 400 + 64_000), Seq(S + 1 + 500 + 64_000)],
         terms: Terms::new(Some([SHIFT, SHIFT]), true, false),
         mss: [1460, 1460],
+        ..View::default()
     };
     rig.split(DELTAS.0, DELTAS.1, view);
     rig

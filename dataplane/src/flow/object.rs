@@ -54,7 +54,7 @@ pub struct Track {
 
 /// All that has to be known of an open connection to move it from one path to another (DESIGN sections 5 and 6), by
 /// direction of its sender, in that sender's space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
     /// What has been sent and acknowledged.
     pub track: [Track; 2],
@@ -64,6 +64,20 @@ pub struct View {
     pub terms: Terms,
     /// [`Record::mss`].
     pub mss: [u16; 2],
+    /// Observed state.
+    pub tcp: TcpState,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        View {
+            track: Default::default(),
+            edges: Default::default(),
+            terms: Terms::UNKNOWN,
+            mss: [0; 2],
+            tcp: TcpState::Established,
+        }
+    }
 }
 
 /// What most flows are not.
@@ -126,6 +140,8 @@ pub struct Object {
     pub edges: [Seq; 2],
     /// What the handshake has agreed on.
     pub terms: Terms,
+    /// Times merged.
+    pub merges: u16,
 }
 
 /// No parked frame, no neighbour: the end of every index list.
@@ -155,6 +171,7 @@ impl Object {
         track: [Track { end: Seq(0), ack: Seq(0) }; 2],
         edges: [Seq(0); 2],
         terms: Terms::UNKNOWN,
+        merges: 0,
     };
 
     /// The delta added to sequence numbers that travel in `direction`.
@@ -184,14 +201,10 @@ pub struct Record {
     pub module: u16,
     /// Times split.
     pub splits: u16,
-    /// Times merged.
-    pub merges: u16,
     /// Index of the far side in the table's side list, or [`NONE`].
     pub far: u32,
     /// The largest segment that each direction's sender takes, as its SYN says; 0 where it says nothing or was not seen.
     pub mss: [u16; 2],
-    /// Parked: head of the list of parked frames.
-    pub held: u32,
 }
 
 impl Default for Record {
@@ -202,10 +215,8 @@ impl Default for Record {
             born: 0,
             module: Record::NO_MODULE,
             splits: 0,
-            merges: 0,
             far: NONE,
             mss: [0; 2],
-            held: NONE,
         }
     }
 }

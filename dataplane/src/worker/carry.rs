@@ -4,7 +4,7 @@ use super::message::Event;
 use super::parked::Waiting;
 use super::*;
 use crate::buffer::ChecksumHint;
-use crate::flow::object::{NONE, Object, Path, Traits};
+use crate::flow::object::{Object, Path, Traits};
 use crate::flow::quad::{Direction, FlowKey};
 use crate::flow::state::{self, Observed, TcpState};
 use crate::flow::terms::Terms;
@@ -136,8 +136,7 @@ impl<P: Port> Worker<P> {
     }
 
     fn park(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: P::Buffer) {
-        let head = &mut self.table.record_mut(slot).held;
-        match self.parked.push(head, Waiting { direction, headers: *headers, frame }) {
+        match self.parked.push(slot, Waiting { direction, headers: *headers, frame }) {
             Ok(()) => self.counters.count(Counter::Parked),
             Err(_) => self.counters.count(Counter::DropParkedFull),
         }
@@ -179,11 +178,8 @@ impl<P: Port> Worker<P> {
         if decides && !headers.first_fragment && !is_verified(frame, headers) {
             return;
         }
-        // A RST that nobody obeys tells nothing.
-        let Some(observed) = observed(object, direction, headers) else { return };
-        follow(object, direction, headers);
-        let after = state::next(before, direction, observed);
-        object.tcp = after;
+        object.observe(direction, headers);
+        let after = object.tcp;
         if after != before {
             let deadline = now + self.life_time(after);
             self.table.arm(slot, deadline);
@@ -269,8 +265,7 @@ impl<P: Port> Worker<P> {
 
     /// Removes the flow in `slot` with everything that hangs on it.
     pub(super) fn forget(&mut self, slot: u32) {
-        let mut held = std::mem::replace(&mut self.table.record_mut(slot).held, NONE);
-        while self.parked.pop(&mut held).is_some() {
+        while self.parked.pop(slot).is_some() {
             self.counters.count(Counter::DropFlowGone);
         }
         self.table.remove(slot);
@@ -283,6 +278,18 @@ pub(super) fn is_verified<B: Buffer>(frame: &B, headers: &TcpHeaders) -> bool {
         ChecksumHint::Good => true,
         ChecksumHint::Bad => false,
         ChecksumHint::Unknown => is_tcp_checksum_valid(frame.bytes(), headers),
+    }
+}
+
+impl Object {
+    /// Follows the connection by a segment that passes.
+    #[inline]
+    pub fn observe(&mut self, direction: Direction, headers: &TcpHeaders) {
+        // A RST that nobody obeys tells nothing.
+        if let Some(observed) = observed(self, direction, headers) {
+            follow(self, direction, headers);
+            self.tcp = state::next(self.tcp, direction, observed);
+        }
     }
 }
 

@@ -2,9 +2,8 @@
 
 use super::message::{Event, LISTING, ListedFlow, Listing, Order};
 use super::*;
-use crate::flow::object::{NONE, Path, View};
+use crate::flow::object::{Path, View};
 use crate::flow::quad::Direction;
-use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
 use crate::packet::{self, Packet, TcpHeaders};
 use crate::wire::seq::Delta;
@@ -131,7 +130,7 @@ impl<P: Port> Worker<P> {
         }
         (object.delta_c2s, object.delta_s2c) = (delta_c2s, delta_s2c);
         (object.track, object.edges, object.terms) = (view.track, view.edges, view.terms);
-        object.tcp = TcpState::Established;
+        object.tcp = view.tcp;
         self.table.record_mut(slot).mss = view.mss;
     }
 
@@ -158,10 +157,8 @@ impl<P: Port> Worker<P> {
             return;
         }
         object.path = Path::CutThrough;
-        let record = self.table.record_mut(slot);
-        let mut head = std::mem::replace(&mut record.held, NONE);
-        record.merges = record.merges.saturating_add(1);
-        while let Some(waiting) = self.parked.pop(&mut head) {
+        object.merges = object.merges.saturating_add(1);
+        while let Some(waiting) = self.parked.pop(slot) {
             self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);
         }
         let life = self.life_time(self.table.object(slot).tcp);
@@ -186,6 +183,7 @@ impl<P: Port> Worker<P> {
                 delta_c2s: object.delta_c2s,
                 delta_s2c: object.delta_s2c,
                 far: self.table.far(slot).map(|far| far.key.quad),
+                merges: object.merges,
                 record: *self.table.record(slot),
             });
         }

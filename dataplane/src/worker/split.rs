@@ -24,7 +24,7 @@ impl<P: Port> Worker<P> {
         let record = self.table.record_mut(slot);
         record.splits = record.splits.saturating_add(1);
         let (module, mss) = (record.module, record.mss);
-        let view = View { track, edges, terms, mss };
+        let view = View { track, edges, terms, mss, tcp: TcpState::Established };
         *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
         self.counters.count(Counter::Splits);
         self.answer(Event::Split(split));

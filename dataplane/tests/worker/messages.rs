@@ -23,35 +23,6 @@ fn parked(bench: &mut Bench) -> dataplane::flow::table::FlowRef {
 }
 
 #[test]
-fn answers_fit_behind_the_segments_of_an_undone_merge() {
-    let mut bench = Bench::with_limits(rules(OFFER), ROOMY, 80);
-    let flow = parked(&mut bench);
-    for n in 0..30 {
-        bench.deliver(CLIENT, &frame(quad(false), ACK, 101 + n, 501, b"x", &[]));
-    }
-    // In one round: more answers than the reserve, behind more segments than there is room for.
-    let unpark = Order::Unpark { flow };
-    assert!(bench.orders.try_send(unpark).is_ok());
-    for question in 0..60 {
-        let listing = Listing { question, cursor: None, flows: Default::default() };
-        assert!(bench.orders.try_send(Order::List(Box::new(listing))).is_ok());
-    }
-    let (mut segments, mut answers) = (0, Vec::new());
-    for _ in 0..4 {
-        bench.poll();
-        while let Some(event) = bench.events.try_receive() {
-            match event {
-                Event::Segment { .. } => segments += 1,
-                Event::Listed(listing) => answers.push(listing.question),
-                _ => panic!("another event"),
-            }
-        }
-    }
-    assert_eq!(answers, (0..60).collect::<Vec<u64>>());
-    assert_eq!((segments, bench.count(Counter::DropEventsFull)), (16, 14), "the reserve is 64 of 80");
-}
-
-#[test]
 fn orders_for_a_flow_that_is_gone_do_nothing() {
     let mut bench = Bench::new(rules(OFFER));
     let flow = suspend(&mut bench, false);
