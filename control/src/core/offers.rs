@@ -239,12 +239,12 @@ impl<L: Pool> Core<L> {
 
     /// The client is refused, now and whenever it repeats its SYN in the next time.
     pub(super) fn refuse(&mut self, now: Instant, slot: u32, rejection: Rejection) {
-        let index = self.rejections.intern(rejection);
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
         let mut cx = self.means.context(now, usize::from(partial.worker));
         cx.refuse(partial.client_side, frame, &headers, &rejection);
         self.tell_gone(slot, Gone::Settled);
+        let index = self.rejections.intern(rejection);
         self.suspended.refuse(slot, index);
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.wait(now, self.means.settings.refused, Duration::MAX);
@@ -395,7 +395,9 @@ impl<L: Pool> Core<L> {
     /// The control core forgets it; its worker has been told something else.
     pub(super) fn forget_partial(&mut self, slot: u32, why: Gone) {
         self.tell_gone(slot, why);
-        self.suspended.remove(slot);
+        if let Some(index) = self.suspended.remove(slot).and_then(|partial| partial.rejection()) {
+            self.rejections.release(index);
+        }
         self.timers.cancel(self.partial_timer(slot));
     }
 
