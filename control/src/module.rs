@@ -290,7 +290,7 @@ pub trait Module: Send {
     }
 
     /// What it has decided meanwhile, of those it is thinking about; asked in every round until there is no more.
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _now: Instant) -> Option<(Ticket, Decision)> {
         None
     }
 

@@ -147,7 +147,7 @@ impl<L: Pool> Core<L> {
         let mut taken = 0;
         for module in 0..self.modules.len() {
             for _ in 0..DECISIONS_PER_ROUND {
-                let Some((ticket, decision)) = self.modules[module].decided() else { break };
+                let Some((ticket, decision)) = self.modules[module].decided(now) else { break };
                 taken += 1;
                 match self.awaited(module, ticket) {
                     Some(slot) => self.carry_out(now, slot, decision),

@@ -84,7 +84,7 @@ impl Core {
     /// Lets rounds pass until no stream is open. The thread hears at the end of a round what endpoints have done.
     fn until_no_stream(&mut self) {
         self.until(|core| {
-            assert_eq!(core.module.decided(), None);
+            assert_eq!(core.module.decided(Instant::ZERO), None);
             (core.module.streams() == 0).then_some(())
         });
     }
@@ -94,7 +94,7 @@ impl Core {
     }
 
     fn decided(&mut self) -> (Ticket, Decision) {
-        self.until(|core| core.module.decided())
+        self.until(|core| core.module.decided(Instant::ZERO))
     }
 
     fn count(&mut self, wanted: Counter) -> u64 {

@@ -9,6 +9,7 @@ use control::module::{
     Session, Step, Target, Ticket,
 };
 use control::suspended::{Limits, WhenFull};
+use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::refusal::Rejection;
@@ -91,7 +92,7 @@ impl Module for Puppet {
         self.answered
     }
 
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _: Instant) -> Option<(Ticket, Decision)> {
         self.notes.0.lock().decided.pop()
     }
 
