@@ -195,6 +195,25 @@ fn an_unvalidated_client_holds_up_another_port_no_longer_than_silence_does() {
     });
 }
 
+/// Nobody is refused for the sake of a flow that has no place.
+#[test]
+fn a_port_that_finds_no_place_refuses_no_other() {
+    let settings = Settings { connections: 1, ..settings() };
+    let mut cifs = Cifs::with(Complete::First, ENDS[0], settings);
+    // Somebody else's, which is validated: it makes no room.
+    cifs.rig.turn_to(9);
+    cifs.rig.establish();
+    cifs.try_both();
+    assert!(cifs.accepts(139).is_empty());
+    assert_eq!(cifs.rig.count(Counter::DropConnectionsFull), 1);
+    assert!(cifs.accepts(445).is_empty());
+    // Its place is free again, and the server repeats itself.
+    cifs.rig.turn_to(9);
+    cifs.rig.expired();
+    assert_eq!(cifs.accepts(139), ["participate", ">C S. 5000:1101 0"]);
+    assert_eq!(cifs.completes(139), [&UP_139[..], &[">S R 1001:0 0", ">C R. 0:1001 0"]].concat());
+}
+
 #[test]
 fn a_port_that_was_silent_may_be_the_first() {
     each(Complete::First, |mut cifs| {
