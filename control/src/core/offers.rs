@@ -16,6 +16,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
 use dataplane::port::PortId;
 use dataplane::refusal::Rejection;
+use dataplane::wire::tcp_options::TcpOptions;
 use dataplane::worker::message::Order;
 
 pub(super) use kept::Kept;
@@ -61,7 +62,8 @@ impl<L: Pool> Core<L> {
             return self.means.outboxes[worker].order(release);
         }
         let Some(slot) = self.hold(now, &offer) else { return self.when_suspended_full(offer) };
-        let decision = self.ask_module(now, slot, |module, partial| module.offered(partial));
+        let decision =
+            self.ask_module_about(now, slot, &syn.options, |module, partial| module.offered(partial));
         self.carry_out(now, slot, decision);
     }
 
@@ -125,19 +127,31 @@ impl<L: Pool> Core<L> {
         slot: u32,
         ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
     ) -> Decision {
+        let Some((frame, headers)) = self.suspended.syn(slot) else { return Decision::Drop };
+        let Some(syn) = read_segment(frame, &headers) else { return Decision::Drop };
+        self.ask_module_about(now, slot, &syn.options, ask)
+    }
+
+    /// The same, where the SYN's options have been read already.
+    fn ask_module_about(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        options: &TcpOptions,
+        ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
+    ) -> Decision {
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else {
             return Decision::Drop;
         };
-        let Some((frame, headers)) = self.suspended.syn(slot) else { return Decision::Drop };
-        let Some(syn) = read_segment(frame, &headers) else { return Decision::Drop };
+        let Some((frame, _)) = self.suspended.syn(slot) else { return Decision::Drop };
         let partial_connection = PartialConnection {
             ticket: self.suspended.ticket(slot),
             key,
-            options: &syn.options,
+            options,
             syn: frame,
             at: partial.at(now),
             now,
-            history: self.means.history.of(now, &key),
+            past: &self.means.history,
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
     }

@@ -75,7 +75,7 @@ impl Module for Puppet {
     fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
         let mut notes = self.notes.0.lock();
         notes.told.push("offered".into());
-        notes.histories.push(partial.history);
+        notes.histories.push(partial.history());
         notes.tickets.push(partial.ticket);
         assert_eq!((partial.options.mss, partial.syn.len()), (Some(1460), 14 + 20 + 32));
         self.offered

@@ -7,8 +7,9 @@ use dataplane::wire::tcp_options::TcpOptions;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::history::History;
 use crate::module::relay::{MergeWhen, Relay};
-use crate::module::{Acknowledge, History, Isn, ServerAck, Step};
+use crate::module::{Acknowledge, Isn, ServerAck, Step};
 
 const WAIT: Duration = Duration::from_millis(500);
 const AFTERWARDS: Duration = Duration::from_secs(2);
@@ -58,7 +59,7 @@ impl Bench {
             syn: &[],
             at: self.now,
             now: self.now,
-            history: History::default(),
+            past: &History::new(NonZeroUsize::MIN),
         };
         ask(&mut self.module, &partial)
     }
