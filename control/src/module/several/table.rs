@@ -232,7 +232,8 @@ impl Table {
     }
 
     /// `chosen` has been completed. On another port, who waits for an answer or for a turn is refused, and who has been refused
-    /// by the server is told so. Another connection to that port is let go on. Whose turn it was are forgotten: their sessions know.
+    /// by the server is told so. Another connection to that port is let go on. Those whose turn it was are forgotten: their
+    /// sessions know.
     pub(super) fn refuse_others(&mut self, ends: &Ends, chosen: u16) {
         while let Some(member) = self.first_of(ends, |group| group.list.first) {
             if member.port() == chosen {
