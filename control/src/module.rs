@@ -21,6 +21,7 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions};
 
 use crate::config::validated;
+use crate::core::history;
 use crate::programs;
 
 /// Names a partial connection for as long as its module may speak about it; never used again.
@@ -41,8 +42,14 @@ pub struct PartialConnection<'a> {
     pub at: Instant,
     /// When the module is asked.
     pub now: Instant,
-    /// What is known of this server and this client from before.
-    pub history: History,
+    pub(crate) past: &'a history::History,
+}
+
+impl PartialConnection<'_> {
+    /// What is known of this server and this client from before; looked up now, for those who want to know.
+    pub fn history(&self) -> History {
+        self.past.of(self.now, &self.key)
+    }
 }
 
 /// What is known from before of the two ends of a partial connection (seed 000: "from past activity").
@@ -290,7 +297,7 @@ pub trait Module: Send {
     }
 
     /// What it has decided meanwhile, of those it is thinking about; asked in every round until there is no more.
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _now: Instant) -> Option<(Ticket, Decision)> {
         None
     }
 

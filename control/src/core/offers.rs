@@ -16,6 +16,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
 use dataplane::port::PortId;
 use dataplane::refusal::Rejection;
+use dataplane::wire::tcp_options::TcpOptions;
 use dataplane::worker::message::Order;
 
 pub(super) use kept::Kept;
@@ -61,7 +62,8 @@ impl<L: Pool> Core<L> {
             return self.means.outboxes[worker].order(release);
         }
         let Some(slot) = self.hold(now, &offer) else { return self.when_suspended_full(offer) };
-        let decision = self.ask_module(now, slot, |module, partial| module.offered(partial));
+        let decision =
+            self.ask_module_about(now, slot, &syn.options, |module, partial| module.offered(partial));
         self.carry_out(now, slot, decision);
     }
 
@@ -125,19 +127,31 @@ impl<L: Pool> Core<L> {
         slot: u32,
         ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
     ) -> Decision {
+        let Some((frame, headers)) = self.suspended.syn(slot) else { return Decision::Drop };
+        let Some(syn) = read_segment(frame, &headers) else { return Decision::Drop };
+        self.ask_module_about(now, slot, &syn.options, ask)
+    }
+
+    /// The same, where the SYN's options have been read already.
+    fn ask_module_about(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        options: &TcpOptions,
+        ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
+    ) -> Decision {
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else {
             return Decision::Drop;
         };
-        let Some((frame, headers)) = self.suspended.syn(slot) else { return Decision::Drop };
-        let Some(syn) = read_segment(frame, &headers) else { return Decision::Drop };
+        let Some((frame, _)) = self.suspended.syn(slot) else { return Decision::Drop };
         let partial_connection = PartialConnection {
             ticket: self.suspended.ticket(slot),
             key,
-            options: &syn.options,
+            options,
             syn: frame,
             at: partial.at(now),
             now,
-            history: self.means.history.of(now, &key),
+            past: &self.means.history,
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
     }
@@ -147,7 +161,7 @@ impl<L: Pool> Core<L> {
         let mut taken = 0;
         for module in 0..self.modules.len() {
             for _ in 0..DECISIONS_PER_ROUND {
-                let Some((ticket, decision)) = self.modules[module].decided() else { break };
+                let Some((ticket, decision)) = self.modules[module].decided(now) else { break };
                 taken += 1;
                 match self.awaited(module, ticket) {
                     Some(slot) => self.carry_out(now, slot, decision),
@@ -239,12 +253,12 @@ impl<L: Pool> Core<L> {
 
     /// The client is refused, now and whenever it repeats its SYN in the next time.
     pub(super) fn refuse(&mut self, now: Instant, slot: u32, rejection: Rejection) {
-        let index = self.rejections.intern(rejection);
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
         let mut cx = self.means.context(now, usize::from(partial.worker));
         cx.refuse(partial.client_side, frame, &headers, &rejection);
         self.tell_gone(slot, Gone::Settled);
+        let index = self.rejections.intern(rejection);
         self.suspended.refuse(slot, index);
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.wait(now, self.means.settings.refused, Duration::MAX);
@@ -395,7 +409,9 @@ impl<L: Pool> Core<L> {
     /// The control core forgets it; its worker has been told something else.
     pub(super) fn forget_partial(&mut self, slot: u32, why: Gone) {
         self.tell_gone(slot, why);
-        self.suspended.remove(slot);
+        if let Some(index) = self.suspended.remove(slot).and_then(|partial| partial.rejection()) {
+            self.rejections.release(index);
+        }
         self.timers.cancel(self.partial_timer(slot));
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::FlowKey;
 use hashbrown::HashMap;
@@ -167,7 +168,7 @@ impl Module for Programs {
         Decision::Later(self.settings.deadline)
     }
 
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _now: Instant) -> Option<(Ticket, Decision)> {
         self.flush();
         while let Some(down) = self.core.down.try_receive() {
             if let Some(decision) = self.take(down) {

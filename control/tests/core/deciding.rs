@@ -9,6 +9,7 @@ use control::module::{
     Session, Step, Target, Ticket,
 };
 use control::suspended::{Limits, WhenFull};
+use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::refusal::Rejection;
@@ -74,7 +75,7 @@ impl Module for Puppet {
     fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
         let mut notes = self.notes.0.lock();
         notes.told.push("offered".into());
-        notes.histories.push(partial.history);
+        notes.histories.push(partial.history());
         notes.tickets.push(partial.ticket);
         assert_eq!((partial.options.mss, partial.syn.len()), (Some(1460), 14 + 20 + 32));
         self.offered
@@ -91,7 +92,7 @@ impl Module for Puppet {
         self.answered
     }
 
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _: Instant) -> Option<(Ticket, Decision)> {
         self.notes.0.lock().decided.pop()
     }
 
