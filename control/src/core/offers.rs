@@ -358,7 +358,7 @@ impl<L: Pool> Core<L> {
             self.begin_anew(now, slot, headers, frame);
         } else if begins {
             // The server has one already: what it says to another is between the ends.
-            self.pass_across(now, slot, Direction::ClientToServer, headers, frame);
+            self.pass_syn_across(now, slot, headers, frame);
         } else if segment.flags.syn()
             && segment.seq == isn
             && let Some(partial) = self.suspended.get_mut(slot)

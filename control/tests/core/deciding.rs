@@ -197,6 +197,30 @@ fn a_client_that_begins_anew_takes_the_place_of_its_own_syn() {
     assert_eq!(script(&rig.client(syn(C + 900), b"")), [">S S 1900:0 0"]);
 }
 
+/// The held SYN was lost, or the server has forgotten it: it has half a connection that nobody decided about.
+#[test]
+fn a_server_that_takes_the_syn_that_was_passed_on_lets_the_client_be_offered_anew() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let (notes, puppet) = Puppet::new(consulting(isn));
+        let mut rig = Rig::new(puppet);
+        rig.offer(syn(C));
+        let said = rig.client(syn(C + 500), b"");
+        let [Said::Tcp(SERVER, passed, _)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(passed.seq.0 == C + 500, isn == Isn::Mirror);
+        let next = passed.seq.0.wrapping_add(1);
+        // Any other number is an answer to a SYN of former times, and changes nothing.
+        let former = next.wrapping_add(7);
+        assert_eq!(script(&rig.server(syn_ack(S, former), b"")), [format!(">S R {former}:0 0")]);
+        let said = script(&rig.server(syn_ack(S, next), b""));
+        assert_eq!(said, [format!(">S R {next}:0 0"), "remove".into()]);
+        assert_eq!(notes.told(), ["offered", "gone Renewed"]);
+        rig.assert_gone();
+        let said = rig.offer(syn(C + 500));
+        let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(asked.seq, passed.seq);
+    }
+}
+
 #[test]
 fn a_module_that_asks_sees_the_answer_before_the_client_does() {
     let (notes, puppet) = Puppet::new(consulting(Isn::Mirror));
