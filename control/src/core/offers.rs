@@ -354,7 +354,8 @@ impl<L: Pool> Core<L> {
                 // Its timestamp is later, and that one is to be echoed.
                 self.suspended.renew_syn(slot, frame.bytes());
             }
-        } else if begins && partial.asked == 0 {
+        } else if begins && (partial.asked == 0 || partial.side != Side::Own) {
+            self.end_asked(now, slot);
             self.begin_anew(now, slot, headers, frame);
         } else if begins {
             // The server has one already: what it says to another is between the ends.
@@ -367,7 +368,9 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// A SYN with another number while the server has heard of none: it takes the held one's place.
+    /// A SYN with another number takes the held one's place while the server has heard of none. Where a far side was asked,
+    /// always: what goes there is not what the client says (another server's address, a tunnel's signature), but what was
+    /// decided about one SYN, and nobody has decided about this one.
     fn begin_anew(&mut self, now: Instant, slot: u32, headers: &TcpHeaders, frame: L::Buffer) {
         let Some(key) = self.suspended.key(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };

@@ -123,6 +123,15 @@ fn what_nobody_with_a_key_has_signed_for_this_syn_is_dropped_in_silence() {
     }
 }
 
+#[test]
+fn no_syn_that_nobody_has_signed_goes_through_a_tunnel() {
+    let mut rig = near_end();
+    rig.offer(linux_syn());
+    rig.far_side(None);
+    assert_eq!(script(&rig.client(syn(C + 900), b"")), [">F R 1001:0 0", "restart 0"]);
+    assert_eq!(far_options(&rig), b"");
+}
+
 /// The same with another number: the option is another SYN's.
 #[test]
 fn an_option_does_not_serve_another_syn() {
