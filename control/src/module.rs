@@ -303,6 +303,12 @@ pub trait Module: Send {
         Mark::default()
     }
 
+    /// Whether an option of a SYN that it was offered, by kind and data, is meant for it alone: when the SYN leaves verbatim, for
+    /// whomever, it leaves without that option.
+    fn keeps(&self, _kind: u8, _data: &[u8]) -> bool {
+        false
+    }
+
     /// It has decided to accept a flow: who is its far end? The client has still to complete its handshake.
     ///
     /// A module that never decides [`Decision::Accept`] is never asked; the flow of one that has nobody is reset.

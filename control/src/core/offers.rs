@@ -214,18 +214,20 @@ impl<L: Pool> Core<L> {
         self.release(now, slot, path);
     }
 
-    /// The SYN leaves verbatim, by the far side if there is one. A server that has been asked already answers a SYN that it knows with what it said before;
-    /// one that got another number has to forget that first.
+    /// The SYN leaves verbatim, but for what was said to its module alone, and by the far side if there is one. A server that
+    /// has been asked already answers a SYN that it knows with what it said before; one that got another number has to forget
+    /// that first.
     pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path) {
         let is_mirrored = self.suspended.get(slot).is_some_and(|partial| partial.proxying.isn == Isn::Mirror);
         if !is_mirrored {
             self.end_asked(now, slot);
         }
-        let Some((partial, (frame, _))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+        let Some((partial, (frame, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
             return;
         };
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
-        match self.means.copy(frame) {
+        let module = &self.modules[usize::from(partial.module)];
+        match self.means.copy_without(frame, &headers, |kind, data| module.keeps(kind, data)) {
             Some(frame) => {
                 self.means.outboxes[worker].order(Order::Release { flow, path, frame });
                 self.forget_partial(slot, Gone::Settled);

@@ -221,6 +221,10 @@ impl Module for Several {
         self.inner.mark(departing)
     }
 
+    fn keeps(&self, kind: u8, data: &[u8]) -> bool {
+        self.inner.keeps(kind, data)
+    }
+
     fn endpoint(&mut self, ticket: Ticket, key: &FlowKey) -> Option<Box<dyn Endpoint>> {
         self.inner.endpoint(ticket, key)
     }
