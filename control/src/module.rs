@@ -322,6 +322,10 @@ pub trait Module: Send {
         None
     }
 
+    /// No configuration has it any more, and nothing will be offered to it: who has connected to it for that is told. Flows that
+    /// it has go on.
+    fn retire(&mut self) {}
+
     /// What it has counted since it was asked last.
     fn counted(&mut self, _count: &mut dyn FnMut(Counter, u64)) {}
 

@@ -233,6 +233,10 @@ impl Module for Several {
         self.inner.stirred()
     }
 
+    fn retire(&mut self) {
+        self.inner.retire();
+    }
+
     fn counted(&mut self, count: &mut dyn FnMut(Counter, u64)) {
         for (counter, n) in
             [(Counter::TogetherRefused, &mut self.refused), (Counter::TogetherFull, &mut self.crowded)]
