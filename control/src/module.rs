@@ -310,6 +310,12 @@ pub trait Module: Send {
         Mark::default()
     }
 
+    /// Whether an option of a SYN that it was offered, by kind and data, is meant for it alone: when the SYN leaves verbatim, for
+    /// whomever, it leaves without that option.
+    fn keeps(&self, _kind: u8, _data: &[u8]) -> bool {
+        false
+    }
+
     /// It has decided to accept a flow: who is its far end? The client has still to complete its handshake.
     ///
     /// A module that never decides [`Decision::Accept`] is never asked; the flow of one that has nobody is reset.
@@ -322,6 +328,10 @@ pub trait Module: Send {
     fn stirred(&mut self) -> Option<Ticket> {
         None
     }
+
+    /// No configuration has it any more, and nothing will be offered to it: who has connected to it for that is told. Flows that
+    /// it has go on.
+    fn retire(&mut self) {}
 
     /// What it has counted since it was asked last.
     fn counted(&mut self, _count: &mut dyn FnMut(Counter, u64)) {}

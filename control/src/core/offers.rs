@@ -228,18 +228,20 @@ impl<L: Pool> Core<L> {
         self.release(now, slot, path);
     }
 
-    /// The SYN leaves verbatim, by the far side if there is one. A server that has been asked already answers a SYN that it knows with what it said before;
-    /// one that got another number has to forget that first.
+    /// The SYN leaves verbatim, but for what was said to its module alone, and by the far side if there is one. A server that
+    /// has been asked already answers a SYN that it knows with what it said before; one that got another number has to forget
+    /// that first.
     pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path) {
         let is_mirrored = self.suspended.get(slot).is_some_and(|partial| partial.proxying.isn == Isn::Mirror);
         if !is_mirrored {
             self.end_asked(now, slot);
         }
-        let Some((partial, (frame, _))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+        let Some((partial, (frame, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
             return;
         };
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
-        match self.means.copy(frame) {
+        let module = &self.modules[usize::from(partial.module)];
+        match self.means.copy_without(frame, &headers, |kind, data| module.keeps(kind, data)) {
             Some(frame) => {
                 self.means.outboxes[worker].order(Order::Release { flow, path, frame });
                 self.forget_partial(slot, Gone::Settled);
@@ -368,11 +370,12 @@ impl<L: Pool> Core<L> {
                 // Its timestamp is later, and that one is to be echoed.
                 self.suspended.renew_syn(slot, frame.bytes());
             }
-        } else if begins && partial.asked == 0 {
+        } else if begins && (partial.asked == 0 || partial.side != Side::Own) {
+            self.end_asked(now, slot);
             self.begin_anew(now, slot, headers, frame);
         } else if begins {
             // The server has one already: what it says to another is between the ends.
-            self.pass_across(now, slot, Direction::ClientToServer, headers, frame);
+            self.pass_syn_across(now, slot, headers, frame);
         } else if segment.flags.syn()
             && segment.seq == isn
             && let Some(partial) = self.suspended.get_mut(slot)
@@ -381,7 +384,9 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// A SYN with another number while the server has heard of none: it takes the held one's place.
+    /// A SYN with another number takes the held one's place while the server has heard of none. Where a far side was asked,
+    /// always: what goes there is not what the client says (another server's address, a tunnel's signature), but what was
+    /// decided about one SYN, and nobody has decided about this one.
     fn begin_anew(&mut self, now: Instant, slot: u32, headers: &TcpHeaders, frame: L::Buffer) {
         let Some(key) = self.suspended.key(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };

@@ -263,12 +263,20 @@ impl Module for Several {
         self.inner.mark(departing)
     }
 
+    fn keeps(&self, kind: u8, data: &[u8]) -> bool {
+        self.inner.keeps(kind, data)
+    }
+
     fn endpoint(&mut self, ticket: Ticket, key: &FlowKey) -> Option<Box<dyn Endpoint>> {
         self.inner.endpoint(ticket, key)
     }
 
     fn stirred(&mut self) -> Option<Ticket> {
         self.inner.stirred()
+    }
+
+    fn retire(&mut self) {
+        self.inner.retire();
     }
 
     fn counted(&mut self, count: &mut dyn FnMut(Counter, u64)) {

@@ -58,6 +58,12 @@ impl Programs {
         self.core.shared.alive.load(Ordering::Relaxed)
     }
 
+    /// Nobody speaks to programs any more.
+    #[cfg(test)]
+    pub(super) fn is_over(&self) -> bool {
+        self._thread.as_ref().is_none_or(Thread::is_over)
+    }
+
     /// How it is configured.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -200,6 +206,10 @@ impl Module for Programs {
 
     fn stirred(&mut self) -> Option<Ticket> {
         Some(self.core.shared.core_bell.answer()?.ticket)
+    }
+
+    fn retire(&mut self) {
+        self.core.shared.retire();
     }
 
     fn counted(&mut self, count: &mut dyn FnMut(Counter, u64)) {

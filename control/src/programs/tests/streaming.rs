@@ -241,3 +241,37 @@ fn streams_are_bounded() {
     assert_eq!(gone, NoLonger { id: 10, why: Why::Refused });
     drop((endpoints, unknown));
 }
+
+#[test]
+fn a_module_that_is_retired_lets_go_of_its_programs_and_keeps_its_streams() {
+    let (mut core, mut listener, mut endpoint) = accepting();
+    endpoint.established();
+    core.module.decided(Instant::ZERO);
+    let Event::Stream(mut stream) = listener.next().unwrap() else { panic!("no stream") };
+    core.offer(4);
+    // The end of a round, in which the thread hears of it.
+    core.module.decided(Instant::ZERO);
+    let undecided = partial(&mut listener);
+
+    core.module.retire();
+    // What nobody decides about any more gets the default, and so does what comes.
+    assert_eq!(core.decided(), (Ticket(4), Decision::Monitor));
+    assert_eq!((core.offer(6), core.count(Counter::ProgramsAbsent)), (Decision::Monitor, 1));
+    assert_eq!(listener.next().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    drop(undecided);
+    let socket = core.folder.path().join("filter.sock");
+    assert!(!socket.exists() && Listener::connect(&socket).is_err());
+    // Another one may have the place.
+    let other = Programs::start(core.module.settings().clone(), SystemClock::start()).unwrap();
+    stream.write_all(b"on").unwrap();
+    assert_eq!(wanted(&mut core, &mut *endpoint, 9), Sending::Bytes(b"on".to_vec()));
+    drop((stream, endpoint));
+    // The thread goes with the last of them, and takes nothing of the other one's with it.
+    core.until(|core| {
+        core.module.decided(Instant::ZERO);
+        while core.module.stirred().is_some() {}
+        (core.module.is_over() && core.module.streams() == 0).then_some(())
+    });
+    assert!(socket.exists());
+    drop(other);
+}
