@@ -7,6 +7,7 @@ pub mod change;
 pub mod context;
 pub mod handover;
 pub(crate) mod history;
+pub mod journal;
 pub mod load;
 mod offers;
 pub mod query;
@@ -37,6 +38,7 @@ use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
 use handover::Pendings;
 use history::History;
+use journal::Journal;
 use load::Load;
 use offers::{Kept, Offer};
 use query::{Next, Query, Questions, Wanted};
@@ -141,6 +143,8 @@ impl<L: Pool> Core<L> {
                 outboxes,
                 counters: Counters::default(),
                 history: History::new(settings.history),
+                journal: Journal::default(),
+                merging: true,
                 load: Load::default(),
                 scarce: false,
                 settings,
@@ -326,6 +330,16 @@ impl<L: Pool> Core<L> {
                 Wanted::Modules(partial, answer)
             }
             Query::HandOver { what, quad, answer } => Wanted::Flow(quad, Vec::new(), what, answer),
+            Query::Events { limit, answer } => {
+                // Who asked may have given up.
+                let _ = answer.send(self.means.journal.last(limit).copied().collect());
+                return;
+            }
+            Query::Merging { on, answer } => {
+                self.means.merging = on;
+                let _ = answer.send(());
+                return;
+            }
             Query::Change(change) => return self.change(change),
         };
         let workers = self.means.outboxes.len();
