@@ -14,6 +14,7 @@ mod errors;
 mod far;
 mod figures;
 mod handshake;
+mod in_motion;
 mod merging;
 mod options;
 mod path;
