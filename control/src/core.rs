@@ -200,7 +200,10 @@ impl<L: Pool> Core<L> {
             },
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
-            Event::Replaced(before) => self.changes.on_replaced(worker, *before),
+            Event::Replaced(before) => {
+                let modules = &mut self.modules;
+                self.changes.on_replaced(worker, *before, |index| modules[usize::from(index)].retire());
+            }
             Event::Listed(listing) => match self.questions.on_listing(worker, listing) {
                 Next::Nothing => {}
                 Next::Page(listing) => self.means.outboxes[worker].order(Order::List(listing)),
@@ -334,6 +337,7 @@ impl<L: Pool> Core<L> {
     fn change(&mut self, change: Change) {
         let mut before = Vec::new();
         for (index, module) in change.modules {
+            self.changes.on_renamed(index);
             match self.modules.get_mut(usize::from(index)) {
                 Some(place) => before.push(std::mem::replace(place, module)),
                 None => self.modules.push(module),
@@ -341,7 +345,7 @@ impl<L: Pool> Core<L> {
         }
         self.means.settings.when_full = change.when_full;
         self.means.settings.when_suspended_full = change.when_suspended_full;
-        self.changes.begin(self.means.outboxes.len(), before, change.answer);
+        self.changes.begin(self.means.outboxes.len(), before, change.retired, change.answer);
         for (outbox, policy) in self.means.outboxes.iter_mut().zip(change.policies) {
             outbox.order(Order::Policy(Box::new(policy)));
         }

@@ -10,9 +10,11 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::table::FlowRef;
+use dataplane::packet::TcpHeaders;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
 use dataplane::refusal::budget::{ErrorBudget, ErrorRate};
+use dataplane::rewrite;
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::mailbox::Sender;
@@ -163,11 +165,20 @@ impl<L: Pool> Means<L> {
         }
     }
 
-    /// A buffer with a copy of `bytes`.
-    pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<L::Buffer> {
-        let mut frame = self.pool.take()?;
-        frame.extend(bytes.len())?.copy_from_slice(bytes);
-        Some(frame)
+    /// A buffer with a copy of a segment, without those of its options that are private.
+    pub(super) fn copy_without(
+        &mut self,
+        frame: &[u8],
+        headers: &TcpHeaders,
+        is_private: impl FnMut(u8, &[u8]) -> bool,
+    ) -> Option<L::Buffer> {
+        let mut copy = self.pool.take()?;
+        let out = copy.extend(frame.len())?;
+        match rewrite::options::strip(frame, headers, is_private, out) {
+            Some(len) => copy.truncate(len),
+            None => out.copy_from_slice(frame),
+        }
+        Some(copy)
     }
 }
 

@@ -17,6 +17,7 @@ mod handshake;
 mod merging;
 mod options;
 mod path;
+mod puppet;
 mod raw;
 mod rig;
 mod saturation;

@@ -3,4 +3,5 @@
 
 pub mod delta;
 pub mod icmp;
+pub mod options;
 pub mod translate;
