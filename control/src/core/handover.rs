@@ -47,7 +47,9 @@ pub enum Refused {
     #[error("it is opening or closing; only a flow that is open in both directions can be split")]
     Closing,
     /// See [`Unsplittable::Window`].
-    #[error("a sender has been promised a larger window than a quarter of `limits.participating_bytes`: raise that")]
+    #[error(
+        "a sender has been promised a larger window than a quarter of `limits.participating_bytes`: raise that"
+    )]
     Window,
     /// No place among participating flows is free.
     #[error("`limits.participating` flows participate already")]
