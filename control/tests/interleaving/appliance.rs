@@ -134,6 +134,25 @@ impl Appliance {
         self.is_core_busy = self.core.poll(now) > 0;
     }
 
+    /// Rounds of both, and all messages between them, until nothing is left to do.
+    pub fn run(&mut self, now: Instant) {
+        for _ in 0..10_000 {
+            let mut work = self.worker.poll(now) + self.core.poll(now);
+            work += self.orders.pushed.len() + self.events.pushed.len();
+            while !self.orders.pushed.is_empty() {
+                self.orders.show();
+            }
+            while !self.events.pushed.is_empty() {
+                self.events.show();
+            }
+            if work == 0 && self.queues.iter().all(|queue| queue.undelivered() == 0) {
+                (self.orders.seen, self.events.seen) = (0, 0);
+                return;
+            }
+        }
+        panic!("it has always something to do");
+    }
+
     pub fn participating(&self) -> usize {
         self.core.connections().count() + self.core.suspended()
     }

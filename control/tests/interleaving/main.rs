@@ -9,12 +9,16 @@
 //! path and over each change of path), every byte is what was sent, and nothing is acknowledged that was not sent. At the end:
 //! all bytes are there and acknowledged, the flow has one owner, every packet has a name, and no buffer is kept.
 //!
-//! `QUADRILLE_DELAYS=K` allows K departures from the schedule begun with, `QUADRILLE_WALKS=N` takes N random schedules.
+//! Where cables do lose, `streams` plays any sequence of moves against a plain model.
+//!
+//! `QUADRILLE_DELAYS=K` allows K departures from the schedule begun with, `QUADRILLE_WALKS=N` takes N random schedules,
+//! `QUADRILLE_CASES=N` plays N sequences of moves.
 #![forbid(unsafe_code)]
 
 mod appliance;
 mod end;
 mod explore;
+mod streams;
 mod world;
 
 #[path = "../sim/books.rs"]
