@@ -144,6 +144,11 @@ impl<L: Pool> Connection<L> {
             }
             self.on_leg_events(cx, direction, events);
         }
+        if acknowledges && let Some([from, to]) = self.legs(direction) {
+            let ack = segment.ack.minus(deltas.other);
+            let window = u32::from(segment.window) << from.block.peer_shift().unwrap_or(0);
+            to.block.note_passed(ack, ack.advance(window));
+        }
         let front = segment.seq.distance_to(at).min(segment.sequence_len());
         match segment.sequence_len() - front {
             0 if segment.sequence_len() > 0 => {}
