@@ -17,6 +17,7 @@ mod handshake;
 mod merging;
 mod options;
 mod path;
+mod promises;
 mod raw;
 mod rig;
 mod saturation;

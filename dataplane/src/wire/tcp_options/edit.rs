@@ -62,6 +62,21 @@ pub fn edit_sack_edges(options: &mut [u8], update: &mut Update, mut f: impl FnMu
     }
 }
 
+/// Replaces every SACK option by NOPs and notes the edits. `options` begin where the fixed header ends.
+///
+/// Malformed options are left alone from the first bad one on.
+pub fn blank_sack(options: &mut [u8], update: &mut Update) {
+    let mut from = 0;
+    while let Some((start, end)) = next_sack(options, from) {
+        for at in start - PREFIX_LEN..end {
+            let Some(byte) = options.get_mut(at) else { return };
+            update.byte_at(at, *byte, kind::NOP);
+            *byte = kind::NOP;
+        }
+        from = end;
+    }
+}
+
 /// The range of edges of the first SACK option at or after `from`, where an option begins.
 fn next_sack(options: &[u8], from: usize) -> Option<(usize, usize)> {
     Walk { options, at: from }
