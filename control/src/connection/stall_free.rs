@@ -170,6 +170,11 @@ impl<L: Pool> Connection<L> {
         if self.is_reconciled() {
             reconcile::apply(frame.bytes_mut(), headers, self.reconciliation(direction));
         }
+        if headers.flags.ack()
+            && let Some([_, to]) = self.legs(direction)
+        {
+            to.block.note_passed_ack(headers.ack.minus(deltas.other));
+        }
         let way = self.way_to(direction);
         cx.forward(way, frame);
     }

@@ -143,6 +143,19 @@ impl<B: Buffer> Block<B> {
         self.rcv.through = None;
     }
 
+    /// The peer has been acknowledged so much by the receiver itself, beyond what is ours. What we still send must not say less:
+    /// some receivers look at nothing of a segment whose acknowledgment goes back.
+    pub fn note_passed_ack(&mut self, ack: Seq) {
+        self.rcv.passed = Some(self.rcv.passed.map_or(ack, |passed| passed.max(ack)));
+    }
+
+    /// An acknowledgment, and a window counted from it, not below what has passed: the right edge stays.
+    pub(super) fn not_below_passed(&self, ack: Seq, field: u16) -> (Seq, u16) {
+        let Some(passed) = self.rcv.passed.filter(|passed| passed.gt(ack)) else { return (ack, field) };
+        let window = (u32::from(field) << self.rcv.shift).saturating_sub(ack.distance_to(passed));
+        (passed, (window >> self.rcv.shift) as u16)
+    }
+
     /// The peer has been given this right edge by the receiver itself.
     pub fn note_given(&mut self, edge: Seq) {
         self.rcv.edge = self.rcv.edge.max(edge);

@@ -86,10 +86,11 @@ impl<B: Buffer> Block<B> {
         self.out.more_room = false;
         self.out.unacknowledged = 0;
         self.timers.ack = None;
+        let (ack, field) = self.not_below_passed(self.rcv.last_ack_sent, field);
         let payload = Payload { start: seq, len: 0 };
         SegmentOut {
             seq,
-            ack: self.rcv.last_ack_sent,
+            ack,
             flags,
             window: field,
             urgent,
