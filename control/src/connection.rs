@@ -123,6 +123,8 @@ pub struct Connection<L: Pool> {
     leaving: Option<Box<Leaving>>,
     /// It was split by order, and is merged by order only.
     stays_split: bool,
+    /// When the merge that is under way began.
+    merge_began: Instant,
     merge_wanted: bool,
     /// An undone merge is not tried again before.
     merge_retry: Option<Instant>,

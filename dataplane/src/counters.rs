@@ -217,7 +217,7 @@ counters! {
     ProgramsGone = "programs_gone",
     /// Partial connections that a program accepted and that got the default action: too many streams were open.
     ProgramsStreamsFull = "programs_streams_full",
-    /// Partial connections that were refused because another port of their server was completed first.
+    /// Ports that were refused, or reset when they were completed, because another port of their server was first.
     TogetherRefused = "together_refused",
     /// Partial connections that were proxied on their own because as many as allowed were held together.
     TogetherFull = "together_full",

@@ -108,6 +108,7 @@ impl<L: Pool> Connection<L> {
             splitting: None,
             leaving: None,
             stays_split: false,
+            merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,

@@ -24,6 +24,7 @@ use super::through::Ledger;
 use super::{Connection, Held, Phase};
 use crate::core::context::Context;
 use crate::core::handover::Refused;
+use crate::core::journal::Happening;
 use crate::module::MERGE_RETRY;
 use crate::tcp::{Segment, State};
 
@@ -33,7 +34,7 @@ const MAX_DOUBLINGS: u32 = 7;
 impl<L: Pool> Connection<L> {
     /// Starts draining when the module has said so and both legs are in a state that can be merged.
     pub(super) fn begin_merge_if_due(&mut self, cx: &mut Context<'_, L>) {
-        if !self.merge_wanted || self.merge_retry.is_some_and(|at| cx.now < at) {
+        if !self.merge_wanted || !cx.merging || self.merge_retry.is_some_and(|at| cx.now < at) {
             return;
         }
         // From here on every event is an occasion; one that never comes (a FIN was first) needs no timer.
@@ -45,6 +46,7 @@ impl<L: Pool> Connection<L> {
             self.merge_wanted = false;
             return cx.counters.count(Counter::MergesRefusedOptions);
         }
+        self.merge_began = cx.now;
         let is_bulk = self.is_bulk();
         let Some(server) = self.server.as_mut() else { return };
         // Step 604: a blank acknowledgment for the last byte taken.
@@ -61,6 +63,9 @@ impl<L: Pool> Connection<L> {
 
     /// Somebody wants it merged, whatever its module says.
     pub(crate) fn order_merge(&mut self, cx: &mut Context<'_, L>) -> Result<(), Refused> {
+        if !cx.merging {
+            return Err(Refused::Off);
+        }
         if self.proxying.is_none_or(|proxying| proxying.never_merges) {
             return Err(Refused::NeverMerges);
         }
@@ -138,6 +143,7 @@ impl<L: Pool> Connection<L> {
             cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
             cx.outbox.order(Order::Resume { flow: self.flow });
             self.phase = Phase::Done;
+            cx.journal.note(cx.now, self.merge_began, self.key, Happening::MergedInMotion);
             return;
         }
         let Some(server) = self.server.as_ref() else { return };
@@ -165,6 +171,7 @@ impl<L: Pool> Connection<L> {
         }
         cx.outbox.order(Order::Resume { flow: self.flow });
         self.phase = Phase::Done;
+        cx.journal.note(cx.now, self.merge_began, self.key, Happening::Merged);
     }
 
     /// Each end gets one ACK with the other's present window, so that nobody waits for a reopening that nobody will
@@ -190,6 +197,7 @@ impl<L: Pool> Connection<L> {
     /// The drain took too long: the flow goes on participating, nothing is lost, and the merge is tried again later.
     pub(super) fn undo_merge(&mut self, cx: &mut Context<'_, L>) {
         cx.counters.count(Counter::MergesUndone);
+        cx.journal.note(cx.now, self.merge_began, self.key, Happening::MergeUndone);
         self.phase = Phase::Relaying;
         self.merge_retry = Some(cx.now + MERGE_RETRY * (1 << self.merge_attempts.min(MAX_DOUBLINGS)));
         self.merge_attempts += 1;

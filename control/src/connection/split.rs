@@ -116,6 +116,7 @@ impl<L: Pool> Connection<L> {
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
             leaving: None,
             stays_split: true,
+            merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,

@@ -3,5 +3,6 @@
 
 pub mod delta;
 pub mod icmp;
+pub mod options;
 pub mod reconcile;
 pub mod translate;
