@@ -74,8 +74,7 @@ fn a_fin_that_passes_is_in_the_object() {
 /// What is acknowledged through is its sender's to repeat: there is nothing to wait for.
 #[test]
 fn a_flow_that_acknowledges_through_is_merged_as_ever() {
-    let module =
-        Relay { acknowledge: Acknowledge::Through, isn: Isn::Keyed, ..relay(MergeWhen::AfterBytes(1 << 40)) };
+    let module = Relay { acknowledge: Acknowledge::Through, ..relay(MergeWhen::AfterBytes(1 << 40)) };
     let mut rig = Rig::established(module);
     rig.order_hand_over(HandOver::Merge, Path::Participating);
     assert_eq!(rig.count(Counter::MergesInMotion), 0);

@@ -46,6 +46,8 @@ pub struct Profile {
     pub splits: bool,
     /// Clients are answered before their server is known, whose options are other ones.
     pub greets: bool,
+    /// The hosts' numbers pass 2^32 or 2^31 within each transfer.
+    pub wraps: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -74,6 +76,7 @@ const CLEAN: Profile = Profile {
     together: false,
     splits: false,
     greets: false,
+    wraps: false,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
@@ -129,6 +132,8 @@ pub const PROFILES: &[Profile] = &[
         duplicate_ppm: 5_000,
         ..CLEAN
     },
+    Profile { name: "wrap", wraps: true, loss_ppm: 10_000, jitter_us: 300, ..CLEAN },
+    Profile { name: "wrap-relay", wraps: true, worst_loss_ppm: 20_000, ..RELAY },
     Profile { name: "split", splits: true, bytes: 300_000, jitter_us: 20, connections: 6, ..CLEAN },
     Profile {
         name: "split-lossy",
@@ -150,6 +155,17 @@ pub const PROFILES: &[Profile] = &[
         connections: 6,
         loss_ppm: 10_000,
         duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile { name: "split-wrap", splits: true, wraps: true, jitter_us: 20, ..CLEAN },
+    Profile {
+        name: "split-wrap-lossy",
+        splits: true,
+        wraps: true,
+        bytes: 30_000,
+        loss_ppm: 20_000,
+        duplicate_ppm: 10_000,
         jitter_us: 1_000,
         ..CLEAN
     },
