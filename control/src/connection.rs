@@ -13,6 +13,7 @@ mod life;
 mod local;
 mod merge;
 mod path;
+mod promises;
 mod relay;
 mod split;
 mod stall_free;
@@ -110,6 +111,8 @@ pub struct Connection<L: Pool> {
     closed: [bool; 2],
     /// By how much a module has lengthened each direction, modulo 2^32.
     edited: [i32; 2],
+    /// How far ahead of itself the client knows the server's timestamp clock, modulo 2^32.
+    clock: u32,
     /// By direction: what may be kept.
     allowances: [Allowance; 2],
     /// By direction, on a flow that acknowledges through.
@@ -337,11 +340,7 @@ impl<L: Pool> Connection<L> {
     }
 
     fn emit(&mut self, cx: &mut Context<'_, L>) {
-        let client_ts = self.client.block.ts_recent().unwrap_or(0);
-        let server_ts = match &self.local {
-            Some(local) => local.clock(cx.now),
-            None => self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0),
-        };
+        let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
         // Nobody knows yet how an endpoint looks that has not been heard since a split.
         let is_known = |end| self.splitting.as_ref().is_none_or(|splitting| splitting.has_heard(end));
         let [knows_client, knows_server] = Direction::BOTH.map(is_known);

@@ -198,7 +198,8 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
-    /// Flows that could not be merged, because the server promises less than the client was promised in its name.
+    /// Flows that could not be merged, because nobody on the way can make up for what the client was promised in the server's
+    /// name: larger segments, or timestamps.
     MergesRefusedOptions = "merges_refused_options",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",

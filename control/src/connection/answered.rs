@@ -79,6 +79,7 @@ impl<L: Pool> Connection<L> {
             greeted: None,
             closed: [false; 2],
             edited: [0; 2],
+            clock: 0,
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
             splitting: None,

@@ -12,7 +12,6 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Track, View};
 use dataplane::flow::quad::Direction;
-use dataplane::flow::terms::Terms;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::Delta;
 use dataplane::wire::tcp::TcpRepr;
@@ -22,7 +21,7 @@ use dataplane::worker::message::Order;
 
 use super::leg::{Leg, read_segment};
 use super::through::Ledger;
-use super::{BlockOf, Connection, Held, Phase};
+use super::{Connection, Held, Phase};
 use crate::core::context::Context;
 use crate::core::handover::Refused;
 use crate::core::journal::Happening;
@@ -43,7 +42,7 @@ impl<L: Pool> Connection<L> {
         if !self.can_drain() {
             return;
         }
-        if !self.promises_agree() {
+        if !self.can_reconcile() {
             self.merge_wanted = false;
             return cx.counters.count(Counter::MergesRefusedOptions);
         }
@@ -160,7 +159,8 @@ impl<L: Pool> Connection<L> {
                 client.offered_right_edge().max(server.peer_right_edge().minus(delta_c2s)),
                 server.offered_right_edge().max(client.peer_right_edge().minus(delta_s2c)),
             ],
-            terms: terms::<L>(client, server),
+            promises: self.promises(),
+            clock: self.clock,
             mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
             ..View::default()
         };
@@ -178,16 +178,15 @@ impl<L: Pool> Connection<L> {
     /// announce (DESIGN section 5).
     fn announce_windows(&mut self, cx: &mut Context<'_, L>) {
         let Some(server) = &self.server else { return };
-        for (to, opposite) in [(&self.client, server), (server, &self.client)] {
-            let echo = to.block.ts_recent();
-            let timestamps =
-                echo.map(|echo| Timestamps { value: opposite.block.ts_recent().unwrap_or(0), echo });
+        let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
+        for (to, opposite, value) in [(&self.client, server, server_ts), (server, &self.client, client_ts)] {
+            let timestamps = to.block.ts_recent().map(|echo| Timestamps { value, echo });
             let ack = TcpRepr {
                 seq: to.block.snd_nxt(),
                 ack: to.block.ack_number(),
                 // A mark that the end has not heard of is not told by anybody else.
                 flags: TcpFlags::ACK | to.block.echo_flags(),
-                window: opposite.block.peer_window_left(),
+                window: to.block.field_of(opposite.block.peer_window_left()),
                 urgent: 0,
                 options: TcpOptions { timestamps, ..TcpOptions::default() },
             };
@@ -208,10 +207,4 @@ impl<L: Pool> Connection<L> {
             }
         }
     }
-}
-
-/// What is in force between the ends: a merge needs their promises to agree.
-pub(super) fn terms<L: Pool>(client: &BlockOf<L>, server: &BlockOf<L>) -> Terms {
-    let shifts = client.peer_shift().zip(server.peer_shift()).map(|(client, server)| [client, server]);
-    Terms::new(shifts, client.has_sack(), client.has_timestamps())
 }

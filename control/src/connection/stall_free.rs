@@ -13,11 +13,11 @@ use dataplane::flow::object::{Object, Path, Track, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::rewrite::delta::{self, Deltas};
+use dataplane::rewrite::reconcile;
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::message::Order;
 
-use super::merge::terms;
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
@@ -77,7 +77,7 @@ impl<L: Pool> Connection<L> {
             tcp: View::default().tcp,
             track: [Track { end: at[0], ack: at[1] }, Track { end: at[1], ack: at[0] }],
             edges,
-            terms: terms::<L>(client, server),
+            terms: self.promises().meant(),
             ..Object::FREE
         };
         let mss = [client, server].map(|block| block.peer_offer().mss.unwrap_or(0));
@@ -100,8 +100,9 @@ impl<L: Pool> Connection<L> {
     /// What the worker gets of a flow that has left.
     pub(super) fn left(&mut self) -> Option<(Delta, Delta, View)> {
         let leaving = self.leaving.take()?;
-        let Object { delta_c2s, delta_s2c, track, edges, terms, tcp, .. } = leaving.object;
-        Some((delta_c2s, delta_s2c, View { track, edges, terms, tcp, mss: leaving.mss }))
+        let Object { delta_c2s, delta_s2c, track, edges, tcp, .. } = leaving.object;
+        let (promises, clock, mss) = (self.promises(), self.clock, leaving.mss);
+        Some((delta_c2s, delta_s2c, View { track, edges, promises, clock, mss, tcp }))
     }
 
     /// A segment of a flow on its way to the worker.
@@ -144,9 +145,9 @@ impl<L: Pool> Connection<L> {
             }
             self.on_leg_events(cx, direction, events);
         }
-        if acknowledges && let Some([from, to]) = self.legs(direction) {
+        let window = self.promises().shown_window(direction, segment.window);
+        if acknowledges && let Some([_, to]) = self.legs(direction) {
             let ack = segment.ack.minus(deltas.other);
-            let window = u32::from(segment.window) << from.block.peer_shift().unwrap_or(0);
             to.block.note_passed(ack, ack.advance(window));
         }
         let front = segment.seq.distance_to(at).min(segment.sequence_len());
@@ -171,6 +172,9 @@ impl<L: Pool> Connection<L> {
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
         }
+        if self.is_reconciled() {
+            reconcile::apply(frame.bytes_mut(), headers, self.reconciliation(direction));
+        }
         let way = self.way_to(direction);
         cx.forward(way, frame);
     }
@@ -190,9 +194,10 @@ impl<L: Pool> Connection<L> {
         if !cx.can_transmit() {
             return cx.counters.count(Counter::DropOrdersFull);
         }
+        let clocks = self.clocks(direction);
         let Some([_, to]) = self.legs(direction) else { return };
         let seq = segment.seq.advance(front).plus(deltas.own);
-        let ts_value = segment.options.timestamps.map_or(0, |ts| ts.value);
+        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
         let out = to.block.passing(seq, segment.flags, ts_value);
         let tcp = TcpRepr {
             seq,

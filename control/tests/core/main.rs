@@ -18,6 +18,7 @@ mod in_motion;
 mod merging;
 mod options;
 mod path;
+mod promises;
 mod puppet;
 mod raw;
 mod rig;

@@ -7,7 +7,7 @@ use crate::wire::seq::{Delta, Seq};
 
 use super::quad::{Direction, Segment};
 use super::state::TcpState;
-use super::terms::Terms;
+use super::terms::{Promises, Terms};
 
 /// Which way a flow's packets take (DESIGN section 8: the `path` of `flows --json`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,8 +60,11 @@ pub struct View {
     pub track: [Track; 2],
     /// [`Object::edges`].
     pub edges: [Seq; 2],
-    /// [`Object::terms`].
-    pub terms: Terms,
+    /// What each end was promised, and promises.
+    pub promises: Promises,
+    /// How far ahead of itself the client knows the server's timestamp clock, modulo 2^32. Not 0 where the appliance has
+    /// spoken by a clock of its own before it knew the server's.
+    pub clock: u32,
     /// [`Record::mss`].
     pub mss: [u16; 2],
     /// Observed state.
@@ -73,10 +76,18 @@ impl Default for View {
         View {
             track: Default::default(),
             edges: Default::default(),
-            terms: Terms::UNKNOWN,
+            promises: Promises::UNKNOWN,
+            clock: 0,
             mss: [0; 2],
             tcp: TcpState::Established,
         }
+    }
+}
+
+impl View {
+    /// What the ends were promised differs, so that more than numbers has to be rewritten.
+    pub fn is_reconciled(&self) -> bool {
+        !self.promises.agree() || self.clock != 0
     }
 }
 
@@ -91,6 +102,9 @@ impl Traits {
     pub const V6: Traits = Traits(1);
     /// The flow has a far side of its own, by the record's index (`flow/far.rs`).
     pub const FAR: Traits = Traits(2);
+    /// What its ends were promised differs (`flow/table/differing.rs`): windows, SACK blocks and timestamps are put into the
+    /// terms of their receiver.
+    pub const RECONCILED: Traits = Traits(4);
 
     /// Whether it is all that `other` is.
     #[inline]
@@ -138,7 +152,7 @@ pub struct Object {
     /// Per direction, the highest right edge that its receiver has ever given, in the sender's space. Means nothing
     /// without terms.
     pub edges: [Seq; 2],
-    /// What the handshake has agreed on.
+    /// What the handshake has agreed on, as the sender of each direction means it.
     pub terms: Terms,
     /// Times merged.
     pub merges: u16,

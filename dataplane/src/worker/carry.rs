@@ -11,6 +11,7 @@ use crate::flow::terms::Terms;
 use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
 use crate::rewrite::delta::{self, Deltas};
 use crate::rewrite::icmp;
+use crate::rewrite::reconcile::{self, Clocks, Reconciliation};
 use crate::wire::tcp::HEADER_LEN;
 use crate::wire::tcp_flags::TcpFlags;
 use crate::wire::tcp_options::TcpOptions;
@@ -153,12 +154,24 @@ impl<P: Port> Worker<P> {
     ) {
         let object = self.table.object(slot);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
+        let is_reconciled = object.traits.has(Traits::RECONCILED);
         self.observe(now, slot, direction, headers, &frame);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
             self.counters.count(Counter::Rewritten);
         }
+        if is_reconciled {
+            self.reconcile(slot, direction, headers, &mut frame);
+        }
         self.deliver(slot, direction, headers, frame);
+    }
+
+    /// The segment is put into the terms of its receiver. Numbers have been rewritten, or need not be.
+    #[cold]
+    fn reconcile(&self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &mut P::Buffer) {
+        let (promises, clock) = self.table.promises(slot);
+        let reconciliation = Reconciliation::new(promises, clock, direction);
+        reconcile::apply(frame.bytes_mut(), headers, reconciliation);
     }
 
     /// Follows the connection's state, and re-arms the entry's timer when its life time has become another.
@@ -242,6 +255,11 @@ impl<P: Port> Worker<P> {
                 if !deltas.are_zero() {
                     icmp::restore_quoted(frame.bytes_mut(), error, deltas);
                     self.counters.count(Counter::Rewritten);
+                }
+                if object.traits.has(Traits::RECONCILED) {
+                    let (_, clock) = self.table.promises(slot);
+                    let clocks = Clocks::new(clock, quoted);
+                    icmp::restore_quoted_clocks(frame.bytes_mut(), error, clocks);
                 }
                 if has_far_side && quoted == Direction::ServerToClient {
                     return self.leave_icmp(slot, error, frame);

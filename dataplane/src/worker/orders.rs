@@ -129,8 +129,9 @@ impl<P: Port> Worker<P> {
             return;
         }
         (object.delta_c2s, object.delta_s2c) = (delta_c2s, delta_s2c);
-        (object.track, object.edges, object.terms) = (view.track, view.edges, view.terms);
+        (object.track, object.edges) = (view.track, view.edges);
         object.tcp = view.tcp;
+        self.table.set_promises(slot, view.promises, view.clock);
         self.table.record_mut(slot).mss = view.mss;
     }
 

@@ -4,6 +4,7 @@ mod bench;
 mod far;
 mod messages;
 mod passing;
+mod reconciled;
 mod service;
 mod split;
 mod steering;

@@ -4,7 +4,7 @@ use super::*;
 use dataplane::flow::object::View;
 use dataplane::flow::quad::{FlowKey, Segment};
 use dataplane::flow::table::FlowRef;
-use dataplane::flow::terms::Terms;
+use dataplane::flow::terms::{Promises, Terms};
 use dataplane::port::sim::SimBuffer;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp::TcpRepr;
@@ -22,7 +22,7 @@ fn known(bench: &mut Bench) -> FlowRef {
     let view = View {
         track: [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }],
         edges: [Seq(1101), Seq(1501)],
-        terms: Terms::new(Some(SHIFTS), true, false),
+        promises: Promises::mirrored(Terms::new(Some(SHIFTS), true, false)),
         mss: [1460, 1400],
         ..View::default()
     };
@@ -110,7 +110,7 @@ fn a_monitored_handshake_tells_all_that_is_needed() {
     bench.deliver(SERVER, &syn(quad(false).reversed(), SYN | ACK, 500, 101, 3, 1400));
     bench.deliver(CLIENT, &frame(quad(false), ACK, 101, 501, b"", &[]));
     let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
-    assert_eq!(split.view.terms, Terms::new(Some(SHIFTS), true, false));
+    assert_eq!(split.view.promises, Promises::mirrored(Terms::new(Some(SHIFTS), true, false)));
     assert_eq!((split.view.mss, split.module), ([1460, 1400], u16::MAX));
     assert_eq!(split.view.edges[1], Seq(501 + (1000 << SHIFTS[0])));
 }
