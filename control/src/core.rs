@@ -7,6 +7,7 @@ pub mod change;
 pub mod context;
 pub mod handover;
 pub(crate) mod history;
+pub mod journal;
 pub mod load;
 mod offers;
 pub mod query;
@@ -38,6 +39,7 @@ use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
 use handover::Pendings;
 use history::History;
+use journal::Journal;
 use load::Load;
 use offers::{Kept, Offer};
 use query::{Next, Query, Questions, Wanted};
@@ -142,6 +144,8 @@ impl<L: Pool> Core<L> {
                 outboxes,
                 counters: Counters::default(),
                 history: History::new(settings.history),
+                journal: Journal::default(),
+                merging: true,
                 load: Load::default(),
                 scarce: false,
                 settings,
@@ -201,7 +205,10 @@ impl<L: Pool> Core<L> {
             },
             Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
-            Event::Replaced(before) => self.changes.on_replaced(worker, *before),
+            Event::Replaced(before) => {
+                let modules = &mut self.modules;
+                self.changes.on_replaced(worker, *before, |index| modules[usize::from(index)].retire());
+            }
             Event::Listed(listing) => match self.questions.on_listing(worker, listing) {
                 Next::Nothing => {}
                 Next::Page(listing) => self.means.outboxes[worker].order(Order::List(listing)),
@@ -328,6 +335,16 @@ impl<L: Pool> Core<L> {
                 Wanted::Modules(partial, answer)
             }
             Query::HandOver { what, quad, answer } => Wanted::Flow(quad, Vec::new(), what, answer),
+            Query::Events { limit, answer } => {
+                // Who asked may have given up.
+                let _ = answer.send(self.means.journal.last(limit).copied().collect());
+                return;
+            }
+            Query::Merging { on, answer } => {
+                self.means.merging = on;
+                let _ = answer.send(());
+                return;
+            }
             Query::Change(change) => return self.change(change),
         };
         let workers = self.means.outboxes.len();
@@ -339,6 +356,7 @@ impl<L: Pool> Core<L> {
     fn change(&mut self, change: Change) {
         let mut before = Vec::new();
         for (index, module) in change.modules {
+            self.changes.on_renamed(index);
             match self.modules.get_mut(usize::from(index)) {
                 Some(place) => before.push(std::mem::replace(place, module)),
                 None => self.modules.push(module),
@@ -346,7 +364,7 @@ impl<L: Pool> Core<L> {
         }
         self.means.settings.when_full = change.when_full;
         self.means.settings.when_suspended_full = change.when_suspended_full;
-        self.changes.begin(self.means.outboxes.len(), before, change.answer);
+        self.changes.begin(self.means.outboxes.len(), before, change.retired, change.answer);
         for (outbox, policy) in self.means.outboxes.iter_mut().zip(change.policies) {
             outbox.order(Order::Policy(Box::new(policy)));
         }

@@ -21,6 +21,7 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions};
 
 use crate::config::validated;
+use crate::core::history;
 use crate::programs;
 
 /// Names a partial connection for as long as its module may speak about it; never used again.
@@ -41,8 +42,14 @@ pub struct PartialConnection<'a> {
     pub at: Instant,
     /// When the module is asked.
     pub now: Instant,
-    /// What is known of this server and this client from before.
-    pub history: History,
+    pub(crate) past: &'a history::History,
+}
+
+impl PartialConnection<'_> {
+    /// What is known of this server and this client from before; looked up now, for those who want to know.
+    pub fn history(&self) -> History {
+        self.past.of(self.now, &self.key)
+    }
 }
 
 /// What is known from before of the two ends of a partial connection (seed 000: "from past activity").
@@ -290,7 +297,7 @@ pub trait Module: Send {
     }
 
     /// What it has decided meanwhile, of those it is thinking about; asked in every round until there is no more.
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _now: Instant) -> Option<(Ticket, Decision)> {
         None
     }
 
@@ -301,6 +308,12 @@ pub trait Module: Send {
     /// again: what more does it say?
     fn mark(&mut self, _departing: &Departing) -> Mark {
         Mark::default()
+    }
+
+    /// Whether an option of a SYN that it was offered, by kind and data, is meant for it alone: when the SYN leaves verbatim, for
+    /// whomever, it leaves without that option.
+    fn keeps(&self, _kind: u8, _data: &[u8]) -> bool {
+        false
     }
 
     /// It has decided to accept a flow: who is its far end? The client has still to complete its handshake.
@@ -315,6 +328,10 @@ pub trait Module: Send {
     fn stirred(&mut self) -> Option<Ticket> {
         None
     }
+
+    /// No configuration has it any more, and nothing will be offered to it: who has connected to it for that is told. Flows that
+    /// it has go on.
+    fn retire(&mut self) {}
 
     /// What it has counted since it was asked last.
     fn counted(&mut self, _count: &mut dyn FnMut(Counter, u64)) {}

@@ -13,6 +13,7 @@ mod quota;
 pub(crate) mod rejections;
 mod syns;
 
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use hashbrown::HashTable;
@@ -136,8 +137,10 @@ pub(crate) struct Suspended {
     by_worker: Vec<usize>,
     sources: Quota,
     destinations: Quota,
+    /// What the SYN says that was looked at last, by its slot: whoever handles an event asks for that several times.
+    opened: Cell<Option<(u32, TcpHeaders)>>,
     #[cfg(test)]
-    parsed: std::cell::Cell<usize>,
+    parsed: Cell<usize>,
     /// By worker, like the one behind.
     waiting: Box<[Ages]>,
     remembered: Box<[Ages]>,
@@ -169,8 +172,9 @@ impl Suspended {
             by_worker: vec![0; workers],
             sources: Quota::new(limits.per_source, capacity),
             destinations: Quota::new(limits.per_destination, capacity),
+            opened: Cell::default(),
             #[cfg(test)]
-            parsed: Default::default(),
+            parsed: Cell::default(),
             waiting: vec![Ages::NOBODY; workers].into(),
             remembered: vec![Ages::NOBODY; workers].into(),
             limits,
@@ -259,12 +263,16 @@ impl Suspended {
     /// The SYN, and what its headers say; nothing once it has been refused.
     pub(crate) fn syn(&self, slot: u32) -> Option<(&[u8], TcpHeaders)> {
         let frame = self.syns.get(self.get(slot)?.syn?);
+        if let Some((opened, headers)) = self.opened.get()
+            && opened == slot
+        {
+            return Some((frame, headers));
+        }
         #[cfg(test)]
         self.parsed.update(|parsed| parsed + 1);
-        match packet::parse(frame) {
-            Ok(Packet::Tcp(headers)) => Some((frame, headers)),
-            _ => None,
-        }
+        let Ok(Packet::Tcp(headers)) = packet::parse(frame) else { return None };
+        self.opened.set(Some((slot, headers)));
+        Some((frame, headers))
     }
 
     /// Its flow's key; nothing once it has been refused.
@@ -279,6 +287,7 @@ impl Suspended {
     pub(crate) fn renew_syn(&mut self, slot: u32, frame: &[u8]) {
         if let Some(id) = self.get(slot).and_then(|partial| partial.syn) {
             self.syns.replace(id, frame);
+            self.opened.set(None);
         }
     }
 
@@ -302,6 +311,7 @@ impl Suspended {
         let key = self.key(slot)?;
         let id = self.at_mut(slot).syn.take()?;
         self.syns.release(id);
+        self.opened.set(None);
         Some(key)
     }
 

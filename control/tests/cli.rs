@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use control::api::types::Path;
 use control::api::{
-    Backend, BackendError, FlowInfo, HandedOver, ReloadInfo, RuleInfo, Server, Stats, Status,
+    Backend, BackendError, EventInfo, FlowInfo, HandedOver, ReloadInfo, RuleInfo, Server, Stats, Status,
 };
 use control::core::handover::HandOver;
 
@@ -56,6 +56,14 @@ impl Backend for Flows {
         server: SocketAddr,
     ) -> Result<HandedOver, BackendError> {
         Ok(HandedOver { client, server, path: Path::Participating })
+    }
+
+    fn events(&self, _: usize) -> Result<Vec<EventInfo>, BackendError> {
+        Err(BackendError("unused".into()))
+    }
+
+    fn set_merging(&self, on: bool) -> Result<bool, BackendError> {
+        Ok(on)
     }
 
     fn reload(&self) -> Result<ReloadInfo, BackendError> {

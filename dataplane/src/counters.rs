@@ -210,6 +210,9 @@ counters! {
     HandshakesDisplaced = "handshakes_displaced",
     /// Merges completed.
     Merges = "merges",
+    /// Merges that did not wait until all was acknowledged: what was on its way stayed the control core's, what followed went
+    /// end to end at once.
+    MergesInMotion = "merges_in_motion",
     /// Flows that have left the non-participating path for the control core.
     Splits = "splits",
     /// Merges undone because the drain took too long.
@@ -238,7 +241,8 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
-    /// Flows that could not be merged, because the server promises less than the client was promised in its name.
+    /// Flows that could not be merged, because nobody on the way can make up for what the client was promised in the server's
+    /// name: larger segments, or timestamps.
     MergesRefusedOptions = "merges_refused_options",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",
@@ -256,7 +260,7 @@ counters! {
     ProgramsGone = "programs_gone",
     /// Partial connections that a program accepted and that got the default action: too many streams were open.
     ProgramsStreamsFull = "programs_streams_full",
-    /// Partial connections that were refused because another port of their server was completed first.
+    /// Ports that were refused, or reset when they were completed, because another port of their server was first.
     TogetherRefused = "together_refused",
     /// Partial connections that were proxied on their own because as many as allowed were held together.
     TogetherFull = "together_full",

@@ -14,6 +14,7 @@ use crate::flow::quad::{Addresses, Quad, Segment};
 use crate::inspect::Inspection;
 use crate::refusal::Rejection;
 
+mod condition;
 mod fingerprint;
 mod installed;
 mod rate;
@@ -25,6 +26,7 @@ mod table;
 mod tests;
 mod tree;
 
+use condition::Conditions;
 pub use fingerprint::{Layout, LayoutError, SynMatch};
 pub use installed::{Hits, Installed};
 pub use rate::{Per, RateSpec, Side};
@@ -97,18 +99,14 @@ pub enum Fallback {
     Drop,
 }
 
-/// What a rule asks besides where a SYN comes from and goes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Condition {
-    syn: Option<SynMatch>,
-    rate: Option<RateSpec>,
-}
-
 /// The rule that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Found {
+    /// In configuration order.
     index: u32,
+    /// Among the snapshot's conditions, or [`NONE`].
     condition: u32,
+    action: Action,
 }
 
 /// Whether a flow may have passed by such a rule.
@@ -144,10 +142,8 @@ impl Points {
 pub struct Snapshot {
     v4: Table<u32>,
     v6: Table<u128>,
-    /// By index, in configuration order.
-    actions: Box<[Action]>,
-    /// Of the rules that have one.
-    conditions: Box<[Condition]>,
+    rules: usize,
+    conditions: Conditions,
     hops: Box<[NextHop]>,
     services: Services,
     default: Action,
@@ -165,23 +161,14 @@ impl Snapshot {
     /// [`RuleSpec::MOST_ENTRIES`]. Takes time and memory in proportion to both, whatever they are like.
     pub fn compile(rules: &[RuleSpec], defaults: Defaults) -> Result<Snapshot, TooLarge> {
         RuleSpec::check(rules)?;
-        let mut conditions = Vec::new();
-        let places: Vec<u32> = rules
-            .iter()
-            .map(|rule| {
-                let condition = Condition { syn: rule.syn.clone(), rate: rule.rate };
-                let is_asked = condition.syn.is_some() || condition.rate.is_some();
-                conditions.extend(is_asked.then_some(condition));
-                if is_asked { conditions.len() as u32 - 1 } else { NONE }
-            })
-            .collect();
+        let (conditions, places) = Conditions::of(rules);
         // Whether a rule that asks more has matched the SYN cannot be known any more.
         let for_strays = |index: usize| places[index] == NONE || lets_pass(rules[index].action);
         Ok(Snapshot {
             v4: Table::build(rules, &places, for_strays, Family::V4),
             v6: Table::build(rules, &places, for_strays, Family::V6),
-            actions: rules.iter().map(|rule| rule.action).collect(),
-            conditions: conditions.into(),
+            rules: rules.len(),
+            conditions,
             hops: Box::default(),
             services: Services::default(),
             default: defaults.action,
@@ -273,17 +260,12 @@ impl Snapshot {
 
     /// Bytes that the rules take, without what each worker has of its own.
     pub fn bytes(&self) -> usize {
-        let syn = self.conditions.iter().flat_map(|condition| &condition.syn).map(SynMatch::bytes);
-        self.v4.bytes()
-            + self.v6.bytes()
-            + size_of_val(&*self.actions)
-            + size_of_val(&*self.conditions)
-            + syn.sum::<usize>()
+        self.v4.bytes() + self.v6.bytes() + self.conditions.bytes()
     }
 
     fn decision(&self, found: Option<Found>) -> Decision {
         match found {
-            Some(Found { index, .. }) => Decision { rule: index, action: self.actions[index as usize] },
+            Some(Found { index, action, .. }) => Decision { rule: index, action },
             None => Decision { rule: Decision::NO_RULE, action: self.default },
         }
     }
@@ -309,7 +291,7 @@ impl Snapshot {
 
     /// Rules in it.
     pub const fn rules(&self) -> usize {
-        self.actions.len()
+        self.rules
     }
 
     /// What strays to a protected destination get.

@@ -20,7 +20,7 @@ pub mod types;
 pub use bind::{BindError, Server};
 pub(crate) use bind::{Claim, bind};
 pub use server::Running;
-pub use types::{FlowInfo, HandedOver, ReloadInfo, RuleInfo, Stats, Status};
+pub use types::{EventInfo, FlowInfo, HandedOver, ReloadInfo, RuleInfo, Stats, Status};
 
 /// Longest request, bytes, newline included.
 pub const MAX_REQUEST: usize = 4096;
@@ -51,6 +51,12 @@ pub trait Backend: Send + Sync + 'static {
         server: SocketAddr,
     ) -> Result<HandedOver, BackendError>;
 
+    /// Up to `limit` entries of what has happened to flows lately, the last ones.
+    fn events(&self, limit: usize) -> Result<Vec<EventInfo>, BackendError>;
+
+    /// From now on flows are merged, or none is. Says whether they are.
+    fn set_merging(&self, on: bool) -> Result<bool, BackendError>;
+
     /// Reads the configuration again. An error when it is valid and could not be put into force.
     fn reload(&self) -> Result<ReloadInfo, BackendError>;
 }
@@ -78,6 +84,17 @@ pub enum Request {
     Rules {},
     /// Answered by [`ReloadInfo`].
     Reload {},
+    /// Answered by an array of [`EventInfo`], the oldest first.
+    Events {
+        /// At most so many, the last ones.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<usize>,
+    },
+    /// Whether flows may be merged from now on. Answered by a boolean that says the same.
+    Merging {
+        /// They may.
+        on: bool,
+    },
     /// From its worker to the control core. Answered by [`HandedOver`].
     Split {
         /// The flow's client.

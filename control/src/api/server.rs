@@ -150,6 +150,8 @@ async fn answer<B: Backend>(line: &[u8], backend: Arc<B>) -> Vec<u8> {
         Request::Stats {} => to_line(backend.stats()),
         Request::Rules {} => to_line(backend.rules()),
         Request::Reload {} => to_line(backend.reload()),
+        Request::Events { limit } => to_line(backend.events(limit.unwrap_or(usize::MAX))),
+        Request::Merging { on } => to_line(backend.set_merging(on)),
         Request::Split { client, server } => to_line(backend.hand_over(HandOver::Split, client, server)),
         Request::Merge { client, server } => to_line(backend.hand_over(HandOver::Merge, client, server)),
     });

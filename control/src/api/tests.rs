@@ -52,6 +52,14 @@ impl Backend for Small {
         Ok(HandedOver { client, server, path: Path::Participating })
     }
 
+    fn events(&self, _: usize) -> Result<Vec<EventInfo>, BackendError> {
+        Err(BackendError("unused".into()))
+    }
+
+    fn set_merging(&self, on: bool) -> Result<bool, BackendError> {
+        Ok(on)
+    }
+
     fn reload(&self) -> Result<ReloadInfo, BackendError> {
         Err(BackendError("unused".into()))
     }

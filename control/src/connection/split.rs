@@ -11,10 +11,10 @@
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
-use dataplane::flow::object::View;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::rewrite::delta::{self, Deltas};
+use dataplane::rewrite::reconcile;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
@@ -25,10 +25,11 @@ use dataplane::worker::message::{Order, Split};
 use super::allowance::Allowance;
 use super::leg::Leg;
 use super::path::{family, mss_within};
+use super::promises::in_force;
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
 use crate::module::{Proxying, Session};
-use crate::tcp::{Block, Boundary, Handshake, Segment};
+use crate::tcp::{Block, Boundary, Segment};
 
 /// Control bits that belong to the last number of a segment.
 const AT_THE_END: TcpFlags = TcpFlags(TcpFlags::PSH.0 | TcpFlags::FIN.0);
@@ -109,10 +110,13 @@ impl<L: Pool> Connection<L> {
             greeted: None,
             closed: [false; 2],
             edited: [0; 2],
+            clock: split.view.clock,
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
+            leaving: None,
             stays_split: true,
+            merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,
@@ -176,11 +180,13 @@ impl<L: Pool> Connection<L> {
         if let Some(splitting) = &mut self.splitting {
             splitting.below[direction.index()].is_heard = true;
         }
+        let clocks = self.clocks(direction);
         if let Some([from, to]) = self.legs(direction)
             && let Some(ts) = segment.options.timestamps
         {
+            let echo = clocks.moved(ts, true).echo;
             from.block.learn_clock(now, ts.value);
-            to.block.learn_clock(now, ts.echo);
+            to.block.learn_clock(now, echo);
         }
     }
 
@@ -248,8 +254,8 @@ impl<L: Pool> Connection<L> {
             return false;
         }
         let other = self.numbers_of(direction).other;
-        let Some([from, to]) = self.legs(direction) else { return false };
-        let window = u32::from(segment.window) << from.block.peer_shift().unwrap_or(0);
+        let window = self.promises().shown_window(direction, segment.window);
+        let Some([_, to]) = self.legs(direction) else { return false };
         let edge = segment.ack.minus(other).advance(window);
         let kept = opposite.at.distance_to(edge) <= to.block.receive_buffer();
         let below = segment.options.sack.iter().all(|block| block.right.minus(other).le(opposite.at));
@@ -269,6 +275,9 @@ impl<L: Pool> Connection<L> {
         let deltas = self.numbers_of(direction);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
+        }
+        if self.is_reconciled() {
+            reconcile::apply(frame.bytes_mut(), headers, self.reconciliation(direction));
         }
         let way = self.way_to(direction);
         cx.forward(way, frame);
@@ -290,6 +299,7 @@ impl<L: Pool> Connection<L> {
         }
         let deltas = self.numbers_of(direction);
         let opposite = self.below(direction.reverse()).filter(|below| !below.is_over);
+        let clocks = self.clocks(direction);
         let Some([_, to]) = self.legs(direction) else { return };
         let own = segment.seq.plus(deltas.own);
         let (seq, flags) = match len {
@@ -298,9 +308,9 @@ impl<L: Pool> Connection<L> {
             len if len < segment.sequence_len() => (own, TcpFlags(segment.flags.0 & !AT_THE_END.0)),
             _ => (own, segment.flags),
         };
-        let ts_value = segment.options.timestamps.map_or(0, |ts| ts.value);
+        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
         let mut out = to.block.passing(seq, flags, ts_value);
-        if let Some(below) = opposite {
+        if let Some(below) = opposite.filter(|_| to.block.has_sack()) {
             let room = out.options.sack.remaining_capacity();
             out.options.sack.extend(sacked_below(segment, deltas, below.at).take(room));
         }
@@ -369,22 +379,11 @@ fn resumed<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> BlockO
         snd_una: mine.ack.min(theirs.end).plus(other),
         snd_edge: view.edges[reverse.index()].plus(other),
     };
-    let (peer, offer) = (promised(view, of), promised(view, reverse));
+    let terms = view.promises.of(of);
+    let [peer, offer] = [of, reverse].map(|end| in_force(terms, end, view.mss[end.index()]));
     let mut block = Block::resumed(cx.now, &boundary, &peer, &offer, cx.settings.leg);
     block.set_family(family(&split.key.quad));
     let mtu = cx.settings.mtu[usize::from(split.client_side.0)];
     block.set_link_mss(mss_within(mtu, &split.key.quad));
     block
-}
-
-/// What the SYN of the endpoint that sends in direction `of` has promised, as far as it is in force.
-fn promised(view: &View, of: Direction) -> Handshake {
-    Handshake {
-        mss: Some(view.mss[of.index()]).filter(|mss| *mss != 0),
-        window_scale: view.terms.scaling().then(|| view.terms.shift(of)),
-        sack_permitted: view.terms.sack(),
-        timestamps: view.terms.timestamps(),
-        window: 0,
-        ecn: TcpFlags(0),
-    }
 }

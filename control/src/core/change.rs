@@ -17,6 +17,8 @@ use crate::suspended::WhenFull;
 pub struct Change {
     /// Modules by index. An index is new, the next one, or one that nothing refers to any more.
     pub modules: Vec<(u16, Box<dyn Module>)>,
+    /// Modules by index that let go of who is connected to them, once no offer to them is on its way.
+    pub retired: Vec<u16>,
     /// Rules, by worker.
     pub policies: Vec<Installed>,
     /// What becomes of a flow that cannot participate for want of room.
@@ -39,6 +41,7 @@ pub struct Replaced {
 struct Open {
     answered: Vec<bool>,
     replaced: Replaced,
+    retired: Vec<u16>,
     answer: Sender<Replaced>,
 }
 
@@ -47,19 +50,31 @@ struct Open {
 pub(super) struct Changes(VecDeque<Open>);
 
 impl Changes {
-    /// A change that `workers` workers have been told of.
-    pub(super) fn begin(&mut self, workers: usize, modules: Vec<Box<dyn Module>>, answer: Sender<Replaced>) {
+    /// A change that `workers` workers have been told of, and that has replaced `modules`.
+    pub(super) fn begin(
+        &mut self,
+        workers: usize,
+        modules: Vec<Box<dyn Module>>,
+        retired: Vec<u16>,
+        answer: Sender<Replaced>,
+    ) {
         let replaced = Replaced { policies: Vec::with_capacity(workers), modules };
-        self.0.push_back(Open { answered: vec![false; workers], replaced, answer });
+        self.0.push_back(Open { answered: vec![false; workers], replaced, retired, answer });
+    }
+
+    /// An index means another module from now on: what was to retire has gone.
+    pub(super) fn on_renamed(&mut self, index: u16) {
+        self.0.iter_mut().for_each(|open| open.retired.retain(|retired| *retired != index));
     }
 
     /// A worker has other rules now. It carries out orders one after the other, so this is the oldest that it has not answered.
-    pub(super) fn on_replaced(&mut self, worker: usize, before: Installed) {
+    pub(super) fn on_replaced(&mut self, worker: usize, before: Installed, mut retire: impl FnMut(u16)) {
         let Some(open) = self.0.iter_mut().find(|open| !open.answered[worker]) else { return };
         open.answered[worker] = true;
         open.replaced.policies.push(before);
         while self.0.front().is_some_and(|open| open.answered.iter().all(|answered| *answered)) {
             if let Some(open) = self.0.pop_front() {
+                open.retired.into_iter().for_each(&mut retire);
                 // The asker may have stopped waiting; then what was replaced goes here and now.
                 let _ = open.answer.send(open.replaced);
             }
@@ -88,19 +103,21 @@ mod tests {
 
     #[test]
     fn a_change_is_answered_when_every_worker_has_answered_it() {
-        let mut changes = Changes::default();
+        let (mut changes, mut retired) = (Changes::default(), Vec::new());
         let ((first, first_answer), (second, second_answer)) = (bounded(1), bounded(1));
-        changes.begin(2, Vec::new(), first);
-        changes.begin(2, Vec::new(), second);
+        changes.begin(2, Vec::new(), vec![3, 4], first);
+        changes.begin(2, Vec::new(), vec![5], second);
+        changes.on_renamed(4);
         // One worker is quicker: it has answered both before the other one answers the first.
-        changes.on_replaced(0, rules());
-        changes.on_replaced(0, rules());
-        assert!(first_answer.try_recv().is_err() && second_answer.try_recv().is_err());
-        changes.on_replaced(1, rules());
+        changes.on_replaced(0, rules(), |index| retired.push(index));
+        changes.on_replaced(0, rules(), |index| retired.push(index));
+        assert!(first_answer.try_recv().is_err() && second_answer.try_recv().is_err() && retired.is_empty());
+        changes.on_replaced(1, rules(), |index| retired.push(index));
         assert_eq!(first_answer.try_recv().map(|replaced| replaced.policies.len()), Ok(2));
-        assert!(second_answer.try_recv().is_err());
-        changes.on_replaced(1, rules());
+        assert!(second_answer.try_recv().is_err() && retired == [3]);
+        changes.on_replaced(1, rules(), |index| retired.push(index));
         assert_eq!(second_answer.try_recv().map(|replaced| replaced.policies.len()), Ok(2));
+        assert_eq!(retired, [3, 5]);
     }
 
     #[test]
@@ -108,13 +125,13 @@ mod tests {
         let mut changes = Changes::default();
         let (first, gone) = bounded(1);
         drop(gone);
-        changes.begin(1, Vec::new(), first);
-        changes.on_replaced(0, rules());
+        changes.begin(1, Vec::new(), Vec::new(), first);
+        changes.on_replaced(0, rules(), |_| {});
         let (second, answer) = bounded(1);
-        changes.begin(1, Vec::new(), second);
-        changes.on_replaced(0, rules());
+        changes.begin(1, Vec::new(), Vec::new(), second);
+        changes.on_replaced(0, rules(), |_| {});
         assert!(answer.try_recv().is_ok());
         // Nobody has asked for this one.
-        changes.on_replaced(0, rules());
+        changes.on_replaced(0, rules(), |_| {});
     }
 }

@@ -10,9 +10,11 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::table::FlowRef;
+use dataplane::packet::TcpHeaders;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
 use dataplane::refusal::budget::{ErrorBudget, ErrorRate};
+use dataplane::rewrite;
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::mailbox::Sender;
@@ -23,6 +25,7 @@ use crate::suspended::{self, WhenFull};
 use crate::tcp::Limits;
 
 use super::history::History;
+use super::journal::Journal;
 use super::load::Load;
 use super::secret::IsnKey;
 
@@ -144,6 +147,9 @@ pub(super) struct Means<L: Pool> {
     pub(super) counters: Counters,
     pub(super) settings: Settings,
     pub(super) history: History,
+    pub(super) journal: Journal,
+    /// Flows may be merged; an operator can say that they may not.
+    pub(super) merging: bool,
     pub(super) load: Load,
     pub(super) scarce: bool,
 }
@@ -158,16 +164,27 @@ impl<L: Pool> Means<L> {
             counters: &mut self.counters,
             settings: &self.settings,
             history: &mut self.history,
+            journal: &mut self.journal,
+            merging: self.merging,
             load: self.load,
             scarce: self.scarce,
         }
     }
 
-    /// A buffer with a copy of `bytes`.
-    pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<L::Buffer> {
-        let mut frame = self.pool.take()?;
-        frame.extend(bytes.len())?.copy_from_slice(bytes);
-        Some(frame)
+    /// A buffer with a copy of a segment, without those of its options that are private.
+    pub(super) fn copy_without(
+        &mut self,
+        frame: &[u8],
+        headers: &TcpHeaders,
+        is_private: impl FnMut(u8, &[u8]) -> bool,
+    ) -> Option<L::Buffer> {
+        let mut copy = self.pool.take()?;
+        let out = copy.extend(frame.len())?;
+        match rewrite::options::strip(frame, headers, is_private, out) {
+            Some(len) => copy.truncate(len),
+            None => out.copy_from_slice(frame),
+        }
+        Some(copy)
     }
 }
 
@@ -185,6 +202,10 @@ pub struct Context<'a, L: Pool> {
     pub settings: &'a Settings,
     /// What is known of servers and clients from before.
     pub(crate) history: &'a mut History,
+    /// What has happened to flows lately.
+    pub journal: &'a mut Journal,
+    /// Flows may be merged.
+    pub merging: bool,
     /// What all flows kept before this event.
     pub load: Load,
     /// Buffers are scarce: payload is copied out of them, nothing is held.

@@ -12,6 +12,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 
 use super::Core;
+use super::journal::Happening;
 use super::load::Load;
 use crate::connection::Connection;
 use crate::module::Proxying;
@@ -60,6 +61,9 @@ pub enum Refused {
     /// It does not participate.
     #[error("it does not participate")]
     NotParticipating,
+    /// Somebody has said so.
+    #[error("merging is switched off: `quadrille merge --on` allows it again")]
+    Off,
     /// The ends have been promised windows that only we can keep.
     #[error("its module never merges, so its ends were promised windows that only the appliance can keep")]
     NeverMerges,
@@ -85,6 +89,7 @@ struct Pending {
     /// Kept for it among the connections.
     place: u32,
     module: u16,
+    since: Instant,
     answer: Option<Answer>,
 }
 
@@ -142,7 +147,7 @@ impl<L: Pool> Core<L> {
             return reply(answer, Err(Refused::OtherPath));
         }
         let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
-        self.pendings.by_flow.insert((worker, flow), Pending { place, module, answer });
+        self.pendings.by_flow.insert((worker, flow), Pending { place, module, since: now, answer });
         let split = Split::wanted(flow, key, self.reserve());
         self.means.outboxes[worker].order(Order::Split(Box::new(split)));
     }
@@ -157,7 +162,8 @@ impl<L: Pool> Core<L> {
     /// The worker has split a flow: from now on its segments come up.
     pub(super) fn on_split(&mut self, now: Instant, worker: usize, split: &Split) {
         let Some(pending) = self.pendings.by_flow.remove(&(worker, split.flow)) else { return };
-        let Pending { place, module, answer } = pending;
+        let Pending { place, module, since, answer } = pending;
+        self.means.journal.note(now, since, split.key, Happening::Split);
         let session = self.modules[usize::from(module)].session(&split.key);
         let cx = self.means.context(now, worker);
         let connection = Connection::split(&cx, worker, split, Proxying::default(), session);

@@ -28,7 +28,7 @@ pub(crate) struct History {
 
 impl History {
     /// Of at most `capacity` servers and as many clients.
-    pub(super) fn new(capacity: NonZeroUsize) -> History {
+    pub(crate) fn new(capacity: NonZeroUsize) -> History {
         History {
             servers: LruCache::with_hasher(capacity, ahash::RandomState::new()),
             clients: LruCache::with_hasher(capacity, ahash::RandomState::new()),
@@ -36,7 +36,7 @@ impl History {
     }
 
     /// What is known of the ends of a flow.
-    pub(super) fn of(&self, now: Instant, key: &FlowKey) -> module::History {
+    pub(crate) fn of(&self, now: Instant, key: &FlowKey) -> module::History {
         let past = |(outcome, at): Seen| Past { outcome, age: now.since(at) };
         let server = self.servers.peek(&(key.segment, key.quad.server()));
         module::History {
@@ -46,7 +46,7 @@ impl History {
     }
 
     /// What the server promised last, if that is known.
-    pub(super) fn profile(&self, key: &FlowKey) -> Option<Handshake> {
+    pub(crate) fn profile(&self, key: &FlowKey) -> Option<Handshake> {
         self.servers.peek(&(key.segment, key.quad.server()))?.1.clone()
     }
 

@@ -6,6 +6,13 @@ use super::context::Settings;
 const LEAST_SHARE: u64 = 2 * 1460;
 
 /// What a flow keeps, or all flows together.
+///
+/// The pipes of accepted flows are not in it (`programs/pipe.rs`). The thread that speaks to programs empties them while the
+/// control core looks elsewhere, so that a sum kept here would be of former times, and a client could be shut out for the
+/// sake of bytes that are long gone. They have a bound of their own, which no other flow can use up: a pipe takes no more
+/// than `BYTES_PER_STREAM`, there are no more than `streams` of each module, and both are added to what the configuration
+/// takes (`config/memory.rs`) beside `participating_bytes`. What a full pipe does not take stays in its leg's receive
+/// buffer, closes the client's window, and counts here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
     /// Bytes in send and receive buffers.

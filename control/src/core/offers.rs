@@ -16,6 +16,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
 use dataplane::port::PortId;
 use dataplane::refusal::Rejection;
+use dataplane::wire::tcp_options::TcpOptions;
 use dataplane::worker::message::Order;
 
 pub(super) use kept::Kept;
@@ -61,7 +62,8 @@ impl<L: Pool> Core<L> {
             return self.means.outboxes[worker].order(release);
         }
         let Some(slot) = self.hold(now, &offer) else { return self.when_suspended_full(offer) };
-        let decision = self.ask_module(now, slot, |module, partial| module.offered(partial));
+        let decision =
+            self.ask_module_about(now, slot, &syn.options, |module, partial| module.offered(partial));
         self.carry_out(now, slot, decision);
     }
 
@@ -125,19 +127,31 @@ impl<L: Pool> Core<L> {
         slot: u32,
         ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
     ) -> Decision {
+        let Some((frame, headers)) = self.suspended.syn(slot) else { return Decision::Drop };
+        let Some(syn) = read_segment(frame, &headers) else { return Decision::Drop };
+        self.ask_module_about(now, slot, &syn.options, ask)
+    }
+
+    /// The same, where the SYN's options have been read already.
+    fn ask_module_about(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        options: &TcpOptions,
+        ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
+    ) -> Decision {
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else {
             return Decision::Drop;
         };
-        let Some((frame, headers)) = self.suspended.syn(slot) else { return Decision::Drop };
-        let Some(syn) = read_segment(frame, &headers) else { return Decision::Drop };
+        let Some((frame, _)) = self.suspended.syn(slot) else { return Decision::Drop };
         let partial_connection = PartialConnection {
             ticket: self.suspended.ticket(slot),
             key,
-            options: &syn.options,
+            options,
             syn: frame,
             at: partial.at(now),
             now,
-            history: self.means.history.of(now, &key),
+            past: &self.means.history,
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
     }
@@ -147,7 +161,7 @@ impl<L: Pool> Core<L> {
         let mut taken = 0;
         for module in 0..self.modules.len() {
             for _ in 0..DECISIONS_PER_ROUND {
-                let Some((ticket, decision)) = self.modules[module].decided() else { break };
+                let Some((ticket, decision)) = self.modules[module].decided(now) else { break };
                 taken += 1;
                 match self.awaited(module, ticket) {
                     Some(slot) => self.carry_out(now, slot, decision),
@@ -214,18 +228,20 @@ impl<L: Pool> Core<L> {
         self.release(now, slot, path);
     }
 
-    /// The SYN leaves verbatim, by the far side if there is one. A server that has been asked already answers a SYN that it knows with what it said before;
-    /// one that got another number has to forget that first.
+    /// The SYN leaves verbatim, but for what was said to its module alone, and by the far side if there is one. A server that
+    /// has been asked already answers a SYN that it knows with what it said before; one that got another number has to forget
+    /// that first.
     pub(super) fn release(&mut self, now: Instant, slot: u32, path: Path) {
         let is_mirrored = self.suspended.get(slot).is_some_and(|partial| partial.proxying.isn == Isn::Mirror);
         if !is_mirrored {
             self.end_asked(now, slot);
         }
-        let Some((partial, (frame, _))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
+        let Some((partial, (frame, headers))) = self.suspended.get(slot).zip(self.suspended.syn(slot)) else {
             return;
         };
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
-        match self.means.copy(frame) {
+        let module = &self.modules[usize::from(partial.module)];
+        match self.means.copy_without(frame, &headers, |kind, data| module.keeps(kind, data)) {
             Some(frame) => {
                 self.means.outboxes[worker].order(Order::Release { flow, path, frame });
                 self.forget_partial(slot, Gone::Settled);
@@ -239,12 +255,12 @@ impl<L: Pool> Core<L> {
 
     /// The client is refused, now and whenever it repeats its SYN in the next time.
     pub(super) fn refuse(&mut self, now: Instant, slot: u32, rejection: Rejection) {
-        let index = self.rejections.intern(rejection);
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
         let mut cx = self.means.context(now, usize::from(partial.worker));
         cx.refuse(partial.client_side, frame, &headers, &rejection);
         self.tell_gone(slot, Gone::Settled);
+        let index = self.rejections.intern(rejection);
         self.suspended.refuse(slot, index);
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.wait(now, self.means.settings.refused, Duration::MAX);
@@ -354,11 +370,12 @@ impl<L: Pool> Core<L> {
                 // Its timestamp is later, and that one is to be echoed.
                 self.suspended.renew_syn(slot, frame.bytes());
             }
-        } else if begins && partial.asked == 0 {
+        } else if begins && (partial.asked == 0 || partial.side != Side::Own) {
+            self.end_asked(now, slot);
             self.begin_anew(now, slot, headers, frame);
         } else if begins {
             // The server has one already: what it says to another is between the ends.
-            self.pass_across(now, slot, Direction::ClientToServer, headers, frame);
+            self.pass_syn_across(now, slot, headers, frame);
         } else if segment.flags.syn()
             && segment.seq == isn
             && let Some(partial) = self.suspended.get_mut(slot)
@@ -367,7 +384,9 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// A SYN with another number while the server has heard of none: it takes the held one's place.
+    /// A SYN with another number takes the held one's place while the server has heard of none. Where a far side was asked,
+    /// always: what goes there is not what the client says (another server's address, a tunnel's signature), but what was
+    /// decided about one SYN, and nobody has decided about this one.
     fn begin_anew(&mut self, now: Instant, slot: u32, headers: &TcpHeaders, frame: L::Buffer) {
         let Some(key) = self.suspended.key(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
@@ -395,7 +414,9 @@ impl<L: Pool> Core<L> {
     /// The control core forgets it; its worker has been told something else.
     pub(super) fn forget_partial(&mut self, slot: u32, why: Gone) {
         self.tell_gone(slot, why);
-        self.suspended.remove(slot);
+        if let Some(index) = self.suspended.remove(slot).and_then(|partial| partial.rejection()) {
+            self.rejections.release(index);
+        }
         self.timers.cancel(self.partial_timer(slot));
     }
 

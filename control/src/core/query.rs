@@ -10,6 +10,7 @@ use dataplane::worker::message::{ListedFlow, Listing};
 
 use super::change::Change;
 use super::handover::{Answer, HandOver, Refused, only};
+use super::journal::Entry;
 
 /// What can be asked.
 pub enum Query {
@@ -33,6 +34,20 @@ pub enum Query {
         quad: Quad,
         /// Where the answer goes, once the flow has changed hands or not.
         answer: Answer,
+    },
+    /// What has happened to flows lately.
+    Events {
+        /// The most entries to be answered, the last ones.
+        limit: usize,
+        /// Where the answer goes. The asker may have given up.
+        answer: Sender<Vec<Entry>>,
+    },
+    /// Whether flows may be merged from now on.
+    Merging {
+        /// They may.
+        on: bool,
+        /// Where the answer goes. The asker may have given up.
+        answer: Sender<()>,
     },
     /// Other rules and modules from now on.
     Change(Change),

@@ -22,6 +22,8 @@ pub(super) struct Modules {
 struct Entry {
     module: Module,
     is_configured: bool,
+    /// Its programs were let go: it is not what its configuration says any more.
+    is_retired: bool,
 }
 
 /// There is no index left that nothing refers to.
@@ -37,6 +39,8 @@ pub(super) struct Placed {
     pub(super) indices: Vec<u16>,
     /// Indices that mean another module then.
     pub(super) new: Vec<u16>,
+    /// Indices of modules that are configured no longer and have to let go of who is connected to them.
+    pub(super) retired: Vec<u16>,
 }
 
 impl Modules {
@@ -45,7 +49,7 @@ impl Modules {
         Modules {
             table: modules
                 .iter()
-                .map(|module| Entry { module: module.clone(), is_configured: true })
+                .map(|module| Entry { module: module.clone(), is_configured: true, is_retired: false })
                 .collect(),
         }
     }
@@ -55,13 +59,12 @@ impl Modules {
         self.table.get(usize::from(index)).map(|entry| &entry.module)
     }
 
-    /// The socket of `module` where one of these, of whatever configuration, has it. A module that is configured no longer
-    /// lives as long as its index, and programs may still be connected to it.
+    /// The socket of `module` where one of these has it that has not let go of it.
     pub(super) fn has_socket_of<'a>(&self, module: &'a Module) -> Option<&'a Path> {
         let ModuleKind::Program(program) = &module.kind else { return None };
         let wanted = program.socket.as_path();
         let has = |entry: &Entry| matches!(&entry.module.kind, ModuleKind::Program(program) if program.socket == wanted);
-        self.table.iter().any(has).then_some(wanted)
+        self.table.iter().any(|entry| !entry.is_retired && has(entry)).then_some(wanted)
     }
 
     /// Whether [`Modules::place`] may need to know what is in use.
@@ -81,9 +84,11 @@ impl Modules {
         modules.table.iter_mut().for_each(|entry| entry.is_configured = false);
         let (mut indices, mut new) = (Vec::with_capacity(wanted.len()), Vec::new());
         for module in wanted {
-            let entry = Entry { module: module.clone(), is_configured: true };
-            let known =
-                modules.table.iter().position(|entry| !entry.is_configured && entry.module == *module);
+            let entry = Entry { module: module.clone(), is_configured: true, is_retired: false };
+            let known = modules
+                .table
+                .iter()
+                .position(|entry| !entry.is_configured && !entry.is_retired && entry.module == *module);
             let index = match known {
                 Some(index) => index,
                 None => {
@@ -99,7 +104,14 @@ impl Modules {
             }
             indices.push(index as u16);
         }
-        Ok(Placed { modules, indices, new })
+        let mut retired = Vec::new();
+        for (index, entry) in modules.table.iter_mut().enumerate() {
+            let has_programs = matches!(entry.module.kind, ModuleKind::Program(_));
+            if has_programs && !entry.is_configured && !std::mem::replace(&mut entry.is_retired, true) {
+                retired.push(index as u16);
+            }
+        }
+        Ok(Placed { modules, indices, new, retired })
     }
 }
 

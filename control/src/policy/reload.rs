@@ -61,8 +61,8 @@ pub enum ReloadError {
     OtherPorts,
     /// Programs are connected to this socket, under the settings of a former configuration.
     #[error(
-        "module {module:?}: its settings have changed, but programs connect to {socket} under the former ones until the \
-         appliance ends; give it another socket, or restart"
+        "module {module:?}: its settings have changed, but programs are connected to `socket` {socket} under the former ones; \
+         give it another `socket`, or reload once without the module, or restart"
     )]
     SocketInUse {
         /// Its name.
@@ -202,7 +202,7 @@ impl Reloader {
             warnings: file.warnings,
             ..(*before.config).clone()
         };
-        let Placed { modules, indices, new } = self.place(&before.modules, &config)?;
+        let Placed { modules, indices, new, retired } = self.place(&before.modules, &config)?;
         let mut services = before.services.as_ref().clone();
         services.extend(config.services());
         let known = before.snapshot.inspections();
@@ -231,6 +231,7 @@ impl Reloader {
         };
         let change = Change {
             modules: new_modules,
+            retired,
             policies,
             when_full: in_force.config.policy.flows_full,
             when_suspended_full: in_force.config.policy.suspended_full,

@@ -80,6 +80,7 @@ fn reload(reloader: &Reloader, asked: &Receiver<Query>) -> (Result<Reloaded, Rel
 struct Told {
     snapshots: Vec<Arc<Snapshot>>,
     modules: Vec<u16>,
+    retired: Vec<u16>,
     when_full: Fallback,
 }
 
@@ -88,6 +89,7 @@ impl Told {
         let told = Told {
             snapshots: change.policies.iter().map(|policy| Arc::clone(&policy.snapshot)).collect(),
             modules: change.modules.iter().map(|(index, _)| *index).collect(),
+            retired: change.retired,
             when_full: change.when_full,
         };
         change.answer.send(Replaced { policies: change.policies, modules: Vec::new() }).unwrap();
@@ -169,14 +171,43 @@ fn a_program_keeps_its_socket_and_its_settings() {
     place.write(&format!("{rule}{module}deadline = \"1s\"\n"));
     let (outcome, told) = reload(&reloader, &asked);
     let expected = format!(
-        "module \"f\": its settings have changed, but programs connect to {socket} under the former ones until the appliance \
-         ends; give it another socket, or restart"
+        "module \"f\": its settings have changed, but programs are connected to `socket` {socket} under the former ones; \
+         give it another `socket`, or reload once without the module, or restart"
     );
     assert_eq!((outcome.unwrap_err().to_string(), told.is_none()), (expected, true));
 
     place.write(&format!("{rule}{}deadline = \"1s\"\n", module.replace("f.sock", "g.sock")));
     let (outcome, told) = reload(&reloader, &asked);
-    assert_eq!((outcome.unwrap().modules, told.unwrap().modules), (1, vec![1]));
+    let told = told.unwrap();
+    assert_eq!((outcome.unwrap().modules, told.modules, told.retired), (1, vec![1], vec![0]));
+}
+
+/// What its programs were let go of begins anew, even with the same settings.
+#[test]
+fn a_program_that_is_configured_no_longer_is_retired_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("f.sock").display().to_string();
+    let module = format!("[module.f]\nkind = \"program\"\nsocket = \"{socket}\"\n");
+    let rule = "[[rule]]\naction = \"offer\"\nmodule = \"f\"\n";
+    let place = Place::new(&format!("{rule}{module}"));
+    let (reloader, asked) = place.start();
+    for retired in [vec![0], vec![]] {
+        place.write("");
+        let (outcome, told) = reload(&reloader, &asked);
+        assert_eq!((outcome.unwrap().modules, told.unwrap().retired), (0, retired));
+    }
+    place.write(&format!("{rule}{module}deadline = \"1s\"\n"));
+    let (_, told) = reload(&reloader, &asked);
+    assert_eq!(told.map(|told| (told.modules, told.retired)), Some((vec![1], vec![])));
+    place.write("");
+    reload(&reloader, &asked).0.unwrap();
+    place.write(&format!("{rule}{module}"));
+    let (_, told) = reload(&reloader, &asked);
+    assert_eq!(
+        told.map(|told| told.modules),
+        Some(vec![2]),
+        "0 was like this, and has let go of its programs"
+    );
 }
 
 #[test]

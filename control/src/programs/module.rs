@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::FlowKey;
 use hashbrown::HashMap;
@@ -55,6 +56,12 @@ impl Programs {
     /// Accepted connections, those that their program has still to finish with among them.
     pub fn streams(&self) -> usize {
         self.core.shared.alive.load(Ordering::Relaxed)
+    }
+
+    /// Nobody speaks to programs any more.
+    #[cfg(test)]
+    pub(super) fn is_over(&self) -> bool {
+        self._thread.as_ref().is_none_or(Thread::is_over)
     }
 
     /// How it is configured.
@@ -167,7 +174,7 @@ impl Module for Programs {
         Decision::Later(self.settings.deadline)
     }
 
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _now: Instant) -> Option<(Ticket, Decision)> {
         self.flush();
         while let Some(down) = self.core.down.try_receive() {
             if let Some(decision) = self.take(down) {
@@ -199,6 +206,10 @@ impl Module for Programs {
 
     fn stirred(&mut self) -> Option<Ticket> {
         Some(self.core.shared.core_bell.answer()?.ticket)
+    }
+
+    fn retire(&mut self) {
+        self.core.shared.retire();
     }
 
     fn counted(&mut self, count: &mut dyn FnMut(Counter, u64)) {

@@ -13,10 +13,13 @@ const PIPE_BYTES: usize = 128 * 1024;
 /// Chunks that one direction holds.
 const PIPE_CHUNKS: usize = 128;
 
-/// What the two directions of a pipe hold at the most, a segment beyond and their queues included; a socket's own buffers are
-/// the kernel's.
-pub(crate) const BYTES_PER_STREAM: u64 =
-    2 * (PIPE_BYTES + u16::MAX as usize + PIPE_CHUNKS * (size_of::<Vec<u8>>() + size_of::<usize>())) as u64;
+/// What one direction holds at the most, a segment beyond and its queue included.
+const BYTES_PER_HALF: usize =
+    PIPE_BYTES + u16::MAX as usize + PIPE_CHUNKS * (size_of::<Vec<u8>>() + size_of::<usize>());
+
+/// What one stream holds at the most: the two directions of its pipe, and what the thread has taken out of one of them for
+/// a program that does not read, which is no more than was in it. A socket's own buffers are the kernel's.
+pub(crate) const BYTES_PER_STREAM: u64 = 3 * BYTES_PER_HALF as u64;
 
 /// What comes behind the bytes of a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

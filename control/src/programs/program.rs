@@ -26,6 +26,9 @@ pub(super) enum Leaves {
     /// It has closed its socket, or died.
     #[error("it has gone")]
     Closed,
+    /// Its module is no longer configured.
+    #[error("its module is no longer configured")]
+    Retired,
     /// It has said nothing in time.
     #[error("it has not said hello within {} s", PATIENCE.as_secs())]
     Mute,
@@ -46,7 +49,7 @@ pub(super) enum Leaves {
 impl Leaves {
     /// Nobody has done anything wrong.
     pub(super) fn is_orderly(&self) -> bool {
-        matches!(self, Leaves::Closed)
+        matches!(self, Leaves::Closed | Leaves::Retired)
     }
 }
 
@@ -113,6 +116,9 @@ pub(super) async fn tell(shares: &Shares, serial: u64, socket: &Socket, has_back
             let Some(program) = state.program(serial) else { return Leaves::Closed };
             let message = program.backlog.pop_front();
             state.publish();
+            if message.is_none() && state.is_retired {
+                return Leaves::Retired;
+            }
             message
         };
         match message {

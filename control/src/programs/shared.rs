@@ -72,6 +72,8 @@ pub(super) struct Shared {
     is_asleep: AtomicBool,
     /// The thread is to end.
     pub(super) is_over: AtomicBool,
+    /// The thread is to let go of its socket and of programs.
+    pub(super) is_retired: AtomicBool,
     /// A byte in here wakes the thread. Neither end blocks.
     waker: UnixStream,
 }
@@ -89,6 +91,12 @@ impl Shared {
     /// The thread is to end, as soon as may be.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
+        self.knock();
+    }
+
+    /// Programs are wanted no longer.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
         self.knock();
     }
 
@@ -157,6 +165,7 @@ pub(super) fn halves(settings: &Settings) -> io::Result<(CoreHalf, ThreadHalf)> 
         expelled: AtomicU64::new(0),
         is_asleep: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
+        is_retired: AtomicBool::new(false),
         waker,
     });
     let core = CoreHalf { shared: Arc::clone(&shared), up, down };

@@ -44,7 +44,8 @@ pub(super) struct State {
     pub(super) programs: Vec<Program>,
     pub(super) shared: Arc<Shared>,
     pub(super) hello: Hello,
-    outstanding: usize,
+    pub(super) is_retired: bool,
+    pub(super) outstanding: usize,
     owners: HashMap<Ticket, u64>,
     /// Flows that programs have accepted, by the program's serial; their clients' handshakes are under way.
     accepting: HashMap<Ticket, u64>,
@@ -72,6 +73,7 @@ impl State {
         State {
             programs: Vec::new(),
             shared,
+            is_retired: false,
             hello: words::hello(settings.outstanding, settings.deadline),
             outstanding: settings.outstanding,
             owners: HashMap::new(),
@@ -103,6 +105,23 @@ impl State {
         Some((self.serials, has_backlog))
     }
 
+    /// Programs are wanted no longer: nothing more is offered, and each is let go when it has been sent what waits for it.
+    pub(super) fn retire(&mut self) {
+        self.is_retired = true;
+        self.programs.iter().for_each(|program| program.has_backlog.notify_one());
+        self.publish();
+    }
+
+    /// Programs are wanted no longer, none is left, and neither is anything that one of them has begun.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_retired
+            && self.programs.is_empty()
+            && self.accepting.is_empty()
+            // Also no pipe that the control core still rings about, here or there.
+            && self.shared.alive.load(Ordering::Relaxed) == 0
+            && self.waiting.is_empty()
+    }
+
     /// A program is gone: nobody will decide about what it was offered. Its streams go on.
     pub(super) fn dismiss(&mut self, serial: u64) {
         let Some(place) = self.programs.iter().position(|program| program.serial == serial) else { return };
@@ -120,7 +139,10 @@ impl State {
 
     /// How many programs would take an offer.
     pub(super) fn publish(&mut self) {
-        let ready = self.programs.iter().filter(|program| program.is_ready(self.outstanding)).count();
+        let ready = match self.is_retired {
+            true => 0,
+            false => self.programs.iter().filter(|program| program.is_ready(self.outstanding)).count(),
+        };
         self.shared.ready.store(ready, Ordering::Relaxed);
     }
 
@@ -168,7 +190,7 @@ impl State {
 
     /// In turns, among those that keep up.
     fn next_program(&mut self) -> Option<u64> {
-        let count = self.programs.len();
+        let count = if self.is_retired { 0 } else { self.programs.len() };
         let place = (1..=count)
             .map(|step| (self.turn + step) % count)
             .find(|place| self.programs[*place].is_ready(self.outstanding))?;

@@ -4,6 +4,7 @@ mod cost;
 mod deciding;
 mod streaming;
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant as WallInstant};
 
 use dataplane::clock::{Instant, SystemClock};
@@ -14,10 +15,9 @@ use quadrille_listener::{Event, Listener};
 use tempfile::TempDir;
 
 use super::{Programs, Settings};
+use crate::core::history::History;
 use crate::module::relay::{MergeWhen, Relay};
-use crate::module::{
-    Acknowledge, Decision, History, Isn, Module, Outcome, PartialConnection, Past, ServerAck, Ticket,
-};
+use crate::module::{Acknowledge, Decision, Isn, Module, Outcome, PartialConnection, ServerAck, Ticket};
 
 /// For what happens on the other thread; far more than it takes.
 const SOON: Duration = Duration::from_secs(20);
@@ -84,7 +84,7 @@ impl Core {
     /// Lets rounds pass until no stream is open. The thread hears at the end of a round what endpoints have done.
     fn until_no_stream(&mut self) {
         self.until(|core| {
-            assert_eq!(core.module.decided(), None);
+            assert_eq!(core.module.decided(Instant::ZERO), None);
             (core.module.streams() == 0).then_some(())
         });
     }
@@ -94,7 +94,7 @@ impl Core {
     }
 
     fn decided(&mut self) -> (Ticket, Decision) {
-        self.until(|core| core.module.decided())
+        self.until(|core| core.module.decided(Instant::ZERO))
     }
 
     fn count(&mut self, wanted: Counter) -> u64 {
@@ -111,15 +111,18 @@ fn with_partial<T>(ticket: u64, look: impl FnOnce(&PartialConnection<'_>) -> T) 
     };
     let [client, server] = quad.map(|end| end.parse().unwrap());
     let options = TcpOptions { mss: Some(1440), sack_permitted: true, ..TcpOptions::default() };
-    let past = Past { outcome: Outcome::Unreachable { kind: 3, code: 1 }, age: Duration::from_secs(2) };
+    let key = FlowKey { quad: Quad::between(client, server).unwrap(), segment: Segment::new(2, 0, 77) };
+    let mut past = History::new(NonZeroUsize::MIN);
+    past.remember(Instant::ZERO, &key, false, Outcome::Unreachable { kind: 3, code: 1 }, None);
+    let now = Instant::from_millis(2000);
     look(&PartialConnection {
         ticket: Ticket(ticket),
-        key: FlowKey { quad: Quad::between(client, server).unwrap(), segment: Segment::new(2, 0, 77) },
+        key,
         options: &options,
         syn: &[9; 74],
-        at: Instant::ZERO,
-        now: Instant::ZERO,
-        history: History { server: None, client: Some(past) },
+        at: now,
+        now,
+        past: &past,
     })
 }
 

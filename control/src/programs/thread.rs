@@ -22,8 +22,11 @@ use super::state::{Shares, State};
 use super::{Settings, StartError};
 use crate::api::{Claim, bind};
 
-/// Messages of the control core handled before the programs have their turn.
+/// Messages of the control core handled before the programs have their turn, or as many as one of them may have waiting
+/// for it if that is less: who has had no turn since is not one that does not keep up.
 const MESSAGES_IN_A_ROW: usize = 256;
+/// How often a thread without a socket looks whether the last of its streams has ended.
+const LOOK: Duration = Duration::from_secs(1);
 /// How soon orders that the control core had no room for are tried again.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -32,7 +35,14 @@ const RETRY: Duration = Duration::from_millis(1);
 pub(super) struct Thread {
     shared: Arc<Shared>,
     handle: Option<JoinHandle<()>>,
-    _claim: Claim,
+}
+
+impl Thread {
+    /// It has ended.
+    #[cfg(test)]
+    pub(super) fn is_over(&self) -> bool {
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
+    }
 }
 
 impl Drop for Thread {
@@ -55,30 +65,46 @@ pub(super) fn start(settings: &Settings, half: ThreadHalf, clock: SystemClock) -
     let settings = settings.clone();
     let serve = move || {
         if let Err(error) =
-            runtime.block_on(LocalSet::new().run_until(serve(&settings, half, listener, clock)))
+            runtime.block_on(LocalSet::new().run_until(serve(&settings, half, (listener, claim), clock)))
         {
             tracing::error!(%error, "programs are served no longer; the default action applies");
         }
     };
     let handle = std::thread::Builder::new().name("programs".into()).spawn(serve)?;
-    Ok(Thread { shared, handle: Some(handle), _claim: claim })
+    Ok(Thread { shared, handle: Some(handle) })
 }
 
 async fn serve(
     settings: &Settings,
     half: ThreadHalf,
-    listener: StdListener,
+    (listener, claim): (StdListener, Claim),
     clock: SystemClock,
 ) -> io::Result<()> {
     let ThreadHalf { shared, up, down, wakes } = half;
     let state = State::new(settings, Arc::clone(&shared), down, clock);
     let shares: Shares = Rc::new(RefCell::new(state));
-    tokio::task::spawn_local(accept(UnixListener::from_std(listener)?, Rc::clone(&shares)));
+    let accepting = tokio::task::spawn_local(accept(UnixListener::from_std(listener)?, Rc::clone(&shares)));
     let wakes = UnixStream::from_std(wakes)?;
-    let served = attend(&shared, &shares, up, &wakes).await;
+    let served = attend(&shared, &shares, up, &wakes, Door { accepting, claim }).await;
     // From now on nobody listens.
     shared.ready.store(0, Ordering::Relaxed);
     served
+}
+
+/// By which programs come in. Dropped, the socket goes; what waits in front of it is told by its kernel.
+struct Door {
+    accepting: tokio::task::JoinHandle<()>,
+    claim: Claim,
+}
+
+impl Door {
+    /// Shut before the socket's name is given back: who finds that name free may take it.
+    async fn shut(self) {
+        self.accepting.abort();
+        // It was aborted.
+        let _ = self.accepting.await;
+        drop(self.claim);
+    }
 }
 
 /// Does what the control core says until it is over.
@@ -87,9 +113,22 @@ async fn attend(
     shares: &Shares,
     mut up: Receiver<Up>,
     wakes: &UnixStream,
+    door: Door,
 ) -> io::Result<()> {
+    let mut door = Some(door);
+    let in_a_row = MESSAGES_IN_A_ROW.min(shares.borrow().outstanding);
     while !shared.is_over.load(Ordering::SeqCst) {
-        if handle_some(shared, shares, &mut up) == MESSAGES_IN_A_ROW {
+        if shared.is_retired.load(Ordering::SeqCst)
+            && let Some(door) = door.take()
+        {
+            door.shut().await;
+            shares.borrow_mut().retire();
+            tracing::info!("no configuration has this module any more: its programs are let go");
+        }
+        if door.is_none() && shares.borrow().is_done() {
+            break;
+        }
+        if handle_some(shared, shares, &mut up, in_a_row) > 0 {
             tokio::task::yield_now().await;
             continue;
         }
@@ -97,6 +136,7 @@ async fn attend(
         if up.is_empty() && shared.thread_bell.is_silent() && !shared.is_over.load(Ordering::SeqCst) {
             let is_flushed = shares.borrow_mut().flush();
             match is_flushed {
+                true if door.is_none() => timeout(LOOK, woken(wakes)).await.unwrap_or(Ok(()))?,
                 true => woken(wakes).await?,
                 // That time is up is as good a reason.
                 false => timeout(RETRY, woken(wakes)).await.unwrap_or(Ok(()))?,
@@ -115,9 +155,9 @@ async fn woken(wakes: &UnixStream) -> io::Result<()> {
     }
 }
 
-fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>) -> usize {
+fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>, in_a_row: usize) -> usize {
     let mut handled = 0;
-    while handled < MESSAGES_IN_A_ROW
+    while handled < in_a_row
         && let Some(message) = up.try_receive()
     {
         handled += 1;
@@ -128,7 +168,7 @@ fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>) -> usize
             Up::Accepted(pipe) => state.begin_stream(shares, &pipe),
         }
     }
-    while handled < MESSAGES_IN_A_ROW
+    while handled < in_a_row
         && let Some(pipe) = shared.thread_bell.answer()
     {
         handled += 1;

@@ -35,6 +35,7 @@ pub(super) fn hello(outstanding: usize, deadline: Duration) -> Hello {
 pub(super) fn offer(partial: &PartialConnection<'_>, answer: Option<&Answer<'_>>) -> Offer {
     let (client, server) = (partial.key.quad.client(), partial.key.quad.server());
     let segment = partial.key.segment;
+    let history = partial.history();
     let shown = partial.syn.len().min(MAX_SYN);
     let mut offer = Offer {
         kind: if answer.is_some() { kind::ANSWER } else { kind::OFFER },
@@ -51,8 +52,8 @@ pub(super) fn offer(partial: &PartialConnection<'_>, answer: Option<&Answer<'_>>
         mss: partial.options.mss.unwrap_or(0),
         window_scale: partial.options.window_scale.unwrap_or(0),
         timestamp: partial.options.timestamps.map_or(0, |timestamps| timestamps.value),
-        server_past: past(partial.history.server),
-        client_past: past(partial.history.client),
+        server_past: past(history.server),
+        client_past: past(history.client),
         answer: answer.map(said).unwrap_or_default(),
         syn_length: shown as u16,
         syn_whole: u16::try_from(partial.syn.len()).unwrap_or(u16::MAX),

@@ -53,6 +53,8 @@ pub(crate) struct Partial {
     pub(super) marks: Marks,
     /// Number of the SYN that the server has got.
     pub(crate) iss: Seq,
+    /// Number, as the server has got it, of the last SYN that was passed on beside that one; until there is one, the same.
+    pub(crate) passed: Seq,
     /// There are at most 64.
     pub(crate) worker: u8,
     pub(crate) module: u16,
@@ -85,6 +87,7 @@ impl Partial {
             syn: Some(syn),
             marks,
             iss: Seq(0),
+            passed: Seq(0),
             worker: arrival.worker as u8,
             module: arrival.module,
             number: 0,
@@ -125,6 +128,11 @@ impl Partial {
     /// The client's port as its server sees it, once it has a far side and as long as it is not refused.
     pub(crate) fn far_port(&self) -> Option<u16> {
         (self.side == Side::Far && self.phase != Phase::Refused).then_some(self.number)
+    }
+
+    /// The server has got the SYN under this number.
+    pub(crate) fn ask_under(&mut self, iss: Seq) {
+        (self.iss, self.passed) = (iss, iss);
     }
 
     /// How long ago it came, to a millisecond.

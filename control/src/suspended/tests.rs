@@ -99,6 +99,26 @@ fn a_fruitless_search_parses_no_frame() {
     assert!(store.in_the_way(Full::Source, 0, &last).is_some());
 }
 
+/// Quad, segment, headers and frame are asked for one after the other while an event is handled.
+#[test]
+fn a_syn_is_parsed_once_while_no_other_is_looked_at() {
+    let mut store = Suspended::new(LIMITS, 1);
+    let slots = [1, 2].map(|n| insert(&mut store, n, 0, client(n)).unwrap());
+    store.parsed.set(0);
+    for _ in 0..3 {
+        assert_eq!(store.key(slots[0]), Some(client(1)));
+        assert_eq!(store.syn(slots[0]).map(|(_, headers)| headers.quad), Some(client(1).quad));
+    }
+    assert_eq!(store.parsed.get(), 1);
+    assert_eq!(store.key(slots[1]), Some(client(2)));
+    store.renew_syn(slots[1], &syn(&client(3)));
+    assert_eq!(store.key(slots[1]), Some(client(3)), "the one that is meant now");
+    store.remove(slots[1]);
+    assert_eq!(store.key(slots[1]), None);
+    assert_eq!(insert(&mut store, 4, 0, client(4)), Ok(slots[1]), "the same place");
+    assert_eq!(store.key(slots[1]), Some(client(4)));
+}
+
 /// Whoever is oldest of all may be another worker's, any number of them.
 #[test]
 fn a_worker_that_is_full_makes_room_among_its_own() {

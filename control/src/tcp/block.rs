@@ -93,6 +93,8 @@ pub(super) struct Receiver<B: Buffer> {
     pub(super) urgent: Option<Seq>,
     /// Last.ACK.sent (RFC 7323 section 4.3).
     pub(super) last_ack_sent: Seq,
+    /// What the receiver has acknowledged to the peer itself, past us (`boundary.rs`).
+    pub(super) passed: Option<Seq>,
     /// Acknowledgments wait for those of the receiver behind us.
     pub(super) through: Option<Box<Through>>,
 }
@@ -217,6 +219,7 @@ impl<B: Buffer> Block<B> {
                 fin_taken: false,
                 urgent: None,
                 last_ack_sent: zero,
+                passed: None,
                 through: None,
             },
             ts: RecentTimestamp::default(),

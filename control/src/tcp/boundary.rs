@@ -143,6 +143,13 @@ impl<B: Buffer> Block<B> {
         self.rcv.through = None;
     }
 
+    /// The receiver has acknowledged the peer's numbers before `ack` itself, and given it this right edge: what we still
+    /// send says no less.
+    pub fn note_passed(&mut self, ack: Seq, edge: Seq) {
+        self.rcv.passed = Some(self.rcv.passed.map_or(ack, |passed| passed.max(ack)));
+        self.note_given(edge);
+    }
+
     /// The peer has been given this right edge by the receiver itself.
     pub fn note_given(&mut self, edge: Seq) {
         self.rcv.edge = self.rcv.edge.max(edge);

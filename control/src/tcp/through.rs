@@ -115,9 +115,10 @@ impl<B: Buffer> Block<B> {
 
     /// What the ack field of a segment says: RCV.NXT, unless acknowledgments wait for the receiver.
     pub fn ack_number(&self) -> Seq {
-        match &self.rcv.through {
-            Some(through) => through.upto.min(self.rcv.nxt),
-            None => self.rcv.nxt,
+        match (&self.rcv.through, self.rcv.passed) {
+            (Some(through), _) => through.upto.min(self.rcv.nxt),
+            (None, Some(passed)) => passed.max(self.rcv.nxt),
+            (None, None) => self.rcv.nxt,
         }
     }
 
@@ -128,7 +129,7 @@ impl<B: Buffer> Block<B> {
 
     /// Something was taken that must not be acknowledged yet.
     pub(super) fn withholds(&self) -> bool {
-        self.ack_number() != self.rcv.nxt
+        self.ack_number().lt(self.rcv.nxt)
     }
 
     pub(super) fn before_text(&self) -> Before {

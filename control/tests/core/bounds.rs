@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use control::core::context::Settings;
-use control::module::Decision;
 use control::module::relay::{MergeWhen, Relay};
+use control::module::{Decision, Module, PartialConnection, Session};
 use control::suspended::{self, WhenFull};
 use dataplane::counters::Counter;
+use dataplane::flow::quad::FlowKey;
 use dataplane::policy::Fallback;
-use dataplane::refusal::Rejection;
+use dataplane::refusal::{IcmpRejection, Rejection};
 
 use crate::rig::*;
 
@@ -263,4 +264,33 @@ fn answers_that_a_peer_can_ask_for_do_not_pile_up_behind_a_worker_that_does_not_
     }
     assert!(rig.count(Counter::DropOrdersFull) > 1_000);
     assert!(rig.pool.in_use() < 4_500, "{}", rig.pool.in_use());
+}
+
+/// A module that refuses each SYN in another name.
+struct Inventive(u32);
+
+impl Module for Inventive {
+    fn offered(&mut self, _: &PartialConnection<'_>) -> Decision {
+        self.0 += 1;
+        let from = Some(self.0.to_be_bytes().into());
+        let Some(Rejection::Icmp(error)) = Rejection::named("host-prohibited") else { unreachable!() };
+        Decision::Reject(Rejection::Icmp(IcmpRejection { from_v4: from, ..error }))
+    }
+
+    fn session(&mut self, _: &FlowKey) -> Box<dyn Session> {
+        unreachable!("it never proxies")
+    }
+}
+
+/// No program can use up what others' refusals are remembered by.
+#[test]
+fn as_many_different_rejections_are_remembered_as_refusals_are() {
+    let mut rig = Rig::new(Inventive(0));
+    for n in 0..1_500 {
+        rig.turn_to(n);
+        assert_eq!(script(&rig.offer(syn(C))).last().map(String::as_str), Some(">C icmp"), "{n}");
+        assert_eq!(script(&rig.client(syn(C), b"")), [">C icmp"], "{n}");
+        // No more errors may be made at once than there are tokens.
+        rig.wait(Duration::from_millis(2));
+    }
 }

@@ -59,6 +59,7 @@ fn every_worker_gets_its_rules_and_the_asker_what_was_in_force() {
     let modules = [0, 1].map(|index| (index, Box::new(relay(MergeWhen::Established)) as _));
     core.ask(Query::Change(Change {
         modules: modules.into(),
+        retired: Vec::new(),
         policies: vec![rules(1), rules(2)],
         when_full: Fallback::Pass,
         when_suspended_full: WhenFull::Drop,

@@ -1,114 +1,19 @@
 //! Modules that think, that want to know what the server says, and that decide otherwise (seed 000).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use control::core::context::Settings;
-use control::module::{
-    Answer, Consult, Decision, Edit, Gone, History, Isn, Module, Order, Outcome, PartialConnection, Proxying,
-    Session, Step, Target, Ticket,
-};
+use control::module::{Consult, Decision, History, Isn, Order, Outcome, Proxying, Target};
 use control::suspended::{Limits, WhenFull};
 use dataplane::counters::Counter;
-use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_flags::TcpFlags;
-use parking_lot::Mutex;
 
+use crate::puppet::Puppet;
 use crate::rig::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const LATER: Decision = Decision::Later(PATIENCE);
-
-/// What a module was told, and what it is to say next.
-#[derive(Default)]
-struct Notes {
-    told: Vec<String>,
-    histories: Vec<History>,
-    tickets: Vec<Ticket>,
-    decided: Vec<(Ticket, Decision)>,
-}
-
-/// A module that says what the test wants, and writes down what it hears.
-struct Puppet {
-    notes: Handle,
-    offered: Decision,
-    overdue: Decision,
-    answered: Decision,
-}
-
-/// The test's hold on them.
-#[derive(Clone)]
-struct Handle(Arc<Mutex<Notes>>);
-
-impl Puppet {
-    fn new(offered: Decision) -> (Handle, Puppet) {
-        let notes = Handle(Default::default());
-        let puppet = Puppet {
-            notes: notes.clone(),
-            offered,
-            overdue: Decision::Drop,
-            answered: Decision::Proxy(Proxying::default()),
-        };
-        (notes, puppet)
-    }
-}
-
-impl Handle {
-    fn told(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().told)
-    }
-
-    fn note(&self, line: String) {
-        self.0.lock().told.push(line);
-    }
-
-    fn decide(&self, decision: Decision) {
-        let mut notes = self.0.lock();
-        let ticket = *notes.tickets.last().expect("something was offered");
-        notes.decided.push((ticket, decision));
-    }
-}
-
-impl Module for Puppet {
-    fn offered(&mut self, partial: &PartialConnection<'_>) -> Decision {
-        let mut notes = self.notes.0.lock();
-        notes.told.push("offered".into());
-        notes.histories.push(partial.history);
-        notes.tickets.push(partial.ticket);
-        assert_eq!((partial.options.mss, partial.syn.len()), (Some(1460), 14 + 20 + 32));
-        self.offered
-    }
-
-    fn overdue(&mut self, _: &PartialConnection<'_>) -> Decision {
-        self.notes.note("overdue".into());
-        self.overdue
-    }
-
-    fn answered(&mut self, _: &PartialConnection<'_>, answer: &Answer<'_>) -> Decision {
-        let mss = answer.options.and_then(|options| options.mss);
-        self.notes.note(format!("{:?} {mss:?}", answer.outcome));
-        self.answered
-    }
-
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
-        self.notes.0.lock().decided.pop()
-    }
-
-    fn gone(&mut self, _: Ticket, why: Gone) {
-        self.notes.note(format!("gone {why:?}"));
-    }
-
-    fn session(&mut self, _: &FlowKey) -> Box<dyn Session> {
-        struct Silent;
-        impl Session for Silent {
-            fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
-                (Edit::Pass, Step::Relay)
-            }
-        }
-        Box::new(Silent)
-    }
-}
 
 fn proxy() -> Decision {
     Decision::Proxy(Proxying::default())
@@ -195,6 +100,30 @@ fn a_client_that_begins_anew_takes_the_place_of_its_own_syn() {
     assert_eq!(script(&rig.wait(Duration::from_millis(1))), [">S S 1500:0 0"]);
     // The server has heard of this one: a third is between the ends.
     assert_eq!(script(&rig.client(syn(C + 900), b"")), [">S S 1900:0 0"]);
+}
+
+/// The held SYN was lost, or the server has forgotten it: it has half a connection that nobody decided about.
+#[test]
+fn a_server_that_takes_the_syn_that_was_passed_on_lets_the_client_be_offered_anew() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let (notes, puppet) = Puppet::new(consulting(isn));
+        let mut rig = Rig::new(puppet);
+        rig.offer(syn(C));
+        let said = rig.client(syn(C + 500), b"");
+        let [Said::Tcp(SERVER, passed, _)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(passed.seq.0 == C + 500, isn == Isn::Mirror);
+        let next = passed.seq.0.wrapping_add(1);
+        // Any other number is an answer to a SYN of former times, and changes nothing.
+        let former = next.wrapping_add(7);
+        assert_eq!(script(&rig.server(syn_ack(S, former), b"")), [format!(">S R {former}:0 0")]);
+        let said = script(&rig.server(syn_ack(S, next), b""));
+        assert_eq!(said, [format!(">S R {next}:0 0"), "remove".into()]);
+        assert_eq!(notes.told(), ["offered", "gone Renewed"]);
+        rig.assert_gone();
+        let said = rig.offer(syn(C + 500));
+        let [Said::Tcp(SERVER, asked, _)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(asked.seq, passed.seq);
+    }
 }
 
 #[test]
@@ -480,7 +409,7 @@ fn what_happened_before_is_told() {
     rig.wait(Duration::from_secs(2));
     rig.turn_to(1);
     rig.offer(syn(C));
-    let histories = std::mem::take(&mut notes.0.lock().histories);
+    let histories = notes.histories();
     assert_eq!(histories[0], History::default());
     let server = histories[1].server.expect("it has answered before");
     assert_eq!((server.outcome, server.age), (Outcome::Refused, Duration::from_secs(2)));

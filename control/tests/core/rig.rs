@@ -103,6 +103,8 @@ pub struct Rig {
     listing: Option<Box<Listing>>,
     /// A split that the worker has been ordered to make.
     ordered_split: Option<Box<Split>>,
+    /// What the last object was installed with.
+    pub installed: Option<View>,
     /// The last frame that was sent by a far side.
     pub far_frame: Vec<u8>,
     /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
@@ -223,6 +225,7 @@ impl Rig {
             classes: Vec::new(),
             listing: None,
             ordered_split: None,
+            installed: None,
             far_frame: Vec::new(),
         }
     }
@@ -334,6 +337,7 @@ impl Rig {
             delta_c2s: Delta(0),
             delta_s2c: Delta(0),
             far: None,
+            merges: 0,
             record,
         });
         self.tell(Event::Listed(listing));
@@ -442,6 +446,7 @@ impl Rig {
                 }
             }
             Order::TransmitFar { frame, .. } => self.far_frame = frame.bytes().to_vec(),
+            Order::Install { view, .. } => self.installed = Some(*view),
             Order::Release { frame, .. } => self.released.push(frame.bytes().to_vec()),
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use control::core::context::Settings;
 use control::module::relay::MergeWhen;
 use control::module::several::{Complete, Several, Together};
 use dataplane::counters::Counter;
@@ -13,6 +14,9 @@ use crate::rig::*;
 
 const WAIT: Duration = Duration::from_millis(500);
 const AFTERWARDS: Duration = Duration::from_secs(2);
+/// A client has acknowledged: so is its server, and the flow is to be merged at once.
+const UP_445: [&str; 3] = [">C . 5001:1001 0", ">S . 1001:5001 0", "park"];
+const UP_139: [&str; 3] = [">C . 5001:1101 0", ">S . 1101:5001 0", "park"];
 const ENDS: [(&str, &str); 2] = [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")];
 
 /// One client that tries one server.
@@ -23,6 +27,10 @@ struct Cifs {
 
 impl Cifs {
     fn new(complete: Complete, ends: (&'static str, &'static str)) -> Cifs {
+        Cifs::with(complete, ends, settings())
+    }
+
+    fn with(complete: Complete, ends: (&'static str, &'static str), settings: Settings) -> Cifs {
         let together = Together {
             ports: vec![445..=445, 139..=139],
             complete,
@@ -32,7 +40,7 @@ impl Cifs {
             outstanding: 8.try_into().expect("more than none"),
         };
         let relay = Box::new(relay(MergeWhen::Established));
-        Cifs { rig: Rig::new(Several::new(relay, together)), ends }
+        Cifs { rig: Rig::with(Several::new(relay, together), settings), ends }
     }
 
     /// From now on all is about this port.
@@ -59,6 +67,12 @@ impl Cifs {
     fn accepts(&mut self, port: u16) -> Vec<String> {
         let next = if port == 445 { C + 1 } else { C + 101 };
         script(&self.port(port).server(syn_ack(S, next), b""))
+    }
+
+    /// The client acknowledges the server's SYN-ACK on this port.
+    fn completes(&mut self, port: u16) -> Vec<String> {
+        let next = if port == 445 { C + 1 } else { C + 101 };
+        script(&self.port(port).client(ack(next, S + 1), b""))
     }
 
     fn refuses(&mut self, port: u16) -> Vec<String> {
@@ -114,12 +128,12 @@ fn nobody_waits_longer_for_a_silent_port_and_it_may_answer_late() {
 }
 
 #[test]
-fn the_first_is_completed_at_once_and_the_other_refused_behind_it() {
+fn the_first_that_is_completed_is_chosen_and_the_other_refused_behind_it() {
     each(Complete::First, |mut cifs| {
         cifs.try_both();
-        let told = ["participate", ">C S. 5000:1101 0", ">S R 1001:0 0", ">C R. 0:1001 0"];
-        assert_eq!(cifs.accepts(139), told);
-        assert!(cifs.accepts(445).is_empty(), "nobody hears of what comes too late");
+        assert_eq!(cifs.accepts(139), ["participate", ">C S. 5000:1101 0"]);
+        assert!(cifs.accepts(445).is_empty(), "held: nobody knows yet whose SYN that was");
+        assert_eq!(cifs.completes(139), [&UP_139[..], &[">S R 1001:0 0", ">C R. 0:1001 0"]].concat());
         // The refused one is remembered for SYNs that come again; a little later another is refused without being asked.
         assert_eq!(script(&cifs.port(445).client(syn(C), b"")), [">C R. 0:1001 0"]);
         cifs.rig.wait(AFTERWARDS - Duration::from_millis(5));
@@ -132,12 +146,12 @@ fn the_first_is_completed_at_once_and_the_other_refused_behind_it() {
 }
 
 #[test]
-fn a_refusal_is_held_while_the_other_port_may_accept() {
+fn a_refusal_is_held_while_the_other_port_may_be_completed() {
     each(Complete::First, |mut cifs| {
         cifs.try_both();
         assert!(cifs.refuses(445).is_empty());
-        let told = ["participate", ">C S. 5000:1101 0", ">C R. 0:1001 0", "remove"];
-        assert_eq!(cifs.accepts(139), told);
+        assert_eq!(cifs.accepts(139), ["participate", ">C S. 5000:1101 0"]);
+        assert_eq!(cifs.completes(139), [&UP_139[..], &[">C R. 0:1001 0", "remove"]].concat());
     });
     each(Complete::First, |mut cifs| {
         cifs.try_both();
@@ -146,6 +160,58 @@ fn a_refusal_is_held_while_the_other_port_may_accept() {
         assert_eq!(cifs.refuses(139), told, "none accepts");
         cifs.rig.assert_gone();
     });
+}
+
+/// Somebody sends a SYN in the client's name: its host has no such connection, and resets it.
+#[test]
+fn a_spoofed_syn_chooses_nothing() {
+    each(Complete::First, |mut cifs| {
+        cifs.try_both();
+        assert_eq!(cifs.accepts(139), ["participate", ">C S. 5000:1101 0"]);
+        assert!(cifs.accepts(445).is_empty());
+        let said = script(&cifs.port(139).client(rst(C + 101), b""));
+        assert_eq!(said, [">S R. 1101:5001 0", "participate", ">C S. 5000:1001 0"]);
+        assert_eq!(cifs.completes(445), UP_445);
+        assert_eq!(cifs.rig.count(Counter::TogetherRefused), 0);
+    });
+}
+
+/// The same, and its host says nothing.
+#[test]
+fn an_unvalidated_client_holds_up_another_port_no_longer_than_silence_does() {
+    each(Complete::First, |mut cifs| {
+        cifs.try_both();
+        assert_eq!(cifs.accepts(139), ["participate", ">C S. 5000:1101 0"]);
+        assert!(cifs.accepts(445).is_empty());
+        assert!(cifs.rig.wait(WAIT - Duration::from_millis(1)).is_empty());
+        let said = script(&cifs.rig.wait(Duration::from_millis(3)));
+        assert_eq!(said, ["participate", ">C S. 5000:1001 0"]);
+        assert_eq!(cifs.completes(445), UP_445);
+        // A client after all, and a slow one: it has completed another port.
+        let said = cifs.completes(139);
+        assert_eq!(said, [">C R. 5001:1101 0", ">S R. 1101:5001 0"]);
+        cifs.rig.core.report();
+        assert_eq!(cifs.rig.count(Counter::TogetherRefused), 1);
+    });
+}
+
+/// Nobody is refused for the sake of a flow that has no place.
+#[test]
+fn a_port_that_finds_no_place_refuses_no_other() {
+    let settings = Settings { connections: 1, ..settings() };
+    let mut cifs = Cifs::with(Complete::First, ENDS[0], settings);
+    // Somebody else's, which is validated: it makes no room.
+    cifs.rig.turn_to(9);
+    cifs.rig.establish();
+    cifs.try_both();
+    assert!(cifs.accepts(139).is_empty());
+    assert_eq!(cifs.rig.count(Counter::DropConnectionsFull), 1);
+    assert!(cifs.accepts(445).is_empty());
+    // Its place is free again, and the server repeats itself.
+    cifs.rig.turn_to(9);
+    cifs.rig.expired();
+    assert_eq!(cifs.accepts(139), ["participate", ">C S. 5000:1101 0"]);
+    assert_eq!(cifs.completes(139), [&UP_139[..], &[">S R 1001:0 0", ">C R. 0:1001 0"]].concat());
 }
 
 #[test]
@@ -157,6 +223,7 @@ fn a_port_that_was_silent_may_be_the_first() {
         assert_eq!(told, [">C R. 0:1101 0", "remove"], "a refusal is not held for ever");
         assert_eq!(script(&cifs.rig.wait(WAIT)), [">S S 1000:0 0"]);
         assert_eq!(cifs.accepts(445), ["participate", ">C S. 5000:1001 0"]);
+        assert_eq!(cifs.completes(445), UP_445);
         // It was: 139 comes again, and too late.
         assert_eq!(script(&cifs.port(139).offer(syn(C + 100))), [">C R. 0:1101 0"]);
     });

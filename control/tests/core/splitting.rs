@@ -3,7 +3,7 @@
 
 use control::module::relay::MergeWhen;
 use dataplane::flow::object::{Record, Track, View};
-use dataplane::flow::terms::Terms;
+use dataplane::flow::terms::{Promises, Terms};
 use dataplane::wire::seq::Seq;
 
 use crate::rig::*;
@@ -26,8 +26,9 @@ fn split() -> Rig {
     let view = View {
         track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
         edges: [Seq(C + 1 + 400 + 64_000), Seq(S + 1 + 500 + 64_000)],
-        terms: Terms::new(Some([SHIFT, SHIFT]), true, false),
+        promises: Promises::mirrored(Terms::new(Some([SHIFT, SHIFT]), true, false)),
         mss: [1460, 1460],
+        ..View::default()
     };
     rig.split(DELTAS.0, DELTAS.1, view);
     rig

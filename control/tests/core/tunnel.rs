@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use control::core::context::Settings;
 use control::module::redirect::{Places, Redirect};
 use control::module::relay::MergeWhen;
 use control::module::tunnel::option::{Carrier, Keys};
 use control::module::tunnel::{Enter, Leave};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Quad;
+use dataplane::packet::{self, Packet};
+use dataplane::policy::Fallback;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps, packed};
@@ -35,8 +38,12 @@ fn near_end() -> Rig {
 }
 
 fn far_end() -> Rig {
+    far_end_with(settings())
+}
+
+fn far_end_with(settings: Settings) -> Rig {
     let redirect = Redirect::new(relay(MergeWhen::Established), Places::default(), [1; 4], "far");
-    Rig::new(Leave::new(redirect, keys()))
+    Rig::with(Leave::new(redirect, keys()), settings)
 }
 
 /// Of the last frame for the server: behind Ethernet without tags, IPv4 and the fixed TCP header.
@@ -102,6 +109,29 @@ fn the_far_end_asks_the_original_server_and_says_nothing_of_the_tunnel() {
     assert_eq!(script(&rig.server(syn_ack(S, C + 1), b"")), ["participate", ">C S. 5000:1001 0"]);
 }
 
+/// There is no room for TCBs, so that the client's SYN itself goes on: to a server that is to know nothing of a tunnel.
+#[test]
+fn a_syn_that_is_released_where_the_tunnel_ends_leaves_without_the_option() {
+    let mut rig = far_end_with(Settings { connections: 1, when_full: Fallback::Pass, ..settings() });
+    for n in 0..2 {
+        rig.turn_to(n);
+        let client = format!("10.0.0.{}:4000", n + 1);
+        let mark = keys().sign("12.0.0.7:8080".parse().unwrap(), &carrier(&client, SERVER_AT));
+        let options = packed(&linux_syn().options, &mark).unwrap();
+        rig.with_options(&options).offer(linux_syn());
+        rig.far_side(None);
+        let said = script(&rig.server(syn_ack(S, C + 1), b""));
+        assert_eq!(said[0], ["participate", "release Bypassed"][n as usize]);
+        // Who has completed its handshake makes no room.
+        rig.client(ack(C + 1, S + 1), b"");
+    }
+    let [released] = &rig.released[..] else { panic!("{:?}", rig.released) };
+    let Ok(Packet::Tcp(headers)) = packet::parse(released) else { panic!("{released:?}") };
+    assert!(packet::is_tcp_checksum_valid(released, &headers));
+    assert_eq!((headers.seq, usize::from(headers.end)), (Seq(C), released.len()));
+    assert_eq!(released[14 + 20 + 20..], packed(&linux_syn().options, b"").unwrap()[..]);
+}
+
 #[test]
 fn what_nobody_with_a_key_has_signed_for_this_syn_is_dropped_in_silence() {
     let sign = |client, server, key| {
@@ -121,6 +151,15 @@ fn what_nobody_with_a_key_has_signed_for_this_syn_is_dropped_in_silence() {
         assert_eq!((rig.count(counter), rig.count(Counter::DropModule)), (1, 1), "{counter:?}");
         rig.assert_gone();
     }
+}
+
+#[test]
+fn no_syn_that_nobody_has_signed_goes_through_a_tunnel() {
+    let mut rig = near_end();
+    rig.offer(linux_syn());
+    rig.far_side(None);
+    assert_eq!(script(&rig.client(syn(C + 900), b"")), [">F R 1001:0 0", "restart 0"]);
+    assert_eq!(far_options(&rig), b"");
 }
 
 /// The same with another number: the option is another SYN's.

@@ -1,6 +1,7 @@
 """Splits and merges flows at random, as long as it is let.
 
-handover.py SOCKET SEED     asks the appliance behind SOCKET; prints `ordering` once it has an answer
+handover.py SOCKET SEED PAUSE     asks the appliance behind SOCKET, with at most PAUSE seconds between two rounds; prints
+                                  `ordering` once it has an answer, and ends when a flow's deltas have changed
 """
 import json
 import random
@@ -20,18 +21,23 @@ class Appliance:
         return json.loads(self.lines.readline())
 
 
-def main(path, seed):
+def main(path, seed, pause):
     dice = random.Random(int(seed))
     appliance = Appliance(path)
     appliance.ask("status")
     print("ordering", flush=True)
+    deltas = {}
     while True:
         for flow in appliance.ask("flows")["ok"]:
             # What ends meanwhile, or is busy with its last order, refuses this one by name.
             verb = {"cut_through": "split", "monitored": "split", "participating": "merge"}.get(flow["path"])
+            ends = (flow["client"], flow["server"])
+            if flow["merges"]:
+                seen = (flow["delta_c2s"], flow["delta_s2c"])
+                deltas.setdefault(ends, seen) == seen or sys.exit(f"{ends}: deltas {deltas[ends]}, then {seen}")
             if verb:
-                appliance.ask(verb, client=flow["client"], server=flow["server"])
-        time.sleep(dice.choice((0, 0.001, 0.005, 0.02)))
+                appliance.ask(verb, client=ends[0], server=ends[1])
+        time.sleep(dice.random() * float(pause))
 
 
 main(*sys.argv[1:])

@@ -85,7 +85,7 @@ class Server:
 
     def open_at_once(self, connection, port=PORTS_OF_BOTH[0]):
         here, there = connection.getsockname(), connection.getpeername()
-        moment = time.monotonic() + 0.3
+        moment = time.monotonic() + 0.8
         connection.sendall(b"%r" % moment)
         both_open(here, there, moment, port)
 

@@ -68,12 +68,12 @@ fn urgent_data_keeps_its_place() {
     });
 }
 
-/// With 25 ms on each cable the SYNs of both ends meet in the appliance, whichever comes first.
+/// With 100 ms on each cable the SYNs of both ends meet in the appliance, whichever comes first.
 #[test]
 fn both_ends_open_at_once() {
     isolated("peers::both_ends_open_at_once", |inside| {
         let lab = Lab::builder(inside, EXECUTABLE).build()?;
-        let impair = Impair { loss_percent: 0.0, round_trip: Duration::from_millis(100), seed: 1 };
+        let impair = Impair { loss_percent: 0.0, round_trip: Duration::from_millis(400), seed: 1 };
         for (isn, command) in [(Isn::Mirror, "open_at_once"), (Isn::Keyed, "open_at_once_again")] {
             let appliance = lab.appliance(&Setup::relay(Merge::Never, isn).impair(impair))?;
             for net in Net::UNTAGGED {

@@ -78,9 +78,13 @@ impl Appliance {
         let server_ack = if parts.rng.below(4) == 0 { ServerAck::AtOnce } else { ServerAck::AfterClient };
         let workers = 1 + parts.rng.below(2) as usize;
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
-        let acknowledge =
-            if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
-        let relay = Relay { merge, server_ack, isn, acknowledge, client_first: None };
+        let client_first = parts.profile.greets.then_some(Duration::from_millis(300));
+        let acknowledge = if parts.rng.clone().below(3) == 0 && client_first.is_none() {
+            Acknowledge::Through
+        } else {
+            Acknowledge::Receipt
+        };
+        let relay = Relay { merge, server_ack, isn, acknowledge, client_first };
         let stays = merge == MergeWhen::Never;
         let mut module: Box<dyn Module> = if parts.profile.moody {
             Box::new(Moody::new(relay, parts.rng.clone().fork(7), stays))

@@ -23,6 +23,7 @@ mod invariant;
 mod link;
 mod middle;
 mod moody;
+mod numbers;
 mod oracle;
 mod plan;
 mod profile;

@@ -8,6 +8,7 @@ use control::module::{
     Acknowledge, Answer, Consult, Decision, Gone, Module, Order, Outcome, PartialConnection, Proxying,
     Session, Ticket,
 };
+use dataplane::clock::Instant;
 use dataplane::flow::quad::FlowKey;
 
 use crate::rng::Rng;
@@ -72,7 +73,7 @@ impl Module for Moody {
         }
     }
 
-    fn decided(&mut self) -> Option<(Ticket, Decision)> {
+    fn decided(&mut self, _: Instant) -> Option<(Ticket, Decision)> {
         let (ticket, rounds) = self.thinking.pop_front()?;
         if rounds == 0 {
             return Some((ticket, self.settled()));

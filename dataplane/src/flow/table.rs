@@ -11,6 +11,7 @@ use super::hash::KeyedHash;
 use super::object::{Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad};
 
+mod differing;
 mod sides;
 
 pub use sides::Refused;

@@ -104,6 +104,83 @@ impl Terms {
     }
 }
 
+/// What each end has agreed on with whom it takes for its peer. Both have agreed on the same, unless the appliance has
+/// answered the client before it knew the server (DESIGN section 4, client-first): then what either says has to be put into
+/// the terms of the other (`rewrite/reconcile.rs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Promises {
+    /// By the direction in which that end sends.
+    ends: [Terms; 2],
+}
+
+impl Promises {
+    /// No handshake was seen.
+    pub const UNKNOWN: Promises = Promises::mirrored(Terms::UNKNOWN);
+
+    /// The ends have agreed with each other.
+    pub const fn mirrored(terms: Terms) -> Promises {
+        Promises { ends: [terms; 2] }
+    }
+
+    /// Each has agreed with us.
+    pub const fn between(client: Terms, server: Terms) -> Promises {
+        Promises { ends: [client, server] }
+    }
+
+    /// What the end that sends in direction `end` has agreed on.
+    #[inline]
+    pub const fn of(self, end: Direction) -> Terms {
+        self.ends[end.index()]
+    }
+
+    /// What is in force at both ends is known.
+    #[inline]
+    pub const fn are_known(self) -> bool {
+        self.ends[0].are_known()
+    }
+
+    /// What the window fields of both ends mean, and what is in force at the client's.
+    pub const fn meant(self) -> Terms {
+        let [client, server] = self.ends;
+        Terms { shifts: client.shifts & 15 | server.shifts & !15, flags: client.flags }
+    }
+
+    /// Its bytes, for [`Promises::from_bytes`].
+    pub const fn to_bytes(self) -> [u8; 4] {
+        let [client, server] = self.ends;
+        [client.shifts, client.flags, server.shifts, server.flags]
+    }
+
+    /// What [`Promises::to_bytes`] was made of.
+    pub const fn from_bytes([a, b, c, d]: [u8; 4]) -> Promises {
+        Promises { ends: [Terms { shifts: a, flags: b }, Terms { shifts: c, flags: d }] }
+    }
+
+    /// Both ends have agreed on the same.
+    pub fn agree(self) -> bool {
+        self.ends[0] == self.ends[1]
+    }
+
+    /// The window field of `direction`'s sender as its receiver is to read it.
+    ///
+    /// Rounded down and clamped: never more than the sender has said. So what is less than the receiver's unit is shown as a
+    /// window that is shut; it opens by the sender's next update, or by its answer to the receiver's probe. A window that
+    /// rounding seems to take back by less than a unit is nothing new to a receiver (RFC 7323 section 2.4).
+    #[inline]
+    pub fn shown_field(self, direction: Direction, field: u16) -> u16 {
+        let meant = self.of(direction).shift(direction);
+        let read = self.of(direction.reverse()).shift(direction);
+        (u32::from(field) << meant >> read).min(u16::MAX.into()) as u16
+    }
+
+    /// The same in bytes: the window that `direction`'s receiver is given.
+    #[inline]
+    pub fn shown_window(self, direction: Direction, field: u16) -> u32 {
+        let read = self.of(direction.reverse()).shift(direction);
+        u32::from(self.shown_field(direction, field)) << read
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +212,33 @@ mod tests {
     #[test]
     fn without_the_clients_syn_nothing_is_known() {
         assert_eq!(Terms::UNKNOWN.accepted(&options(Some(7), true, true)), Terms::UNKNOWN);
+    }
+
+    /// Every field, between every two shifts: the receiver is never shown more than was meant, never less than it can be
+    /// told, and nothing is shut that its unit can say.
+    #[test]
+    fn a_window_is_rounded_down_and_clamped() {
+        let scaled = |shift| Terms::new(Some([shift, 3]), false, false);
+        let fields = (0..200).chain((0..65_536).step_by(251)).chain([65_534, 65_535]);
+        for ((meant, read), field) in (0..15)
+            .flat_map(|meant| (0..15).map(move |read| (meant, read)))
+            .flat_map(|shifts| fields.clone().map(move |field| (shifts, field as u16)))
+        {
+            let promises = Promises::between(scaled(meant), scaled(read));
+            let real = u64::from(field) << meant;
+            let most = u64::from(u16::MAX) << read;
+            let shown = u64::from(promises.shown_window(Direction::ClientToServer, field));
+            assert_eq!(shown, (real >> read << read).min(most), "{field} from {meant} to {read}");
+            assert_eq!(promises.shown_field(Direction::ServerToClient, field), field, "the other way");
+        }
+    }
+
+    #[test]
+    fn without_scaling_a_field_says_bytes() {
+        let promises =
+            Promises::between(Terms::new(Some([2, 7]), true, false), Terms::new(None, true, false));
+        // The server reads the client's fields as they are, and the client takes the server's for scaled.
+        assert_eq!(promises.shown_field(Direction::ClientToServer, 1000), 4000);
+        assert_eq!(promises.shown_field(Direction::ServerToClient, 1000), 7);
     }
 }

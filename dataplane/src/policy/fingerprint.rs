@@ -45,6 +45,12 @@ impl SynMatch {
         self.layouts.len() + values
     }
 
+    /// Whether all that it asks is one range of windows and one of TTLs, or less.
+    pub(super) fn is_one_window_and_ttl(&self) -> bool {
+        let others = self.layouts.len() + self.mss.len() + self.window_scales.len();
+        others == 0 && self.windows.len() <= 1 && self.ttls.len() <= 1
+    }
+
     /// Bytes of its lists.
     pub(super) fn bytes(&self) -> usize {
         let wide = size_of_val(&*self.mss) + size_of_val(&*self.windows);
@@ -161,6 +167,22 @@ impl<'a> Syn<'a> {
             window: headers.window,
             ttl: frame.get(at_ttl).copied().unwrap_or_default(),
         }
+    }
+
+    /// Window, unscaled.
+    pub(super) fn window(&self) -> u16 {
+        self.window
+    }
+
+    /// TTL or hop limit.
+    pub(super) fn ttl(&self) -> u8 {
+        self.ttl
+    }
+
+    /// For tests: of these values.
+    #[cfg(test)]
+    pub(super) fn with(options: &'a [u8], window: u16, ttl: u8) -> Syn<'a> {
+        Syn { options, window, ttl }
     }
 
     /// The data of the last option of a kind, as [`crate::wire::tcp_options::TcpOptions::parse`] reads them.

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fingerprint::Syn;
 use super::rate::Rate;
-use super::table::{Candidates, NONE, Then};
-use super::tree::Verdict;
+use super::table::{Candidates, Then};
 use super::{Decision, Found, Snapshot};
 use crate::clock::Instant;
 use crate::flow::quad::FlowKey;
@@ -48,8 +47,8 @@ pub struct Installed {
     pub snapshot: Arc<Snapshot>,
     /// Kept by whoever wants to read them, too.
     pub hits: Arc<Hits>,
-    /// This worker's share of each condition's rate.
-    rates: Box<[Option<Rate>]>,
+    /// This worker's share of each rate.
+    rates: Box<[Rate]>,
 }
 
 impl Installed {
@@ -60,8 +59,7 @@ impl Installed {
 
     /// For one of `workers` workers. `key` places sources in tables; it comes from the system's generator.
     pub fn for_one_of(workers: usize, snapshot: Arc<Snapshot>, key: [u64; 4]) -> Installed {
-        let rates =
-            snapshot.conditions.iter().map(|condition| Some(Rate::new(condition.rate?, workers, key)));
+        let rates = snapshot.conditions.rates().iter().map(|rate| Rate::new(*rate, workers, key));
         Installed { hits: Arc::new(Hits::new(snapshot.rules())), rates: rates.collect(), snapshot }
     }
 
@@ -84,11 +82,12 @@ impl Installed {
     fn find(&mut self, now: Instant, key: &FlowKey, syn: &Syn<'_>) -> Option<Found> {
         let mut from = 0;
         loop {
-            let judge = |rule| self.judge(rule, syn);
+            let conditions = &self.snapshot.conditions;
+            let judge = |rule: Found| conditions.judge(rule.condition, syn);
             let Candidates { asked, then } = self.snapshot.candidates(&key.quad, key.segment, from, judge);
             for rule in asked {
-                let rate = self.rates.get_mut(rule.condition as usize).and_then(Option::as_mut);
-                if rate.is_none_or(|rate| rate.matches(now, &key.quad.addresses)) {
+                let rate = &mut self.rates[conditions.rate_of(rule.condition) as usize];
+                if rate.matches(now, &key.quad.addresses) {
                     return Some(rule);
                 }
             }
@@ -97,18 +96,6 @@ impl Installed {
                 Then::Decides(rule) => return Some(rule),
                 Then::More(place) => from = place,
             }
-        }
-    }
-
-    fn judge(&self, rule: Found, syn: &Syn<'_>) -> Verdict {
-        if rule.condition == NONE {
-            return Verdict::Decides;
-        }
-        let condition = &self.snapshot.conditions[rule.condition as usize];
-        match &condition.syn {
-            Some(wanted) if !wanted.matches(syn) => Verdict::No,
-            _ if condition.rate.is_some() => Verdict::Ask,
-            _ => Verdict::Decides,
         }
     }
 }

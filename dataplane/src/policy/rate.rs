@@ -63,7 +63,9 @@ impl RateSpec {
         size_of::<Rate>()
             + match self.per {
                 Per::Rule => 0,
-                Per::Source { sources, .. } => (sources as usize).div_ceil(WAYS) * size_of::<Set>(),
+                Per::Source { sources, .. } => {
+                    size_of::<Sources>() + (sources as usize).div_ceil(WAYS) * size_of::<Set>()
+                }
             }
     }
 }
@@ -82,20 +84,28 @@ struct Bucket {
 #[derive(Clone, Copy, Default)]
 struct Set([Bucket; WAYS]);
 
-enum Buckets {
-    One(u64),
-    Many(Box<[Set]>),
+/// The buckets of source prefixes.
+struct Sources {
+    prefix_v4: u8,
+    prefix_v6: u8,
+    when_full: Side,
+    hash: ahash::RandomState,
+    sets: Box<[Set]>,
 }
 
-/// One worker's share of a rate.
+enum Buckets {
+    One(u64),
+    Many(Box<Sources>),
+}
+
+/// One worker's share of a rate. Less than a cache line: with many rules every one that is asked has to be fetched.
 pub(super) struct Rate {
-    spec: RateSpec,
     /// From one token to the next, nanoseconds.
     interval: u64,
     /// How far a bucket may be from full, nanoseconds, for a SYN to be within the rate.
     tolerance: u64,
-    hash: ahash::RandomState,
     buckets: Buckets,
+    side: Side,
 }
 
 impl Rate {
@@ -108,14 +118,19 @@ impl Rate {
         Rate {
             interval,
             tolerance: (burst - 1).saturating_mul(interval),
-            hash: ahash::RandomState::with_seeds(a, b, c, d),
             buckets: match spec.per {
                 Per::Rule => Buckets::One(0),
-                Per::Source { sources, .. } => {
-                    Buckets::Many(vec![Set::default(); (sources as usize).div_ceil(WAYS).max(1)].into())
+                Per::Source { prefix_v4, prefix_v6, sources, when_full } => {
+                    Buckets::Many(Box::new(Sources {
+                        prefix_v4,
+                        prefix_v6,
+                        when_full,
+                        hash: ahash::RandomState::with_seeds(a, b, c, d),
+                        sets: vec![Set::default(); (sources as usize).div_ceil(WAYS).max(1)].into(),
+                    }))
                 }
             },
-            spec,
+            side: spec.side,
         }
     }
 
@@ -124,17 +139,21 @@ impl Rate {
         let now = now.as_nanos();
         let side = match &mut self.buckets {
             Buckets::One(full_at) => draw(full_at, now, self.interval, self.tolerance),
-            Buckets::Many(sets) => {
-                let Per::Source { prefix_v4, prefix_v6, when_full, .. } = self.spec.per else { return false };
-                let source = self.hash.hash_one(prefix(addresses, prefix_v4, prefix_v6));
-                let set = ((u128::from(source) * sets.len() as u128) >> 64) as usize;
-                match sets[set].bucket(source, now) {
-                    Some(bucket) => draw(&mut bucket.full_at, now, self.interval, self.tolerance),
-                    None => when_full,
-                }
-            }
+            Buckets::Many(sources) => match sources.bucket(now, addresses) {
+                Some(bucket) => draw(&mut bucket.full_at, now, self.interval, self.tolerance),
+                None => sources.when_full,
+            },
         };
-        side == self.spec.side
+        side == self.side
+    }
+}
+
+impl Sources {
+    /// The bucket of the prefix that an address pair's source is in; `None` when there is room for no other.
+    fn bucket(&mut self, now: u64, addresses: &Addresses) -> Option<&mut Bucket> {
+        let source = self.hash.hash_one(prefix(addresses, self.prefix_v4, self.prefix_v6));
+        let set = ((u128::from(source) * self.sets.len() as u128) >> 64) as usize;
+        self.sets[set].bucket(source, now)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The rules of one family, compiled: what a look-up compares a SYN with once the tree has named candidates.
 
-use super::Found;
 use super::region::{ADDRESSES, DIMENSIONS, Family, Range, Region};
 use super::spec::RuleSpec;
 use super::tree::{self, CANDIDATES, Tree, Verdict, Word};
+use super::{Action, Found};
 use arrayvec::ArrayVec;
 
 /// Not a rule; not a list either.
@@ -12,7 +12,7 @@ pub(super) const NONE: u32 = u32::MAX;
 /// A SYN as a point: destination and source address, destination and source port, VLAN stack.
 pub(super) type Point<W> = [W; DIMENSIONS];
 
-/// A rule. 48 bytes for IPv4: what most rules are compared by is on one cache line.
+/// A rule. 48 bytes for IPv4: what most rules are compared by, and what they say, is on one cache line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CompiledRule<W> {
     /// From the first to the last number of each list.
@@ -25,11 +25,12 @@ pub(super) struct CompiledRule<W> {
     index: u32,
     /// Among the snapshot's conditions, or [`NONE`].
     condition: u32,
+    action: Action,
 }
 
 impl<W> CompiledRule<W> {
     pub(super) const fn found(&self) -> Found {
-        Found { index: self.index, condition: self.condition }
+        Found { index: self.index, condition: self.condition, action: self.action }
     }
 }
 
@@ -113,6 +114,7 @@ impl<W: Word> Table<W> {
                 lists: if is_plain { NONE } else { lists.len() as u32 - 1 },
                 index: *index as u32,
                 condition: conditions[*index],
+                action: specs[*index].action,
             }
         });
         let rules = rules.collect();

@@ -9,12 +9,13 @@
 //! trees by a fixed idea of what is wide; here every node does by what is wide *there*: a rule that more than half of
 //! its children would hold is held once, *aside*, in a tree of its own beneath the same node. A look-up searches both, the one
 //! with the earlier rule first; every child says which rule is the earliest beneath it, so what cannot be better than what has
-//! been found is not entered. A default at the end of the list, wide as it is, costs nothing once anything else has matched.
+//! been found is not entered. A leaf has a digest of each of its rules (`leaf.rs`), so that of these, too, hardly any other than
+//! the one is read. A default at the end of the list, wide as it is, costs nothing once anything else has matched.
 //!
 //! Bounds, whatever the rules are like:
 //! - *memory*: a node passes down a budget of references to rules, [`REFERENCES_PER_RULE`] for each at the root, to each child its
 //!   share; a cut that would exceed it is not made. A node has at least two children that each refer to a rule.
-//! - *look-up*: a subtree whose longest search, in memory accesses, is no better than reading its rules one after the
+//! - *look-up*: a subtree whose longest search, in cache lines, is no better than reading its rules one after the
 //!   other becomes that list. So no tree is slower than the list that it replaces, and a few rules are a list.
 //! - *depth*: [`DEPTH`]; so is the stack of a look-up, and nothing is allocated.
 //! - *build time*: depth times budget times the logarithm of a sort.
@@ -25,6 +26,7 @@
 //! the rules to a build that has it: this crate works, and is simulated, without DPDK.
 
 mod build;
+mod leaf;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -33,11 +35,12 @@ use arrayvec::ArrayVec;
 
 use super::region::{Family, Region, everything};
 use super::table::Point;
+use leaf::Block;
 
 /// Places at which a node cuts its dimension, at most: with them it is 64 bytes.
 pub(super) const CUTS: usize = 12;
-/// Rules in a leaf that is not worth a cut.
-const LEAF: usize = 6;
+/// Rules in a leaf that is not worth a cut: two neighbouring lines are read sooner than a node and what is beneath it.
+const LEAF: usize = 2 * leaf::RULES;
 /// Nodes on the way to a leaf, at most.
 const DEPTH: usize = 24;
 /// Rules that may or may not be it, of which one search tells.
@@ -49,6 +52,8 @@ const REFERENCES_PER_RULE: usize = 8;
 pub(super) trait Word: Copy + PartialOrd + From<u16> + TryFrom<u128> + Default {
     /// The 32 bits from bit `shift` on.
     fn window(self, shift: u8) -> u32;
+    /// The 8 bits from bit `shift` on.
+    fn byte(self, shift: u8) -> u8;
 }
 
 impl Word for u32 {
@@ -56,11 +61,19 @@ impl Word for u32 {
         // Nothing of an IPv4 rule is longer, so every shift is 0.
         self
     }
+
+    fn byte(self, shift: u8) -> u8 {
+        (self >> shift) as u8
+    }
 }
 
 impl Word for u128 {
     fn window(self, shift: u8) -> u32 {
         (self >> shift) as u32
+    }
+
+    fn byte(self, shift: u8) -> u8 {
+        (self >> shift) as u8
     }
 }
 
@@ -69,7 +82,7 @@ impl Word for u128 {
 struct Child {
     /// Place of the rule; [`Child::NOTHING`] for an empty subtree, which is never entered.
     best: u32,
-    /// A node, or with [`Child::LEAF`] where in [`Tree::references`] a leaf begins.
+    /// A node, or with [`Child::LEAF`] where in [`Tree::blocks`] a leaf begins.
     target: u32,
 }
 
@@ -77,6 +90,16 @@ impl Child {
     const LEAF: u32 = 1 << 31;
     const NOTHING: u32 = u32::MAX;
     const EMPTY: Child = Child { best: Child::NOTHING, target: Child::LEAF };
+
+    /// Both, the one with the earlier rule first. Which one that is cannot be foreseen, so there is no branch: the
+    /// smaller and the greater of two numbers.
+    #[inline]
+    fn in_order(self, other: Child) -> (Child, Child) {
+        let number = |child: Child| u64::from(child.best) << 32 | u64::from(child.target);
+        let child = |number: u64| Child { best: (number >> 32) as u32, target: number as u32 };
+        let (a, b) = (number(self), number(other));
+        (child(a.min(b)), child(a.max(b)))
+    }
 }
 
 /// One cache line.
@@ -96,14 +119,28 @@ struct Node {
 
 const _: () = assert!(size_of::<Node>() == 64, "a node is one cache line");
 
+impl Node {
+    /// How many cuts a number is above: in four sums that the compiler keeps in one register.
+    #[inline]
+    fn part_of(&self, number: u32) -> u32 {
+        let mut sums = [0; 4];
+        for four in self.cuts.chunks_exact(4) {
+            for (sum, cut) in sums.iter_mut().zip(four) {
+                *sum += u32::from(number > *cut);
+            }
+        }
+        sums.iter().sum()
+    }
+}
+
 /// The tree over rules that are named by their place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tree {
     root: Child,
     nodes: Box<[Node]>,
     children: Box<[Child]>,
-    /// Leaves: how many rules, then their places, ascending.
-    references: Box<[u32]>,
+    /// Those of a leaf stand side by side, the places of its rules ascending.
+    blocks: Box<[Block]>,
 }
 
 /// What one rule is to a point.
@@ -172,30 +209,16 @@ impl Tree {
                 if next.target & Child::LEAF == 0 {
                     let node = &self.nodes[next.target as usize];
                     let number = point[usize::from(node.dimension)].window(node.shift);
-                    let child: u32 = node.cuts.iter().map(|cut| u32::from(number > *cut)).sum();
+                    let child = node.part_of(number);
                     let child = self.children[(node.children + child) as usize];
-                    let (first, second) =
-                        if node.aside.best < child.best { (node.aside, child) } else { (child, node.aside) };
+                    let (first, second) = child.in_order(node.aside);
                     if second.best < best {
                         waiting.push(second);
                     }
                     next = first;
                     continue;
                 }
-                let leaf = (next.target & !Child::LEAF) as usize;
-                let (len, rest) = (self.references[leaf] as usize, &self.references[leaf + 1..]);
-                let places = &rest[..len];
-                let start = if from == 0 { 0 } else { places.partition_point(|place| *place < from) };
-                for place in &places[start..] {
-                    if *place >= best {
-                        break;
-                    }
-                    best = match judge(*place) {
-                        Verdict::No => continue,
-                        Verdict::Decides => found.end_at(*place),
-                        Verdict::Ask => found.ask(*place).unwrap_or(best),
-                    };
-                }
+                best = self.search(next.target & !Child::LEAF, point, from, best, &mut judge, &mut found);
             }
             match waiting.pop() {
                 Some(waiting) => next = waiting,
@@ -204,9 +227,44 @@ impl Tree {
         }
     }
 
+    /// Looks through a leaf. Returns the place where the search ends from now on.
+    #[inline]
+    fn search<W: Word>(
+        &self,
+        leaf: u32,
+        point: &Point<W>,
+        from: u32,
+        mut best: u32,
+        judge: &mut impl FnMut(u32) -> Verdict,
+        found: &mut Candidates,
+    ) -> u32 {
+        let leaf = leaf as usize;
+        let blocks = &self.blocks[leaf..leaf + self.blocks[leaf].len as usize];
+        let start = if from == 0 { 0 } else { blocks.partition_point(|block| block.last() < from) };
+        for block in &blocks[start..] {
+            let mut admitted = block.admits(point);
+            while admitted != 0 {
+                let place = block.places[admitted.trailing_zeros() as usize];
+                admitted &= admitted - 1;
+                if place >= best {
+                    return best;
+                }
+                if place < from {
+                    continue;
+                }
+                best = match judge(place) {
+                    Verdict::No => continue,
+                    Verdict::Decides => found.end_at(place),
+                    Verdict::Ask => found.ask(place).unwrap_or(best),
+                };
+            }
+        }
+        best
+    }
+
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.nodes) + size_of_val(&*self.children) + size_of_val(&*self.references)
+        size_of_val(&*self.nodes) + size_of_val(&*self.children) + size_of_val(&*self.blocks)
     }
 }
 

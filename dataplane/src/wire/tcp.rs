@@ -85,6 +85,15 @@ impl TcpHeader {
         Some(())
     }
 
+    /// Makes the header `len` bytes shorter, a multiple of 4: as much of its options is gone. `None`, and nothing done, when
+    /// it has no such options.
+    pub fn shrink(&mut self, len: usize) -> Option<()> {
+        let header_len = self.header_len().checked_sub(len).filter(|all| *all >= HEADER_LEN)?;
+        let words = header_len.is_multiple_of(4).then_some(header_len as u16 / 4)?;
+        self.offset_flags.set(self.offset_flags.get() & 0x0fff | words << 12);
+        Some(())
+    }
+
     /// Control bits.
     pub fn flags(&self) -> TcpFlags {
         TcpFlags(self.offset_flags.get() & FLAGS_MASK)

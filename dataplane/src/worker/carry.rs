@@ -4,13 +4,14 @@ use super::message::Event;
 use super::parked::Waiting;
 use super::*;
 use crate::buffer::ChecksumHint;
-use crate::flow::object::{NONE, Object, Path, Traits};
+use crate::flow::object::{Object, Path, Traits};
 use crate::flow::quad::{Direction, FlowKey};
 use crate::flow::state::{self, Observed, TcpState};
 use crate::flow::terms::Terms;
 use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
 use crate::rewrite::delta::{self, Deltas};
 use crate::rewrite::icmp;
+use crate::rewrite::reconcile::{self, Clocks, Reconciliation};
 use crate::wire::tcp::HEADER_LEN;
 use crate::wire::tcp_flags::TcpFlags;
 use crate::wire::tcp_options::TcpOptions;
@@ -153,8 +154,7 @@ impl<P: Port> Worker<P> {
     }
 
     fn park(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: P::Buffer) {
-        let head = &mut self.table.record_mut(slot).held;
-        match self.parked.push(head, Waiting { direction, headers: *headers, frame }) {
+        match self.parked.push(slot, Waiting { direction, headers: *headers, frame }) {
             Ok(()) => self.counters.count(Counter::Parked),
             Err(_) => self.counters.count(Counter::DropParkedFull),
         }
@@ -172,12 +172,24 @@ impl<P: Port> Worker<P> {
         let Some(mut frame) = self.let_by(now, slot, direction, headers, frame) else { return };
         let object = self.table.object(slot);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
+        let is_reconciled = object.traits.has(Traits::RECONCILED);
         self.observe(now, slot, direction, headers, &frame);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
             self.counters.count(Counter::Rewritten);
         }
+        if is_reconciled {
+            self.reconcile(slot, direction, headers, &mut frame);
+        }
         self.deliver(slot, direction, headers, frame);
+    }
+
+    /// The segment is put into the terms of its receiver. Numbers have been rewritten, or need not be.
+    #[cold]
+    fn reconcile(&self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &mut P::Buffer) {
+        let (promises, clock) = self.table.promises(slot);
+        let reconciliation = Reconciliation::new(promises, clock, direction);
+        reconcile::apply(frame.bytes_mut(), headers, reconciliation);
     }
 
     /// Follows the connection's state, and re-arms the entry's timer when its life time has become another.
@@ -197,11 +209,8 @@ impl<P: Port> Worker<P> {
         if decides && !headers.first_fragment && !is_verified(frame, headers) {
             return;
         }
-        // A RST that nobody obeys tells nothing.
-        let Some(observed) = observed(object, direction, headers) else { return };
-        follow(object, direction, headers);
-        let after = state::next(before, direction, observed);
-        object.tcp = after;
+        object.observe(direction, headers);
+        let after = object.tcp;
         if after != before {
             let deadline = now + self.life_time(after);
             self.table.arm(slot, deadline);
@@ -265,6 +274,11 @@ impl<P: Port> Worker<P> {
                     icmp::restore_quoted(frame.bytes_mut(), error, deltas);
                     self.counters.count(Counter::Rewritten);
                 }
+                if object.traits.has(Traits::RECONCILED) {
+                    let (_, clock) = self.table.promises(slot);
+                    let clocks = Clocks::new(clock, quoted);
+                    icmp::restore_quoted_clocks(frame.bytes_mut(), error, clocks);
+                }
                 if has_far_side && quoted == Direction::ServerToClient {
                     return self.leave_icmp(slot, error, frame);
                 }
@@ -287,8 +301,7 @@ impl<P: Port> Worker<P> {
 
     /// Removes the flow in `slot` with everything that hangs on it.
     pub(super) fn forget(&mut self, slot: u32) {
-        let mut held = std::mem::replace(&mut self.table.record_mut(slot).held, NONE);
-        while self.parked.pop(&mut held).is_some() {
+        while self.parked.pop(slot).is_some() {
             self.counters.count(Counter::DropFlowGone);
         }
         self.end_search(slot);
@@ -302,6 +315,18 @@ pub(super) fn is_verified<B: Buffer>(frame: &B, headers: &TcpHeaders) -> bool {
         ChecksumHint::Good => true,
         ChecksumHint::Bad => false,
         ChecksumHint::Unknown => is_tcp_checksum_valid(frame.bytes(), headers),
+    }
+}
+
+impl Object {
+    /// Follows the connection by a segment that passes.
+    #[inline]
+    pub fn observe(&mut self, direction: Direction, headers: &TcpHeaders) {
+        // A RST that nobody obeys tells nothing.
+        if let Some(observed) = observed(self, direction, headers) {
+            follow(self, direction, headers);
+            self.tcp = state::next(self.tcp, direction, observed);
+        }
     }
 }
 

@@ -310,6 +310,8 @@ pub struct ListedFlow {
     pub delta_s2c: Delta,
     /// Client → server as the far side sees it, when that is not the key.
     pub far: Option<Quad>,
+    /// Times merged.
+    pub merges: u16,
     /// Counters.
     pub record: Record,
 }

@@ -2,9 +2,8 @@
 
 use super::message::{Event, LISTING, ListedFlow, Listing, Order};
 use super::*;
-use crate::flow::object::{NONE, Path, Traits, View};
+use crate::flow::object::{Path, Traits, View};
 use crate::flow::quad::Direction;
-use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
 use crate::packet::{self, Packet, TcpHeaders};
 use crate::wire::seq::Delta;
@@ -133,8 +132,9 @@ impl<P: Port> Worker<P> {
             return;
         }
         (object.delta_c2s, object.delta_s2c) = (delta_c2s, delta_s2c);
-        (object.track, object.edges, object.terms) = (view.track, view.edges, view.terms);
-        object.tcp = TcpState::Established;
+        (object.track, object.edges) = (view.track, view.edges);
+        object.tcp = view.tcp;
+        self.table.set_promises(slot, view.promises, view.clock);
         self.table.record_mut(slot).mss = view.mss;
         if self.table.object(slot).traits.has(Traits::SEARCHED) {
             self.begin_search(slot);
@@ -164,10 +164,8 @@ impl<P: Port> Worker<P> {
             return;
         }
         object.path = Path::CutThrough;
-        let record = self.table.record_mut(slot);
-        let mut head = std::mem::replace(&mut record.held, NONE);
-        record.merges = record.merges.saturating_add(1);
-        while let Some(waiting) = self.parked.pop(&mut head) {
+        object.merges = object.merges.saturating_add(1);
+        while let Some(waiting) = self.parked.pop(slot) {
             self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);
         }
         let life = self.life_time(self.table.object(slot).tcp);
@@ -192,6 +190,7 @@ impl<P: Port> Worker<P> {
                 delta_c2s: object.delta_c2s,
                 delta_s2c: object.delta_s2c,
                 far: self.table.far(slot).map(|far| far.key.quad),
+                merges: object.merges,
                 record: *self.table.record(slot),
             });
         }

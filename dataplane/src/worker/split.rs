@@ -21,11 +21,12 @@ impl<P: Port> Worker<P> {
         object.path = Path::Participating;
         let (delta_c2s, delta_s2c) = (object.delta_c2s, object.delta_s2c);
         let (client_side, is_far) = (PortId(object.client_side), object.traits.has(Traits::FAR));
-        let (track, edges, terms) = (object.track, object.edges, object.terms);
+        let (track, edges) = (object.track, object.edges);
+        let (promises, clock) = self.table.promises(slot);
         let record = self.table.record_mut(slot);
         record.splits = record.splits.saturating_add(1);
         let (module, mss) = (record.module, record.mss);
-        let view = View { track, edges, terms, mss };
+        let view = View { track, edges, promises, clock, mss, tcp: TcpState::Established };
         *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
         self.counters.count(Counter::Splits);
         self.answer(Event::Split(split));

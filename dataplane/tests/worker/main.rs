@@ -5,7 +5,9 @@ mod far;
 mod inspect;
 mod messages;
 mod passing;
+mod reconciled;
 mod service;
+mod split;
 mod steering;
 
 use std::time::Duration;
@@ -163,7 +165,7 @@ fn cut_through_rewrites_both_directions_and_counts() {
     let Some(Event::Listed(listing)) = bench.events.try_receive() else { panic!("no listing") };
     let listed = &listing.flows[0];
     assert_eq!((listing.flows.len(), listing.cursor, listed.path), (1, None, Path::CutThrough));
-    assert_eq!((listed.record.packets, listed.record.merges), ([2, 1], 1));
+    assert_eq!((listed.record.packets, listed.merges), ([2, 1], 1));
     assert_eq!((listed.delta_c2s, listed.delta_s2c), (Delta(1000), Delta(-300)));
 }
 

@@ -334,7 +334,7 @@ fn what_rules_histories_and_programs_take_is_part_of_the_memory() {
     // 16 bytes for each source, before and after a reload.
     assert!((2 << 20..3 << 20).contains(&need.rates), "{}", need.rates);
     assert_eq!((need.history, bare.rates, bare.streams), (2 * bare.history, 0, 0));
-    assert!(need.rules > bare.rules && need.streams > 100 * 256 * 1024, "{need:?}");
+    assert!(need.rules > bare.rules && need.streams > 100 * 3 * 128 * 1024, "{need:?}");
     let parts =
         need.flows + need.far_sides + need.suspended + need.participating + need.mailboxes + need.dpdk;
     let parts = parts + need.inspection + need.rules;

@@ -89,6 +89,10 @@ fn what_cannot_be_held_together() {
     let cases = cases.map(|(lines, said)| (format!("[module.m]\nkind = \"relay\"\n{lines}"), said));
     check(&cases.each_ref().map(|(text, said)| (text.as_str(), *said)));
     check(&[(
+        "[module.m]\nkind = \"relay\"\ntogether = { ports = [445, 139], wait = \"5s\" }\n[timeouts]\nsyn = \"5s\"",
+        "14:41: module.m.together.wait: a SYN is held for 5s (timeouts.syn); write less, or more there",
+    )]);
+    check(&[(
         "[module.m]\nkind = \"program\"\nsocket = \"/run/f.sock\"\ntogether = { ports = [445, 139] }",
         "15:12: module.m.together: counts only with kind = \"relay\"; change the kind or leave it out",
     )]);

@@ -48,6 +48,7 @@ pub(super) fn validate(
     hops::check_lent(&raw.module, &modules, problems);
     programs::distinct(raw, &socket, problems);
     programs::in_time(raw, &modules, timeouts.syn, problems);
+    together::in_time(raw, &modules, timeouts.syn, problems);
     let mut hops = Hops::new(&ports);
     let inspections = inspect::validate(&raw.inspect, problems);
     let rules = rules::rules(&raw.rule, &mut modules, &mut hops, &inspections, problems)?;

@@ -10,6 +10,7 @@ use super::{matches, rejection};
 use crate::config::error::Problems;
 use crate::config::external;
 use crate::config::scalar::{duration, number};
+use crate::config::validated::Module;
 use crate::module::several::{Complete, Together};
 
 /// What a module says of them.
@@ -53,4 +54,22 @@ pub(super) fn together(raw: &external::Module, problems: &mut Problems) -> Optio
         others: raw.others.as_ref().map_or(Rejection::Reset, |with| rejection::answer(with, problems)),
         outstanding: NonZeroUsize::new(number(&raw.outstanding, 4096, 1..=65_536, problems))?,
     })
+}
+
+/// A port that is silent for longer than a SYN is held would hold up the others for ever: they would be forgotten first.
+pub(super) fn in_time(raw: &external::Config, modules: &[Module], held: Duration, problems: &mut Problems) {
+    for (name, module) in &raw.module {
+        let Some(wait) = module.get_ref().together.as_ref().and_then(|raw| raw.get_ref().wait.as_ref())
+        else {
+            continue;
+        };
+        let is_late = |module: &Module| {
+            module.together.as_ref().is_some_and(|together| together.wait >= held)
+                && module.name == *name.get_ref()
+        };
+        if modules.iter().any(is_late) {
+            let message = format!("a SYN is held for {held:?} (timeouts.syn); write less, or more there");
+            problems.at(wait.span(), message);
+        }
+    }
 }

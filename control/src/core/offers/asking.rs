@@ -32,10 +32,10 @@ impl<L: Pool> Core<L> {
         let is_new = partial.asked == 0;
         let turns_back = is_new && target == Target::default();
         if is_new {
-            partial.iss = match proxying.isn {
+            partial.ask_under(match proxying.isn {
                 Isn::Mirror => isn,
                 Isn::Keyed => self.means.settings.isn_key.towards_server(&key, isn),
-            };
+            });
             partial.proxying = proxying;
         } else {
             partial.proxying.consult = None;
@@ -96,11 +96,13 @@ impl<L: Pool> Core<L> {
         }
         let flags = segment.flags;
         let ours = flags.ack() && segment.ack == partial.iss.advance(1);
+        let others = flags.ack() && segment.ack == partial.passed.advance(1);
         match (flags.rst(), flags.syn(), flags.ack()) {
             (true, ..) if ours => self.server_refuses(now, slot, headers, frame),
             // About a SYN with another number, which has been passed on: its client knows whether that was its own.
             (true, ..) => self.pass_across(now, slot, Direction::ServerToClient, headers, frame),
             (false, true, true) if ours => self.server_accepts(now, slot, segment, headers, frame),
+            (false, true, true) if others => self.server_prefers_passed(now, slot, segment.ack),
             // First step: an answer to a SYN of former times.
             (false, true, true) => self.reset_server(now, slot, segment.ack),
             // Simultaneous open (RFC 9293 section 3.5): the server has begun a connection to the client before our SYN
@@ -111,6 +113,13 @@ impl<L: Pool> Core<L> {
             (false, false, true) => self.pass_across(now, slot, Direction::ServerToClient, headers, frame),
             (false, false, false) => {}
         }
+    }
+
+    /// The server has taken the SYN that was passed on, and not the held one: that connection is one that nobody decided
+    /// about. It forgets it, and so do we, so that the SYN which the client repeats is offered as the new one that it is.
+    fn server_prefers_passed(&mut self, now: Instant, slot: u32, seq: Seq) {
+        self.reset_server(now, slot, seq);
+        self.dismiss(slot, Gone::Renewed);
     }
 
     /// SYN-ACK: the legs' TCBs are built, and the client is answered, unless its module wants to see it first.
@@ -274,6 +283,24 @@ impl<L: Pool> Core<L> {
             Direction::ServerToClient => client_side.into(),
         };
         self.means.context(now, worker).forward(way, frame);
+    }
+
+    /// A SYN with another number, which the server may answer instead of the held one.
+    pub(super) fn pass_syn_across(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let Some(key) = self.suspended.key(slot) else { return };
+        if let Some(partial) = self.suspended.get_mut(slot) {
+            partial.passed = match partial.proxying.isn {
+                Isn::Mirror => headers.seq,
+                Isn::Keyed => self.means.settings.isn_key.towards_server(&key, headers.seq),
+            };
+        }
+        self.pass_across(now, slot, Direction::ClientToServer, headers, frame);
     }
 
     /// A server that has our SYN gets RST: the client is gone, or will never hear of it.

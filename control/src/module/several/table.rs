@@ -4,10 +4,12 @@
 //! whatever happens to a member takes the same time, however many there are.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dataplane::flow::quad::{FlowKey, Segment};
 use hashbrown::HashMap;
 
+use super::turn::Race;
 use crate::module::Ticket;
 
 /// A client and a server, whatever the ports.
@@ -34,6 +36,12 @@ pub(super) enum Standing {
     Silent,
     /// Its server has answered, and the client has not heard of it.
     Held,
+    /// Its server has accepted, and the client is not to hear of it before another port's turn is over.
+    Willing,
+    /// It is its turn: the client is to hear that its server has accepted.
+    Next,
+    /// The client is hearing that, and has still to complete its handshake.
+    Trying,
     /// The client is to hear what its server has said.
     Told,
     /// The client is to be refused, whatever its server says.
@@ -45,12 +53,28 @@ pub(super) enum Standing {
 pub(super) struct Member {
     pub(super) ticket: Ticket,
     pub(super) ends: Ends,
-    /// Port of the server, as the client named it.
-    pub(super) port: u16,
+    /// Ports of client and server, as the client named them.
+    ports: (u16, u16),
     pub(super) standing: Standing,
+    /// It is [`Standing::Trying`], and its session will say what comes of it.
+    pub(super) has_session: bool,
     previous: u32,
     next: u32,
 }
+
+impl Member {
+    /// Port of the server.
+    pub(super) fn port(&self) -> u16 {
+        self.ports.1
+    }
+
+    fn flow(&self) -> Flow {
+        (self.ends, self.ports)
+    }
+}
+
+/// A flow by its ends, and their ports.
+type Flow = (Ends, (u16, u16));
 
 /// No member.
 const NONE: u32 = u32::MAX;
@@ -68,7 +92,7 @@ impl Default for List {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Group {
     /// Those whose server has not answered.
     list: List,
@@ -77,6 +101,16 @@ struct Group {
     /// Those whose server has, in the order of their answers: apart, for all of these are told at once, and nobody is to look
     /// through any number of silent ones for them.
     held: List,
+    /// Those that wait for their turn, in the order of their answers.
+    willing: List,
+    /// Whose turn it is; more than one where a turn has lasted too long.
+    trying: List,
+    /// The one that is [`Standing::Next`].
+    next: Option<Ticket>,
+    /// In all of these.
+    members: u32,
+    /// Of those that are trying.
+    race: Option<Arc<Race>>,
 }
 
 /// All of them.
@@ -84,6 +118,7 @@ pub(super) struct Table {
     members: Box<[Option<Member>]>,
     free: Vec<u32>,
     by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
+    by_flow: HashMap<Flow, u32, ahash::RandomState>,
     groups: HashMap<Ends, Group, ahash::RandomState>,
     /// Those that a decision waits for.
     ready: List,
@@ -97,18 +132,22 @@ impl Table {
             members: vec![None; capacity as usize].into(),
             free: (0..capacity).rev().collect(),
             by_ticket: HashMap::with_capacity_and_hasher(capacity as usize, hash()),
+            by_flow: HashMap::with_capacity_and_hasher(capacity as usize, hash()),
             groups: HashMap::with_capacity_and_hasher(capacity as usize, hash()),
             ready: List::default(),
         }
     }
 
     /// Takes one more in, whose server is about to be asked; unless the table is full.
-    pub(super) fn join(&mut self, ticket: Ticket, ends: Ends, port: u16) -> bool {
+    pub(super) fn join(&mut self, ticket: Ticket, key: &FlowKey) -> bool {
         let Some(slot) = self.free.pop() else { return false };
         let standing = Standing::Asked;
-        let member = Member { ticket, ends, port, standing, previous: NONE, next: NONE };
+        let (ends, ports) = (Ends::of(key), (key.quad.client_port, key.quad.server_port));
+        let (has_session, previous, next) = (false, NONE, NONE);
+        let member = Member { ticket, ends, ports, standing, has_session, previous, next };
         self.members[slot as usize] = Some(member);
         self.by_ticket.insert(ticket, slot);
+        self.by_flow.insert(member.flow(), slot);
         self.append(slot, standing);
         true
     }
@@ -123,7 +162,12 @@ impl Table {
         let slot = self.by_ticket.remove(&ticket)?;
         self.unlink(slot);
         self.free.push(slot);
-        self.members[slot as usize].take()
+        let member = self.members[slot as usize].take()?;
+        // Its client may have begun anew meanwhile.
+        if self.by_flow.get(&member.flow()) == Some(&slot) {
+            self.by_flow.remove(&member.flow());
+        }
+        Some(member)
     }
 
     /// It stands so from now on, behind all others that do.
@@ -135,49 +179,108 @@ impl Table {
     }
 
     /// Whether any of them is still waited for.
+    #[cfg(test)]
     pub(super) fn awaits(&self, ends: &Ends) -> bool {
-        self.groups.get(ends).is_some_and(|group| group.asked > 0)
+        self.groups.get(ends).is_some_and(|group| group.asked > 0) || self.has_turn(ends)
     }
 
     /// Whether there is exactly one.
     pub(super) fn is_alone(&self, ends: &Ends) -> bool {
-        let is_one = |list: List| list.first == list.last && list.first != NONE;
-        let is_none = |list: List| list.first == NONE;
-        self.groups.get(ends).is_some_and(|group| {
-            (is_one(group.list) && is_none(group.held)) || (is_none(group.list) && is_one(group.held))
-        })
+        self.groups.get(ends).is_some_and(|group| group.members == 1)
+    }
+
+    /// Whether it is anybody's turn.
+    pub(super) fn has_turn(&self, ends: &Ends) -> bool {
+        self.groups.get(ends).is_some_and(|group| group.trying.first != NONE || group.next.is_some())
+    }
+
+    /// Whether it is the turn of `port`.
+    pub(super) fn is_turn_of(&self, ends: &Ends, port: u16) -> bool {
+        self.first_of(ends, |group| group.trying.first).is_some_and(|member| member.port() == port)
+    }
+
+    /// A flow whose turn it is gets its session: the member's name, and what decides about its turn.
+    pub(super) fn begin(&mut self, key: &FlowKey) -> Option<(Ticket, Arc<Race>)> {
+        let flow = (Ends::of(key), (key.quad.client_port, key.quad.server_port));
+        let member = self.members[*self.by_flow.get(&flow)? as usize].as_mut()?;
+        if member.standing != Standing::Trying || std::mem::replace(&mut member.has_session, true) {
+            return None;
+        }
+        let race = self.groups.get_mut(&flow.0)?.race.get_or_insert_default();
+        Some((member.ticket, Arc::clone(race)))
+    }
+
+    /// Somebody has answered, or is waited for no more, or their turn is over. If it is nobody's turn, it is that of the next
+    /// whose server has accepted; if there is none, and nobody is waited for, all that is held is told.
+    pub(super) fn advance(&mut self, ends: &Ends) {
+        if self.has_turn(ends) {
+            return;
+        }
+        let Some(group) = self.groups.get(ends) else { return };
+        if let Some(willing) = self.at(group.willing.first) {
+            self.stand(willing.ticket, Standing::Next);
+        } else if group.asked == 0 {
+            self.tell_held(ends);
+        }
     }
 
     /// The client is to hear what the servers have said that have answered, in that order.
-    pub(super) fn tell_held(&mut self, ends: &Ends) {
+    fn tell_held(&mut self, ends: &Ends) {
         while let Some(member) = self.groups.get(ends).and_then(|group| self.at(group.held.first)) {
             self.stand(member.ticket, Standing::Told);
         }
     }
 
-    /// Another port than these has been chosen: who waits for an answer is refused, unless it is another connection to
-    /// that port, which is forgotten; and who has one is told.
+    /// `chosen` has been completed. On another port, who waits for an answer or for a turn is refused, and who has been refused
+    /// by the server is told so. Another connection to that port is let go on. Those whose turn it was are forgotten: their
+    /// sessions know.
     pub(super) fn refuse_others(&mut self, ends: &Ends, chosen: u16) {
-        while let Some(member) = self.groups.get(ends).and_then(|group| self.at(group.list.first)) {
-            if member.port == chosen {
+        while let Some(member) = self.first_of(ends, |group| group.list.first) {
+            if member.port() == chosen {
                 self.leave(member.ticket);
             } else {
                 self.stand(member.ticket, Standing::Refused);
             }
         }
+        let next = self.groups.get(ends).and_then(|group| group.next).and_then(|next| self.get(next));
+        if let Some(member) = next {
+            self.stand_by_port(&member, chosen);
+        }
+        while let Some(member) = self.first_of(ends, |group| group.willing.first) {
+            self.stand_by_port(&member, chosen);
+        }
+        while let Some(member) = self.first_of(ends, |group| group.trying.first) {
+            self.leave(member.ticket);
+        }
         self.tell_held(ends);
     }
 
-    /// Takes out the next that a decision waits for.
+    fn stand_by_port(&mut self, member: &Member, chosen: u16) {
+        let standing = if member.port() == chosen { Standing::Told } else { Standing::Refused };
+        self.stand(member.ticket, standing);
+    }
+
+    fn first_of(&self, ends: &Ends, list: impl Fn(&Group) -> u32) -> Option<Member> {
+        self.at(list(self.groups.get(ends)?))
+    }
+
+    /// The next that a decision waits for. It is taken out, unless its turn begins.
     pub(super) fn next_ready(&mut self) -> Option<Member> {
         let first = self.at(self.ready.first)?;
+        if first.standing == Standing::Next {
+            self.stand(first.ticket, Standing::Trying);
+            return Some(first);
+        }
         self.leave(first.ticket)
     }
 
     /// Nothing is kept.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let lists = self.by_ticket.is_empty() && self.groups.is_empty() && self.ready == List::default();
+        let lists = self.by_ticket.is_empty()
+            && self.by_flow.is_empty()
+            && self.groups.is_empty()
+            && self.ready == List::default();
         lists && self.free.len() == self.members.len()
     }
 
@@ -187,8 +290,10 @@ impl Table {
 
     fn list(&mut self, member: &Member) -> &mut List {
         match member.standing {
-            Standing::Told | Standing::Refused => &mut self.ready,
+            Standing::Told | Standing::Refused | Standing::Next => &mut self.ready,
             Standing::Held => &mut self.groups.entry(member.ends).or_default().held,
+            Standing::Willing => &mut self.groups.entry(member.ends).or_default().willing,
+            Standing::Trying => &mut self.groups.entry(member.ends).or_default().trying,
             Standing::Asked | Standing::Silent => &mut self.groups.entry(member.ends).or_default().list,
         }
     }
@@ -201,8 +306,13 @@ impl Table {
         if last == NONE {
             list.first = slot;
         }
-        if standing == Standing::Asked {
-            self.groups.entry(member.ends).or_default().asked += 1;
+        if !matches!(standing, Standing::Told | Standing::Refused) {
+            let group = self.groups.entry(member.ends).or_default();
+            group.members += 1;
+            group.asked += u32::from(standing == Standing::Asked);
+            if standing == Standing::Next {
+                group.next = Some(member.ticket);
+            }
         }
         self.link(last, |last| last.next = slot);
         (member.previous, member.next) = (last, NONE);
@@ -220,9 +330,15 @@ impl Table {
         }
         self.link(member.previous, |previous| previous.next = member.next);
         self.link(member.next, |next| next.previous = member.previous);
-        if let Some(group) = self.groups.get_mut(&member.ends) {
+        if !matches!(member.standing, Standing::Told | Standing::Refused)
+            && let Some(group) = self.groups.get_mut(&member.ends)
+        {
+            group.members -= 1;
             group.asked -= u32::from(member.standing == Standing::Asked);
-            if group.list == List::default() && group.held == List::default() {
+            if member.standing == Standing::Next {
+                group.next = None;
+            }
+            if group.members == 0 {
                 self.groups.remove(&member.ends);
             }
         }

@@ -7,8 +7,9 @@ use dataplane::wire::tcp_options::TcpOptions;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::history::History;
 use crate::module::relay::{MergeWhen, Relay};
-use crate::module::{Acknowledge, History, Isn, ServerAck};
+use crate::module::{Acknowledge, Isn, ServerAck, Step};
 
 const WAIT: Duration = Duration::from_millis(500);
 const AFTERWARDS: Duration = Duration::from_secs(2);
@@ -58,7 +59,7 @@ impl Bench {
             syn: &[],
             at: self.now,
             now: self.now,
-            history: History::default(),
+            past: &History::new(NonZeroUsize::MIN),
         };
         ask(&mut self.module, &partial)
     }
@@ -85,9 +86,33 @@ impl Bench {
         self.with(ticket, key, |module, partial| module.answered(partial, &answer))
     }
 
+    /// The server accepts and the client is to hear so: the flow's session.
+    fn begin(&mut self, ticket: u64) -> Box<dyn Session> {
+        assert!(is_plain(self.answer(ticket, ACCEPTED)), "{ticket} waits");
+        self.told(ticket)
+    }
+
+    /// The client has been told that the server has accepted.
+    fn told(&mut self, ticket: u64) -> Box<dyn Session> {
+        let session = self.module.session(&key("10.0.0.1", "10.0.0.2", ticket));
+        self.module.gone(Ticket(ticket), Gone::Settled);
+        session
+    }
+
+    fn overdue(&mut self, ticket: u64) -> Decision {
+        let key = key("10.0.0.1", "10.0.0.2", ticket);
+        self.with(ticket, key, |module, partial| module.overdue(partial))
+    }
+
+    fn refused(&mut self) -> u64 {
+        let mut refused = 0;
+        self.module.counted(&mut |counter, n| refused += n * u64::from(counter == Counter::TogetherRefused));
+        refused
+    }
+
     /// All that it has decided, in order: what is told, and `!` before what is refused.
     fn decided(&mut self) -> Vec<String> {
-        let decided = std::iter::from_fn(|| self.module.decided());
+        let decided = std::iter::from_fn(|| self.module.decided(self.now));
         let shown = |(Ticket(ticket), decision): (Ticket, Decision)| match decision {
             Decision::Proxy(proxying) if proxying.consult.is_none() => ticket.to_string(),
             REFUSED => format!("!{ticket}"),
@@ -170,28 +195,97 @@ fn silence_is_waited_for_once() {
 }
 
 #[test]
-fn the_first_that_accepts_is_completed_and_the_others_are_refused_behind_it() {
+fn the_first_that_is_completed_is_chosen_and_the_others_are_refused_behind_it() {
     let mut bench = Bench::new(Complete::First);
-    bench.try_all(&[445, 139, 138, 1445]);
+    bench.try_all(&[445, 139, 138, 137, 1445, 2445]);
     assert_eq!(bench.answer(138, SAID_NO), LATER, "another may accept");
-    assert!(is_plain(bench.answer(445, ACCEPTED)));
-    assert_eq!(bench.decided(), ["!139", "138"], "the server's own words where it has said something");
-    assert!(is_plain(bench.answer(1445, ACCEPTED)), "another connection to the same port");
+    let mut first = bench.begin(445);
+    assert_eq!(bench.answer(137, ACCEPTED), LATER, "it is another port's turn");
+    let mut same = bench.begin(1445);
+    assert!(bench.decided().is_empty(), "the SYN may have been anybody's");
+    assert_eq!(first.established(), Step::Merge);
+    assert_eq!(bench.decided(), ["!139", "!137", "138"], "the server's own words where it has refused");
+    assert_eq!(same.established(), Step::Merge, "another connection to the same port");
+    assert!(is_plain(bench.answer(2445, ACCEPTED)), "and one that is answered later");
+    assert_eq!(bench.refused(), 2);
+    drop((first, same));
     bench.assert_empty();
-    let mut counted = BTreeMap::new();
-    bench.module.counted(&mut |counter, n| {
-        counted.insert(counter.name(), n);
-    });
-    assert_eq!((counted["together_refused"], counted["together_full"]), (1, 0));
+}
+
+#[test]
+fn a_client_that_never_completes_chooses_nothing_and_the_next_has_its_turn() {
+    let mut bench = Bench::new(Complete::First);
+    bench.try_all(&[445, 139, 138, 137]);
+    let spoofed = bench.begin(445);
+    assert_eq!(bench.answer(137, SAID_NO), LATER);
+    assert_eq!(bench.answer(139, ACCEPTED), LATER);
+    assert_eq!(bench.answer(138, ACCEPTED), LATER);
+    drop(spoofed);
+    assert_eq!(bench.decided(), ["139"], "in the order of their answers");
+    drop(bench.told(139));
+    assert_eq!(bench.decided(), ["138"]);
+    let mut honest = bench.told(138);
+    honest.established();
+    assert_eq!(bench.decided(), ["137"]);
+    assert_eq!((bench.offer(445), bench.offer(139)), (REFUSED, REFUSED));
+    drop(honest);
+    bench.assert_empty();
+
+    // The last one's turn is over: what the server has refused is told.
+    let mut bench = Bench::new(Complete::First);
+    bench.try_all(&[445, 139]);
+    let spoofed = bench.begin(445);
+    assert_eq!(bench.answer(139, SAID_NO), LATER);
+    drop(spoofed);
+    assert_eq!(bench.decided(), ["139"]);
+    assert!(is_asked(bench.offer(1139)), "nothing has been chosen");
+    bench.gone(1139);
+    bench.assert_empty();
+}
+
+#[test]
+fn a_turn_holds_up_nobody_for_longer_than_the_wait() {
+    let mut bench = Bench::new(Complete::First);
+    bench.try_all(&[445, 139, 138]);
+    let mut slow = bench.begin(445);
+    assert_eq!((bench.answer(139, ACCEPTED), bench.answer(138, SAID_NO)), (LATER, LATER));
+    assert!(is_plain(bench.overdue(139)) && is_plain(bench.overdue(138)));
+    let mut quick = bench.told(139);
+    assert_eq!(quick.established(), Step::Merge);
+    assert_eq!(slow.established(), Step::Reset, "also within one round");
+    assert!(bench.decided().is_empty());
+    assert_eq!(bench.refused(), 1);
+    assert_eq!(bench.offer(1445), REFUSED);
+    drop((slow, quick));
+    bench.assert_empty();
+}
+
+#[test]
+fn whose_turn_has_not_begun_loses_it_with_its_client() {
+    let mut bench = Bench::new(Complete::First);
+    bench.try_all(&[445, 139, 138]);
+    assert!(is_plain(bench.answer(445, ACCEPTED)));
+    assert_eq!((bench.answer(139, ACCEPTED), bench.answer(138, ACCEPTED)), (LATER, LATER));
+    // Before there was a place for its flow.
+    bench.gone(445);
+    // Before it was told.
+    bench.gone(139);
+    assert_eq!(bench.decided(), ["138"]);
+    bench.gone(138);
+    bench.assert_empty();
 }
 
 #[test]
 fn one_that_answers_in_the_same_round_is_too_late() {
     let mut bench = Bench::new(Complete::First);
-    bench.try_all(&[445, 139]);
-    assert!(is_plain(bench.answer(139, ACCEPTED)));
+    bench.try_all(&[445, 139, 138]);
+    let mut session = bench.begin(139);
+    assert_eq!(bench.answer(138, ACCEPTED), LATER);
+    session.established();
     assert_eq!(bench.answer(445, ACCEPTED), REFUSED);
+    assert_eq!(bench.overdue(138), REFUSED);
     assert!(bench.decided().is_empty());
+    drop(session);
     bench.assert_empty();
 }
 
@@ -215,7 +309,7 @@ fn a_silent_port_may_still_be_the_first() {
         assert!(matches!(decision, Decision::Proxy(proxying) if proxying.consult.is_some()), "{decision:?}");
     }
     assert_eq!(bench.decided(), ["139"], "a refusal is not held for ever");
-    assert!(is_plain(bench.answer(445, ACCEPTED)));
+    bench.begin(445).established();
     assert_eq!(bench.decided(), ["!1138"]);
     bench.assert_empty();
 }
@@ -224,7 +318,10 @@ fn a_silent_port_may_still_be_the_first() {
 fn the_choice_holds_for_a_while() {
     let mut bench = Bench::new(Complete::First);
     bench.offer(445);
-    bench.answer(445, ACCEPTED);
+    let mut session = bench.begin(445);
+    bench.now = bench.now + WAIT;
+    session.established();
+    assert!(bench.decided().is_empty());
     bench.now = bench.now + (AFTERWARDS - Duration::from_millis(1));
     assert_eq!(bench.offer(139), REFUSED);
     assert!(is_plain(bench.offer(1445)));
@@ -274,65 +371,115 @@ enum Phase {
     Thinks,
 }
 
+/// What a control core makes of any order of events.
+struct Play {
+    bench: Bench,
+    partials: BTreeMap<u64, Phase>,
+    /// Of those whose client has been told that the server has accepted.
+    sessions: Vec<Box<dyn Session>>,
+    next: u64,
+}
+
+/// Ports 137 to 139 and 445, in any number of connections each, between two pairs of ends, of either family.
+fn key_of(ticket: u64) -> FlowKey {
+    let port = [137, 138, 139, 445][(ticket % 4) as usize] + 1000 * (ticket / 4);
+    if ticket.is_multiple_of(3) { key("fd00::1", "fd00::2", port) } else { key("10.0.0.1", "10.0.0.2", port) }
+}
+
+impl Play {
+    fn ask(
+        &mut self,
+        ticket: u64,
+        ask: impl FnOnce(&mut Several, &PartialConnection<'_>) -> Decision,
+    ) -> Option<(u64, Decision)> {
+        Some((ticket, self.bench.with(ticket, key_of(ticket), ask)))
+    }
+
+    /// One event, and what was decided about whom.
+    fn step(&mut self, what: u8, which: usize) -> Option<(u64, Decision)> {
+        let ticket = self.partials.keys().nth(which % self.partials.len().max(1)).copied();
+        let session = which % self.sessions.len().max(1);
+        match (what, ticket) {
+            (0..=3, _) => {
+                self.next += 1;
+                self.ask(self.next, |module, partial| module.offered(partial))
+            }
+            (4..=6, Some(ticket)) if self.partials[&ticket] == Phase::Consulted => {
+                let outcome = [ACCEPTED, SAID_NO, SILENT][usize::from(what) - 4];
+                let answer = Answer { outcome, options: None };
+                self.ask(ticket, |module, partial| module.answered(partial, &answer))
+            }
+            (7, Some(ticket)) => {
+                self.partials.remove(&ticket);
+                self.bench.gone(ticket);
+                None
+            }
+            (8, _) if !self.sessions.is_empty() => {
+                self.sessions[session].established();
+                None
+            }
+            (9, _) if !self.sessions.is_empty() => {
+                self.sessions.swap_remove(session);
+                None
+            }
+            (_, Some(ticket)) if self.partials[&ticket] == Phase::Thinks => {
+                self.ask(ticket, |module, partial| module.overdue(partial))
+            }
+            _ => None,
+        }
+    }
+
+    fn carry_out(&mut self, ticket: u64, decision: Decision) {
+        match decision {
+            Decision::Later(_) => {
+                self.partials.insert(ticket, Phase::Thinks);
+            }
+            Decision::Proxy(proxying) if proxying.consult.is_some() => {
+                self.partials.insert(ticket, Phase::Consulted);
+            }
+            _ => {
+                if decision != REFUSED {
+                    self.sessions.push(self.bench.module.session(&key_of(ticket)));
+                }
+                self.partials.remove(&ticket);
+                self.bench.gone(ticket);
+            }
+        }
+    }
+
+    fn take_decisions(&mut self) {
+        while let Some((Ticket(ticket), decision)) = self.bench.module.decided(self.bench.now) {
+            assert!(self.partials.contains_key(&ticket), "decided about {ticket}, which is gone");
+            self.carry_out(ticket, decision);
+        }
+    }
+}
+
 proptest! {
     /// Any order of what can happen: nothing is asked for ever, and nothing is left when all are gone.
     #[test]
-    fn nothing_is_left(first in any::<bool>(), steps in prop::collection::vec((0u8..9, 0u64..12), 1..200)) {
-        let mut bench = Bench::new(if first { Complete::First } else { Complete::Each });
-        let mut partials: BTreeMap<u64, Phase> = BTreeMap::new();
-        // Ports 137 to 139 and 445, in three connections each, between two pairs of ends, of either family.
-        let key_of = |ticket: u64| {
-            let port = [137, 138, 139, 445][(ticket % 4) as usize] + 1000 * (ticket / 4);
-            if ticket.is_multiple_of(3) { key("fd00::1", "fd00::2", port) } else { key("10.0.0.1", "10.0.0.2", port) }
-        };
-        let mut next = 0;
+    fn nothing_is_left(first in any::<bool>(), steps in prop::collection::vec((0u8..11, 0usize..12), 1..200)) {
+        let bench = Bench::new(if first { Complete::First } else { Complete::Each });
+        let mut play = Play { bench, partials: BTreeMap::new(), sessions: Vec::new(), next: 0 };
         for (what, which) in steps {
-            bench.now = bench.now + Duration::from_millis(100);
-            let ticket = partials.keys().nth(which as usize % partials.len().max(1)).copied();
-            let answer = |bench: &mut Bench, ticket: u64, outcome| {
-                let answer = Answer { outcome, options: None };
-                bench.with(ticket, key_of(ticket), |module, partial| module.answered(partial, &answer))
-            };
-            let (ticket, decision) = match (what, ticket) {
-                (0..=3, _) => {
-                    next += 1;
-                    (next, bench.offer_to(next, key_of(next)))
-                }
-                (4..=6, Some(ticket)) if partials[&ticket] == Phase::Consulted => {
-                    let outcome = [ACCEPTED, SAID_NO, SILENT][usize::from(what) - 4];
-                    (ticket, answer(&mut bench, ticket, outcome))
-                }
-                (7, Some(ticket)) => {
-                    partials.remove(&ticket);
-                    bench.gone(ticket);
-                    continue;
-                }
-                (_, Some(ticket)) if partials[&ticket] == Phase::Thinks => {
-                    let overdue = |module: &mut Several, partial: &PartialConnection<'_>| module.overdue(partial);
-                    (ticket, bench.with(ticket, key_of(ticket), overdue))
-                }
-                _ => continue,
-            };
-            match decision {
-                Decision::Later(_) => partials.insert(ticket, Phase::Thinks),
-                Decision::Proxy(proxying) if proxying.consult.is_some() => {
-                    partials.insert(ticket, Phase::Consulted)
-                }
-                _ => partials.remove(&ticket),
-            };
-            while let Some((Ticket(ticket), _)) = bench.module.decided() {
-                prop_assert!(partials.remove(&ticket).is_some(), "decided about {ticket}, which is gone");
+            play.bench.now = play.bench.now + Duration::from_millis(100);
+            if let Some((ticket, decision)) = play.step(what, which) {
+                play.carry_out(ticket, decision);
             }
-            // Whoever is held is held for somebody who is still asked.
-            for (held, _) in partials.iter().filter(|(_, phase)| **phase == Phase::Thinks) {
-                let ends = Ends::of(&key_of(*held));
-                prop_assert!(bench.module.table.awaits(&ends), "{held} waits for nobody");
+            play.take_decisions();
+            // Whoever is held is held for somebody who is still asked, or whose turn it is.
+            for (held, _) in play.partials.iter().filter(|(_, phase)| **phase == Phase::Thinks) {
+                prop_assert!(play.bench.module.table.awaits(&Ends::of(&key_of(*held))), "{held} waits for nobody");
             }
         }
-        for ticket in partials.into_keys() {
-            bench.gone(ticket);
+        play.sessions.clear();
+        play.take_decisions();
+        for ticket in std::mem::take(&mut play.partials).into_keys() {
+            play.bench.gone(ticket);
         }
-        while bench.module.decided().is_some() {}
-        bench.assert_empty();
+        play.take_decisions();
+        play.sessions.clear();
+        play.take_decisions();
+        play.bench.assert_empty();
     }
 }

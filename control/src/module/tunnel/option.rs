@@ -84,7 +84,7 @@ impl Keys {
     pub fn verify(&self, options: &[u8], carrier: &Carrier) -> Result<SocketAddr, Unproven> {
         let mut ours = walk(options)
             .map_while(Result::ok)
-            .filter(|option| option.kind == kind::EXPERIMENT)
+            .filter(|option| is_one(option.kind, option.data))
             .filter_map(|option| option.data.strip_prefix(&IDENTIFIER));
         let data = ours.next().ok_or(Unproven::Unsigned)?;
         if ours.next().is_some() {
@@ -98,6 +98,11 @@ impl Keys {
         let is_of_family = server.is_ipv4() == carrier.quad.client().is_ipv4();
         if is_proven && is_of_family { Ok(server) } else { Err(Unproven::Forged) }
     }
+}
+
+/// Whether an option of this kind and data says that it is one of a tunnel, whoever has made it.
+pub fn is_one(kind: u8, data: &[u8]) -> bool {
+    kind == kind::EXPERIMENT && data.starts_with(&IDENTIFIER)
 }
 
 /// Port and address, as they stand in the option.

@@ -33,7 +33,7 @@ fn of_decisions() {
                 core.offer(offered);
                 offered += 1;
             }
-            match core.module.decided() {
+            match core.module.decided(Instant::ZERO) {
                 Some(_) => decided += 1,
                 None => std::thread::yield_now(),
             }
@@ -50,13 +50,13 @@ fn of_decisions() {
 fn of_bytes() {
     let (mut core, mut listener) = Core::with_listener();
     core.offer(2);
-    core.module.decided();
+    core.module.decided(Instant::ZERO);
     partial(&mut listener).accept().unwrap();
     let (ticket, _) = core.decided();
     let key = with_partial(2, |partial| partial.key);
     let mut endpoint: Box<dyn Endpoint> = core.module.endpoint(ticket, &key).unwrap();
     endpoint.established();
-    core.module.decided();
+    core.module.decided(Instant::ZERO);
     let Event::Stream(mut stream) = listener.next().unwrap() else { panic!("no stream") };
     let program = std::thread::spawn(move || {
         let mut bytes = vec![0; 64 * 1024];
@@ -72,7 +72,7 @@ fn of_bytes() {
             endpoint.receive(&segment);
             sent += segment.len();
         }
-        core.module.decided();
+        core.module.decided(Instant::ZERO);
         while core.module.stirred().is_some() {}
         match endpoint.send(usize::MAX) {
             Sending::Bytes(bytes) => got += bytes.len(),
@@ -82,6 +82,6 @@ fn of_bytes() {
     let rate = got as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e9;
     println!("{rate:.2} Gbit/s there and as much back");
     drop(endpoint);
-    core.module.decided();
+    core.module.decided(Instant::ZERO);
     program.join().unwrap();
 }

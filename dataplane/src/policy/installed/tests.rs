@@ -3,6 +3,8 @@
 use super::*;
 use crate::flow::quad::{Quad, Segment};
 use crate::packet::{self, Packet};
+use crate::policy::table::NONE;
+use crate::policy::tree::Verdict;
 use crate::policy::{Action, Defaults, Fallback, Per, Prefix, RateSpec, RuleSpec, Side, Strays, SynMatch};
 use crate::wire::build::FrameTemplate;
 use crate::wire::tcp::TcpRepr;

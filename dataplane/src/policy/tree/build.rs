@@ -1,27 +1,33 @@
 //! Grows the tree from the top.
 
+use super::leaf::{Block, RULES, blocks};
 use super::split::{Cut, split};
 use super::{Child, DEPTH, LEAF, Node, REFERENCES_PER_RULE, Tree};
 use crate::policy::region::{Bounds, Region};
 
-/// What it costs to enter a node, its child's entry included, in rules compared.
+/// What it costs to enter a node, its child's entry included, in cache lines.
 const NODE_COST: usize = 2;
+
+/// What it costs to look through a leaf, in cache lines; rules that its digests admit have to be compared in any case.
+fn leaf_cost(rules: &[u32]) -> usize {
+    rules.len().div_ceil(RULES)
+}
 
 pub(super) struct Builder<'a> {
     regions: &'a [Region],
     nodes: Vec<Node>,
     children: Vec<Child>,
-    references: Vec<u32>,
+    blocks: Vec<Block>,
 }
 
 /// How far the arrays were filled.
 struct Mark {
     nodes: usize,
     children: usize,
-    references: usize,
+    blocks: usize,
 }
 
-/// A subtree and its longest search, in rules compared.
+/// A subtree and its longest search, in cache lines.
 struct Grown {
     child: Child,
     cost: usize,
@@ -29,7 +35,7 @@ struct Grown {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(regions: &'a [Region]) -> Self {
-        Builder { regions, nodes: Vec::new(), children: Vec::new(), references: Vec::new() }
+        Builder { regions, nodes: Vec::new(), children: Vec::new(), blocks: Vec::new() }
     }
 
     pub(super) fn build(mut self, bounds: &Bounds) -> Tree {
@@ -37,12 +43,7 @@ impl<'a> Builder<'a> {
         let entries: usize = self.regions.iter().map(longest).sum();
         let rules: Vec<u32> = (0..self.regions.len() as u32).collect();
         let root = self.grow(rules, bounds, REFERENCES_PER_RULE * entries, DEPTH).child;
-        Tree {
-            root,
-            nodes: self.nodes.into(),
-            children: self.children.into(),
-            references: self.references.into(),
-        }
+        Tree { root, nodes: self.nodes.into(), children: self.children.into(), blocks: self.blocks.into() }
     }
 
     /// The subtree of these rules (ascending) in these bounds, with at most `budget` references to rules.
@@ -52,19 +53,19 @@ impl<'a> Builder<'a> {
             rules.truncate(at + 1);
         }
         if rules.len() <= LEAF || depth == 0 {
-            return self.leaf(&rules);
+            return self.leaf(&rules, bounds);
         }
         let regions = self.regions;
         let Some(cut) = split(regions, &rules, bounds).filter(|cut| cut.references <= budget) else {
-            return self.leaf(&rules);
+            return self.leaf(&rules, bounds);
         };
         let mark = self.mark();
         let grown = self.divide(&rules, bounds, budget, depth - 1, &cut);
-        if grown.cost < rules.len() {
+        if grown.cost < leaf_cost(&rules) {
             return grown;
         }
         self.back_to(&mark);
-        self.leaf(&rules)
+        self.leaf(&rules, bounds)
     }
 
     fn divide(&mut self, rules: &[u32], bounds: &Bounds, budget: usize, depth: usize, cut: &Cut) -> Grown {
@@ -99,21 +100,20 @@ impl<'a> Builder<'a> {
         self.regions[rule as usize].decides_all(bounds)
     }
 
-    fn leaf(&mut self, rules: &[u32]) -> Grown {
+    fn leaf(&mut self, rules: &[u32], bounds: &Bounds) -> Grown {
         let Some(best) = rules.first() else { return Grown { child: Child::EMPTY, cost: 0 } };
-        let target = self.references.len() as u32 | Child::LEAF;
-        self.references.push(rules.len() as u32);
-        self.references.extend_from_slice(rules);
-        Grown { child: Child { best: *best, target }, cost: rules.len() }
+        let target = self.blocks.len() as u32 | Child::LEAF;
+        self.blocks.extend(blocks(self.regions, rules, bounds));
+        Grown { child: Child { best: *best, target }, cost: leaf_cost(rules) }
     }
 
     fn mark(&self) -> Mark {
-        Mark { nodes: self.nodes.len(), children: self.children.len(), references: self.references.len() }
+        Mark { nodes: self.nodes.len(), children: self.children.len(), blocks: self.blocks.len() }
     }
 
     fn back_to(&mut self, mark: &Mark) {
         self.nodes.truncate(mark.nodes);
         self.children.truncate(mark.children);
-        self.references.truncate(mark.references);
+        self.blocks.truncate(mark.blocks);
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Cut {
 /// Where a rule belongs after a cut.
 enum Place {
     /// A bit for each part that it has a point in.
-    Parts(u16),
+    Parts(u32),
     /// One of its ranges has points in more than half of the parts.
     Aside,
 }
@@ -129,7 +129,7 @@ impl Cut {
             }
             parts |= (2u32 << last) - (1 << first);
         }
-        Place::Parts(parts as u16)
+        Place::Parts(parts)
     }
 
     fn weigh(&mut self, regions: &[Region], rules: &[u32], bounds: &Bounds) {

@@ -1,10 +1,12 @@
-//! Options read and rewritten in place, as segments of cut-through flows need it.
+//! Options read and rewritten in place, as segments of cut-through flows need it; and a list that lacks some of another's.
 //!
 //! No input panics; what is malformed is left alone. `options` always begin where the fixed header ends, an even offset
 //! of the segment, so that a word's parity among the options is its parity in the checksum.
 
+use arrayvec::ArrayVec;
+
 use super::Timestamps;
-use super::walk::{ALIGNED_TIMESTAMPS, PREFIX_LEN, Walk, fits, kind, walk};
+use super::walk::{ALIGNED_TIMESTAMPS, MAX_LEN, PREFIX_LEN, Walk, fits, kind, walk};
 use crate::wire::checksum::Update;
 use crate::wire::seq::Seq;
 
@@ -60,6 +62,46 @@ pub fn edit_sack_edges(options: &mut [u8], update: &mut Update, mut f: impl FnMu
         }
         from = end;
     }
+}
+
+/// Replaces every SACK option by NOPs and notes the edits. `options` begin where the fixed header ends.
+///
+/// Malformed options are left alone from the first bad one on.
+pub fn blank_sack(options: &mut [u8], update: &mut Update) {
+    let mut from = 0;
+    while let Some((start, end)) = next_sack(options, from) {
+        for at in start - PREFIX_LEN..end {
+            let Some(byte) = options.get_mut(at) else { return };
+            update.byte_at(at, *byte, kind::NOP);
+            *byte = kind::NOP;
+        }
+        from = end;
+    }
+}
+
+/// The options, in whole words, without those of which `is_unwanted` says so, given kind and data; padding between the others
+/// stays. `None` when there is no such option, or they are malformed.
+pub fn without(
+    options: &[u8],
+    mut is_unwanted: impl FnMut(u8, &[u8]) -> bool,
+) -> Option<ArrayVec<u8, MAX_LEN>> {
+    let mut rest = ArrayVec::new();
+    let mut copied = 0;
+    for option in walk(options) {
+        let option = option.ok()?;
+        if is_unwanted(option.kind, option.data) {
+            rest.try_extend_from_slice(options.get(copied..option.at)?).ok()?;
+            copied = option.at + PREFIX_LEN + option.data.len();
+        }
+    }
+    if copied == 0 {
+        return None;
+    }
+    let end = walk(options).map_while(Result::ok).last().map_or(0, |o| o.at + PREFIX_LEN + o.data.len());
+    rest.try_extend_from_slice(options.get(copied..end)?).ok()?;
+    let padding = rest.len().next_multiple_of(4) - rest.len();
+    rest.extend(std::iter::repeat_n(kind::END, padding));
+    Some(rest)
 }
 
 /// The range of edges of the first SACK option at or after `from`, where an option begins.
