@@ -120,7 +120,7 @@ pub struct Connection<L: Pool> {
     /// Something from before the last split is still on its way.
     splitting: Option<Box<Splitting>>,
     /// It is being merged without being drained.
-    leaving: Option<Box<Leaving>>,
+    leaving: Option<Box<Leaving<L::Buffer>>>,
     /// It was split by order, and is merged by order only.
     stays_split: bool,
     /// When the merge that is under way began.

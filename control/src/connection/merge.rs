@@ -69,6 +69,12 @@ impl<L: Pool> Connection<L> {
         if self.proxying.is_none_or(|proxying| proxying.never_merges) {
             return Err(Refused::NeverMerges);
         }
+        if self.server.is_none() || !matches!(self.phase, Phase::Relaying | Phase::Draining { .. }) {
+            return Err(Refused::NotParticipating);
+        }
+        if !self.can_reconcile() {
+            return Err(Refused::Options);
+        }
         self.stays_split = false;
         self.merge_wanted = true;
         self.merge_retry = None;

@@ -235,6 +235,14 @@ impl<L: Pool> Connection<L> {
         error: &IcmpError,
         mut frame: L::Buffer,
     ) {
+        if self.is_end_to_end(quoted, error.seq) {
+            let way = self.way_to(quoted.reverse());
+            let deltas = self.numbers_of(quoted);
+            if !deltas.are_zero() {
+                restore_quoted(frame.bytes_mut(), error, deltas);
+            }
+            return cx.forward(way, frame);
+        }
         let to = match quoted {
             Direction::ServerToClient => &mut self.client,
             Direction::ClientToServer => match &mut self.server {

@@ -138,7 +138,6 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        self.hear(cx.now, direction, segment);
         if segment.flags.syn() {
             // Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2).
             return self.pass_verbatim(cx, direction, headers, frame);
@@ -151,6 +150,11 @@ impl<L: Pool> Connection<L> {
                 false => self.on_relayed(cx, direction, segment, headers, frame),
             };
         }
+        if !self.is_plausible(&below, direction, segment) {
+            // Whoever gets it knows better; nothing is concluded from it here.
+            return self.pass_verbatim(cx, direction, headers, frame);
+        }
+        self.hear(cx.now, direction, segment);
         let is_news = self.note_passing_ack(cx.now, direction, segment);
         let Some(below) = self.below(direction) else {
             return self.on_relayed(cx, direction, segment, headers, frame);
@@ -192,6 +196,27 @@ impl<L: Pool> Connection<L> {
 
     fn below(&self, direction: Direction) -> Option<Below> {
         self.splitting.as_ref().map(|splitting| splitting.below(direction))
+    }
+
+    /// Its numbers are such as its sender could have sent: who guesses must not end a boundary.
+    fn is_plausible(&mut self, below: &Below, direction: Direction, segment: &Segment) -> bool {
+        let Some([from, to]) = self.legs(direction) else { return false };
+        let reserve = from.block.receive_buffer().max(to.block.receive_buffer());
+        let oldest = below.acked.retreat(reserve);
+        let fits = segment.seq.le(from.block.offered_right_edge()) && segment.end().ge(oldest);
+        fits && (!segment.flags.ack() || segment.ack.le(from.block.snd_nxt()))
+    }
+
+    /// Whether the byte `seq`, in the numbers of the receiver of `direction`, is between the ends: while a flow splits, what
+    /// lies below the boundary and is not acknowledged; while it leaves, what lies above.
+    pub(super) fn is_end_to_end(&mut self, direction: Direction, seq: Seq) -> bool {
+        let own = self.numbers_of(direction).own;
+        let sent = seq.minus(own);
+        match (self.below(direction), &self.leaving) {
+            (Some(below), _) => !below.is_over && sent.ge(below.acked) && sent.le(below.at),
+            (None, Some(leaving)) => leaving.has_passed(direction, seq),
+            (None, None) => false,
+        }
     }
 
     fn is_past(&self, direction: Direction) -> bool {
@@ -347,7 +372,7 @@ impl<L: Pool> Connection<L> {
 }
 
 /// What lies behind the first `front` bytes of a segment.
-fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpHeaders) {
+pub(super) fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpHeaders) {
     let seq = segment.seq.advance(front);
     let rest = Segment { seq, len: segment.len.saturating_sub(front), ..segment.clone() };
     let payload = headers.payload + front.min(headers.payload_len()) as u16;

@@ -18,6 +18,7 @@ use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::message::Order;
 
+use super::split::behind;
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
@@ -25,9 +26,11 @@ use crate::tcp::Segment;
 /// What waits for its receiver when a merge is wanted is drained, if it is no more than this: a moment's work.
 const BULK: u32 = 16 * 1024;
 
+/// Repetitions from further below the boundary than any window reaches are not looked at.
+const OLDEST: u32 = 1 << 26;
+
 /// A flow on its way to the worker.
-#[derive(Debug)]
-pub(super) struct Leaving {
+pub(super) struct Leaving<B> {
     /// The boundary in each direction: in its sender's space.
     at: [Seq; 2],
     /// The same in the numbers of the leg towards the receiver.
@@ -35,9 +38,11 @@ pub(super) struct Leaving {
     /// What the worker will get, kept as the worker would.
     object: Object,
     mss: [u16; 2],
+    /// An end has reset the flow: its RST, until what it said before has arrived.
+    reset: Option<(Direction, TcpHeaders, B)>,
 }
 
-impl Leaving {
+impl<B> Leaving<B> {
     fn deltas(&self, direction: Direction) -> Deltas {
         Deltas { own: self.object.own_delta(direction), other: self.object.other_delta(direction) }
     }
@@ -48,6 +53,23 @@ impl Leaving {
 
     fn given(&self, direction: Direction) -> Seq {
         self.given[direction.index()]
+    }
+
+    /// Whether the byte `seq`, in the numbers of the receiver of `direction`, has gone past us.
+    pub(super) fn has_passed(&self, direction: Direction, seq: Seq) -> bool {
+        let end = self.object.track[direction.index()].end.plus(self.object.own_delta(direction));
+        seq.ge(self.given(direction)) && seq.le(end)
+    }
+
+    /// Its numbers are such as its sender could have sent: who guesses must not end a boundary.
+    fn is_plausible(&self, direction: Direction, segment: &Segment) -> bool {
+        let (own, opposite) = (direction.index(), direction.reverse().index());
+        let object = &self.object;
+        let ack = segment.ack.minus(object.other_delta(direction));
+        let sent = object.track[opposite].end;
+        let oldest = self.at[own].retreat(OLDEST);
+        let in_window = segment.seq.le(object.edges[own]) && segment.end().ge(oldest);
+        in_window && (!segment.flags.ack() || ack.le(sent.max(object.edges[opposite])))
     }
 }
 
@@ -81,7 +103,7 @@ impl<L: Pool> Connection<L> {
             ..Object::FREE
         };
         let mss = [client, server].map(|block| block.peer_offer().mss.unwrap_or(0));
-        self.leaving = Some(Box::new(Leaving { at, given, object, mss }));
+        self.leaving = Some(Box::new(Leaving { at, given, object, mss, reset: None }));
         self.phase = Phase::Leaving;
     }
 
@@ -91,6 +113,9 @@ impl<L: Pool> Connection<L> {
             return;
         };
         let [to_server, to_client] = leaving.given;
+        if leaving.reset.is_some() {
+            return self.pass_reset_behind_data(cx);
+        }
         if server.block.snd_una() == to_server && self.client.block.snd_una() == to_client {
             self.phase = Phase::Parking;
             cx.outbox.order(Order::Park { flow: self.flow });
@@ -114,21 +139,28 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        let Some(mut leaving) = self.leaving.take() else { return };
+        let Some(leaving) = &mut self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction.reverse()));
-        let is_above = segment.seq.ge(at);
-        if is_above {
-            leaving.object.observe(direction, headers);
-        }
         let deltas = leaving.deltas(direction);
-        let is_over = leaving.object.tcp.is_over() && segment.flags.rst();
-        self.leaving = Some(leaving);
-        if segment.flags.rst() || segment.flags.syn() {
+        let front = segment.seq.distance_to(at).min(segment.sequence_len());
+        let is_above = segment.seq.ge(at) || front < segment.sequence_len();
+        if segment.flags.syn() || !leaving.is_plausible(direction, segment) {
+            // Between the ends, and nothing is concluded from it here. What is ours does not pass twice.
             if is_above || segment.flags.syn() {
                 self.pass_by(cx, direction, deltas, headers, frame);
             }
-            if is_over {
-                self.leave_for_good(cx);
+            return;
+        }
+        if is_above {
+            let (_, above) = behind(segment, headers, front);
+            leaving.object.observe(direction, &above);
+        }
+        if segment.flags.rst() {
+            if is_above && leaving.object.tcp.is_over() {
+                leaving.reset = Some((direction, *headers, frame));
+                self.pass_reset_behind_data(cx);
+            } else if is_above {
+                self.pass_by(cx, direction, deltas, headers, frame);
             }
             return;
         }
@@ -137,7 +169,8 @@ impl<L: Pool> Connection<L> {
         if let Some(leg) = self.sender(direction) {
             // All that the leg has sent lies below the boundary.
             let mut ours = Segment { ack: segment.ack.min(given), ..segment.clone() };
-            ours.options.sack.retain(|block| block.right.le(given));
+            ours.options.sack.iter_mut().for_each(|block| block.right = block.right.min(given));
+            ours.options.sack.retain(|block| block.left.lt(block.right));
             let events = leg.block.on_passing(now, &ours);
             if !is_above && segment.sequence_len() > 0 {
                 // It has not heard that we have that.
@@ -150,13 +183,27 @@ impl<L: Pool> Connection<L> {
             let ack = segment.ack.minus(deltas.other);
             to.block.note_passed(ack, ack.advance(window));
         }
-        let front = segment.seq.distance_to(at).min(segment.sequence_len());
         match segment.sequence_len() - front {
             0 if segment.sequence_len() > 0 => {}
             0 if acknowledges => self.pass_by(cx, direction, deltas, headers, frame),
             0 => {}
             _ if acknowledges && front == 0 => self.pass_by(cx, direction, deltas, headers, frame),
             _ => self.pass_above(cx, direction, deltas, segment, front, headers, &frame),
+        }
+    }
+
+    /// A RST goes on behind what was said before it, as on a relayed flow: its receiver would not obey it earlier.
+    pub(super) fn pass_reset_behind_data(&mut self, cx: &mut Context<'_, L>) {
+        let Some(leaving) = &self.leaving else { return };
+        let Some(direction) = leaving.reset.as_ref().map(|(direction, ..)| *direction) else { return };
+        let (given, deltas) = (leaving.given(direction), leaving.deltas(direction));
+        let is_delivered = self.legs(direction).is_some_and(|[_, to]| to.block.snd_una() == given);
+        if !is_delivered {
+            return;
+        }
+        if let Some((_, headers, frame)) = self.leaving.as_mut().and_then(|leaving| leaving.reset.take()) {
+            self.pass_by(cx, direction, deltas, &headers, frame);
+            self.leave_for_good(cx);
         }
     }
 

@@ -61,6 +61,9 @@ pub enum Refused {
     /// It does not participate.
     #[error("it does not participate")]
     NotParticipating,
+    /// Nothing on the way could make one end understand the other.
+    #[error("its ends were promised different options, which cannot be reconciled without the appliance")]
+    Options,
     /// Somebody has said so.
     #[error("merging is switched off: `quadrille merge --on` allows it again")]
     Off,

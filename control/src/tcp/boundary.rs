@@ -114,12 +114,18 @@ impl<B: Buffer> Block<B> {
     pub fn on_passing(&mut self, now: Instant, segment: &Segment) -> Events {
         let mut arrival = Arrival { now, segment, events: Events::NONE };
         if let Some(ts) = segment.options.timestamps.filter(|_| self.timestamps) {
-            self.ts.update(now, ts, segment.seq, self.rcv.last_ack_sent);
+            self.ts.update(now, ts, segment.seq, self.echoed_up_to());
         }
         let verdict = self.check_ack(&mut arrival);
         self.note_life(now);
         self.last_stop = verdict.break_value();
         arrival.events
+    }
+
+    /// Up to where a segment's timestamp counts (RFC 7323 section 4.3). What passes to the receiver carries the peer's own, later
+    /// ones: what we send must not be older, or the receiver drops it (PAWS).
+    pub(super) fn echoed_up_to(&self) -> Seq {
+        if self.is_told_by_receiver() { self.rcv.nxt } else { self.rcv.last_ack_sent }
     }
 
     /// The peer's clock, as its receiver has echoed it: good until we hear it ourselves.
@@ -138,7 +144,8 @@ impl<B: Buffer> Block<B> {
 
     /// From now on what is taken is acknowledged.
     pub fn stop_withholding(&mut self) {
-        self.out.ack_now |= self.withholds();
+        // What the peer has been told last was the receiver's word; if this is the acknowledgment that ends that, it is ours.
+        self.out.ack_now = true;
         self.out.more_room = true;
         self.rcv.through = None;
     }

@@ -79,3 +79,42 @@ fn a_flow_that_acknowledges_through_is_merged_as_ever() {
     rig.order_hand_over(HandOver::Merge, Path::Participating);
     assert_eq!(rig.count(Counter::MergesInMotion), 0);
 }
+
+/// Who does not know the numbers must not end what is ours.
+#[test]
+fn a_guess_acknowledges_nothing() {
+    let mut rig = leaving();
+    for forged in [ack(99, C + 1 + 900_000_000), ack(S + 1, C + 1 + 900_000_000), ack(99, C + 1 + SENT)] {
+        let said = script(&rig.server(forged, b""));
+        assert!(!said.contains(&"park".to_owned()), "{said:?}");
+    }
+    let said = script(&rig.wait(Duration::from_secs(2)));
+    assert!(
+        said.iter().any(|line| line.starts_with(&format!(">S . {}:5001 ", C + 1))),
+        "ours still: {said:?}"
+    );
+}
+
+/// The server is owed what the client has said before, and would obey no RST that comes earlier.
+#[test]
+fn a_reset_follows_what_was_said_before_it() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    assert!(rig.client(rst(next), b"").is_empty());
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    let said = script(&rig.server(ack(S + 1, next), b""));
+    assert!(said.ends_with(&[format!(">S R {next}:0 0"), "remove".into()]), "{said:?}");
+    rig.assert_gone();
+}
+
+/// What the worker gets knows how far the client has come.
+#[test]
+fn a_segment_across_the_boundary_is_in_the_object() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    rig.client(ack(next - 100, S + 1), &[b'x'; 150]);
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    rig.server(ack(S + 1, next + 50), b"");
+    let Said::Install(_, _, track) = rig.parked()[0] else { panic!("no object") };
+    assert_eq!(track[0].end.0, next + 50);
+}

@@ -5,6 +5,8 @@ use control::module::relay::MergeWhen;
 use dataplane::flow::object::{Record, Track, View};
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
 use crate::rig::*;
 
@@ -21,12 +23,16 @@ const fn at_client(n: u32) -> u32 {
 }
 
 fn split() -> Rig {
+    split_with(Terms::new(Some([SHIFT, SHIFT]), true, false))
+}
+
+fn split_with(terms: Terms) -> Rig {
     let mut rig = Rig::new(relay(MergeWhen::Established));
     let sent = |start: u32, sent, ack| Track { end: Seq(start + 1 + sent), ack: Seq(ack) };
     let view = View {
         track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
         edges: [Seq(C + 1 + 400 + 64_000), Seq(S + 1 + 500 + 64_000)],
-        promises: Promises::mirrored(Terms::new(Some([SHIFT, SHIFT]), true, false)),
+        promises: Promises::mirrored(terms),
         mss: [1460, 1460],
         ..View::default()
     };
@@ -125,4 +131,56 @@ fn what_an_inspection_has_found_is_split_once_if_anybody_would_look() {
     assert!(!rig.want_split(Record::NO_MODULE));
     assert!(rig.want_split(0));
     assert!(!rig.want_split(0), "its worker has been told already");
+}
+
+/// Who does not know the numbers must not end a boundary.
+#[test]
+fn a_guess_acknowledges_nothing() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 1000, at_client(500)), &bytes(100));
+    for forged in [ack(12_345, at_server(500_000_000)), ack(S + 1 + 2000, at_server(500_000_000))] {
+        let said = script(&rig.server(forged, b""));
+        assert!(said.iter().all(|line| !line.ends_with(&format!(":{} 0", C + 1 + 1100))), "{said:?}");
+    }
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(900)), b""));
+    assert_eq!(said, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 900)]);
+}
+
+/// The acknowledgment that reaches the boundary is told, though nothing was taken above it.
+#[test]
+fn the_last_acknowledgment_below_is_told() {
+    let mut rig = split();
+    rig.server(ack(S + 1 + 2000, at_server(400)), &bytes(10));
+    let said = script(&rig.server(ack(S + 1 + 2010, at_server(1000)), b""));
+    assert!(said.contains(&format!(">C . {}:{} 0", at_client(2010), C + 1 + 1000)), "{said:?}");
+}
+
+/// The path has become narrower for what the client has sent before the split: that is the client's to know.
+#[test]
+fn an_error_about_what_lies_below_is_between_the_ends() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 400, at_client(500)), &bytes(600));
+    assert_eq!(script(&rig.icmp(C2S, 3, 4, at_server(400))), [">C icmp"]);
+}
+
+/// What we send is never older than what has passed, by its sender's clock (RFC 7323 section 5).
+#[test]
+fn no_clock_goes_back() {
+    let stamped = |tcp: TcpRepr, value, echo| TcpRepr {
+        options: TcpOptions { timestamps: Some(Timestamps { value, echo }), ..tcp.options.clone() },
+        ..tcp
+    };
+    let mut rig = split_with(Terms::new(Some([SHIFT, SHIFT]), true, true));
+    rig.client(stamped(ack(C + 1 + 400, at_client(500)), 50, 7), &bytes(600));
+    rig.server(stamped(ack(S + 1 + 2000, at_server(400)), 8, 50), &bytes(10));
+    rig.client(stamped(ack(C + 1 + 1000, at_client(700)), 60, 8), b"");
+    let said = rig.client(stamped(ack(C + 1 + 1000, at_client(700)), 70, 8), &bytes(100));
+    let values: Vec<u32> = said
+        .iter()
+        .filter_map(|said| match said {
+            Said::Tcp(SERVER, tcp, payload) if !payload.is_empty() => Some(tcp.options.timestamps?.value),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(values, [70]);
 }

@@ -226,15 +226,14 @@ impl<P: Port> Worker<P> {
         let options = usize::from(headers.l4) + HEADER_LEN..usize::from(headers.payload);
         let Some(Ok(options)) = frame.get(options).map(TcpOptions::parse) else { return };
         let object = self.table.object_mut(slot);
+        if object.terms.are_known() {
+            // A SYN or SYN-ACK that is repeated, or late, agrees on nothing anew.
+            return;
+        }
         object.terms = match direction {
             Direction::ClientToServer => Terms::offered(&options),
             Direction::ServerToClient => object.terms.accepted(&options),
         };
-        if headers.flags.ack() {
-            // The window of a SYN is never scaled (RFC 7323 section 2.2).
-            let edge = headers.ack.minus(object.other_delta(direction)).advance(headers.window.into());
-            object.edges[direction.reverse().index()] = edge;
-        }
         self.table.record_mut(slot).mss[direction.index()] = options.mss.unwrap_or(0);
     }
 
@@ -349,10 +348,21 @@ fn follow(object: &mut Object, direction: Direction, headers: &TcpHeaders) {
         return;
     }
     let ack = headers.ack.minus(other_delta);
-    // Before the handshake is over there is nothing that this number could be compared with.
-    track.ack = if is_opening(object.tcp) { ack } else { track.ack.max(ack) };
+    // The window of a SYN is never scaled (RFC 7323 section 2.2).
+    let shift = if headers.flags.syn() { 0 } else { object.terms.shift(direction) };
+    let window = u32::from(headers.window) << shift;
+    if is_opening(object.tcp) {
+        // There is nothing yet that these numbers could be compared with.
+        object.track[own].ack = ack;
+        object.edges[opposite] = ack.advance(window);
+        return;
+    }
+    // Nobody acknowledges what could not be sent: who guesses must move nothing.
+    if knows_edges && ack.gt(object.edges[opposite].max(object.track[opposite].end)) {
+        return;
+    }
+    object.track[own].ack = object.track[own].ack.max(ack);
     if knows_edges {
-        let window = u32::from(headers.window) << object.terms.shift(direction);
         object.edges[opposite] = object.edges[opposite].max(ack.advance(window));
     }
 }

@@ -107,10 +107,24 @@ fn a_monitored_handshake_tells_all_that_is_needed() {
     let mut bench = Bench::new(rules(Action::Monitor));
     bench.deliver(CLIENT, &syn(quad(false), SYN, 100, 0, 7, 1460));
     let flow = bench.worker.table().flow_ref(0);
-    bench.deliver(SERVER, &syn(quad(false).reversed(), SYN | ACK, 500, 101, 3, 1400));
-    bench.deliver(CLIENT, &frame(quad(false), ACK, 101, 501, b"", &[]));
+    // Beyond half of the sequence space, and repeated.
+    const S: u32 = 0x9000_0000;
+    for _ in 0..2 {
+        bench.deliver(SERVER, &syn(quad(false).reversed(), SYN | ACK, S, 101, 3, 1400));
+    }
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 101, S + 1, b"", &[]));
     let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
     assert_eq!(split.view.promises, Promises::mirrored(Terms::new(Some(SHIFTS), true, false)));
     assert_eq!((split.view.mss, split.module), ([1460, 1400], u16::MAX));
-    assert_eq!(split.view.edges[1], Seq(501 + (1000 << SHIFTS[0])));
+    assert_eq!(split.view.edges[1], Seq(S + 1 + (1000 << SHIFTS[0])));
+}
+
+/// Nor what it would have acknowledged.
+#[test]
+fn who_guesses_an_acknowledgment_moves_nothing() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = known(&mut bench);
+    bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 501, 500_000_000, b"", &[]));
+    let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
+    assert_eq!((split.view.track[1].ack, split.view.edges[0]), (Seq(101), Seq(1101)));
 }
