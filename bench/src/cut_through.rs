@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::hash::KeyedHash;
-use dataplane::flow::object::Track;
+use dataplane::flow::object::{Track, View};
 use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
 use dataplane::port::PortId;
 use dataplane::wire::seq::{Delta, Seq};
@@ -74,9 +74,9 @@ impl CutThrough {
             let Some(Event::Offered { flow, .. }) = events.try_receive() else {
                 unreachable!("a SYN of a new flow is offered")
             };
-            let track = [Track { end: Seq(1), ack: Seq(1) }; 2];
+            let view = View { track: [Track { end: Seq(1), ack: Seq(1) }; 2], ..View::default() };
             let (delta_c2s, delta_s2c) = (Delta(delta), Delta(delta));
-            let install = Order::Install { flow, delta_c2s, delta_s2c, track };
+            let install = Order::Install { flow, delta_c2s, delta_s2c, view };
             for order in [Order::Participate { flow }, Order::Park { flow }, install, Order::Resume { flow }]
             {
                 assert!(orders.try_send(order).is_ok(), "four orders fit");

@@ -13,7 +13,10 @@ mod life;
 mod local;
 mod merge;
 mod path;
+mod promises;
 mod relay;
+mod split;
+mod stall_free;
 mod through;
 mod urgent;
 
@@ -43,6 +46,8 @@ pub(crate) use leg::read_segment;
 pub(crate) use local::Accepting;
 use local::Local;
 pub(crate) use path::is_source_quench;
+use split::Splitting;
+use stall_free::Leaving;
 use through::Ledger;
 
 /// Where a flow is on its way through the participating path.
@@ -64,7 +69,9 @@ pub enum Phase {
         /// When the merge is undone.
         deadline: Instant,
     },
-    /// Drained; the worker has been ordered to park.
+    /// What comes passes end to end; both legs wait until all that is theirs is acknowledged.
+    Leaving,
+    /// Drained, or left; the worker has been ordered to park.
     Parking,
     /// Ended by RST, which may have been lost or not believed: what still comes is answered with another.
     Ended {
@@ -104,10 +111,20 @@ pub struct Connection<L: Pool> {
     closed: [bool; 2],
     /// By how much a module has lengthened each direction, modulo 2^32.
     edited: [i32; 2],
+    /// How far ahead of itself the client knows the server's timestamp clock, modulo 2^32.
+    clock: u32,
     /// By direction: what may be kept.
     allowances: [Allowance; 2],
     /// By direction, on a flow that acknowledges through.
     through: Option<Box<[Ledger; 2]>>,
+    /// Something from before the last split is still on its way.
+    splitting: Option<Box<Splitting>>,
+    /// It is being merged without being drained.
+    leaving: Option<Box<Leaving<L::Buffer>>>,
+    /// It was split by order, and is merged by order only.
+    stays_split: bool,
+    /// When the merge that is under way began.
+    merge_began: Instant,
     merge_wanted: bool,
     /// An undone merge is not tried again before.
     merge_retry: Option<Instant>,
@@ -153,6 +170,10 @@ impl<L: Pool> Connection<L> {
         if self.through.is_some() || self.phase == Phase::Answered {
             return 0;
         }
+        // Nor is anything above the boundary of a split before its receiver has reached that.
+        if self.splitting.as_ref().is_some_and(|splitting| !splitting.is_over(direction)) {
+            return 0;
+        }
         let fin_acked = matches!(to.block.state(), State::FinWait2 | State::TimeWait | State::Closed);
         let fin = u64::from(from.block.fin_received() && !fin_acked);
         u64::from(from.block.readable()) + u64::from(to.block.queued()) + fin
@@ -185,9 +206,16 @@ impl<L: Pool> Connection<L> {
         self.learn(direction, headers, &frame);
         match self.phase {
             Phase::Answered => self.on_handshake(cx, direction, &segment, headers, frame),
+            Phase::Relaying if self.splitting.is_some() => {
+                self.on_splitting(cx, direction, &segment, headers, frame);
+            }
             Phase::Relaying | Phase::Choosing { .. } | Phase::Connecting | Phase::Ended { .. } => {
                 self.on_relayed(cx, direction, &segment, headers, frame);
             }
+            Phase::Leaving | Phase::Parking if self.leaving.is_some() => {
+                self.on_leaving(cx, direction, &segment, headers, frame);
+            }
+            Phase::Leaving => {}
             Phase::Draining { .. } | Phase::Parking => {
                 self.on_merging(cx, direction, &segment, headers, frame);
             }
@@ -261,6 +289,7 @@ impl<L: Pool> Connection<L> {
         self.restart_if_over(cx);
         self.end_if_over(cx);
         self.park_if_drained(cx);
+        self.park_if_left(cx);
         self.renew_life(cx);
     }
 
@@ -311,14 +340,15 @@ impl<L: Pool> Connection<L> {
     }
 
     fn emit(&mut self, cx: &mut Context<'_, L>) {
-        let client_ts = self.client.block.ts_recent().unwrap_or(0);
-        let server_ts = match &self.local {
-            Some(local) => local.clock(cx.now),
-            None => self.server.as_ref().and_then(|leg| leg.block.ts_recent()).unwrap_or(0),
-        };
-        self.client.emit(cx, server_ts);
+        let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
+        // Nobody knows yet how an endpoint looks that has not been heard since a split.
+        let is_known = |end| self.splitting.as_ref().is_none_or(|splitting| splitting.has_heard(end));
+        let [knows_client, knows_server] = Direction::BOTH.map(is_known);
+        if knows_server {
+            self.client.emit(cx, server_ts);
+        }
         let unvalidated = self.phase == Phase::Answered;
-        if let Some(server) = &mut self.server {
+        if let Some(server) = self.server.as_mut().filter(|_| knows_client) {
             // What a server says before the client is validated is taken and not acknowledged: should the client's ACK
             // be lost, nothing but the server's repetition would bring the handshake on.
             let has_spoken = server.block.rcv_nxt() != server.block.irs().advance(1);

@@ -5,7 +5,9 @@
 mod accepted;
 pub mod change;
 pub mod context;
+pub mod handover;
 pub(crate) mod history;
+pub mod journal;
 pub mod load;
 mod offers;
 pub mod query;
@@ -21,6 +23,7 @@ use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::expiry::Wheel;
+use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
 use dataplane::worker::mailbox::{Receiver, Sender};
@@ -34,10 +37,12 @@ use crate::suspended::rejections::Rejections;
 
 use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
+use handover::Pendings;
 use history::History;
+use journal::Journal;
 use load::Load;
 use offers::{Kept, Offer};
-use query::{Query, Questions, Wanted};
+use query::{Next, Query, Questions, Wanted};
 use validating::Validating;
 
 /// Events of one worker handled in a round, at most.
@@ -85,6 +90,7 @@ pub struct Core<L: Pool> {
     by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
     timers: Wheel,
     questions: Questions,
+    pendings: Pendings,
     changes: Changes,
     heartbeat: Arc<AtomicU64>,
     report: Arc<Report>,
@@ -126,6 +132,7 @@ impl<L: Pool> Core<L> {
             by_ticket: HashMap::with_hasher(ahash::RandomState::new()),
             timers: Wheel::new(capacity + settings.suspended.capacity),
             questions: Questions::default(),
+            pendings: Pendings::default(),
             changes: Changes::default(),
             heartbeat: parts.heartbeat,
             report: parts.report,
@@ -137,6 +144,8 @@ impl<L: Pool> Core<L> {
                 outboxes,
                 counters: Counters::default(),
                 history: History::new(settings.history),
+                journal: Journal::default(),
+                merging: true,
                 load: Load::default(),
                 scarce: false,
                 settings,
@@ -200,12 +209,17 @@ impl<L: Pool> Core<L> {
                 let modules = &mut self.modules;
                 self.changes.on_replaced(worker, *before, |index| modules[usize::from(index)].retire());
             }
-            Event::Listed(listing) => {
-                let unasked = self.questions.on_listing(listing);
-                if let Some(listing) = unasked {
-                    self.means.outboxes[worker].order(Order::List(listing));
-                }
+            Event::Listed(listing) => match self.questions.on_listing(worker, listing) {
+                Next::Nothing => {}
+                Next::Page(listing) => self.means.outboxes[worker].order(Order::List(listing)),
+                Next::HandOver(what, found, answer) => self.hand_over_flow(now, what, found, answer),
+            },
+            Event::Split(split) => self.on_split(now, worker, &split),
+            Event::Wanted { flow, key, module } if module != Record::NO_MODULE => {
+                self.begin_split(now, worker, (flow, key, module), None);
             }
+            Event::Wanted { .. } => {}
+            Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
         }
     }
 
@@ -319,6 +333,17 @@ impl<L: Pool> Core<L> {
                 // Those that the workers know no flow of any more.
                 let partial = self.suspended.modules().collect();
                 Wanted::Modules(partial, answer)
+            }
+            Query::HandOver { what, quad, answer } => Wanted::Flow(quad, Vec::new(), what, answer),
+            Query::Events { limit, answer } => {
+                // Who asked may have given up.
+                let _ = answer.send(self.means.journal.last(limit).copied().collect());
+                return;
+            }
+            Query::Merging { on, answer } => {
+                self.means.merging = on;
+                let _ = answer.send(());
+                return;
             }
             Query::Change(change) => return self.change(change),
         };

@@ -1,10 +1,14 @@
 //! The binary's contract with scripts: exit codes, and what goes to which stream.
 
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
 use control::api::types::Path;
-use control::api::{Backend, BackendError, FlowInfo, ReloadInfo, RuleInfo, Server, Stats, Status};
+use control::api::{
+    Backend, BackendError, EventInfo, FlowInfo, HandedOver, ReloadInfo, RuleInfo, Server, Stats, Status,
+};
+use control::core::handover::HandOver;
 
 /// Knows as many flows as it is asked for, and nothing else.
 struct Flows;
@@ -43,6 +47,23 @@ impl Backend for Flows {
 
     fn rules(&self) -> Result<Vec<RuleInfo>, BackendError> {
         Err(BackendError("unused".into()))
+    }
+
+    fn hand_over(
+        &self,
+        _: HandOver,
+        client: SocketAddr,
+        server: SocketAddr,
+    ) -> Result<HandedOver, BackendError> {
+        Ok(HandedOver { client, server, path: Path::Participating })
+    }
+
+    fn events(&self, _: usize) -> Result<Vec<EventInfo>, BackendError> {
+        Err(BackendError("unused".into()))
+    }
+
+    fn set_merging(&self, on: bool) -> Result<bool, BackendError> {
+        Ok(on)
     }
 
     fn reload(&self) -> Result<ReloadInfo, BackendError> {

@@ -143,6 +143,7 @@ macro_rules! repository {
     };
 }
 
+const HAND_OVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/hand-overs.md");
 const DELAYED_ACCEPTANCE: &str = repository!("docs/delayed-acceptance.md");
 /// Where the actions are that can be ordered: those of modules, and those of programs.
 const DECISIONS: &str = repository!("control/src/module.rs");
@@ -195,13 +196,10 @@ fn paragraph<'a>(section: &'a str, word: &str) -> &'a str {
     rest.split("\n\n").next().and_then(|rest| rest.split("\nShown by: ").next()).unwrap_or("")
 }
 
-#[test]
-fn every_way_of_delayed_acceptance_has_its_diagram_counter_and_test() {
-    let document = fs::read_to_string(DELAYED_ACCEPTANCE).expect("docs/delayed-acceptance.md");
+/// What is wrong with a document whose every section has a diagram, counters and tests; and how many sections it has.
+fn faults_of_ways(document: &str) -> (usize, Vec<String>) {
     let mut problems: Vec<String> =
-        named_tests(&document).filter_map(|(file, function)| missing(file, function)).collect();
-    let unnamed = |action: &String| !document.contains(&format!("`{action}"));
-    problems.extend(actions().into_iter().filter(unnamed).map(|action| format!("nothing about {action}")));
+        named_tests(document).filter_map(|(file, function)| missing(file, function)).collect();
     let sections: Vec<&str> = document.split("\n### ").skip(1).collect();
     for section in &sections {
         let title = section.lines().next().unwrap_or_default();
@@ -217,6 +215,23 @@ fn every_way_of_delayed_acceptance_has_its_diagram_counter_and_test() {
             problems.push(format!("{title}: a diagram, a counter or a test is missing"));
         }
     }
-    assert!(sections.len() >= 25, "only {} ways are shown", sections.len());
+    (sections.len(), problems)
+}
+
+#[test]
+fn every_way_of_delayed_acceptance_has_its_diagram_counter_and_test() {
+    let document = fs::read_to_string(DELAYED_ACCEPTANCE).expect("docs/delayed-acceptance.md");
+    let (sections, mut problems) = faults_of_ways(&document);
+    let unnamed = |action: &String| !document.contains(&format!("`{action}"));
+    problems.extend(actions().into_iter().filter(unnamed).map(|action| format!("nothing about {action}")));
+    assert!(sections >= 25, "only {sections} ways are shown");
     assert!(problems.is_empty(), "docs/delayed-acceptance.md:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_hand_over_has_its_diagram_counter_and_test() {
+    let document = fs::read_to_string(HAND_OVERS).expect("docs/hand-overs.md");
+    let (sections, problems) = faults_of_ways(&document);
+    assert!(sections >= 4, "only {sections} ways are shown");
+    assert!(problems.is_empty(), "docs/hand-overs.md:\n{}", problems.join("\n"));
 }

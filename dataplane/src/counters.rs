@@ -118,6 +118,40 @@ counters! {
     DropTagRoom = "drop_tag_room",
     /// For one of the appliance's own addresses, and neither ARP, neighbour discovery, echo nor a segment of a flow.
     DropServiceAddress = "drop_service_address",
+    /// A segment of an inspected flow that begins beyond the window of its receiver.
+    DropWindowBeyond = "drop_window_beyond",
+    /// A segment of an inspected flow older than anything in flight, or a RST before its receiver's window.
+    DropWindowBefore = "drop_window_before",
+    /// A segment of an inspected flow that acknowledges what was never sent.
+    DropAckUnsent = "drop_ack_unsent",
+    /// A segment of an inspected flow that acknowledges less than anything in flight could.
+    DropAckOld = "drop_ack_old",
+    /// Data of an inspected flow behind the FIN of its sender, or another FIN.
+    DropAfterFin = "drop_after_fin",
+    /// A SYN or SYN-ACK in the open connection of an inspected flow.
+    DropSynInConnection = "drop_syn_in_connection",
+    /// A segment of an inspected flow whose server has not answered yet, that neither begins nor ends a handshake.
+    DropBeforeHandshake = "drop_before_handshake",
+    /// A segment of an inspected flow in which a pattern with the verdict "drop" ends, each time that it is sent.
+    DropInspectMatch = "drop_inspect_match",
+    /// A segment of an inspected flow in which a pattern with the verdict "split" ends: its repetition takes the participating
+    /// path.
+    DropInspectSplit = "drop_inspect_split",
+    /// A segment of an inspected flow in which a pattern with the verdict "reset" ends, or one that came after: it became
+    /// the RST that ends the connection.
+    DropInspectReset = "drop_inspect_reset",
+    /// A segment of an inspected flow ahead of a hole: its sender repeats it once the hole is filled.
+    DropInspectAhead = "drop_inspect_ahead",
+    /// A segment of an inspected flow that repeats other bytes than have passed before, or bytes cut at another place.
+    DropInspectAmbiguous = "drop_inspect_ambiguous",
+    /// A segment of an inspected flow with as many unacknowledged ones before it as are remembered.
+    DropInspectInFlight = "drop_inspect_in_flight",
+    /// Data of an inspected flow in a SYN, or before both ends have agreed on their numbers.
+    DropInspectHandshake = "drop_inspect_handshake",
+    /// A first fragment of a flow that is inspected, which only whole segments can be.
+    DropFragmentInspected = "drop_fragment_inspected",
+    /// Data of a flow to be inspected when all places for such were taken, and the config says drop.
+    DropInspectionsFull = "drop_inspections_full",
     /// A SYN whose module or rule ended the flow without an answer.
     DropModule = "drop_module",
     /// A frame that waited for its flow, or for an order to it, when the flow went.
@@ -151,6 +185,15 @@ counters! {
     FlowsMonitored = "flows_monitored",
     /// Flows sent on by another next hop.
     FlowsForwarded = "flows_forwarded",
+    /// Occurrences of patterns in the bytes of inspected flows.
+    InspectMatches = "inspect_matches",
+    /// Segments of inspected flows that have passed ahead of a hole: what fills it is never searched.
+    InspectGaps = "inspect_gaps",
+    /// Flows that pass without inspection, because all places were taken and the config says pass.
+    InspectionsSkipped = "inspections_skipped",
+    /// Urgent pointers that were cleared: receivers take an urgent byte out of the others, and would read something else than
+    /// was inspected.
+    UrgentCleared = "urgent_cleared",
     /// Flows that were given a far side: another server, client address or next hop.
     FlowsFarSide = "flows_far_side",
     /// Flows that nobody had answered yet, or that were over, whose far side made room for a new one.
@@ -167,6 +210,11 @@ counters! {
     HandshakesDisplaced = "handshakes_displaced",
     /// Merges completed.
     Merges = "merges",
+    /// Merges that did not wait until all was acknowledged: what was on its way stayed the control core's, what followed went
+    /// end to end at once.
+    MergesInMotion = "merges_in_motion",
+    /// Flows that have left the non-participating path for the control core.
+    Splits = "splits",
     /// Merges undone because the drain took too long.
     MergesUndone = "merges_undone",
     /// Frames handed to the worker that owns their flow.
@@ -193,7 +241,8 @@ counters! {
     OrdersLate = "orders_late",
     /// Repeated SYNs of held flows, absorbed.
     SynAbsorbed = "syn_absorbed",
-    /// Flows that could not be merged, because the server promises less than the client was promised in its name.
+    /// Flows that could not be merged, because nobody on the way can make up for what the client was promised in the server's
+    /// name: larger segments, or timestamps.
     MergesRefusedOptions = "merges_refused_options",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",

@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod clock;
 pub mod counters;
 pub mod flow;
+pub mod inspect;
 pub mod packet;
 pub mod policy;
 pub mod port;

@@ -5,9 +5,13 @@
 //! in configuration order wins. It is found by a decision tree (`tree.rs`); every family has its own, so that an
 //! IPv4 SYN never touches a 128-bit compare.
 
+use std::sync::Arc;
+
 use self::services::Services;
 use crate::flow::far::NextHop;
+use crate::flow::object::Record;
 use crate::flow::quad::{Addresses, Quad, Segment};
+use crate::inspect::Inspection;
 use crate::refusal::Rejection;
 
 mod condition;
@@ -147,6 +151,9 @@ pub struct Snapshot {
     flows_full: Fallback,
     on_control_stall: Fallback,
     rejections: Box<[Rejection]>,
+    inspections: Box<[Arc<Inspection>]>,
+    /// By rule: its inspection. Shorter than the rules, or empty, where the rest has none.
+    inspected_by: Box<[u16]>,
 }
 
 impl Snapshot {
@@ -169,6 +176,8 @@ impl Snapshot {
             flows_full: defaults.flows_full,
             on_control_stall: defaults.on_control_stall,
             rejections: Box::default(),
+            inspections: Box::default(),
+            inspected_by: Box::default(),
         })
     }
 
@@ -196,6 +205,27 @@ impl Snapshot {
     pub fn with_rejections(mut self, rejections: Vec<Rejection>) -> Snapshot {
         self.rejections = rejections.into();
         self
+    }
+
+    /// With inspections, and which of them each rule asks for, [`Record::NO_INSPECTION`] for none.
+    pub fn with_inspections(self, inspections: Vec<Arc<Inspection>>, by_rule: Vec<u16>) -> Snapshot {
+        Snapshot { inspections: inspections.into(), inspected_by: by_rule.into(), ..self }
+    }
+
+    /// All inspections, by index.
+    pub fn inspections(&self) -> &[Arc<Inspection>] {
+        &self.inspections
+    }
+
+    /// The inspection of that index.
+    #[inline]
+    pub fn inspection(&self, index: u16) -> Option<&Inspection> {
+        self.inspections.get(usize::from(index)).map(|inspection| &**inspection)
+    }
+
+    /// The inspection that the flows of a rule get.
+    pub fn inspection_of(&self, rule: u32) -> u16 {
+        self.inspected_by.get(rule as usize).copied().unwrap_or(Record::NO_INSPECTION)
     }
 
     /// What the client of a rejected SYN gets; RST for an index that nothing belongs to.
@@ -254,7 +284,9 @@ impl Snapshot {
             Points::V4(point) => self.v4.first_for_strays(&point),
             Points::V6(point) => self.v6.first_for_strays(&point),
         };
-        matches!(self.decision(found).action, Action::Offer { .. })
+        let Decision { rule, action } = self.decision(found);
+        // What is inspected has a flow, too: without one it would pass uninspected.
+        matches!(action, Action::Offer { .. }) || self.inspection_of(rule) != Record::NO_INSPECTION
     }
 
     /// Rules in it.

@@ -11,6 +11,7 @@ use crate::clock::Instant;
 use crate::counters::Counter;
 use crate::flow::hash::KeyedHash;
 use crate::flow::table::FlowTable;
+use crate::inspect::stream::{self, Streams};
 use crate::policy::Installed;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
@@ -22,12 +23,14 @@ mod classify;
 mod far;
 mod housekeeping;
 pub mod idle;
+mod inspect;
 pub mod mailbox;
 pub mod message;
 mod orders;
 pub mod parked;
 pub mod report;
 mod service;
+mod split;
 pub mod steer;
 pub mod transmit;
 
@@ -108,6 +111,7 @@ pub struct Worker<P: Port> {
     timeouts: Timeouts,
     table: FlowTable,
     parked: Parked<P::Buffer>,
+    streams: Streams,
     steering: Steering,
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
@@ -132,6 +136,7 @@ impl<P: Port> Worker<P> {
             timeouts: parts.timeouts,
             table: FlowTable::new(parts.limits.flows, parts.limits.far_sides, parts.hash),
             parked: Parked::new(parts.limits.parked),
+            streams: Streams::new(stream::Limits::default(), [0; 4]),
             steering: parts.steering,
             neighbours: parts.neighbours,
             events: parts.events,
@@ -232,6 +237,11 @@ impl<P: Port> Worker<P> {
     /// The counters as they are now.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Flows whose bytes are searched.
+    pub fn searched(&self) -> usize {
+        self.streams.len()
     }
 
     /// The flow table, for checks.

@@ -4,7 +4,11 @@
 //! question after the other. The server has a thread of its own and never touches packets: it asks a [`Backend`],
 //! which gets its answers as messages from those who own the state.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
+
+use crate::core::handover::HandOver;
 
 mod bind;
 pub mod client;
@@ -16,7 +20,7 @@ pub mod types;
 pub use bind::{BindError, Server};
 pub(crate) use bind::{Claim, bind};
 pub use server::Running;
-pub use types::{FlowInfo, ReloadInfo, RuleInfo, Stats, Status};
+pub use types::{EventInfo, FlowInfo, HandedOver, ReloadInfo, RuleInfo, Stats, Status};
 
 /// Longest request, bytes, newline included.
 pub const MAX_REQUEST: usize = 4096;
@@ -38,6 +42,20 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The rules in order, and the default.
     fn rules(&self) -> Result<Vec<RuleInfo>, BackendError>;
+
+    /// Has a flow change hands. Answered when a split is in force, or when a merge has been ordered.
+    fn hand_over(
+        &self,
+        what: HandOver,
+        client: SocketAddr,
+        server: SocketAddr,
+    ) -> Result<HandedOver, BackendError>;
+
+    /// Up to `limit` entries of what has happened to flows lately, the last ones.
+    fn events(&self, limit: usize) -> Result<Vec<EventInfo>, BackendError>;
+
+    /// From now on flows are merged, or none is. Says whether they are.
+    fn set_merging(&self, on: bool) -> Result<bool, BackendError>;
 
     /// Reads the configuration again. An error when it is valid and could not be put into force.
     fn reload(&self) -> Result<ReloadInfo, BackendError>;
@@ -66,6 +84,31 @@ pub enum Request {
     Rules {},
     /// Answered by [`ReloadInfo`].
     Reload {},
+    /// Answered by an array of [`EventInfo`], the oldest first.
+    Events {
+        /// At most so many, the last ones.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<usize>,
+    },
+    /// Whether flows may be merged from now on. Answered by a boolean that says the same.
+    Merging {
+        /// They may.
+        on: bool,
+    },
+    /// From its worker to the control core. Answered by [`HandedOver`].
+    Split {
+        /// The flow's client.
+        client: SocketAddr,
+        /// The flow's server, as the client knows it.
+        server: SocketAddr,
+    },
+    /// From the control core to its worker. Answered by [`HandedOver`].
+    Merge {
+        /// The flow's client.
+        client: SocketAddr,
+        /// The flow's server, as the client knows it.
+        server: SocketAddr,
+    },
 }
 
 /// One line back.

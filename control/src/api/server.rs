@@ -12,6 +12,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
+use crate::core::handover::HandOver;
+
 use super::bind::{Claim, Server};
 use super::{Backend, BackendError, MAX_CONNECTIONS, MAX_FLOWS, MAX_REQUEST, Request, Response};
 
@@ -148,6 +150,10 @@ async fn answer<B: Backend>(line: &[u8], backend: Arc<B>) -> Vec<u8> {
         Request::Stats {} => to_line(backend.stats()),
         Request::Rules {} => to_line(backend.rules()),
         Request::Reload {} => to_line(backend.reload()),
+        Request::Events { limit } => to_line(backend.events(limit.unwrap_or(usize::MAX))),
+        Request::Merging { on } => to_line(backend.set_merging(on)),
+        Request::Split { client, server } => to_line(backend.hand_over(HandOver::Split, client, server)),
+        Request::Merge { client, server } => to_line(backend.hand_over(HandOver::Merge, client, server)),
     });
     asked.await.unwrap_or_else(|error| error_line(format!("the question was not answered: {error}")))
 }

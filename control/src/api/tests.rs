@@ -43,6 +43,23 @@ impl Backend for Small {
         Err(BackendError("unused".into()))
     }
 
+    fn hand_over(
+        &self,
+        _: HandOver,
+        client: SocketAddr,
+        server: SocketAddr,
+    ) -> Result<HandedOver, BackendError> {
+        Ok(HandedOver { client, server, path: Path::Participating })
+    }
+
+    fn events(&self, _: usize) -> Result<Vec<EventInfo>, BackendError> {
+        Err(BackendError("unused".into()))
+    }
+
+    fn set_merging(&self, on: bool) -> Result<bool, BackendError> {
+        Ok(on)
+    }
+
     fn reload(&self) -> Result<ReloadInfo, BackendError> {
         Err(BackendError("unused".into()))
     }

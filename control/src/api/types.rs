@@ -197,6 +197,8 @@ pub struct Status {
     pub cores: CoreStatus,
     /// Flows on all paths.
     pub flows: u64,
+    /// Flows may be merged (`quadrille merge --off`).
+    pub merging: bool,
 }
 
 /// One port.
@@ -234,4 +236,32 @@ pub struct CoreStatus {
     pub workers: Vec<usize>,
     /// The control core has given a sign of life within `timeouts.control_stall`.
     pub control_alive: bool,
+}
+
+/// A flow that changes hands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandedOver {
+    /// Its client.
+    pub client: SocketAddr,
+    /// Its server.
+    pub server: SocketAddr,
+    /// Where it is, after a split, or goes to as soon as it can, after an order to merge.
+    pub path: Path,
+}
+
+/// Something that has happened to a flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventInfo {
+    /// Milliseconds since start when it was over.
+    pub at_ms: u64,
+    /// The flow's client.
+    pub client: SocketAddr,
+    /// The flow's server.
+    pub server: SocketAddr,
+    /// `split`, `merged`, `merged_in_motion` or `merge_undone`.
+    pub event: String,
+    /// Microseconds that it took.
+    pub duration_us: u64,
 }

@@ -124,9 +124,9 @@ impl Threads {
         eal: &EalHandle,
         parts: worker::Parts<P>,
     ) -> anyhow::Result<()> {
-        let (id, clock) = (parts.id, self.clock);
+        let (id, clock, inspection) = (parts.id, self.clock, config.inspection_limits());
         self.spawn(format!("worker-{id}"), config.cores.workers[id], config, eal, move |idler, stop| {
-            let mut worker = Worker::new(parts);
+            let mut worker = Worker::new(parts).with_inspection(inspection, random_key());
             while !stop.load(Ordering::Relaxed) {
                 idler.after_round(worker.poll(clock.now()));
             }

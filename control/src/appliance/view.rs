@@ -1,23 +1,28 @@
 //! What the management interface sees of a running appliance. Never touches packets: reports are read, flows asked for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crossbeam::channel::Sender;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path as FlowPath;
+use dataplane::flow::quad::Quad;
 use dataplane::policy::Fallback;
 use dataplane::worker::message::ListedFlow;
 use dataplane::worker::report::{Gauges, Report};
 use dpdk_bindings::{Mempool, Port};
 
 use crate::api::types::{
-    CoreStatus, Counters, FlowInfo, Link, Mbufs, Path as PathName, PortStats, PortStatus, ReloadInfo,
-    RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
+    CoreStatus, Counters, EventInfo, FlowInfo, HandedOver, Link, Mbufs, Path as PathName, PortStats,
+    PortStatus, ReloadInfo, RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
 };
 use crate::api::{Backend, BackendError};
 use crate::config::validated::{Action, Config};
+use crate::core::handover::HandOver;
+use crate::core::journal::Entry;
 use crate::core::query::Query;
 use crate::policy::reload::{InForce, ReloadError, Reloader};
 
@@ -33,8 +38,10 @@ pub struct View {
     worker_reports: Vec<Arc<Report>>,
     control_report: Arc<Report>,
     buffered: Arc<AtomicU64>,
-    queries: crossbeam::channel::Sender<Query>,
+    queries: Sender<Query>,
     reloader: Arc<Reloader>,
+    /// What the operator has said last.
+    merging: AtomicBool,
     pool: Mempool,
     ports: Arc<[Port]>,
 }
@@ -49,6 +56,7 @@ impl View {
             buffered: Arc::clone(&threads.buffered),
             queries: threads.queries.clone(),
             reloader: Arc::clone(&threads.reloader),
+            merging: AtomicBool::new(true),
             pool,
             ports,
         }
@@ -73,8 +81,16 @@ impl View {
             packets_s2c: record.packets[1],
             age_ms: now_ms.wrapping_sub(record.born).into(),
             splits: record.splits.into(),
-            merges: record.merges.into(),
+            merges: flow.merges.into(),
         }
+    }
+
+    /// Puts a question to the control core.
+    fn ask<T>(&self, question: impl FnOnce(Sender<T>) -> Query) -> Result<T, BackendError> {
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        let silent = || BackendError("the control core does not answer".into());
+        self.queries.send_timeout(question(answer), PATIENCE).map_err(|_| silent())?;
+        answered.recv_timeout(PATIENCE).map_err(|_| silent())
     }
 
     fn gauges(&self) -> Gauges {
@@ -107,14 +123,12 @@ impl Backend for View {
                 control_alive: self.gauges().control_stalled == 0,
             },
             flows: self.gauges().flows,
+            merging: self.merging.load(Ordering::Relaxed),
         })
     }
 
     fn flows(&self, limit: usize) -> Result<Vec<FlowInfo>, BackendError> {
-        let (answer, answered) = crossbeam::channel::bounded(1);
-        let silent = |_| BackendError("the control core does not answer".into());
-        self.queries.send_timeout(Query::Flows { limit, answer }, PATIENCE).map_err(|_| silent(()))?;
-        let flows = answered.recv_timeout(PATIENCE).map_err(|_| silent(()))?;
+        let flows = self.ask(|answer| Query::Flows { limit, answer })?;
         let now_ms = self.clock.now().as_millis() as u32;
         let in_force = self.reloader.in_force();
         Ok(flows.iter().map(|flow| View::flow(&in_force, now_ms, flow)).collect())
@@ -195,6 +209,41 @@ impl Backend for View {
             hits: in_force.hits(config.rules.len()),
         };
         Ok(rules.chain([default]).collect())
+    }
+
+    fn hand_over(
+        &self,
+        what: HandOver,
+        client: SocketAddr,
+        server: SocketAddr,
+    ) -> Result<HandedOver, BackendError> {
+        let quad = Quad::between(client, server)
+            .ok_or_else(|| BackendError("client and server are of different address families".into()))?;
+        let done = self.ask(|answer| Query::HandOver { what, quad, answer })?;
+        done.map_err(|refused| BackendError(format!("{client} -> {server}: {refused}")))?;
+        let path = match what {
+            HandOver::Split => PathName::Participating,
+            HandOver::Merge => PathName::CutThrough,
+        };
+        Ok(HandedOver { client, server, path })
+    }
+
+    fn events(&self, limit: usize) -> Result<Vec<EventInfo>, BackendError> {
+        let entries = self.ask(|answer| Query::Events { limit, answer })?;
+        let info = |entry: &Entry| EventInfo {
+            at_ms: entry.at.as_millis(),
+            client: entry.key.quad.client(),
+            server: entry.key.quad.server(),
+            event: entry.what.name().into(),
+            duration_us: entry.took.as_micros() as u64,
+        };
+        Ok(entries.iter().map(info).collect())
+    }
+
+    fn set_merging(&self, on: bool) -> Result<bool, BackendError> {
+        self.ask(|answer| Query::Merging { on, answer })?;
+        self.merging.store(on, Ordering::Relaxed);
+        Ok(on)
     }
 
     fn reload(&self) -> Result<ReloadInfo, BackendError> {

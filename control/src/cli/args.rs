@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -34,6 +35,12 @@ pub(super) enum Command {
     Stats(Query),
     /// List the rules in order, and how many SYNs each has decided
     Rules(Query),
+    /// Split a flow: the control core and its module take part in it from now on, with data in flight
+    Split(FlowName),
+    /// Merge a flow: its worker carries it from now on. Or allow no merges at all, and allow them again
+    Merge(MergeQuery),
+    /// List what has happened to flows lately: every split and merge, and how long it took
+    Events(EventQuery),
     /// Read the configuration again: rules, modules and policy change, flows keep what they have
     ///
     /// A configuration with errors changes nothing, is reported as by `check`, and ends with exit code 2.
@@ -55,6 +62,45 @@ pub(super) struct Query {
     /// Management socket of the appliance
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowName {
+    #[command(flatten)]
+    pub(super) query: Query,
+    /// The flow's client, as `flows` shows it: 192.0.2.1:40000 or [2001:db8::1]:40000
+    #[arg(value_name = "CLIENT")]
+    pub(super) client: SocketAddr,
+    /// The flow's server
+    #[arg(value_name = "SERVER")]
+    pub(super) server: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MergeQuery {
+    #[command(flatten)]
+    pub(super) query: Query,
+    /// No flow merges from now on; those that are cut through stay so
+    #[arg(long, conflicts_with_all = ["on", "client", "server"])]
+    pub(super) off: bool,
+    /// Flows merge again
+    #[arg(long, conflicts_with_all = ["client", "server"])]
+    pub(super) on: bool,
+    /// The flow's client, as `flows` shows it: 192.0.2.1:40000 or [2001:db8::1]:40000
+    #[arg(value_name = "CLIENT", required_unless_present_any = ["on", "off"])]
+    pub(super) client: Option<SocketAddr>,
+    /// The flow's server
+    #[arg(value_name = "SERVER", required_unless_present_any = ["on", "off"])]
+    pub(super) server: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventQuery {
+    #[command(flatten)]
+    pub(super) query: Query,
+    /// Only the last so many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) limit: usize,
 }
 
 #[derive(Debug, Args)]

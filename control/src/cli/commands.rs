@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
 
-use super::args::{Command, ConfigFile, Query};
+use super::args::{Command, ConfigFile, EventQuery, FlowName, MergeQuery, Query};
 use super::{Appliance, render, render_check, render_rules};
 use crate::api::client::ask;
-use crate::api::{FlowInfo, MAX_FLOWS, ReloadInfo, Request, RuleInfo, Stats, Status};
+use crate::api::{EventInfo, FlowInfo, MAX_FLOWS, ReloadInfo, Request, RuleInfo, Stats, Status};
 use crate::config::{self, Config, ConfigError, Machine};
 
 /// Why a verb did not do what it was asked to.
@@ -62,6 +62,20 @@ pub(super) fn perform(command: Command, appliance: Appliance) -> Result<String, 
         Command::Stats(query) => answer(&query, &Request::Stats {}, |stats: &Stats| render::stats(stats)),
         Command::Rules(query) => {
             answer(&query, &Request::Rules {}, |rules: &Vec<RuleInfo>| render_rules::rules(rules))
+        }
+        Command::Split(FlowName { query, client, server }) => {
+            answer(&query, &Request::Split { client, server }, render::handed_over)
+        }
+        Command::Merge(MergeQuery { query, client: Some(client), server: Some(server), .. }) => {
+            answer(&query, &Request::Merge { client, server }, render::handed_over)
+        }
+        Command::Merge(MergeQuery { query, on, .. }) => {
+            answer(&query, &Request::Merging { on }, |on: &bool| render::merging(*on))
+        }
+        Command::Events(EventQuery { query, limit }) => {
+            answer(&query, &Request::Events { limit: Some(limit) }, |events: &Vec<EventInfo>| {
+                render::events(events)
+            })
         }
         Command::Reload(query) => reload(&query),
     }

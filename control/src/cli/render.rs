@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use super::table::Table;
 use super::units::{age, bytes, count, delta, share, speed};
-use crate::api::types::{Counters, FlowInfo, Stats, Status};
+use crate::api::types::{Counters, EventInfo, FlowInfo, HandedOver, Path, Stats, Status};
 
 /// `quadrille status`.
 pub(super) fn status(status: &Status) -> String {
     let cores = &status.cores;
     let workers: Vec<_> = cores.workers.iter().map(usize::to_string).collect();
     let stalled = if cores.control_alive { "" } else { " (stalled)" };
+    let merging = if status.merging { "" } else { ", merging is off" };
     let mut ports = Table::new(["PORT", "PEER", "DEVICE", "DRIVER", "LINK", "MAC"]);
     for port in &status.ports {
         let link = match (port.link.up, port.link.speed_mbps) {
@@ -22,7 +23,7 @@ pub(super) fn status(status: &Status) -> String {
         ports.row([name, peer, port.device.clone(), port.driver.clone(), link, port.mac.clone()]);
     }
     format!(
-        "quadrille {}, process {}, up {}, {} flows\nconfiguration {}\ncontrol core {}{stalled}, workers on {}\n\n{}",
+        "quadrille {}, process {}, up {}, {} flows{merging}\nconfiguration {}\ncontrol core {}{stalled}, workers on {}\n\n{}",
         status.version,
         status.pid,
         age(status.uptime_ms),
@@ -32,6 +33,42 @@ pub(super) fn status(status: &Status) -> String {
         workers.join(", "),
         ports.lines(0)
     )
+}
+
+/// Whether flows are merged.
+pub(super) fn merging(on: bool) -> String {
+    let text = if on {
+        "flows are merged as their modules say"
+    } else {
+        "no flow is merged until `quadrille merge --on`; those that are cut through stay so"
+    };
+    format!("{text}\n")
+}
+
+/// `quadrille events`, the newest last.
+pub(super) fn events(events: &[EventInfo]) -> String {
+    if events.is_empty() {
+        return "no flow has changed hands yet\n".to_owned();
+    }
+    let mut table = Table::new([">AT", "CLIENT → SERVER", "EVENT", ">TOOK"]);
+    for event in events {
+        table.row([
+            format!("{}.{:03} s", event.at_ms / 1000, event.at_ms % 1000),
+            format!("{} → {}", event.client, event.server),
+            event.event.clone(),
+            format!("{} us", count(event.duration_us)),
+        ]);
+    }
+    table.lines(0)
+}
+
+/// A flow that has changed hands, or will.
+pub(super) fn handed_over(flow: &HandedOver) -> String {
+    let HandedOver { client, server, path } = flow;
+    match path {
+        Path::CutThrough => format!("{client} -> {server} merges as soon as it can\n"),
+        _ => format!("{client} -> {server} is split\n"),
+    }
 }
 
 /// `quadrille flows`: one line each.
@@ -48,6 +85,8 @@ pub(super) fn flows(flows: &[FlowInfo], limit: usize) -> String {
         ">Δ S2C",
         ">BYTES C2S",
         ">BYTES S2C",
+        ">SPLITS",
+        ">MERGES",
         ">AGE",
     ]);
     for flow in flows {
@@ -61,6 +100,8 @@ pub(super) fn flows(flows: &[FlowInfo], limit: usize) -> String {
             delta(flow.delta_s2c),
             bytes(flow.bytes_c2s),
             bytes(flow.bytes_s2c),
+            flow.splits.to_string(),
+            flow.merges.to_string(),
             age(flow.age_ms),
         ]);
     }

@@ -109,6 +109,9 @@ fn memory(config: &Config) -> String {
     row("DPDK", need.dpdk, format!("{pages}; {pool}"));
     row("flows", need.flows, format!("{} for each of {workers}", count(limits.flows.into())));
     row("far sides", need.far_sides, format!("{} for each of {workers}", count(limits.far_sides.into())));
+    let searched =
+        format!("{} flows that are searched for each of {workers}", count(limits.inspected.into()));
+    row("inspection", need.inspection, searched);
     row("rules", need.rules, format!("{}, and those that a reload brings", count(config.rules.len() as u64)));
     if need.rates > 0 {
         row("rates", need.rates, format!("for each of {workers}, and those that a reload brings"));

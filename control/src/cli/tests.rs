@@ -45,9 +45,9 @@ fn flows_are_one_line_each() {
         ..flow()
     };
     let expected = "\
-CLIENT → SERVER                      VLAN   PATH         MODULE        Δ C2S  Δ S2C  BYTES C2S  BYTES S2C    AGE
-10.0.0.1:40001 → 10.0.0.2:80         -      cut_through  relay             0  -1200      512 B    3.0 MiB    12s
-[2001:db8::1]:5 → [2001:db8::2]:443  100.7  bypassed     -       +2147483647      0      512 B    3.0 MiB  2h 5m
+CLIENT → SERVER                      VLAN   PATH         MODULE        Δ C2S  Δ S2C  BYTES C2S  BYTES S2C  SPLITS  MERGES    AGE
+10.0.0.1:40001 → 10.0.0.2:80         -      cut_through  relay             0  -1200      512 B    3.0 MiB       0       1    12s
+[2001:db8::1]:5 → [2001:db8::2]:443  100.7  bypassed     -       +2147483647      0      512 B    3.0 MiB       0       1  2h 5m
 ";
     assert_eq!(render::flows(&[flow(), v6], 100), expected);
     assert_eq!(render::flows(&[], 100), "no flows\n");
@@ -75,6 +75,7 @@ fn status_shows_ports_links_and_cores() {
         ],
         cores: CoreStatus { control: 0, workers: vec![1, 2], control_alive: false },
         flows: 1_234_567,
+        merging: true,
     };
     let expected = "\
 quadrille 0.1.0, process 77, up 1d 1h, 1,234,567 flows
@@ -182,14 +183,15 @@ ports
 memory
   FOR                BYTES  MADE UP OF
   DPDK           256.0 MiB  ordinary pages; 32,767 buffers of 2176 bytes take 128.0 MiB
-  flows           10.6 MiB  65,536 for each of 1 worker
+  flows           11.1 MiB  65,536 for each of 1 worker
   far sides        8.1 MiB  65,536 for each of 1 worker
+  inspection       2.6 MiB  16,384 flows that are searched for each of 1 worker
   rules            1.1 KiB  2, and those that a reload brings
-  suspended        3.6 MiB  16,384 for each of 1 worker
+  suspended        3.5 MiB  16,384 for each of 1 worker
   participating  288.0 MiB  4,096 flows; 256.0 MiB for all buffers, 4.0 MiB to send and 4.0 MiB to receive a leg
   history        848.0 KiB  4,096 servers and as many clients
   mailboxes        1.1 MiB  of 1 worker
-  all            568.3 MiB
+  all            571.3 MiB
 
 rules
   RULE       ACTION                                  MATCH

@@ -8,8 +8,10 @@ use toml::Spanned;
 
 use super::scalar::{List, Scalar};
 
+mod inspect;
 mod rejection;
 
+pub(super) use inspect::{Ahead, From, Inspect, Pattern, Verdict};
 pub(super) use rejection::With;
 
 type Number = Option<Spanned<i64>>;
@@ -34,6 +36,8 @@ pub(super) struct Config {
     pub(super) rule: Vec<Spanned<Rule>>,
     #[serde(default)]
     pub(super) module: BTreeMap<Spanned<String>, Spanned<Module>>,
+    #[serde(default)]
+    pub(super) inspect: BTreeMap<Spanned<String>, Spanned<Inspect>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,6 +105,8 @@ pub(super) struct Limits {
     pub(super) participating: Number,
     pub(super) held_packets: Number,
     pub(super) far_sides: Number,
+    pub(super) inspected: Number,
+    pub(super) inspected_segments: Number,
     pub(super) send_buffer: WithUnit,
     pub(super) receive_buffer: WithUnit,
     pub(super) participating_bytes: WithUnit,
@@ -185,6 +191,7 @@ pub(super) struct Rule {
     pub(super) action: Spanned<Action>,
     pub(super) module: Option<Spanned<String>>,
     pub(super) acknowledge: Option<Spanned<Acknowledge>>,
+    pub(super) inspect: Option<Spanned<String>>,
     pub(super) with: Option<Spanned<With>>,
     pub(super) from: Option<List>,
     pub(super) next_hop: Option<Spanned<NextHop>>,

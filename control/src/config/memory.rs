@@ -58,6 +58,8 @@ pub struct MemoryNeed {
     pub flows: u64,
     /// Lists of far sides of all workers.
     pub far_sides: u64,
+    /// What workers keep of the flows that they search, and what they search for; the latter twice, for a reload.
+    pub inspection: u64,
     /// Rules, and how often each has decided on every worker; twice, for a reload.
     pub rules: u64,
     /// Buckets of the rules' rates of all workers; twice, for a reload.
@@ -84,6 +86,7 @@ impl MemoryNeed {
             dpdk: u64::from(config.memory.megabytes) << 20,
             flows: workers * u64::from(limits.flows) * FLOW,
             far_sides: workers * u64::from(limits.far_sides) * FAR_SIDE,
+            inspection: inspection(config, workers),
             rules: AT_ONCE * rules(config, workers),
             rates: AT_ONCE * workers * rates(config),
             suspended: Suspended::bytes(&config.suspended_limits()) as u64,
@@ -97,7 +100,13 @@ impl MemoryNeed {
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        let tables = self.flows + self.far_sides + self.rules + self.rates + self.suspended + self.history;
+        let tables = self.flows
+            + self.far_sides
+            + self.inspection
+            + self.rules
+            + self.rates
+            + self.suspended
+            + self.history;
         self.dpdk + tables + self.participating + self.streams + self.mailboxes
     }
 }
@@ -106,6 +115,11 @@ fn rules(config: &Config, workers: u64) -> u64 {
     // Too many to be compiled is reported where they are.
     let shared = compile(config).map_or(0, |snapshot| snapshot.bytes());
     shared as u64 + workers * Hits::bytes(config.rules.len()) as u64
+}
+
+fn inspection(config: &Config, workers: u64) -> u64 {
+    let automata: usize = config.inspections.iter().map(|inspection| inspection.compiled.bytes()).sum();
+    workers * config.inspection_limits().bytes() as u64 + AT_ONCE * automata as u64
 }
 
 fn rates(config: &Config) -> u64 {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
+use dataplane::inspect::stream;
 use dataplane::policy::{Fallback, Strays};
 use dataplane::port::PortId;
 use dataplane::port::impaired::Impairment;
@@ -18,7 +19,8 @@ mod rules;
 mod tunnel;
 
 pub use rules::{
-    Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Program, Rule, ServerAck, WithoutDecision,
+    Acknowledge, Action, Inspection, Isn, Match, Merge, Module, ModuleKind, Program, Rule, ServerAck,
+    WithoutDecision,
 };
 pub use tunnel::{Role, Tunnel, TunnelKey};
 
@@ -49,6 +51,8 @@ pub struct Config {
     /// The index is the module of `Action::Offer`. Ordered by name, then those that a rule has given another
     /// `acknowledge`, under the same name.
     pub modules: Vec<Module>,
+    /// The index is the inspection of a [`Rule`].
+    pub inspections: Vec<Inspection>,
     /// The index is the next hop of `Action::Forward`.
     pub hops: Vec<NextHop>,
     /// What is possible but hardly meant.
@@ -59,6 +63,14 @@ impl Config {
     /// Addresses that are the appliance's own: those that take the place of clients'.
     pub fn services(&self) -> Vec<IpAddr> {
         self.modules.iter().flat_map(|module| &module.clients).copied().collect()
+    }
+
+    /// What each worker keeps of the flows that it searches: of none yet, perhaps, but a reload may bring some.
+    pub fn inspection_limits(&self) -> stream::Limits {
+        stream::Limits {
+            flows: self.limits.inspected as usize,
+            segments: self.limits.inspected_segments as usize,
+        }
     }
 
     /// What this configuration takes at start.
@@ -216,6 +228,10 @@ pub struct Limits {
     pub participating: u32,
     /// Flows to another server, client address or next hop, per worker.
     pub far_sides: u32,
+    /// Flows that are searched, per worker.
+    pub inspected: u32,
+    /// Segments of theirs that are remembered until they are acknowledged, per worker.
+    pub inspected_segments: u32,
     /// Packets held back by merges and verdicts, in all.
     pub held_packets: u32,
     /// Unacknowledged bytes that one leg may come to keep.

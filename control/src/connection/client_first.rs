@@ -2,8 +2,8 @@
 //! then is the server asked.
 //!
 //! What the SYN-ACK promises is what this server has promised before, or what every stack can keep; the flow remembers it.
-//! The server is offered what the client was promised and no more. When it promises less than the client has been
-//! told, the flow is relayed for its whole life: nothing on the way could make up for it.
+//! The server is offered what the client was promised and no more. What it promises differently is reconciled on the way, as far
+//! as that can be (`promises.rs`).
 
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::allowance::Allowance;
 use super::leg::{Leg, read_segment};
 use super::local::answer_to;
 use super::path::{family, mss_within};
+use super::promises::OwnClock;
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
 use crate::core::secret::clock;
@@ -55,6 +56,8 @@ pub(super) struct Greeted {
     look: FrameTemplate,
     /// What the client has been promised in the server's name.
     promised: Handshake,
+    /// TSval in the server's name, until its own clock is known.
+    pub(super) clock: OwnClock,
     /// The session has chosen another server, and the worker has still to agree.
     ordered: bool,
 }
@@ -91,11 +94,21 @@ impl<L: Pool> Connection<L> {
             },
             server: None,
             local: None,
-            greeted: Some(Box::new(Greeted { look, promised, ordered: false })),
+            greeted: Some(Box::new(Greeted {
+                look,
+                promised,
+                clock: OwnClock::new(&key, &cx.settings.isn_key),
+                ordered: false,
+            })),
             closed: [false; 2],
             edited: [0; 2],
+            clock: 0,
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
+            splitting: None,
+            leaving: None,
+            stays_split: false,
+            merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,
@@ -173,12 +186,13 @@ impl<L: Pool> Connection<L> {
 
     fn connect(&mut self, cx: &mut Context<'_, L>, way: Way) {
         let Some(greeted) = &self.greeted else { return };
-        let client = self.client.block.peer_offer();
+        let client = &self.client.block;
         let offer = Handshake {
-            timestamps: false,
-            sack_permitted: client.sack_permitted && greeted.promised.sack_permitted,
+            window_scale: client.peer_offer().window_scale.filter(|_| client.shifts().is_some()),
+            timestamps: client.has_timestamps(),
+            sack_permitted: client.has_sack(),
             ecn: TcpFlags(0),
-            ..client.clone()
+            ..client.peer_offer().clone()
         };
         let iss = cx.settings.isn_key.towards_server(&self.key, self.client.block.irs());
         let mut block = Block::connect(cx.now, iss, &offer, cx.settings.leg);
@@ -193,8 +207,10 @@ impl<L: Pool> Connection<L> {
         let Some(server) = &mut self.server else { return };
         server.block.set_link_mss(mss);
         server.block.confirm(cx.now);
-        let promised = server.block.peer_offer().clone();
-        self.remember(cx, Outcome::Accepted, Some(promised));
+        let before = cx.history.profile(&self.key);
+        let learned = learned(server.block.peer_offer(), server.block.offer(), before.as_ref());
+        self.remember(cx, Outcome::Accepted, Some(learned));
+        self.take_servers_clock(cx.now);
         self.phase = Phase::Relaying;
         if let Some(session) = &mut self.session {
             let step = session.established();
@@ -234,36 +250,46 @@ impl<L: Pool> Connection<L> {
             greeted.look = FrameTemplate::learn(frame, headers);
         }
     }
+}
 
-    /// Whether both ends were promised the same, as far as nobody on the way could make up for it.
-    pub(super) fn promises_agree(&self) -> bool {
-        let (Some(greeted), Some(server)) = (&self.greeted, &self.server) else { return true };
-        let (promised, kept) = (&greeted.promised, server.block.peer_offer());
-        let has_scale = self.client.block.peer_offer().window_scale.is_some();
-        let scales_agree = !has_scale || promised.window_scale == kept.window_scale;
-        let sack_agrees = !promised.sack_permitted || kept.sack_permitted;
-        // RFC 9293 section 3.7.1: without the option, 536 for IPv4 and 1220 for IPv6.
-        let default = family(&self.key.quad).default_mss();
-        scales_agree && sack_agrees && promised.mss <= Some(kept.mss.unwrap_or(default))
+impl Greeted {
+    /// The client sends no larger segments than the server takes.
+    pub(super) fn keeps_segments(&self, server: &Handshake, default_mss: u16) -> bool {
+        self.promised.mss <= Some(server.mss.unwrap_or(default_mss))
     }
 }
 
-/// Of what the client has offered: what the server has promised before, or what is usual. No timestamps: nobody knows the
-/// server's clock yet.
-fn promise(profile: Option<&Handshake>, syn: &Handshake, mss: u16, default_mss: u16) -> Handshake {
-    let usual = Handshake {
-        mss: Some(mss),
+/// What a server that nobody has heard will promise.
+fn usual() -> Handshake {
+    Handshake {
         window_scale: Some(USUAL_SHIFT),
         sack_permitted: true,
+        timestamps: true,
         window: USUAL_WINDOW,
         ..Handshake::default()
-    };
-    let promised = profile.unwrap_or(&usual).clone();
+    }
+}
+
+/// What a server is remembered to promise. An option that it was not offered it could not take: one old client would have
+/// everybody promised as little.
+fn learned(kept: &Handshake, offered: &Handshake, before: Option<&Handshake>) -> Handshake {
+    let before = before.cloned().unwrap_or_else(usual);
+    Handshake {
+        window_scale: if offered.window_scale.is_some() { kept.window_scale } else { before.window_scale },
+        sack_permitted: if offered.sack_permitted { kept.sack_permitted } else { before.sack_permitted },
+        timestamps: if offered.timestamps { kept.timestamps } else { before.timestamps },
+        ..kept.clone()
+    }
+}
+
+/// Of what the client has offered: what the server has promised before, or what is usual.
+fn promise(profile: Option<&Handshake>, syn: &Handshake, mss: u16, default_mss: u16) -> Handshake {
+    let promised = profile.cloned().unwrap_or(Handshake { mss: Some(mss), ..usual() });
     Handshake {
         mss: Some(promised.mss.unwrap_or(default_mss).min(mss)),
         window_scale: syn.window_scale.and(promised.window_scale),
         sack_permitted: syn.sack_permitted && promised.sack_permitted,
-        timestamps: false,
+        timestamps: syn.timestamps && promised.timestamps,
         ecn: TcpFlags(0),
         ..promised
     }

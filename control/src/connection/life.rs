@@ -47,6 +47,7 @@ impl<L: Pool> Connection<L> {
             | Phase::Connecting
             | Phase::Relaying
             | Phase::Draining { .. }
+            | Phase::Leaving
             | Phase::Parking => {
                 cx.counters.count(Counter::FlowsExpired);
                 self.reset_both_legs();

@@ -10,13 +10,13 @@ use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::build::FrameTemplate;
-use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
 use super::allowance::Allowance;
 use super::leg::{Leg, read_segment};
 use super::path::{family, mss_within};
+use super::promises::OwnClock;
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
 use crate::core::secret::clock;
@@ -46,14 +46,13 @@ pub(super) struct Local {
     ticket: Ticket,
     is_established: bool,
     is_finished: bool,
-    /// RFC 7323 section 5.4: our timestamp clock, milliseconds, begins somewhere else on every flow.
-    clock_offset: u32,
+    clock: OwnClock,
 }
 
 impl Local {
     /// TSval of a segment that is sent now.
     pub(super) fn clock(&self, now: Instant) -> u32 {
-        self.clock_offset.wrapping_add(now.as_millis() as u32)
+        self.clock.at(now)
     }
 
     /// The client has completed its handshake.
@@ -77,14 +76,12 @@ impl<L: Pool> Connection<L> {
         let syn = read_segment(accepting.syn, accepting.syn_headers)?;
         let mut block: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
         block.set_family(family(&key.quad));
-        // Nobody is behind this leg whose numbers could be used; the other leg's key begins the clock.
-        let clock_offset = cx.settings.isn_key.towards_server(&key, Seq(0)).0;
         let local = Local {
             endpoint: Some(endpoint),
             ticket,
             is_established: false,
             is_finished: false,
-            clock_offset,
+            clock: OwnClock::new(&key, &cx.settings.isn_key),
         };
         let mut connection = Connection {
             key,
@@ -104,8 +101,13 @@ impl<L: Pool> Connection<L> {
             greeted: None,
             closed: [false; 2],
             edited: [0; 2],
+            clock: 0,
             allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
             through: None,
+            splitting: None,
+            leaving: None,
+            stays_split: false,
+            merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,

@@ -10,7 +10,7 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
-use dataplane::flow::object::Track;
+use dataplane::flow::object::{Track, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::Delta;
@@ -23,6 +23,8 @@ use super::leg::{Leg, read_segment};
 use super::through::Ledger;
 use super::{Connection, Held, Phase};
 use crate::core::context::Context;
+use crate::core::handover::Refused;
+use crate::core::journal::Happening;
 use crate::module::MERGE_RETRY;
 use crate::tcp::{Segment, State};
 
@@ -32,7 +34,7 @@ const MAX_DOUBLINGS: u32 = 7;
 impl<L: Pool> Connection<L> {
     /// Starts draining when the module has said so and both legs are in a state that can be merged.
     pub(super) fn begin_merge_if_due(&mut self, cx: &mut Context<'_, L>) {
-        if !self.merge_wanted || self.merge_retry.is_some_and(|at| cx.now < at) {
+        if !self.merge_wanted || !cx.merging || self.merge_retry.is_some_and(|at| cx.now < at) {
             return;
         }
         // From here on every event is an occasion; one that never comes (a FIN was first) needs no timer.
@@ -40,17 +42,44 @@ impl<L: Pool> Connection<L> {
         if !self.can_drain() {
             return;
         }
-        if !self.promises_agree() {
+        if !self.can_reconcile() {
             self.merge_wanted = false;
             return cx.counters.count(Counter::MergesRefusedOptions);
         }
+        self.merge_began = cx.now;
+        let is_bulk = self.is_bulk();
         let Some(server) = self.server.as_mut() else { return };
         // Step 604: a blank acknowledgment for the last byte taken.
         self.client.block.acknowledge_now();
         server.block.acknowledge_now();
+        if is_bulk {
+            cx.counters.count(Counter::MergesInMotion);
+            return self.begin_leaving();
+        }
         let rtt =
             [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
+    }
+
+    /// Somebody wants it merged, whatever its module says.
+    pub(crate) fn order_merge(&mut self, cx: &mut Context<'_, L>) -> Result<(), Refused> {
+        if !cx.merging {
+            return Err(Refused::Off);
+        }
+        if self.proxying.is_none_or(|proxying| proxying.never_merges) {
+            return Err(Refused::NeverMerges);
+        }
+        if self.server.is_none() || !matches!(self.phase, Phase::Relaying | Phase::Draining { .. }) {
+            return Err(Refused::NotParticipating);
+        }
+        if !self.can_reconcile() {
+            return Err(Refused::Options);
+        }
+        self.stays_split = false;
+        self.merge_wanted = true;
+        self.merge_retry = None;
+        self.settle(cx);
+        Ok(())
     }
 
     /// Both legs are open in both directions, and nothing waits in front of a hole or for the module.
@@ -62,7 +91,7 @@ impl<L: Pool> Connection<L> {
                 && !block.has_gap()
                 && block.readable() == 0
         };
-        ready(&self.client) && self.server.as_ref().is_some_and(ready)
+        self.splitting.is_none() && ready(&self.client) && self.server.as_ref().is_some_and(ready)
     }
 
     /// A segment while merging: its acknowledgment counts at once, its bytes wait.
@@ -113,37 +142,57 @@ impl<L: Pool> Connection<L> {
 
     /// The worker has parked: all earlier segments have come up, none comes any more.
     pub fn on_parked(&mut self, cx: &mut Context<'_, L>) {
-        let (Phase::Parking, Some(server)) = (self.phase, self.server.as_ref()) else { return };
+        if self.phase != Phase::Parking {
+            return;
+        }
+        if let Some((delta_c2s, delta_s2c, view)) = self.left() {
+            cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
+            cx.outbox.order(Order::Resume { flow: self.flow });
+            self.phase = Phase::Done;
+            cx.journal.note(cx.now, self.merge_began, self.key, Happening::MergedInMotion);
+            return;
+        }
+        let Some(server) = self.server.as_ref() else { return };
         let (client, server) = (&self.client.block, &server.block);
         // FIG. 8: seq1 − ack1 and seq2 − ack2.
         let delta_c2s = Delta::between(server.snd_nxt(), client.rcv_nxt());
         let delta_s2c = Delta::between(client.snd_nxt(), server.rcv_nxt());
         let from_client = Track { end: client.rcv_nxt(), ack: server.ack_number() };
         let from_server = Track { end: server.rcv_nxt(), ack: client.ack_number() };
-        let track = [from_client, from_server];
-        cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, track });
+        let view = View {
+            track: [from_client, from_server],
+            edges: [
+                client.offered_right_edge().max(server.peer_right_edge().minus(delta_c2s)),
+                server.offered_right_edge().max(client.peer_right_edge().minus(delta_s2c)),
+            ],
+            promises: self.promises(),
+            clock: self.clock,
+            mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
+            ..View::default()
+        };
+        cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
         self.announce_windows(cx);
         for Held { direction, headers, frame } in std::mem::take(&mut self.held) {
             cx.outbox.order(Order::Replay { flow: self.flow, direction, headers, frame });
         }
         cx.outbox.order(Order::Resume { flow: self.flow });
         self.phase = Phase::Done;
+        cx.journal.note(cx.now, self.merge_began, self.key, Happening::Merged);
     }
 
     /// Each end gets one ACK with the other's present window, so that nobody waits for a reopening that nobody will
     /// announce (DESIGN section 5).
     fn announce_windows(&mut self, cx: &mut Context<'_, L>) {
         let Some(server) = &self.server else { return };
-        for (to, opposite) in [(&self.client, server), (server, &self.client)] {
-            let echo = to.block.ts_recent();
-            let timestamps =
-                echo.map(|echo| Timestamps { value: opposite.block.ts_recent().unwrap_or(0), echo });
+        let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
+        for (to, opposite, value) in [(&self.client, server, server_ts), (server, &self.client, client_ts)] {
+            let timestamps = to.block.ts_recent().map(|echo| Timestamps { value, echo });
             let ack = TcpRepr {
                 seq: to.block.snd_nxt(),
                 ack: to.block.ack_number(),
                 // A mark that the end has not heard of is not told by anybody else.
                 flags: TcpFlags::ACK | to.block.echo_flags(),
-                window: opposite.block.peer_window_left(),
+                window: to.block.field_of(opposite.block.peer_window_left()),
                 urgent: 0,
                 options: TcpOptions { timestamps, ..TcpOptions::default() },
             };
@@ -154,6 +203,7 @@ impl<L: Pool> Connection<L> {
     /// The drain took too long: the flow goes on participating, nothing is lost, and the merge is tried again later.
     pub(super) fn undo_merge(&mut self, cx: &mut Context<'_, L>) {
         cx.counters.count(Counter::MergesUndone);
+        cx.journal.note(cx.now, self.merge_began, self.key, Happening::MergeUndone);
         self.phase = Phase::Relaying;
         self.merge_retry = Some(cx.now + MERGE_RETRY * (1 << self.merge_attempts.min(MAX_DOUBLINGS)));
         self.merge_attempts += 1;

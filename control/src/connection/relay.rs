@@ -221,9 +221,7 @@ impl<L: Pool> Connection<L> {
     pub(super) fn take_step(&mut self, step: Step) {
         match step {
             Step::Relay => {}
-            Step::Merge => {
-                self.merge_wanted = true;
-            }
+            Step::Merge => self.merge_wanted |= !self.stays_split,
             Step::Reset => self.reset_both_legs(),
         }
     }
@@ -237,6 +235,14 @@ impl<L: Pool> Connection<L> {
         error: &IcmpError,
         mut frame: L::Buffer,
     ) {
+        if self.is_end_to_end(quoted, error.seq) {
+            let way = self.way_to(quoted.reverse());
+            let deltas = self.numbers_of(quoted);
+            if !deltas.are_zero() {
+                restore_quoted(frame.bytes_mut(), error, deltas);
+            }
+            return cx.forward(way, frame);
+        }
         let to = match quoted {
             Direction::ServerToClient => &mut self.client,
             Direction::ClientToServer => match &mut self.server {

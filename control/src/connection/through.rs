@@ -90,7 +90,10 @@ impl<L: Pool> Connection<L> {
     /// Each sender is told of what its receiver has.
     pub(super) fn acknowledge_through(&mut self, cx: &Context<'_, L>) {
         let Some(mut ledgers) = self.through.take() else { return };
-        for direction in [Direction::ClientToServer, Direction::ServerToClient] {
+        for direction in Direction::BOTH {
+            if self.splitting.as_ref().is_some_and(|splitting| !splitting.is_over(direction)) {
+                continue;
+            }
             if let Some([from, to]) = self.legs(direction) {
                 // A client's SYN-ACK takes a number that nobody has given us.
                 let una = match to.block.state() {

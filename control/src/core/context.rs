@@ -25,6 +25,7 @@ use crate::suspended::{self, WhenFull};
 use crate::tcp::Limits;
 
 use super::history::History;
+use super::journal::Journal;
 use super::load::Load;
 use super::secret::IsnKey;
 
@@ -146,6 +147,9 @@ pub(super) struct Means<L: Pool> {
     pub(super) counters: Counters,
     pub(super) settings: Settings,
     pub(super) history: History,
+    pub(super) journal: Journal,
+    /// Flows may be merged; an operator can say that they may not.
+    pub(super) merging: bool,
     pub(super) load: Load,
     pub(super) scarce: bool,
 }
@@ -160,6 +164,8 @@ impl<L: Pool> Means<L> {
             counters: &mut self.counters,
             settings: &self.settings,
             history: &mut self.history,
+            journal: &mut self.journal,
+            merging: self.merging,
             load: self.load,
             scarce: self.scarce,
         }
@@ -196,6 +202,10 @@ pub struct Context<'a, L: Pool> {
     pub settings: &'a Settings,
     /// What is known of servers and clients from before.
     pub(crate) history: &'a mut History,
+    /// What has happened to flows lately.
+    pub journal: &'a mut Journal,
+    /// Flows may be merged.
+    pub merging: bool,
     /// What all flows kept before this event.
     pub load: Load,
     /// Buffers are scarce: payload is copied out of them, nothing is held.

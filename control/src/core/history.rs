@@ -46,7 +46,7 @@ impl History {
     }
 
     /// What the server promised last, if that is known.
-    pub(super) fn profile(&self, key: &FlowKey) -> Option<Handshake> {
+    pub(crate) fn profile(&self, key: &FlowKey) -> Option<Handshake> {
         self.servers.peek(&(key.segment, key.quad.server()))?.1.clone()
     }
 

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use crossbeam::channel::Sender;
 
 use dataplane::flow::object::Record;
+use dataplane::flow::quad::Quad;
 use dataplane::worker::message::{ListedFlow, Listing};
 
 use super::change::Change;
+use super::handover::{Answer, HandOver, Refused, only};
+use super::journal::Entry;
 
 /// What can be asked.
 pub enum Query {
@@ -23,6 +26,29 @@ pub enum Query {
         /// Where the answer goes. The asker may have given up.
         answer: Sender<BTreeSet<u16>>,
     },
+    /// One flow is to take another path.
+    HandOver {
+        /// Which.
+        what: HandOver,
+        /// Client → server.
+        quad: Quad,
+        /// Where the answer goes, once the flow has changed hands or not.
+        answer: Answer,
+    },
+    /// What has happened to flows lately.
+    Events {
+        /// The most entries to be answered, the last ones.
+        limit: usize,
+        /// Where the answer goes. The asker may have given up.
+        answer: Sender<Vec<Entry>>,
+    },
+    /// Whether flows may be merged from now on.
+    Merging {
+        /// They may.
+        on: bool,
+        /// Where the answer goes. The asker may have given up.
+        answer: Sender<()>,
+    },
     /// Other rules and modules from now on.
     Change(Change),
 }
@@ -33,10 +59,22 @@ pub(super) enum Wanted {
     Flows(usize, Vec<ListedFlow>, Sender<Vec<ListedFlow>>),
     /// Which modules they refer to.
     Modules(BTreeSet<u16>, Sender<BTreeSet<u16>>),
+    /// Those with a quad, by worker: one of them is to be handed over.
+    Flow(Quad, Vec<(usize, ListedFlow)>, HandOver, Answer),
+}
+
+/// What is to be done about a page.
+pub enum Next {
+    /// Nothing; somebody may have got an answer.
+    Nothing,
+    /// The same worker has more: it is to be asked for the next page.
+    Page(Box<Listing>),
+    /// All workers have said all: this flow is to be handed over.
+    HandOver(HandOver, Result<(usize, ListedFlow), Refused>, Answer),
 }
 
 impl Wanted {
-    fn take(&mut self, listing: &mut Listing) {
+    fn take(&mut self, worker: usize, listing: &mut Listing) {
         match self {
             Wanted::Flows(limit, flows, _) => {
                 let room = *limit - flows.len();
@@ -46,6 +84,10 @@ impl Wanted {
                 let named = listing.flows.drain(..).map(|flow| flow.record.module);
                 modules.extend(named.filter(|module| *module != Record::NO_MODULE));
             }
+            Wanted::Flow(quad, flows, ..) => {
+                let named = listing.flows.drain(..).filter(|flow| flow.key.quad == *quad);
+                flows.extend(named.map(|flow| (worker, flow)));
+            }
         }
     }
 
@@ -54,11 +96,15 @@ impl Wanted {
     }
 
     /// The asker may have stopped waiting; then nobody needs the answer.
-    fn answer(self) {
+    fn answer(self) -> Next {
         match self {
             Wanted::Flows(_, flows, answer) => drop(answer.send(flows)),
             Wanted::Modules(modules, answer) => drop(answer.send(modules)),
+            Wanted::Flow(quad, flows, what, answer) => {
+                return Next::HandOver(what, only(&flows, &quad), answer);
+            }
         }
+        Next::Nothing
     }
 }
 
@@ -86,19 +132,21 @@ impl Questions {
     }
 
     /// Takes a page in. Returns it emptied when the same worker has more.
-    pub fn on_listing(&mut self, mut listing: Box<Listing>) -> Option<Box<Listing>> {
-        let at = self.open.iter().position(|question| question.number == listing.question)?;
+    pub fn on_listing(&mut self, worker: usize, mut listing: Box<Listing>) -> Next {
+        let Some(at) = self.open.iter().position(|question| question.number == listing.question) else {
+            return Next::Nothing;
+        };
         let question = &mut self.open[at];
-        question.wanted.take(&mut listing);
+        question.wanted.take(worker, &mut listing);
         listing.flows.clear();
         if listing.cursor.is_some() && !question.wanted.is_complete() {
-            return Some(listing);
+            return Next::Page(listing);
         }
         question.workers_left -= 1;
-        if question.workers_left == 0 {
-            self.open.swap_remove(at).wanted.answer();
+        match question.workers_left {
+            0 => self.open.swap_remove(at).wanted.answer(),
+            _ => Next::Nothing,
         }
-        None
     }
 }
 
@@ -114,12 +162,12 @@ mod tests {
         let (_, second) = pages.pop().unwrap();
         let (_, mut first) = pages.pop().unwrap();
         first.cursor = Some(9);
-        let again = questions.on_listing(first).expect("there is more");
+        let Next::Page(again) = questions.on_listing(0, first) else { panic!("there is more") };
         assert_eq!(again.cursor, Some(9), "goes on where it was");
-        assert!(questions.on_listing(second).is_none());
+        assert!(matches!(questions.on_listing(1, second), Next::Nothing));
         assert!(answered.try_recv().is_err());
         let last = Box::new(Listing { cursor: None, ..*again });
-        assert!(questions.on_listing(last).is_none());
+        assert!(matches!(questions.on_listing(0, last), Next::Nothing));
         assert!(answered.try_recv().unwrap().is_empty());
     }
 }

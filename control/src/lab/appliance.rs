@@ -1,7 +1,7 @@
 //! The appliance under test: `quadrille run` between the lab's two devices, asked through its own command line.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -116,6 +116,11 @@ impl Appliance {
         let text = self.control(arguments).arg("--json").ok()?;
         serde_json::from_str(&text)
             .map_err(|error| LabError::Unexpected { expected: format!("JSON ({error})"), got: text })
+    }
+
+    /// Where its management interface listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// A command to this appliance, ready to be run.

@@ -1,5 +1,9 @@
 //! Compiles the validated rules into the dataplane's own words: no address crate crosses this line.
 
+use std::sync::Arc;
+
+use dataplane::flow::object::Record;
+use dataplane::inspect::Inspection;
 use dataplane::policy::services::Services;
 use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, TooLarge};
 use dataplane::refusal::Rejection;
@@ -7,13 +11,22 @@ use ipnet::IpNet;
 
 use crate::config::validated::{self, Config};
 
+/// Inspections that have ever been configured: flows may refer to each of them until the appliance ends.
+const MOST_INSPECTIONS: usize = 1024;
+
 /// The snapshot of a configuration. Rule and module indices are those of `config.rules` and `config.modules`.
 pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
-    compile_with(config, |module| module)
+    compile_with(config, |module| module, &[])
 }
 
 /// The same where module number `n` of the configuration has the index `module_index(n)`.
-pub fn compile_with(config: &Config, module_index: impl Fn(u16) -> u16) -> Result<Snapshot, TooLarge> {
+///
+/// Inspections keep the index that they have in `known`, those that flows may still refer to; new ones follow.
+pub fn compile_with(
+    config: &Config,
+    module_index: impl Fn(u16) -> u16,
+    known: &[Arc<Inspection>],
+) -> Result<Snapshot, TooLarge> {
     let mut rejections = Vec::new();
     let rules: Vec<RuleSpec> =
         config.rules.iter().map(|given| rule(given, &mut rejections, &module_index)).collect();
@@ -28,7 +41,37 @@ pub fn compile_with(config: &Config, module_index: impl Fn(u16) -> u16) -> Resul
     };
     let snapshot = Snapshot::compile(&rules, defaults)?;
     let services = Services::new(config.services());
+    let (inspections, indices) = place(config, known)?;
+    let of_rule = |rule: &validated::Rule| match rule.inspection {
+        Some(index) => indices[usize::from(index)],
+        None => Record::NO_INSPECTION,
+    };
+    let by_rule = match inspections.is_empty() {
+        true => Vec::new(),
+        false => config.rules.iter().map(of_rule).collect(),
+    };
+    let snapshot = snapshot.with_inspections(inspections, by_rule);
     Ok(snapshot.with_hops(config.hops.clone()).with_services(services).with_rejections(rejections))
+}
+
+/// All inspections by index, and the index of each that is configured.
+fn place(config: &Config, known: &[Arc<Inspection>]) -> Result<(Vec<Arc<Inspection>>, Vec<u16>), TooLarge> {
+    let mut inspections = known.to_vec();
+    let mut indices = Vec::with_capacity(config.inspections.len());
+    for given in &config.inspections {
+        let index = inspections.iter().position(|known| *known == given.compiled).unwrap_or_else(|| {
+            inspections.push(Arc::clone(&given.compiled));
+            inspections.len() - 1
+        });
+        indices.push(index as u16);
+    }
+    match inspections.len() {
+        0..=MOST_INSPECTIONS => Ok((inspections, indices)),
+        _ => Err(TooLarge {
+            what: "inspections of this and former configurations; restart",
+            most: MOST_INSPECTIONS,
+        }),
+    }
 }
 
 fn rule(

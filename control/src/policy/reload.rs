@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use dataplane::clock::SystemClock;
 use dataplane::policy::services::Services;
-use dataplane::policy::{Hits, Installed, TooLarge};
+use dataplane::policy::{Hits, Installed, Snapshot, TooLarge};
 
 use super::compile::{compile, compile_with};
 use super::differences::{are_ports_numbered_alike, needing_restart};
@@ -117,6 +117,8 @@ pub struct Start {
 pub struct InForce {
     /// Rules, modules and policy as last read; all else as at start.
     pub config: Arc<Config>,
+    /// As compiled.
+    snapshot: Arc<Snapshot>,
     /// Counts of each rule, by worker.
     hits: Vec<Arc<Hits>>,
     modules: Arc<Modules>,
@@ -158,8 +160,10 @@ impl Reloader {
         queries: Sender<Query>,
         key: [u64; 4],
     ) -> Result<(Reloader, Start), StartError> {
-        let policies = installed(&Arc::new(compile(config)?), config.cores.workers.len(), key);
+        let snapshot = Arc::new(compile(config)?);
+        let policies = installed(&snapshot, config.cores.workers.len(), key);
         let in_force = InForce {
+            snapshot,
             config: Arc::new(config.clone()),
             hits: hits(&policies),
             modules: Arc::new(Modules::new(&config.modules)),
@@ -192,6 +196,7 @@ impl Reloader {
         let config = Config {
             rules: file.rules,
             modules: file.modules,
+            inspections: file.inspections,
             hops: file.hops,
             policy: file.policy,
             warnings: file.warnings,
@@ -200,9 +205,11 @@ impl Reloader {
         let Placed { modules, indices, new, retired } = self.place(&before.modules, &config)?;
         let mut services = before.services.as_ref().clone();
         services.extend(config.services());
-        let snapshot = compile_with(&config, |module| indices[usize::from(module)])?
+        let known = before.snapshot.inspections();
+        let snapshot = compile_with(&config, |module| indices[usize::from(module)], known)?
             .with_services(Services::new(services.iter().copied().collect()));
-        let policies = installed(&Arc::new(snapshot), config.cores.workers.len(), self.key);
+        let snapshot = Arc::new(snapshot);
+        let policies = installed(&snapshot, config.cores.workers.len(), self.key);
         let new_modules = new
             .iter()
             .filter_map(|index| modules.get(*index).map(|module| (*index, module)))
@@ -216,6 +223,7 @@ impl Reloader {
             .collect::<Result<_, ReloadError>>()?;
         let (answer, answered) = bounded(1);
         let in_force = InForce {
+            snapshot,
             hits: hits(&policies),
             modules: Arc::new(modules),
             config: Arc::new(config),
@@ -267,7 +275,7 @@ fn start(
     from_config(module, clock, key).map_err(|reason| ModuleError { name: module.name.clone(), reason })
 }
 
-fn installed(snapshot: &Arc<dataplane::policy::Snapshot>, workers: usize, key: [u64; 4]) -> Vec<Installed> {
+fn installed(snapshot: &Arc<Snapshot>, workers: usize, key: [u64; 4]) -> Vec<Installed> {
     let one = |_| Installed::for_one_of(workers, Arc::clone(snapshot), key);
     (0..workers).map(one).collect()
 }

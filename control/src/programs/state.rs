@@ -45,7 +45,7 @@ pub(super) struct State {
     pub(super) shared: Arc<Shared>,
     pub(super) hello: Hello,
     pub(super) is_retired: bool,
-    outstanding: usize,
+    pub(super) outstanding: usize,
     owners: HashMap<Ticket, u64>,
     /// Flows that programs have accepted, by the program's serial; their clients' handshakes are under way.
     accepting: HashMap<Ticket, u64>,

@@ -22,7 +22,8 @@ use super::state::{Shares, State};
 use super::{Settings, StartError};
 use crate::api::{Claim, bind};
 
-/// Messages of the control core handled before the programs have their turn.
+/// Messages of the control core handled before the programs have their turn, or as many as one of them may have waiting
+/// for it if that is less: who has had no turn since is not one that does not keep up.
 const MESSAGES_IN_A_ROW: usize = 256;
 /// How often a thread without a socket looks whether the last of its streams has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -115,6 +116,7 @@ async fn attend(
     door: Door,
 ) -> io::Result<()> {
     let mut door = Some(door);
+    let in_a_row = MESSAGES_IN_A_ROW.min(shares.borrow().outstanding);
     while !shared.is_over.load(Ordering::SeqCst) {
         if shared.is_retired.load(Ordering::SeqCst)
             && let Some(door) = door.take()
@@ -126,7 +128,7 @@ async fn attend(
         if door.is_none() && shares.borrow().is_done() {
             break;
         }
-        if handle_some(shared, shares, &mut up) == MESSAGES_IN_A_ROW {
+        if handle_some(shared, shares, &mut up, in_a_row) > 0 {
             tokio::task::yield_now().await;
             continue;
         }
@@ -153,9 +155,9 @@ async fn woken(wakes: &UnixStream) -> io::Result<()> {
     }
 }
 
-fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>) -> usize {
+fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>, in_a_row: usize) -> usize {
     let mut handled = 0;
-    while handled < MESSAGES_IN_A_ROW
+    while handled < in_a_row
         && let Some(message) = up.try_receive()
     {
         handled += 1;
@@ -166,7 +168,7 @@ fn handle_some(shared: &Shared, shares: &Shares, up: &mut Receiver<Up>) -> usize
             Up::Accepted(pipe) => state.begin_stream(shares, &pipe),
         }
     }
-    while handled < MESSAGES_IN_A_ROW
+    while handled < in_a_row
         && let Some(pipe) = shared.thread_bell.answer()
     {
         handled += 1;

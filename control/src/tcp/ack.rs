@@ -11,6 +11,9 @@ use super::state::{State, Step};
 
 impl<B: Buffer> Block<B> {
     pub(super) fn check_ack(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
+        if let Some(followed) = self.snd.followed {
+            return self.follow_ack(arrival, followed);
+        }
         let segment = arrival.segment;
         if !segment.flags.ack() {
             return Verdict::Break(Stop::NoAck);

@@ -54,6 +54,8 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) fin_sent: bool,
     /// SND.UP.
     pub(super) urgent: Option<Seq>,
+    /// What the peer has acknowledged, as long as that is not about what we have sent (`boundary.rs`).
+    pub(super) followed: Option<Seq>,
     pub(super) flight: Flight,
     pub(super) recovery: Recovery,
     /// When the SYN or SYN-ACK was sent, unless it was sent more than once.
@@ -91,6 +93,8 @@ pub(super) struct Receiver<B: Buffer> {
     pub(super) urgent: Option<Seq>,
     /// Last.ACK.sent (RFC 7323 section 4.3).
     pub(super) last_ack_sent: Seq,
+    /// What the receiver has acknowledged to the peer itself, past us (`boundary.rs`).
+    pub(super) passed: Option<Seq>,
     /// Acknowledgments wait for those of the receiver behind us.
     pub(super) through: Option<Box<Through>>,
 }
@@ -168,7 +172,7 @@ impl<B: Buffer> Block<B> {
         block
     }
 
-    fn new(now: Instant, state: State, limits: Limits) -> Self {
+    pub(super) fn new(now: Instant, state: State, limits: Limits) -> Self {
         let zero = Seq(0);
         Block {
             state,
@@ -194,6 +198,7 @@ impl<B: Buffer> Block<B> {
                 fin_queued: false,
                 fin_sent: false,
                 urgent: None,
+                followed: None,
                 flight: Flight::default(),
                 recovery: Recovery::new(zero),
                 syn_at: None,
@@ -214,6 +219,7 @@ impl<B: Buffer> Block<B> {
                 fin_taken: false,
                 urgent: None,
                 last_ack_sent: zero,
+                passed: None,
                 through: None,
             },
             ts: RecentTimestamp::default(),

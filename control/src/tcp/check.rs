@@ -58,9 +58,10 @@ impl<B: Buffer> Block<B> {
         holds(edge_ok, || "what is kept out of order lies beyond the window".into())
     }
 
-    /// What is outstanding will be sent again some day: without a timer, nobody would ever find out that it is lost.
+    /// What is outstanding will be sent again some day: without a timer, nobody would ever find out that it is lost. While
+    /// the block follows, somebody else repeats what has to be acknowledged first.
     fn check_timer(&self) -> Verdict {
-        let waits = self.state.sends_data() && self.snd.una != self.snd.nxt;
+        let waits = self.state.sends_data() && self.snd.una != self.snd.nxt && !self.follows();
         holds(!waits || self.deadline().is_some(), || {
             format!("{:?}..{:?} is outstanding, and no timer runs", self.snd.una, self.snd.nxt)
         })

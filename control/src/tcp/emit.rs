@@ -42,6 +42,9 @@ impl<B: Buffer> Block<B> {
         if end.gt(fresh_from) {
             self.arm_tail(now);
         }
+        if self.snd.followed.is_some() {
+            self.timers.stop_sending();
+        }
         let mut flags = TcpFlags::ACK;
         if cut.len > 0 && cut.start.advance(cut.len) == self.snd.queue.end() {
             flags = flags | TcpFlags::PSH;

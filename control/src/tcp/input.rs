@@ -184,7 +184,7 @@ impl<B: Buffer> Block<B> {
             && self.timestamps
             && !segment.flags.rst()
         {
-            self.ts.update(arrival.now, ts, segment.seq, self.rcv.last_ack_sent);
+            self.ts.update(arrival.now, ts, segment.seq, self.echoed_up_to());
         }
         Verdict::Continue(())
     }

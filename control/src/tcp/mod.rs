@@ -8,6 +8,7 @@
 
 mod ack;
 mod block;
+mod boundary;
 mod check;
 mod chunk;
 mod congestion;
@@ -39,6 +40,7 @@ mod window;
 mod tests;
 
 pub use block::Block;
+pub use boundary::Boundary;
 pub use chunk::Chunk;
 pub use congestion::Algorithm;
 pub use events::Events;

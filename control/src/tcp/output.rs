@@ -193,7 +193,7 @@ impl<B: Buffer> Block<B> {
 
     /// Nothing is in flight whose acknowledgment could open the window: ask for it after a while.
     fn arm_probe(&mut self, now: Instant) {
-        if self.snd.una == self.snd.nxt && self.timers.retransmit.is_none() {
+        if self.snd.una == self.snd.nxt && self.timers.retransmit.is_none() && !self.follows() {
             self.timers.retransmit = Some(now + self.rto.after(self.timers.probes));
             self.timers.progress = now;
         }

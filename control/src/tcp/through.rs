@@ -34,11 +34,13 @@ const DUPLICATES: u8 = 3;
 #[derive(Debug)]
 pub(super) struct Through {
     /// So far the caller lets us acknowledge. Never beyond RCV.NXT by more than what has not been taken yet.
-    upto: Seq,
+    pub(super) upto: Seq,
     /// Number and TSval of segments that were taken and not acknowledged, in order.
     marks: ArrayVec<(Seq, u32), MARKS>,
     /// Segments behind the hole of which the peer was not told.
     withheld: u8,
+    /// The receiver tells the peer itself what it has and what it has room for (`boundary.rs`).
+    pub(super) passes: bool,
 }
 
 /// What was there before a segment's text was looked at.
@@ -80,7 +82,8 @@ impl<B: Buffer> Block<B> {
     /// the peer's SYN is known and before it has sent anything else.
     pub fn withhold_acknowledgments(&mut self) {
         let upto = self.rcv.nxt;
-        self.rcv.through = Some(Box::new(Through { upto, marks: ArrayVec::new(), withheld: 0 }));
+        self.rcv.through =
+            Some(Box::new(Through { upto, marks: ArrayVec::new(), withheld: 0, passes: false }));
     }
 
     /// The receiver has all before `upto` (in the peer's sequence space). The peer is told at once: an acknowledgment
@@ -112,15 +115,21 @@ impl<B: Buffer> Block<B> {
 
     /// What the ack field of a segment says: RCV.NXT, unless acknowledgments wait for the receiver.
     pub fn ack_number(&self) -> Seq {
-        match &self.rcv.through {
-            Some(through) => through.upto.min(self.rcv.nxt),
-            None => self.rcv.nxt,
+        match (&self.rcv.through, self.rcv.passed) {
+            (Some(through), _) => through.upto.min(self.rcv.nxt),
+            (None, Some(passed)) => passed.max(self.rcv.nxt),
+            (None, None) => self.rcv.nxt,
         }
+    }
+
+    /// The peer hears of windows from the receiver itself.
+    pub(super) fn is_told_by_receiver(&self) -> bool {
+        self.rcv.through.as_ref().is_some_and(|through| through.passes)
     }
 
     /// Something was taken that must not be acknowledged yet.
     pub(super) fn withholds(&self) -> bool {
-        self.ack_number() != self.rcv.nxt
+        self.ack_number().lt(self.rcv.nxt)
     }
 
     pub(super) fn before_text(&self) -> Before {

@@ -87,10 +87,14 @@ impl<B: Buffer> Block<B> {
         self.snd.field
     }
 
-    /// What is left of the peer's window behind SND.UNA, as a segment says it: scaled, whatever the field was that it came
-    /// in. That of a SYN-ACK is not.
-    pub fn peer_window_left(&self) -> u16 {
-        (self.snd.una.distance_to(self.snd.edge) >> self.snd.shift).min(u32::from(u16::MAX)) as u16
+    /// What is left of the peer's window behind SND.UNA, bytes.
+    pub fn peer_window_left(&self) -> u32 {
+        self.snd.una.distance_to(self.snd.edge)
+    }
+
+    /// A window of so many bytes as segments say it to the peer, rounded down.
+    pub fn field_of(&self, bytes: u32) -> u16 {
+        (bytes >> self.rcv.shift).min(u32::from(u16::MAX)) as u16
     }
 
     /// The user has aborted it: a RST has been sent, and what still comes is answered with another.
@@ -106,6 +110,26 @@ impl<B: Buffer> Block<B> {
     /// TS.Recent.
     pub fn ts_recent(&self) -> Option<u32> {
         self.ts.value()
+    }
+
+    /// By how much the peer's window fields are shifted, and ours, when both ends scale.
+    pub fn shifts(&self) -> Option<[u8; 2]> {
+        self.offer.window_scale.and(self.peer.window_scale).map(|_| [self.snd.shift, self.rcv.shift])
+    }
+
+    /// Bytes that the peer may have outstanding or unread, at most.
+    pub fn receive_buffer(&self) -> u32 {
+        self.limits.receive_buffer
+    }
+
+    /// SACK is in force.
+    pub fn has_sack(&self) -> bool {
+        self.sack
+    }
+
+    /// Timestamps are in force.
+    pub fn has_timestamps(&self) -> bool {
+        self.timestamps
     }
 
     /// Smoothed round-trip time, from our own transmit times.

@@ -68,7 +68,7 @@ impl<B: Buffer> Block<B> {
     /// Whether room made since the last segment is worth one of its own: a reopening always; otherwise two segments' worth or half of the
     /// buffer, or one segment's worth when the peer could not send a full one.
     pub(super) fn window_update_due(&self) -> bool {
-        if !self.out.more_room || !self.state.takes_data() {
+        if !self.out.more_room || !self.state.takes_data() || self.is_told_by_receiver() {
             return false;
         }
         let (field, edge) = self.window_to_offer();

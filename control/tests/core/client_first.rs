@@ -162,12 +162,13 @@ fn respond(rig: &mut Rig, asked: &TcpRepr, promised: TcpOptions) -> Phase {
 }
 
 #[test]
-fn a_server_that_keeps_what_was_promised_in_its_name_is_merged_with_and_no_other() {
+fn a_server_is_merged_with_when_what_was_promised_in_its_name_can_be_reconciled() {
     let kept = syn(0).options;
     let cases = [
         (kept.clone(), true),
-        (TcpOptions { window_scale: Some(SHIFT - 1), ..kept.clone() }, false),
-        (TcpOptions { sack_permitted: false, ..kept.clone() }, false),
+        (TcpOptions { window_scale: Some(SHIFT - 1), ..kept.clone() }, true),
+        (TcpOptions { window_scale: None, ..kept.clone() }, true),
+        (TcpOptions { sack_permitted: false, ..kept.clone() }, true),
         (TcpOptions { mss: Some(1000), ..kept.clone() }, false),
         (TcpOptions { mss: Some(8960), ..kept.clone() }, true),
     ];

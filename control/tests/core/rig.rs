@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::core::context::Settings;
+use control::core::handover::HandOver;
 use control::core::load::Load;
+use control::core::query::Query;
 use control::core::secret::IsnKey;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
@@ -15,7 +17,7 @@ use control::tcp::Limits;
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
-use dataplane::flow::object::{Path, Track};
+use dataplane::flow::object::{Path, Record, Track, View};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
 use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{self, Packet, TcpHeaders};
@@ -25,12 +27,12 @@ use dataplane::port::sim::{SimBuffer, SimPool};
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::icmp;
 use dataplane::wire::ipv4::Ipv4Repr;
-use dataplane::wire::seq::Seq;
+use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::TcpOptions;
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
-use dataplane::worker::message::{Event, Order};
+use dataplane::worker::message::{Event, ListedFlow, Listing, Order, Split};
 use zerocopy::IntoBytes;
 
 use crate::raw::build_raw;
@@ -97,6 +99,12 @@ pub struct Rig {
     /// Options of the next frame, byte for byte, instead of those that its segment has.
     raw: Option<Vec<u8>>,
     takes_orders: bool,
+    /// A page of the flow table that the worker has been asked for.
+    listing: Option<Box<Listing>>,
+    /// A split that the worker has been ordered to make.
+    ordered_split: Option<Box<Split>>,
+    /// What the last object was installed with.
+    pub installed: Option<View>,
     /// The last frame that was sent by a far side.
     pub far_frame: Vec<u8>,
     /// ICMP errors sent: the port, type and code, and the sequence number that is quoted.
@@ -215,6 +223,9 @@ impl Rig {
             takes_orders: true,
             class: 0,
             classes: Vec::new(),
+            listing: None,
+            ordered_split: None,
+            installed: None,
             far_frame: Vec::new(),
         }
     }
@@ -307,6 +318,49 @@ impl Rig {
         self.tell(Event::Parked { flow })
     }
 
+    /// Somebody orders a hand-over of the flow, which its worker knows by this path.
+    pub fn order_hand_over(
+        &mut self,
+        what: HandOver,
+        path: Path,
+    ) -> crossbeam::channel::Receiver<Result<(), control::core::handover::Refused>> {
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        self.core.ask(Query::HandOver { what, quad: self.quad, answer });
+        self.poll();
+        let mut listing = self.listing.take().expect("the worker is asked");
+        let key = FlowKey { quad: self.quad, segment: Segment(0) };
+        let record = Record { module: 0, ..Record::default() };
+        listing.flows.push(ListedFlow {
+            flow: self.flow,
+            key,
+            path,
+            delta_c2s: Delta(0),
+            delta_s2c: Delta(0),
+            far: None,
+            merges: 0,
+            record,
+        });
+        self.tell(Event::Listed(listing));
+        answered
+    }
+
+    /// The flow is split by order, with these deltas and what the worker has seen of it.
+    pub fn split(&mut self, delta_c2s: i32, delta_s2c: i32, view: View) {
+        let answered = self.order_hand_over(HandOver::Split, Path::CutThrough);
+        let mut split = self.ordered_split.take().expect("the worker is told");
+        (split.client_side, split.module, split.view) = (CLIENT, 0, view);
+        (split.delta_c2s, split.delta_s2c) = (Delta(delta_c2s), Delta(delta_s2c));
+        assert!(self.tell(Event::Split(split)).is_empty(), "nothing is said before anybody is heard");
+        assert_eq!(answered.try_recv(), Ok(Ok(())));
+    }
+
+    /// The worker wants the flow split; whether it is told to.
+    pub fn want_split(&mut self, module: u16) -> bool {
+        let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
+        assert!(self.tell(Event::Wanted { flow, key, module }).is_empty());
+        self.ordered_split.take().is_some_and(|split| split.flow == flow)
+    }
+
     /// The worker has forgotten the flow.
     pub fn expired(&mut self) -> Vec<Said> {
         let flow = self.flow;
@@ -366,12 +420,15 @@ impl Rig {
         if !self.takes_orders {
             return Vec::new();
         }
-        let orders: Vec<_> = std::iter::from_fn(|| {
-            let order = self.orders.try_receive();
+        let mut orders = Vec::new();
+        while let Some(order) = self.orders.try_receive() {
             self.core.poll(self.now);
-            order
-        })
-        .collect();
+            match order {
+                Order::List(listing) => self.listing = Some(listing),
+                Order::Split(split) => self.ordered_split = Some(split),
+                order => orders.push(order),
+            }
+        }
         orders.iter().for_each(|order| self.note(order));
         self.classes.extend(orders.iter().filter_map(|order| match order {
             // Ethernet without tags, IPv4.
@@ -389,6 +446,7 @@ impl Rig {
                 }
             }
             Order::TransmitFar { frame, .. } => self.far_frame = frame.bytes().to_vec(),
+            Order::Install { view, .. } => self.installed = Some(*view),
             Order::Release { frame, .. } => self.released.push(frame.bytes().to_vec()),
             _ => {}
         }

@@ -6,7 +6,9 @@
 mod apps;
 mod bulk;
 mod experience;
+mod handover;
 mod held;
+mod inspect;
 mod overlap;
 mod pair;
 mod passing;

@@ -23,10 +23,22 @@ fn socat_protocol(protocol: &str, net: Net) -> String {
 
 /// Fetches pseudo-random bytes with curl and compares the digests.
 pub fn download(lab: &Lab, net: Net, bytes: usize) -> Result<()> {
+    download_at(lab, net, bytes, "1G")
+}
+
+/// The same, at so many bytes a second at most.
+pub fn download_at(lab: &Lab, net: Net, bytes: usize, rate: &str) -> Result<()> {
     let nginx = lab.server().nginx().random("random", bytes).start()?;
     let copy = lab.client().directory().join("random");
     let url = lab.server().url(net, 80, "random");
-    lab.client().curl(&url).words("--max-time 60").arg("-o").arg(&copy).timeout(SOON * 7).ok()?;
+    lab.client()
+        .curl(&url)
+        .words("--max-time 60 --limit-rate")
+        .arg(rate)
+        .arg("-o")
+        .arg(&copy)
+        .timeout(SOON * 7)
+        .ok()?;
     let (sent, got) = (nginx.sha256("random")?, sha256(&copy)?);
     expect(sent == got, format!("SHA-256 {sent}"), got)
 }

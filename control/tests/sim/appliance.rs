@@ -28,6 +28,7 @@ use dataplane::worker::transmit::Line;
 use dataplane::worker::{self, Limits, Timeouts, Worker};
 
 use crate::books;
+use crate::hands::Hands;
 use crate::middle::{Middle, Parts};
 use crate::moody::Moody;
 use crate::rng::Rng;
@@ -54,6 +55,8 @@ pub struct Appliance {
     lanes: Vec<Lane>,
     core: Core<SimPool>,
     busy: bool,
+    /// Who orders hand-overs.
+    hands: Option<Hands>,
     /// No flow is ever merged.
     stays: bool,
     /// Its clock moves by so many nanoseconds at a time.
@@ -65,6 +68,7 @@ impl Appliance {
     pub fn build(mut parts: Parts) -> Box<dyn Middle> {
         let merge = match parts.rng.below(5) {
             _ if parts.profile.stays => MergeWhen::Never,
+            0 if parts.profile.splits => MergeWhen::Established,
             0 => MergeWhen::Never,
             1 => MergeWhen::FirstResponse,
             2 => MergeWhen::AfterBytes(parts.rng.below(20_000)),
@@ -74,9 +78,13 @@ impl Appliance {
         let server_ack = if parts.rng.below(4) == 0 { ServerAck::AtOnce } else { ServerAck::AfterClient };
         let workers = 1 + parts.rng.below(2) as usize;
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
-        let acknowledge =
-            if parts.rng.clone().below(3) == 0 { Acknowledge::Through } else { Acknowledge::Receipt };
-        let relay = Relay { merge, server_ack, isn, acknowledge, client_first: None };
+        let client_first = parts.profile.greets.then_some(Duration::from_millis(300));
+        let acknowledge = if parts.rng.clone().below(3) == 0 && client_first.is_none() {
+            Acknowledge::Through
+        } else {
+            Acknowledge::Receipt
+        };
+        let relay = Relay { merge, server_ack, isn, acknowledge, client_first };
         let stays = merge == MergeWhen::Never;
         let mut module: Box<dyn Module> = if parts.profile.moody {
             Box::new(Moody::new(relay, parts.rng.clone().fork(7), stays))
@@ -130,11 +138,12 @@ impl Appliance {
             report: Arc::default(),
             buffered: Arc::default(),
         });
+        let hands = profile.splits.then(|| Hands::new(rng.fork(11)));
         let ports = [client, server];
         let now = Instant::ZERO;
 
         let tick = if profile.bad_clocks { rng.pick(&[1, 1_000_000, 10_000_000, 50_000_000]) } else { 1 };
-        Appliance { ports, refused: Default::default(), lanes, core, busy: false, stays, tick, now }
+        Appliance { ports, refused: Default::default(), lanes, core, busy: false, hands, stays, tick, now }
     }
 
     /// What a device without symmetric RSS does: each direction of a flow to some worker's queue, never to the right one
@@ -188,6 +197,9 @@ impl Middle for Appliance {
     fn poll(&mut self, now: Instant) {
         let now = Instant::from_nanos(now.as_nanos() / self.tick * self.tick);
         self.now = now;
+        if let Some(hands) = &mut self.hands {
+            hands.act(now, self.lanes.iter().map(|lane| &lane.worker), &mut self.core);
+        }
         loop {
             let mut work = self.spread_received();
             for lane in &mut self.lanes {
@@ -206,7 +218,9 @@ impl Middle for Appliance {
         if self.busy {
             return Some(self.now + ROUND.max(Duration::from_nanos(self.tick)));
         }
-        let deadline = self.core.next_deadline(self.now).as_nanos();
+        let deadline = self.core.next_deadline(self.now);
+        let order = self.hands.as_ref().and_then(Hands::next).map(|at| at.max(self.now));
+        let deadline = order.map_or(deadline, |order| order.min(deadline)).as_nanos();
         Some(Instant::from_nanos(deadline.div_ceil(self.tick) * self.tick))
     }
 

@@ -61,7 +61,7 @@ impl Connection {
     pub fn judge(&self, hosts: &[Host; 2], now: Instant, profile: &Profile) -> Result<Judgement, Violation> {
         let loses = profile.loses();
         let verdict = if self.plan.kind == Kind::ClosedPort {
-            self.judge_refusal(hosts, profile.moody)
+            self.judge_refusal(hosts, profile.may_greet())
         } else if let Some(aborter) = self.aborter() {
             Ok(self.judge_abort(hosts, aborter, now, loses))
         } else {
@@ -71,7 +71,7 @@ impl Connection {
         if verdict == Judgement::Goes && now - self.last_progress > STALL {
             // A client that was greeted and has closed since waits for a FIN, without a timer in smoltcp. The RST that it gets
             // instead, when nobody listens, may get lost, and it says nothing that would bring another.
-            let waits = profile.moody && hosts[0].state(self.index) == State::FinWait2;
+            let waits = profile.may_greet() && hosts[0].state(self.index) == State::FinWait2;
             if waits || hosts.iter().any(|host| host.has_forgotten(self.index, now)) {
                 return Ok(Judgement::Hung);
             }

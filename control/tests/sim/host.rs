@@ -15,6 +15,7 @@ use crate::crutch::Crutch;
 use crate::device::Wiring;
 use crate::frame::{self, Segment};
 use crate::invariant::Violation;
+use crate::numbers::Numbers;
 use crate::plan::{FIRST_SERVER_PORT, Part, Plan};
 use crate::profile::Profile;
 use crate::rng::Rng;
@@ -67,6 +68,8 @@ struct End {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     crutch: Crutch,
+    /// Where its own are moved.
+    numbers: Option<Numbers>,
     rx: VecDeque<Vec<u8>>,
     /// Something has come for it, or was done to it.
     dirty: bool,
@@ -91,6 +94,8 @@ pub struct Host {
     /// Its cables do.
     reorders: bool,
     jumps: Jumps,
+    /// What the ends' numbers are drawn from, where they are not smoltcp's own.
+    edges: Option<Rng>,
     device: Wiring,
     interface: Interface,
     ends: Vec<End>,
@@ -106,6 +111,7 @@ impl Host {
         let mtu = rng.pick(profile.mtus);
         // A look ahead: these dice are nobody else's.
         let jumps = Jumps::draw(profile, &mut rng.clone().fork(7));
+        let edges = profile.wraps.then(|| rng.clone().fork(12));
         let mut device = Wiring { rx: VecDeque::new(), tx: Vec::new(), mtu };
         let mac = EthernetAddress([0x02, 0, 0, 0, 0, side as u8 + 1]);
         let mut config = Config::new(mac.into());
@@ -120,6 +126,7 @@ impl Host {
             side,
             reorders: profile.jitter_us > 0,
             jumps,
+            edges,
             device,
             interface,
             ends: Vec::new(),
@@ -138,7 +145,9 @@ impl Host {
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
         let (crutch, rx) = Default::default();
-        self.ends.push(End { sockets, handle, crutch, rx, dirty: true, deadline: None });
+        let total = plan.parts[self.side as usize].total();
+        let numbers = self.edges.as_mut().map(|rng| Numbers::draw(total, rng));
+        self.ends.push(End { sockets, handle, crutch, numbers, rx, dirty: true, deadline: None });
         self.apps.push(app);
     }
 
@@ -180,10 +189,14 @@ impl Host {
 
     /// A frame from the cable, without tags.
     pub fn deliver(&mut self, now: Instant, mut frame: Vec<u8>) {
-        let Some((index, segment)) = self.find(&frame, self.side.opposite()) else {
+        let Some((index, mut segment)) = self.find(&frame, self.side.opposite()) else {
             return self.rx.push_back(frame);
         };
         let end = &mut self.ends[index];
+        if let Some(numbers) = &end.numbers {
+            numbers.come_in(&segment, &mut frame);
+            segment = frame::parse(&frame).expect("it was one");
+        }
         let socket = end.sockets.get::<Socket>(end.handle);
         if end.crutch.admit(now, socket, &segment, &mut frame, self.reorders) {
             end.rx.push_back(frame);
@@ -209,6 +222,9 @@ impl Host {
                 self.ends[index].crutch.raise_number(&segment, frame);
                 let capacity = self.ends[index].socket().recv_capacity();
                 self.ends[index].crutch.said(now, &segment, (capacity.max(1).ilog2() + 1).saturating_sub(16));
+                if let Some(numbers) = &mut self.ends[index].numbers {
+                    numbers.go_out(&segment, frame);
+                }
             }
         }
         frames

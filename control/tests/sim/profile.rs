@@ -42,6 +42,12 @@ pub struct Profile {
     pub moody: bool,
     /// The module holds together whatever the client tries at once.
     pub together: bool,
+    /// Somebody splits and merges flows all the time.
+    pub splits: bool,
+    /// Clients are answered before their server is known, whose options are other ones.
+    pub greets: bool,
+    /// The hosts' numbers pass 2^32 or 2^31 within each transfer.
+    pub wraps: bool,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -68,6 +74,9 @@ const CLEAN: Profile = Profile {
     narrow: false,
     moody: false,
     together: false,
+    splits: false,
+    greets: false,
+    wraps: false,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
@@ -123,6 +132,43 @@ pub const PROFILES: &[Profile] = &[
         duplicate_ppm: 5_000,
         ..CLEAN
     },
+    Profile { name: "wrap", wraps: true, loss_ppm: 10_000, jitter_us: 300, ..CLEAN },
+    Profile { name: "wrap-relay", wraps: true, worst_loss_ppm: 20_000, ..RELAY },
+    Profile { name: "split", splits: true, bytes: 300_000, jitter_us: 20, connections: 6, ..CLEAN },
+    Profile {
+        name: "split-lossy",
+        splits: true,
+        bytes: 100_000,
+        connections: 6,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile { name: "greeted", greets: true, ..CLEAN },
+    Profile {
+        name: "greeted-split",
+        greets: true,
+        splits: true,
+        bytes: 100_000,
+        window: 300_000,
+        connections: 6,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile { name: "split-wrap", splits: true, wraps: true, jitter_us: 20, ..CLEAN },
+    Profile {
+        name: "split-wrap-lossy",
+        splits: true,
+        wraps: true,
+        bytes: 30_000,
+        loss_ppm: 20_000,
+        duplicate_ppm: 10_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
 ];
 
 impl Profile {
@@ -134,6 +180,11 @@ impl Profile {
     /// Whether its modules may think about what a server has answered.
     pub fn ponders(&self) -> bool {
         self.moody || self.together
+    }
+
+    /// Whether a client may be told that it has a connection before anybody was asked.
+    pub fn may_greet(&self) -> bool {
+        self.moody || self.greets
     }
 
     /// Whether the ends cope without the appliance between them, so that a wire can be tried too.

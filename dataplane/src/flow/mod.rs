@@ -7,3 +7,4 @@ pub mod object;
 pub mod quad;
 pub mod state;
 pub mod table;
+pub mod terms;

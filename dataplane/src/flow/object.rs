@@ -7,6 +7,7 @@ use crate::wire::seq::{Delta, Seq};
 
 use super::quad::{Direction, Segment};
 use super::state::TcpState;
+use super::terms::{Promises, Terms};
 
 /// Which way a flow's packets take (DESIGN section 8: the `path` of `flows --json`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +52,45 @@ pub struct Track {
     pub ack: Seq,
 }
 
+/// All that has to be known of an open connection to move it from one path to another (DESIGN sections 5 and 6), by
+/// direction of its sender, in that sender's space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// What has been sent and acknowledged.
+    pub track: [Track; 2],
+    /// [`Object::edges`].
+    pub edges: [Seq; 2],
+    /// What each end was promised, and promises.
+    pub promises: Promises,
+    /// How far ahead of itself the client knows the server's timestamp clock, modulo 2^32. Not 0 where the appliance has
+    /// spoken by a clock of its own before it knew the server's.
+    pub clock: u32,
+    /// [`Record::mss`].
+    pub mss: [u16; 2],
+    /// Observed state.
+    pub tcp: TcpState,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        View {
+            track: Default::default(),
+            edges: Default::default(),
+            promises: Promises::UNKNOWN,
+            clock: 0,
+            mss: [0; 2],
+            tcp: TcpState::Established,
+        }
+    }
+}
+
+impl View {
+    /// What the ends were promised differs, so that more than numbers has to be rewritten.
+    pub fn is_reconciled(&self) -> bool {
+        !self.promises.agree() || self.clock != 0
+    }
+}
+
 /// What most flows are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traits(u8);
@@ -62,6 +102,24 @@ impl Traits {
     pub const V6: Traits = Traits(1);
     /// The flow has a far side of its own, by the record's index (`flow/far.rs`).
     pub const FAR: Traits = Traits(2);
+    /// What its ends were promised differs (`flow/table/differing.rs`): windows, SACK blocks and timestamps are put into the
+    /// terms of their receiver.
+    pub const RECONCILED: Traits = Traits(4);
+
+    /// Its bytes are searched, by the record's inspection.
+    pub const SEARCHED: Traits = Traits(8);
+    /// An inspection has ended it: whatever comes is answered with RST.
+    pub const CONDEMNED: Traits = Traits(16);
+    /// What does not belong to its connection is dropped.
+    pub const WATCHED: Traits = Traits(32);
+    /// What has to be looked at before it passes, in one way or another.
+    pub const INSPECTED: Traits = Traits(Self::SEARCHED.0 | Self::CONDEMNED.0 | Self::WATCHED.0);
+
+    /// Whether it is anything that `other` is.
+    #[inline]
+    pub const fn intersects(self, other: Traits) -> bool {
+        self.0 & other.0 != 0
+    }
 
     /// Whether it is all that `other` is.
     #[inline]
@@ -106,8 +164,13 @@ pub struct Object {
     pub last_seen: u32,
     /// Per direction, indexed by [`Direction::index`].
     pub track: [Track; 2],
-    /// Parked: head of the list of parked frames.
-    pub held: u32,
+    /// Per direction, the highest right edge that its receiver has ever given, in the sender's space. Means nothing
+    /// without terms.
+    pub edges: [Seq; 2],
+    /// What the handshake has agreed on, as the sender of each direction means it.
+    pub terms: Terms,
+    /// Times merged.
+    pub merges: u16,
 }
 
 /// No parked frame, no neighbour: the end of every index list.
@@ -135,7 +198,9 @@ impl Object {
         generation: 0,
         last_seen: 0,
         track: [Track { end: Seq(0), ack: Seq(0) }; 2],
-        held: NONE,
+        edges: [Seq(0); 2],
+        terms: Terms::UNKNOWN,
+        merges: 0,
     };
 
     /// The delta added to sequence numbers that travel in `direction`.
@@ -165,10 +230,12 @@ pub struct Record {
     pub module: u16,
     /// Times split.
     pub splits: u16,
-    /// Times merged.
-    pub merges: u16,
     /// Index of the far side in the table's side list, or [`NONE`].
     pub far: u32,
+    /// The largest segment that each direction's sender takes, as its SYN says; 0 where it says nothing or was not seen.
+    pub mss: [u16; 2],
+    /// Index of the inspection that its rule names, or [`Record::NO_INSPECTION`].
+    pub inspection: u16,
 }
 
 impl Default for Record {
@@ -179,8 +246,9 @@ impl Default for Record {
             born: 0,
             module: Record::NO_MODULE,
             splits: 0,
-            merges: 0,
             far: NONE,
+            mss: [0; 2],
+            inspection: Record::NO_INSPECTION,
         }
     }
 }
@@ -188,4 +256,6 @@ impl Default for Record {
 impl Record {
     /// The flow was offered to nobody.
     pub const NO_MODULE: u16 = u16::MAX;
+    /// Its rule asks for none.
+    pub const NO_INSPECTION: u16 = u16::MAX;
 }

@@ -21,6 +21,9 @@ impl Direction {
         }
     }
 
+    /// Both, in the order of [`Direction::index`].
+    pub const BOTH: [Direction; 2] = [Direction::ClientToServer, Direction::ServerToClient];
+
     /// 0 for client → server, 1 for server → client: an index into per-direction pairs.
     pub const fn index(self) -> usize {
         self as usize

@@ -8,9 +8,10 @@ use crate::clock::Instant;
 
 use super::expiry::Wheel;
 use super::hash::KeyedHash;
-use super::object::{NONE, Object, Path, Record, Traits};
+use super::object::{Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad};
 
+mod differing;
 mod sides;
 
 pub use sides::Refused;
@@ -166,7 +167,6 @@ impl FlowTable {
             self.wheel.cancel(slot);
             let object = &mut self.objects[slot as usize];
             object.path = Path::Free;
-            object.held = NONE;
             object.generation = object.generation.wrapping_add(1);
             self.free.push(slot);
         }

@@ -7,8 +7,11 @@ use crate::packet::IcmpError;
 use crate::wire::checksum::Update;
 use crate::wire::icmp::update_checksum;
 use crate::wire::seq::Seq;
+use crate::wire::tcp::{HEADER_LEN, TcpHeader};
+use crate::wire::tcp_options::edit_timestamps;
 
 use super::delta::Deltas;
+use super::reconcile::Clocks;
 
 /// Offsets in the quoted TCP header, bytes.
 const SEQ: usize = 4;
@@ -38,6 +41,25 @@ pub fn restore_quoted(frame: &mut [u8], error: &IcmpError, deltas: Deltas) {
         let new = edits.apply(old);
         *field = new.to_be_bytes();
         whole.word16(old, new);
+    }
+    update_checksum(message, whole);
+}
+
+/// Undoes in the quotation what `clocks` (those of the quoted segment's direction) did to the segment's timestamps, when
+/// all of its header is there. Window and SACK blocks cannot be told back, and no sender looks them up.
+pub fn restore_quoted_clocks(frame: &mut [u8], error: &IcmpError, clocks: Clocks) {
+    let Some(message) = frame.get_mut(usize::from(error.l4)..usize::from(error.end)) else { return };
+    let Some(tcp) = message.get_mut(usize::from(error.quoted_l4 - error.l4)..) else { return };
+    let Some(header) = TcpHeader::view(tcp) else { return };
+    let (header_len, has_ack) = (header.header_len(), header.flags().ack());
+    let Some(options) = tcp.get_mut(HEADER_LEN..header_len) else { return };
+    let mut edits = Update::NONE;
+    edit_timestamps(options, &mut edits, |ts| clocks.moved_back(ts, has_ack));
+    let mut whole = edits;
+    if let Some(header) = TcpHeader::view_mut(tcp) {
+        let old = header.checksum.get();
+        header.update_checksum(edits);
+        whole.word16(old, header.checksum.get());
     }
     update_checksum(message, whole);
 }

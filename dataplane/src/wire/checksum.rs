@@ -118,6 +118,13 @@ impl Update {
         }
     }
 
+    /// The byte at `offset` changed, counted from where the sum begins.
+    pub const fn byte_at(&mut self, offset: usize, old: u8, new: u8) {
+        // Network order: the first byte of a word is its upper half.
+        let shift = if offset.is_multiple_of(2) { 8 } else { 0 };
+        self.word16((old as u16) << shift, (new as u16) << shift);
+    }
+
     /// The edits of `other` too.
     pub const fn merge(&mut self, other: Update) {
         self.0 += other.0;
@@ -229,6 +236,10 @@ mod tests {
             let mut update = Update::NONE;
             update.word32_at(offset, old, new);
             prop_assert_eq!(update.apply(before), reference(&bytes));
+            let bytes_of = |word: u32| word.to_be_bytes().into_iter().enumerate();
+            let mut by_bytes = Update::NONE;
+            bytes_of(old).zip(bytes_of(new)).for_each(|((at, old), (_, new))| by_bytes.byte_at(offset + at, old, new));
+            prop_assert_eq!(by_bytes.apply(before), reference(&bytes));
         }
 
         #[test]

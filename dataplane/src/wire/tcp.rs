@@ -104,6 +104,17 @@ impl TcpHeader {
         self.offset_flags.set(self.offset_flags.get() & !FLAGS_MASK | flags.0 & FLAGS_MASK);
     }
 
+    /// Takes back the urgent pointer; the checksum follows.
+    pub fn clear_urgent(&mut self) {
+        let mut update = Update::NONE;
+        let (before, urgent) = (self.offset_flags.get(), self.urgent.get());
+        self.set_flags(self.flags().without(TcpFlags::URG));
+        update.word16(before, self.offset_flags.get());
+        update.word16(urgent, 0);
+        self.urgent.set(0);
+        self.update_checksum(update);
+    }
+
     /// Sets the sequence number and notes the edit.
     pub fn edit_seq(&mut self, seq: Seq, update: &mut Update) {
         update.word32(self.seq.get(), seq.0);

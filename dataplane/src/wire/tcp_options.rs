@@ -13,7 +13,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use edit::{edit_sack_edges, edit_timestamps, timestamps, timestamps_offset, without};
+pub use edit::{blank_sack, edit_sack_edges, edit_timestamps, timestamps, timestamps_offset, without};
 pub use packed::{EXPERIMENT_LEN, MAX_BESIDE_SYN, packed};
 pub use walk::{BadOptions, MAX_LEN, RawOption, Walk, check, kind, walk};
 use walk::{MSS_LEN, PREFIX_LEN, SACK_BLOCK_LEN, SACK_PERMITTED_LEN, TIMESTAMPS_LEN, WINDOW_SCALE_LEN, fits};

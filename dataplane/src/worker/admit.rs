@@ -3,7 +3,7 @@
 use super::carry::is_verified;
 use super::message::Event;
 use super::*;
-use crate::flow::object::Path;
+use crate::flow::object::{Path, Record};
 use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Fallback, Strays};
@@ -18,6 +18,8 @@ struct Arrival<'a> {
     /// The packet's own, source → destination.
     key: &'a FlowKey,
     headers: &'a TcpHeaders,
+    /// That the flow gets.
+    inspection: u16,
 }
 
 impl<P: Port> Worker<P> {
@@ -37,8 +39,9 @@ impl<P: Port> Worker<P> {
         if !headers.flags.syn() || headers.flags.ack() {
             return self.stray(now, port, key, headers, frame);
         }
-        let arrival = Arrival { now, port, key, headers };
         let decision = self.policy.decide(now, key, headers, frame.bytes());
+        let inspection = self.policy.snapshot.inspection_of(decision.rule);
+        let arrival = Arrival { now, port, key, headers, inspection };
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
@@ -78,7 +81,8 @@ impl<P: Port> Worker<P> {
             Strays::Pass => self.pass_on(port, headers, frame),
             Strays::Drop => self.counters.count(Counter::DropStray),
             Strays::Reset => {
-                let arrival = Arrival { now, port, key, headers };
+                let inspection = Record::NO_INSPECTION;
+                let arrival = Arrival { now, port, key, headers, inspection };
                 self.refuse(arrival, &Rejection::Reset, frame, Counter::DropStrayReset);
             }
         }
@@ -103,9 +107,12 @@ impl<P: Port> Worker<P> {
     }
 
     fn let_pass(&mut self, arrival: Arrival<'_>, path: Path, frame: P::Buffer) {
-        let Arrival { now, port, key, headers } = arrival;
+        let Arrival { now, port, key, headers, inspection } = arrival;
         match self.table.insert(key, path, port.0, now) {
             Ok(slot) => {
+                if path == Path::Monitored {
+                    self.set_inspection(slot, inspection);
+                }
                 self.table.arm(slot, now + self.timeouts.opening);
                 let counter =
                     if path == Path::Monitored { Counter::FlowsMonitored } else { Counter::FlowsBypassed };
@@ -118,7 +125,7 @@ impl<P: Port> Worker<P> {
 
     /// Suspends the SYN and offers it to the module (seed 000).
     fn offer(&mut self, arrival: Arrival<'_>, module: u16, frame: P::Buffer) {
-        let Arrival { now, port, key, headers } = arrival;
+        let Arrival { now, port, key, headers, inspection } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
         }
@@ -142,6 +149,7 @@ impl<P: Port> Worker<P> {
         let Ok(slot) = self.table.insert(key, Path::Suspended, port.0, now) else {
             return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
+        self.set_inspection(slot, inspection);
         let record = self.table.record_mut(slot);
         record.module = module;
         record.packets[0] = 1;

@@ -4,13 +4,17 @@ use super::message::Event;
 use super::parked::Waiting;
 use super::*;
 use crate::buffer::ChecksumHint;
-use crate::flow::object::{NONE, Object, Path, Traits};
+use crate::flow::object::{Object, Path, Traits};
 use crate::flow::quad::{Direction, FlowKey};
 use crate::flow::state::{self, Observed, TcpState};
+use crate::flow::terms::Terms;
 use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
 use crate::rewrite::delta::{self, Deltas};
 use crate::rewrite::icmp;
+use crate::rewrite::reconcile::{self, Clocks, Reconciliation};
+use crate::wire::tcp::HEADER_LEN;
 use crate::wire::tcp_flags::TcpFlags;
+use crate::wire::tcp_options::TcpOptions;
 
 /// Control bits that open or close a connection.
 const DECIDING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
@@ -63,10 +67,27 @@ impl<P: Port> Worker<P> {
             Path::Parked => self.park(slot, direction, headers, frame),
             Path::CutThrough => self.cut_through(now, slot, direction, headers, frame),
             Path::Monitored | Path::Bypassed => {
+                let Some(frame) = self.let_by(now, slot, direction, headers, frame) else { return };
                 self.observe(now, slot, direction, headers, &frame);
                 self.deliver(slot, direction, headers, frame);
             }
             Path::Free => self.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    /// The frame, unless an inspection has kept it.
+    #[inline]
+    fn let_by(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) -> Option<P::Buffer> {
+        match self.table.object(slot).traits.intersects(Traits::INSPECTED) {
+            false => Some(frame),
+            true => self.inspect(now, slot, direction, headers, frame),
         }
     }
 
@@ -133,8 +154,7 @@ impl<P: Port> Worker<P> {
     }
 
     fn park(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: P::Buffer) {
-        let head = &mut self.table.object_mut(slot).held;
-        match self.parked.push(head, Waiting { direction, headers: *headers, frame }) {
+        match self.parked.push(slot, Waiting { direction, headers: *headers, frame }) {
             Ok(()) => self.counters.count(Counter::Parked),
             Err(_) => self.counters.count(Counter::DropParkedFull),
         }
@@ -147,16 +167,29 @@ impl<P: Port> Worker<P> {
         slot: u32,
         direction: Direction,
         headers: &TcpHeaders,
-        mut frame: P::Buffer,
+        frame: P::Buffer,
     ) {
+        let Some(mut frame) = self.let_by(now, slot, direction, headers, frame) else { return };
         let object = self.table.object(slot);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
+        let is_reconciled = object.traits.has(Traits::RECONCILED);
         self.observe(now, slot, direction, headers, &frame);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
             self.counters.count(Counter::Rewritten);
         }
+        if is_reconciled {
+            self.reconcile(slot, direction, headers, &mut frame);
+        }
         self.deliver(slot, direction, headers, frame);
+    }
+
+    /// The segment is put into the terms of its receiver. Numbers have been rewritten, or need not be.
+    #[cold]
+    fn reconcile(&self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &mut P::Buffer) {
+        let (promises, clock) = self.table.promises(slot);
+        let reconciliation = Reconciliation::new(promises, clock, direction);
+        reconcile::apply(frame.bytes_mut(), headers, reconciliation);
     }
 
     /// Follows the connection's state, and re-arms the entry's timer when its life time has become another.
@@ -176,26 +209,32 @@ impl<P: Port> Worker<P> {
         if decides && !headers.first_fragment && !is_verified(frame, headers) {
             return;
         }
-        // A RST that nobody obeys tells nothing.
-        let Some(observed) = observed(object, direction, headers) else { return };
-        let other_delta = object.other_delta(direction);
-        let track = &mut object.track[direction.index()];
-        let end = headers.seq.advance(headers.sequence_len());
-        // Nothing comes after a FIN: where it ends, whatever was seen before.
-        let exact = headers.flags.intersects(TcpFlags::SYN | TcpFlags::FIN);
-        track.end = if exact { end } else { track.end.max(end) };
-        if headers.flags.ack() {
-            let ack = headers.ack.minus(other_delta);
-            // Before the handshake is over there is nothing that this number could be compared with.
-            let first = matches!(before, TcpState::SynSent | TcpState::SynReceived);
-            track.ack = if first { ack } else { track.ack.max(ack) };
-        }
-        let after = state::next(before, direction, observed);
-        object.tcp = after;
+        object.observe(direction, headers);
+        let after = object.tcp;
         if after != before {
             let deadline = now + self.life_time(after);
             self.table.arm(slot, deadline);
         }
+        if headers.flags.syn() && is_opening(before) {
+            self.learn_terms(slot, direction, headers, frame.bytes());
+        }
+    }
+
+    /// A SYN or SYN-ACK passes: what a later split has to know of it.
+    #[cold]
+    fn learn_terms(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &[u8]) {
+        let options = usize::from(headers.l4) + HEADER_LEN..usize::from(headers.payload);
+        let Some(Ok(options)) = frame.get(options).map(TcpOptions::parse) else { return };
+        let object = self.table.object_mut(slot);
+        if object.terms.are_known() {
+            // A SYN or SYN-ACK that is repeated, or late, agrees on nothing anew.
+            return;
+        }
+        object.terms = match direction {
+            Direction::ClientToServer => Terms::offered(&options),
+            Direction::ServerToClient => object.terms.accepted(&options),
+        };
+        self.table.record_mut(slot).mss[direction.index()] = options.mss.unwrap_or(0);
     }
 
     /// An ICMP error that quotes a segment of the flow in `slot`, which travelled in direction `quoted`.
@@ -234,6 +273,11 @@ impl<P: Port> Worker<P> {
                     icmp::restore_quoted(frame.bytes_mut(), error, deltas);
                     self.counters.count(Counter::Rewritten);
                 }
+                if object.traits.has(Traits::RECONCILED) {
+                    let (_, clock) = self.table.promises(slot);
+                    let clocks = Clocks::new(clock, quoted);
+                    icmp::restore_quoted_clocks(frame.bytes_mut(), error, clocks);
+                }
                 if has_far_side && quoted == Direction::ServerToClient {
                     return self.leave_icmp(slot, error, frame);
                 }
@@ -256,11 +300,10 @@ impl<P: Port> Worker<P> {
 
     /// Removes the flow in `slot` with everything that hangs on it.
     pub(super) fn forget(&mut self, slot: u32) {
-        let object = self.table.object_mut(slot);
-        let mut held = std::mem::replace(&mut object.held, NONE);
-        while self.parked.pop(&mut held).is_some() {
+        while self.parked.pop(slot).is_some() {
             self.counters.count(Counter::DropFlowGone);
         }
+        self.end_search(slot);
         self.table.remove(slot);
     }
 }
@@ -272,6 +315,61 @@ pub(super) fn is_verified<B: Buffer>(frame: &B, headers: &TcpHeaders) -> bool {
         ChecksumHint::Bad => false,
         ChecksumHint::Unknown => is_tcp_checksum_valid(frame.bytes(), headers),
     }
+}
+
+impl Object {
+    /// Follows the connection by a segment that passes.
+    #[inline]
+    pub fn observe(&mut self, direction: Direction, headers: &TcpHeaders) {
+        // A RST that nobody obeys tells nothing.
+        if let Some(observed) = observed(self, direction, headers) {
+            follow(self, direction, headers);
+            self.tcp = state::next(self.tcp, direction, observed);
+        }
+    }
+}
+
+/// What the segment's sender has sent and acknowledged, and the window that it gives.
+#[inline]
+fn follow(object: &mut Object, direction: Direction, headers: &TcpHeaders) {
+    let end = headers.seq.advance(headers.sequence_len());
+    let [own, opposite] = [direction.index(), direction.reverse().index()];
+    let other_delta = object.other_delta(direction);
+    let knows_edges = object.terms.are_known();
+    let track = &mut object.track[own];
+    // What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
+    // before it some take to its end (Linux does).
+    if !knows_edges || headers.seq.le(object.edges[own]) {
+        // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
+        let exact = headers.flags.fin() || (headers.flags.syn() && is_opening(object.tcp));
+        track.end = if exact { end } else { track.end.max(end) };
+    }
+    if !headers.flags.ack() {
+        return;
+    }
+    let ack = headers.ack.minus(other_delta);
+    // The window of a SYN is never scaled (RFC 7323 section 2.2).
+    let shift = if headers.flags.syn() { 0 } else { object.terms.shift(direction) };
+    let window = u32::from(headers.window) << shift;
+    if is_opening(object.tcp) {
+        // There is nothing yet that these numbers could be compared with.
+        object.track[own].ack = ack;
+        object.edges[opposite] = ack.advance(window);
+        return;
+    }
+    // Nobody acknowledges what could not be sent: who guesses must move nothing.
+    if knows_edges && ack.gt(object.edges[opposite].max(object.track[opposite].end)) {
+        return;
+    }
+    object.track[own].ack = object.track[own].ack.max(ack);
+    if knows_edges {
+        object.edges[opposite] = object.edges[opposite].max(ack.advance(window));
+    }
+}
+
+/// The handshake is not over.
+const fn is_opening(tcp: TcpState) -> bool {
+    matches!(tcp, TcpState::SynSent | TcpState::SynReceived)
 }
 
 /// Port reuse: a SYN on a quad whose connection is over begins another one (our lingering never judges a SYN).

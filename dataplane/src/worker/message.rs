@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::flow::far::FarSide;
-use crate::flow::object::{Path, Record, Track};
+use crate::flow::object::{Path, Record, View};
 use crate::flow::quad::{Direction, FlowKey, Quad};
 use crate::flow::table::{FlowRef, Refused};
 use crate::packet::{IcmpError, TcpHeaders};
@@ -63,6 +63,25 @@ pub enum Event<B> {
         flow: FlowRef,
         /// The client's port there, or why it has none.
         placed: Result<u16, Refused>,
+    },
+    /// The answer to order `Split`: the flow participates, and every segment from now on comes up.
+    Split(Box<Split>),
+    /// The answer to order `Split` when the flow stays as it is.
+    Unsplit {
+        /// The flow.
+        flow: FlowRef,
+        /// Why.
+        why: Unsplittable,
+    },
+    /// An inspection has found what somebody should look at more closely: the flow is to be split. Told again with each
+    /// repetition, for as long as it is not.
+    Wanted {
+        /// The flow.
+        flow: FlowRef,
+        /// Its key, client → server.
+        key: FlowKey,
+        /// Module that it was offered to, or [`Record::NO_MODULE`].
+        module: u16,
     },
     /// A suspended or participating flow was idle for its life time; the worker has forgotten it.
     Expired {
@@ -132,11 +151,6 @@ pub enum Order<B> {
         /// The flow.
         flow: FlowRef,
     },
-    /// The merge is undone: what was parked goes up, in order, and the flow participates again.
-    Unpark {
-        /// The flow.
-        flow: FlowRef,
-    },
     /// The flow is parked and drained: here is its connection object. Not in force before [`Order::Resume`].
     Install {
         /// The flow.
@@ -145,8 +159,8 @@ pub enum Order<B> {
         delta_c2s: Delta,
         /// Δ2.
         delta_s2c: Delta,
-        /// What each direction's sender has sent and acknowledged, in its own space.
-        track: [Track; 2],
+        /// What has been sent, acknowledged and agreed on.
+        view: View,
     },
     /// A segment held by the control core goes through the object, as if it came now.
     Replay {
@@ -159,6 +173,9 @@ pub enum Order<B> {
         /// The frame.
         frame: B,
     },
+    /// The flow, cut through or monitored, is to participate (DESIGN section 6). The asker allocates what the worker fills in
+    /// and sends back as [`Event::Split`], or [`Event::Unsplit`] says why not.
+    Split(Box<Split>),
     /// What was parked goes through the object, in order; the flow is cut through.
     Resume {
         /// The flow.
@@ -189,6 +206,61 @@ pub enum Order<B> {
     Policy(Box<Installed>),
     /// Fill in the flows from the listing's cursor on and send it back as [`Event::Listed`].
     List(Box<Listing>),
+}
+
+/// A connection object on its way to the control core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// The flow.
+    pub flow: FlowRef,
+    /// Bytes beyond the boundary that either sender may have been promised, at most: they will have to be kept.
+    pub reserve: u32,
+    /// Its key, client → server.
+    pub key: FlowKey,
+    /// Port of the client.
+    pub client_side: PortId,
+    /// Module that it was offered to last, or [`Record::NO_MODULE`].
+    pub module: u16,
+    /// It has a far side.
+    pub is_far: bool,
+    /// Δ1.
+    pub delta_c2s: Delta,
+    /// Δ2.
+    pub delta_s2c: Delta,
+    /// What has been sent, acknowledged and agreed on: the boundary.
+    pub view: View,
+}
+
+impl Split {
+    /// An order: only the flow, its key and `reserve` say anything yet.
+    pub fn wanted(flow: FlowRef, key: FlowKey, reserve: u32) -> Split {
+        Split {
+            flow,
+            reserve,
+            key,
+            client_side: PortId(0),
+            module: Record::NO_MODULE,
+            is_far: false,
+            delta_c2s: Delta::ZERO,
+            delta_s2c: Delta::ZERO,
+            view: View::default(),
+        }
+    }
+}
+
+/// Why a flow is not split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsplittable {
+    /// There is no such flow any more.
+    Gone,
+    /// It is neither cut through nor monitored.
+    OtherPath,
+    /// Its handshake was not seen: nobody knows what its window fields mean.
+    HandshakeUnseen,
+    /// It is not open in both directions.
+    Closing,
+    /// A sender has been promised a larger window than there is a buffer for, and promises are kept.
+    Window,
 }
 
 /// The client port of a far side.
@@ -238,6 +310,8 @@ pub struct ListedFlow {
     pub delta_s2c: Delta,
     /// Client → server as the far side sees it, when that is not the key.
     pub far: Option<Quad>,
+    /// Times merged.
+    pub merges: u16,
     /// Counters.
     pub record: Record,
 }

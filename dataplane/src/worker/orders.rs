@@ -2,9 +2,8 @@
 
 use super::message::{Event, LISTING, ListedFlow, Listing, Order};
 use super::*;
-use crate::flow::object::{NONE, Path, Track};
+use crate::flow::object::{Path, Traits, View};
 use crate::flow::quad::Direction;
-use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
 use crate::packet::{self, Packet, TcpHeaders};
 use crate::wire::seq::Delta;
@@ -55,10 +54,10 @@ impl<P: Port> Worker<P> {
                 self.on_flow(flow, |worker, slot| worker.release(now, slot, path, frame));
             }
             Order::Park { flow } => self.on_flow(flow, |worker, slot| worker.begin_parking(flow, slot)),
-            Order::Unpark { flow } => self.on_flow(flow, Self::unpark),
-            Order::Install { flow, delta_c2s, delta_s2c, track } => {
-                self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, track));
+            Order::Install { flow, delta_c2s, delta_s2c, view } => {
+                self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, &view));
             }
+            Order::Split(split) => self.split(split),
             Order::Replay { flow, direction, headers, frame } => {
                 self.replay(now, flow, direction, &headers, frame);
             }
@@ -104,6 +103,9 @@ impl<P: Port> Worker<P> {
             return self.counters.count(Counter::DropFlowGone);
         }
         object.path = path;
+        if path == Path::Bypassed {
+            object.traits.set(Traits::INSPECTED, false);
+        }
         self.table.arm(slot, now + self.timeouts.opening);
         self.counters.count(if path == Path::Monitored {
             Counter::FlowsMonitored
@@ -124,25 +126,19 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    fn unpark(&mut self, slot: u32) {
+    fn install(&mut self, slot: u32, delta_c2s: Delta, delta_s2c: Delta, view: &View) {
         let object = self.table.object_mut(slot);
         if object.path != Path::Parked {
             return;
         }
-        object.path = Path::Participating;
-        let mut head = std::mem::replace(&mut object.held, NONE);
-        while let Some(waiting) = self.parked.pop(&mut head) {
-            self.send_up(slot, waiting.direction, &waiting.headers, waiting.frame);
+        (object.delta_c2s, object.delta_s2c) = (delta_c2s, delta_s2c);
+        (object.track, object.edges) = (view.track, view.edges);
+        object.tcp = view.tcp;
+        self.table.set_promises(slot, view.promises, view.clock);
+        self.table.record_mut(slot).mss = view.mss;
+        if self.table.object(slot).traits.has(Traits::SEARCHED) {
+            self.begin_search(slot);
         }
-    }
-
-    fn install(&mut self, slot: u32, delta_c2s: Delta, delta_s2c: Delta, track: [Track; 2]) {
-        let object = self.table.object_mut(slot);
-        if object.path != Path::Parked {
-            return;
-        }
-        (object.delta_c2s, object.delta_s2c, object.track) = (delta_c2s, delta_s2c, track);
-        object.tcp = TcpState::Established;
     }
 
     fn replay(
@@ -168,10 +164,8 @@ impl<P: Port> Worker<P> {
             return;
         }
         object.path = Path::CutThrough;
-        let mut head = std::mem::replace(&mut object.held, NONE);
-        let record = self.table.record_mut(slot);
-        record.merges = record.merges.saturating_add(1);
-        while let Some(waiting) = self.parked.pop(&mut head) {
+        object.merges = object.merges.saturating_add(1);
+        while let Some(waiting) = self.parked.pop(slot) {
             self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);
         }
         let life = self.life_time(self.table.object(slot).tcp);
@@ -196,6 +190,7 @@ impl<P: Port> Worker<P> {
                 delta_c2s: object.delta_c2s,
                 delta_s2c: object.delta_s2c,
                 far: self.table.far(slot).map(|far| far.key.quad),
+                merges: object.merges,
                 record: *self.table.record(slot),
             });
         }

@@ -1,5 +1,7 @@
 //! Frames parked on a worker while a flow changes hands: per-flow lists through one fixed arena.
 
+use hashbrown::HashMap;
+
 use crate::flow::object::NONE;
 use crate::flow::quad::Direction;
 use crate::packet::TcpHeaders;
@@ -23,6 +25,8 @@ struct Cell<B> {
 
 /// All parked frames of a worker.
 pub struct Parked<B> {
+    /// By the flow's slot, its list's first cell: the flow itself has no room for what hardly any flow has.
+    heads: HashMap<u32, u32, ahash::RandomState>,
     cells: Box<[Cell<B>]>,
     free: u32,
     used: usize,
@@ -38,7 +42,8 @@ impl<B> Parked<B> {
                 tail: NONE,
             })
             .collect();
-        Parked { free: if capacity == 0 { NONE } else { 0 }, cells, used: 0 }
+        let heads = HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new());
+        Parked { heads, free: if capacity == 0 { NONE } else { 0 }, cells, used: 0 }
     }
 
     /// Frames parked.
@@ -56,8 +61,8 @@ impl<B> Parked<B> {
         self.cells.len()
     }
 
-    /// Appends to the list that begins at `head` (`NONE`: an empty one); gives the frame back when there is no room.
-    pub fn push(&mut self, head: &mut u32, waiting: Waiting<B>) -> Result<(), Waiting<B>> {
+    /// Appends to what is parked of the flow in `slot`; gives the frame back when there is no room.
+    pub fn push(&mut self, slot: u32, waiting: Waiting<B>) -> Result<(), Waiting<B>> {
         let id = self.free;
         if id == NONE {
             return Err(waiting);
@@ -65,26 +70,27 @@ impl<B> Parked<B> {
         self.free = self.cells[id as usize].next;
         self.cells[id as usize] = Cell { waiting: Some(waiting), next: NONE, tail: id };
         self.used += 1;
-        if *head == NONE {
-            *head = id;
-        } else {
-            let tail = std::mem::replace(&mut self.cells[*head as usize].tail, id);
+        let head = *self.heads.entry(slot).or_insert(id);
+        if head != id {
+            let tail = std::mem::replace(&mut self.cells[head as usize].tail, id);
             self.cells[tail as usize].next = id;
         }
         Ok(())
     }
 
-    /// Takes the first of the list that begins at `head`.
-    pub fn pop(&mut self, head: &mut u32) -> Option<Waiting<B>> {
-        let id = *head;
+    /// Takes the first that is parked of the flow in `slot`.
+    pub fn pop(&mut self, slot: u32) -> Option<Waiting<B>> {
+        let id = *self.heads.get(&slot)?;
         let cell = self.cells.get_mut(id as usize)?;
         let waiting = cell.waiting.take();
         let (next, tail) = (cell.next, cell.tail);
         cell.next = self.free;
         self.free = id;
         self.used -= 1;
-        *head = next;
-        if next != NONE {
+        if next == NONE {
+            self.heads.remove(&slot);
+        } else {
+            self.heads.insert(slot, next);
             self.cells[next as usize].tail = tail;
         }
         waiting
@@ -118,20 +124,19 @@ mod tests {
     #[test]
     fn lists_keep_their_order_and_the_arena_its_size() {
         let mut parked = Parked::new(4);
-        let (mut one, mut two) = (NONE, NONE);
         for round in 0..3 {
             for n in 0..2 {
-                assert!(parked.push(&mut one, waiting(round + n)).is_ok());
-                assert!(parked.push(&mut two, waiting(100 + n)).is_ok());
+                assert!(parked.push(1, waiting(round + n)).is_ok());
+                assert!(parked.push(2, waiting(100 + n)).is_ok());
             }
-            assert_eq!(parked.push(&mut one, waiting(9)).map_err(|w| w.frame), Err(9));
-            assert_eq!(parked.pop(&mut one).map(|w| w.frame), Some(round));
-            assert!(parked.push(&mut one, waiting(50)).is_ok());
-            let rest: Vec<u32> = std::iter::from_fn(|| parked.pop(&mut one)).map(|w| w.frame).collect();
+            assert_eq!(parked.push(1, waiting(9)).map_err(|w| w.frame), Err(9));
+            assert_eq!(parked.pop(1).map(|w| w.frame), Some(round));
+            assert!(parked.push(1, waiting(50)).is_ok());
+            let rest: Vec<u32> = std::iter::from_fn(|| parked.pop(1)).map(|w| w.frame).collect();
             assert_eq!(rest, [round + 1, 50]);
-            let rest: Vec<u32> = std::iter::from_fn(|| parked.pop(&mut two)).map(|w| w.frame).collect();
+            let rest: Vec<u32> = std::iter::from_fn(|| parked.pop(2)).map(|w| w.frame).collect();
             assert_eq!(rest, [100, 101]);
-            assert!(parked.is_empty() && one == NONE && two == NONE);
+            assert!(parked.is_empty() && parked.heads.is_empty());
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{ACK, OFFER, SYN, cut_through, headers, suspend};
 use dataplane::buffer::Buffer;
 use dataplane::counters::Counter;
 use dataplane::flow::far::{FarSide, NextHop};
-use dataplane::flow::object::{Path, Track};
+use dataplane::flow::object::{Path, Track, View};
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{Packet, is_tcp_checksum_valid, parse};
@@ -53,7 +53,8 @@ fn translated(bench: &mut Bench, v6: bool) -> FlowRef {
     bench.order(Order::Park { flow });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     let track = [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }];
-    bench.order(Order::Install { flow, delta_c2s: Delta(1000), delta_s2c: Delta(-300), track });
+    let view = View { track, ..View::default() };
+    bench.order(Order::Install { flow, delta_c2s: Delta(1000), delta_s2c: Delta(-300), view });
     bench.order(Order::Resume { flow });
     flow
 }

@@ -6,7 +6,7 @@ use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
 use super::{ACK, OFFER, SYN, cut_through, suspend};
 use dataplane::buffer::Buffer;
 use dataplane::counters::Counter;
-use dataplane::flow::object::{Path, Track};
+use dataplane::flow::object::{Path, View};
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::wire::seq::Delta;
 use dataplane::worker::Limits;
@@ -23,15 +23,14 @@ fn parked(bench: &mut Bench) -> dataplane::flow::table::FlowRef {
 }
 
 #[test]
-fn answers_fit_behind_the_segments_of_an_undone_merge() {
+fn answers_fit_behind_the_segments_of_a_flow_that_participates() {
     let mut bench = Bench::with_limits(rules(OFFER), ROOMY, 80);
-    let flow = parked(&mut bench);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
     for n in 0..30 {
         bench.deliver(CLIENT, &frame(quad(false), ACK, 101 + n, 501, b"x", &[]));
     }
-    // In one round: more answers than the reserve, behind more segments than there is room for.
-    let unpark = Order::Unpark { flow };
-    assert!(bench.orders.try_send(unpark).is_ok());
+    // More answers than the reserve, behind more segments than there is room for.
     for question in 0..60 {
         let listing = Listing { question, cursor: None, flows: Default::default() };
         assert!(bench.orders.try_send(Order::List(Box::new(listing))).is_ok());
@@ -63,19 +62,18 @@ fn orders_for_a_flow_that_is_gone_do_nothing() {
     let (replayed, restarted, released) = (buffer(), buffer(), buffer());
     let direction = Direction::ClientToServer;
     let headers = super::headers(&segment);
-    let (delta_c2s, delta_s2c, track) = (Delta(1), Delta(1), [Track::default(); 2]);
+    let (delta_c2s, delta_s2c, view) = (Delta(1), Delta(1), View::default());
     for order in [
         Order::Participate { flow },
         Order::Release { flow, path: Path::Bypassed, frame: released },
         Order::Park { flow },
-        Order::Unpark { flow },
-        Order::Install { flow, delta_c2s, delta_s2c, track },
+        Order::Install { flow, delta_c2s, delta_s2c, view },
         Order::Resume { flow },
         Order::Remove { flow },
     ] {
         bench.order(order);
     }
-    assert_eq!(bench.count(Counter::OrdersLate), 7);
+    assert_eq!(bench.count(Counter::OrdersLate), 6);
     bench.order(Order::Replay { flow, direction, headers, frame: replayed });
     assert_eq!(bench.count(Counter::DropFlowGone), 1);
     bench.order(Order::Restart { flow, port: CLIENT, frame: restarted });
@@ -92,9 +90,9 @@ fn orders_for_a_flow_that_is_gone_do_nothing() {
 fn orders_out_of_turn_leave_a_suspended_flow_alone() {
     let mut bench = Bench::new(rules(OFFER));
     let flow = suspend(&mut bench, false);
-    let track = [Track::default(); 2];
+    let view = View::default();
     bench.order(Order::Park { flow });
-    bench.order(Order::Install { flow, delta_c2s: Delta(1), delta_s2c: Delta(1), track });
+    bench.order(Order::Install { flow, delta_c2s: Delta(1), delta_s2c: Delta(1), view });
     bench.order(Order::Resume { flow });
     let syn = frame(quad(false), SYN, 100, 0, b"", &[]);
     let buffer = bench.pool.copy_of(&syn).unwrap();

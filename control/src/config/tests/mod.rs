@@ -14,6 +14,7 @@ use super::{Config, Devices, Diagnostic, Machine, parse};
 use crate::tcp::Algorithm;
 
 mod far;
+mod inspect;
 mod rejected;
 mod rejected_rules;
 mod together;
@@ -336,5 +337,6 @@ fn what_rules_histories_and_programs_take_is_part_of_the_memory() {
     assert!(need.rules > bare.rules && need.streams > 100 * 3 * 128 * 1024, "{need:?}");
     let parts =
         need.flows + need.far_sides + need.suspended + need.participating + need.mailboxes + need.dpdk;
-    assert_eq!(need.total(), parts + need.rules + need.rates + need.history + need.streams);
+    let parts = parts + need.inspection + need.rules;
+    assert_eq!(need.total(), parts + need.rates + need.history + need.streams);
 }

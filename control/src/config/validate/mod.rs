@@ -17,6 +17,7 @@ mod cores;
 mod device;
 mod hops;
 mod impair;
+mod inspect;
 mod limits;
 mod matches;
 mod ports;
@@ -49,7 +50,8 @@ pub(super) fn validate(
     programs::in_time(raw, &modules, timeouts.syn, problems);
     together::in_time(raw, &modules, timeouts.syn, problems);
     let mut hops = Hops::new(&ports);
-    let rules = rules::rules(&raw.rule, &mut modules, &mut hops, problems)?;
+    let inspections = inspect::validate(&raw.inspect, problems);
+    let rules = rules::rules(&raw.rule, &mut modules, &mut hops, &inspections, problems)?;
     let hops = hops.into_list();
     rules::warn(raw, &rules, &mut warnings);
     hops::warn_lent(raw, &rules, &mut warnings);
@@ -68,6 +70,7 @@ pub(super) fn validate(
         policy,
         rules,
         modules,
+        inspections,
         hops,
         warnings: Vec::new(),
     };

@@ -7,12 +7,12 @@ use dataplane::policy::{RuleSpec, SynMatch};
 use toml::Spanned;
 
 use super::hops::{self, Hops};
-use super::{matches, programs, rejection, together, tunnel};
+use super::{inspect, matches, programs, rejection, together, tunnel};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{duration, name, show_bytes};
 use crate::config::validated::{
-    Acknowledge, Action, Isn, Match, Merge, Module, ModuleKind, Port, Rule, ServerAck,
+    Acknowledge, Action, Inspection, Isn, Match, Merge, Module, ModuleKind, Port, Rule, ServerAck,
 };
 
 /// Of more than these nobody can say any more what they mean. The snapshot takes many more.
@@ -115,6 +115,7 @@ pub(super) fn rules(
     raw: &[Spanned<external::Rule>],
     modules: &mut Vec<Module>,
     hops: &mut Hops<'_>,
+    inspections: &[Inspection],
     problems: &mut Problems,
 ) -> Option<Vec<Rule>> {
     if let Some(beyond) = raw.get(MAX_RULES) {
@@ -159,10 +160,12 @@ pub(super) fn rules(
             );
             return None;
         }
+        let action = action(spanned, modules, hops, problems);
         rules.push(Rule {
             name: raw.name.as_ref().map_or_else(|| format!("rule[{index}]"), |given| given.get_ref().clone()),
             matches,
-            action: action(spanned, modules, hops, problems),
+            action,
+            inspection: inspect::of_rule(raw, action, inspections, problems),
         });
     }
     Some(rules)

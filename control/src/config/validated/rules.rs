@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
@@ -23,6 +24,17 @@ pub struct Rule {
     pub matches: Match,
     /// What happens then.
     pub action: Action,
+    /// What its flows are searched for where they pass: index into [`super::Config::inspections`].
+    pub inspection: Option<u16>,
+}
+
+/// What flows are searched for, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The name that rules use.
+    pub name: String,
+    /// Ready to search.
+    pub compiled: Arc<dataplane::inspect::Inspection>,
 }
 
 /// An empty list admits everything.

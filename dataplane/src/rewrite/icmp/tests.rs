@@ -132,3 +132,29 @@ proptest! {
         parsed(&message);
     }
 }
+
+proptest! {
+    /// The quotation of a segment whose timestamps were moved quotes what its sender sent, if all options are there, and its
+    /// checksum is right in any case.
+    #[test]
+    fn quoted_timestamps_are_the_senders(
+        tcp in tcp(), value in any::<u32>(), echo in any::<u32>(), own in any::<u32>(), other in any::<u32>(),
+        v6 in any::<bool>(), cut in 0usize..60,
+    ) {
+        let clocks = crate::rewrite::reconcile::Clocks { own, other };
+        let sent = crate::wire::tcp_options::Timestamps { value, echo };
+        let mut moved = tcp.clone();
+        moved.options.timestamps = Some(clocks.moved(sent, tcp.flags.ack()));
+        let mut original = tcp;
+        original.options.timestamps = Some(sent);
+        let datagram = segment(v6, &moved, b"0123456789");
+        let ip_len = if v6 { 40 } else { 20 };
+        // From the least that is quoted up to all of it.
+        let len = (ip_len + 8 + cut).min(datagram.len());
+        let mut frame = error(v6, &datagram[..len]);
+        let about = parsed(&frame);
+        restore_quoted_clocks(&mut frame, &about, clocks);
+        let expected = if len >= ip_len + 32 { segment(v6, &original, b"0123456789") } else { datagram };
+        prop_assert_eq!(frame, error(v6, &expected[..len]));
+    }
+}

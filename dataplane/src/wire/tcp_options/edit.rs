@@ -64,6 +64,21 @@ pub fn edit_sack_edges(options: &mut [u8], update: &mut Update, mut f: impl FnMu
     }
 }
 
+/// Replaces every SACK option by NOPs and notes the edits. `options` begin where the fixed header ends.
+///
+/// Malformed options are left alone from the first bad one on.
+pub fn blank_sack(options: &mut [u8], update: &mut Update) {
+    let mut from = 0;
+    while let Some((start, end)) = next_sack(options, from) {
+        for at in start - PREFIX_LEN..end {
+            let Some(byte) = options.get_mut(at) else { return };
+            update.byte_at(at, *byte, kind::NOP);
+            *byte = kind::NOP;
+        }
+        from = end;
+    }
+}
+
 /// The options, in whole words, without those of which `is_unwanted` says so, given kind and data; padding between the others
 /// stays. `None` when there is no such option, or they are malformed.
 pub fn without(

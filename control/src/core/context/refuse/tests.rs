@@ -68,6 +68,8 @@ impl Scene {
             counters: &mut self.counters,
             settings: &self.settings,
             history: &mut crate::core::history::History::new(std::num::NonZeroUsize::MIN),
+            journal: &mut Default::default(),
+            merging: true,
             load: Default::default(),
             scarce: false,
         })

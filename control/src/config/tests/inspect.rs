@@ -1,0 +1,118 @@
+//! What flows are searched for: read, and every way to get it wrong.
+
+use std::sync::Arc;
+
+use dataplane::flow::object::Record;
+use dataplane::flow::quad::Direction;
+use dataplane::inspect::Inspection;
+use dataplane::inspect::patterns::Verdict;
+use dataplane::policy::Fallback;
+
+use super::rejected::reject;
+use super::{BASE, accept};
+use crate::policy::compile::compile_with;
+
+const RULE: &str = "[[rule]]\naction = \"monitor\"\ninspect = \"web\"\n";
+
+#[test]
+fn rules_name_what_their_flows_are_searched_for() {
+    let config = accept(&format!(
+        "{BASE}[[rule]]\naction = \"bypass\"\nmatch = {{ vlan = 5 }}\n{RULE}
+        [inspect.other]
+        patterns = [{{ text = \"x\", verdict = \"count\" }}]
+        [inspect.web]
+        ignore_case = true
+        when_full = \"pass\"
+        window = true
+        patterns = [
+            {{ name = \"passwd\", text = \"/etc/passwd\", verdict = \"reset\", from = \"client\" }},
+            {{ hex = \"90 9090cc\", verdict = \"drop\" }},
+        ]"
+    ));
+    assert_eq!(config.rules.iter().map(|rule| rule.inspection).collect::<Vec<_>>(), [None, Some(1)]);
+    let web = &config.inspections[1].compiled;
+    assert_eq!((web.when_full, web.window), (Fallback::Pass, true));
+    let [passwd, sled] = web.given() else { panic!("two patterns") };
+    assert_eq!((passwd.name.as_str(), passwd.direction), ("passwd", Some(Direction::ClientToServer)));
+    assert_eq!(
+        (sled.name.as_str(), &sled.bytes[..], sled.verdict),
+        ("pattern[1]", &[0x90, 0x90, 0x90, 0xcc][..], Verdict::Drop)
+    );
+    let upper = web.patterns(Direction::ClientToServer).unwrap();
+    assert_eq!(upper.search(upper.start(), b"GET /ETC/PASSWD").verdict, Some(Verdict::Reset));
+    let snapshot = crate::policy::compile::compile(&config).unwrap();
+    assert_eq!((snapshot.inspection_of(0), snapshot.inspection_of(1)), (Record::NO_INSPECTION, 1));
+    assert!(snapshot.inspection(1).is_some());
+}
+
+#[test]
+fn what_cannot_be_searched_for() {
+    let one = |pattern: &str| format!("{BASE}{RULE}[inspect.web]\npatterns = [{pattern}]\n");
+    let cases = [
+        (one(""), "q.toml:15:10: inspect.web.patterns: is missing"),
+        (
+            one("{ verdict = \"drop\" }"),
+            "inspect.web.patterns[0].text: is missing; write the bytes to search for, with `text` or with `hex`",
+        ),
+        (
+            one("{ text = \"\", verdict = \"drop\" }"),
+            "inspect.web.patterns[0].text: is empty, and would be found everywhere",
+        ),
+        (
+            one("{ hex = \"9\", verdict = \"drop\" }"),
+            "inspect.web.patterns[0].hex: \"9\" is not hexadecimal; write two digits a byte",
+        ),
+        (
+            one("{ text = \"a\", hex = \"90\", verdict = \"drop\" }"),
+            "inspect.web.patterns[0].hex: stands beside `text`",
+        ),
+        (
+            one(
+                "{ name = \"a\", text = \"a\", verdict = \"drop\" }, { name = \"a\", text = \"b\", verdict = \"drop\" }",
+            ),
+            "inspect.web.patterns[1].name: another pattern has this name already",
+        ),
+        (
+            one("{ text = \"a\", verdict = \"split\" }"),
+            "q.toml:14:11: rule[0].inspect: a pattern of it has the verdict \"split\"",
+        ),
+        (
+            one(&format!("{{ text = \"{}\", verdict = \"drop\" }}", "a".repeat(65_537))),
+            "inspect.web.patterns[0]: all patterns together have more than 64.0 KiB",
+        ),
+        (
+            one("{ text = \"a\", verdict = \"drop\" }").replace("\"monitor\"", "\"drop\""),
+            "rule[0].inspect: counts only with action = \"monitor\" or \"offer\"",
+        ),
+        (
+            one("{ text = \"a\", verdict = \"drop\" }").replace("inspect.web", "inspect.wep"),
+            "rule[0].inspect: no inspection is named \"web\"; did you mean",
+        ),
+    ];
+    for (text, expected) in cases {
+        let said = reject(&text);
+        assert!(said.contains(expected), "{said}\n  expected {expected}");
+    }
+    let said = reject(&format!("{BASE}{RULE}"));
+    assert!(
+        said.ends_with("rule[0].inspect: no inspection is named \"web\"; add a table [inspect.web]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_index_keeps_its_meaning_over_reloads() {
+    let config = |text: &str| {
+        accept(&format!(
+            "{BASE}{RULE}[inspect.web]\npatterns = [{{ text = \"{text}\", verdict = \"drop\" }}]\n"
+        ))
+    };
+    let compile =
+        |text: &str, known: &[Arc<Inspection>]| compile_with(&config(text), |module| module, known).unwrap();
+    let first = compile("a", &[]);
+    let second = compile("b", first.inspections());
+    assert_eq!((first.inspection_of(0), second.inspection_of(0)), (0, 1));
+    assert_eq!(second.inspection(0), first.inspection(0), "flows of before still have what they had");
+    let third = compile("a", second.inspections());
+    assert_eq!((third.inspection_of(0), third.inspections().len()), (0, 2));
+}

@@ -1,0 +1,179 @@
+//! What flows are searched for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dataplane::flow::quad::Direction;
+use dataplane::inspect::patterns::{Pattern, Verdict};
+use dataplane::inspect::{self, Ahead};
+use dataplane::policy::Fallback;
+use toml::Spanned;
+
+use super::fallback;
+use crate::config::error::{Problems, did_you_mean};
+use crate::config::external;
+use crate::config::scalar::{name, show_bytes};
+use crate::config::validated::{Action, Inspection};
+
+/// Bytes of all patterns together. Their automata take up to a KiB a byte, once for each direction.
+const MAX_BYTES: usize = 64 << 10;
+const MAX_INSPECTIONS: usize = 256;
+
+pub(super) fn validate(
+    raw: &BTreeMap<Spanned<String>, Spanned<external::Inspect>>,
+    problems: &mut Problems,
+) -> Vec<Inspection> {
+    if let Some((key, _)) = raw.iter().nth(MAX_INSPECTIONS) {
+        problems.at(key.span(), format!("{} inspections; at most {MAX_INSPECTIONS}", raw.len()));
+        return Vec::new();
+    }
+    let mut room = MAX_BYTES;
+    raw.iter()
+        .filter_map(|(key, raw)| {
+            name(key.get_ref(), key.span(), problems);
+            let compiled = inspection(key, raw.get_ref(), &mut room, problems);
+            // At fault, it stands for itself all the same: rules that name it are not.
+            let compiled = compiled.or_else(|| {
+                inspect::Inspection::new(&[], false, true, Ahead::default(), Fallback::default()).ok()
+            })?;
+            Some(Inspection { name: key.get_ref().clone(), compiled: Arc::new(compiled) })
+        })
+        .collect()
+}
+
+fn inspection(
+    key: &Spanned<String>,
+    raw: &external::Inspect,
+    room: &mut usize,
+    problems: &mut Problems,
+) -> Option<inspect::Inspection> {
+    if raw.patterns.is_empty() && !raw.window {
+        let message = "is missing; write what is searched for, as [{ text = \"/etc/passwd\", verdict = \"reset\" }], or window = true";
+        problems.missing(key.span(), "patterns", message);
+        return None;
+    }
+    let mut patterns: Vec<Pattern> = Vec::with_capacity(raw.patterns.len());
+    for (index, spanned) in raw.patterns.iter().enumerate() {
+        let raw = spanned.get_ref();
+        let bytes = bytes(spanned, problems)?;
+        let Some(left) = room.checked_sub(bytes.len()) else {
+            let most = show_bytes(MAX_BYTES as u64);
+            let message = format!("all patterns together have more than {most}; make them shorter, or fewer");
+            problems.at(spanned.span(), message);
+            return None;
+        };
+        *room = left;
+        if let Some(given) = &raw.name {
+            name(given.get_ref(), given.span(), problems);
+            if patterns.iter().any(|earlier| earlier.name == *given.get_ref()) {
+                problems.at(given.span(), "another pattern has this name already; names are unique");
+            }
+        }
+        patterns.push(Pattern {
+            name: raw
+                .name
+                .as_ref()
+                .map_or_else(|| format!("pattern[{index}]"), |name| name.get_ref().clone()),
+            bytes,
+            direction: match raw.from {
+                external::From::Both => None,
+                external::From::Client => Some(Direction::ClientToServer),
+                external::From::Server => Some(Direction::ServerToClient),
+            },
+            verdict: match raw.verdict.get_ref() {
+                external::Verdict::Count => Verdict::Count,
+                external::Verdict::Split => Verdict::Split,
+                external::Verdict::Drop => Verdict::Drop,
+                external::Verdict::Reset => Verdict::Reset,
+            },
+        });
+    }
+    let ahead = match raw.ahead {
+        external::Ahead::Drop => Ahead::Drop,
+        external::Ahead::Pass => Ahead::Pass,
+    };
+    let compiled =
+        inspect::Inspection::new(&patterns, raw.ignore_case, raw.window, ahead, fallback(raw.when_full));
+    compiled
+        .map_err(|why| problems.at(key.span(), format!("the patterns cannot be compiled: {why}; use fewer")))
+        .ok()
+}
+
+/// Either `text`, byte by byte as it stands in the file, or `hex`.
+fn bytes(pattern: &Spanned<external::Pattern>, problems: &mut Problems) -> Option<Vec<u8>> {
+    let raw = pattern.get_ref();
+    let given = match (&raw.text, &raw.hex) {
+        (Some(text), None) => Ok((text.get_ref().as_bytes().to_vec(), text.span())),
+        (None, Some(hex)) => from_hex(hex.get_ref()).map(|bytes| (bytes, hex.span())).ok_or_else(|| {
+            let message =
+                format!("{:?} is not hexadecimal; write two digits a byte: \"90 90 cc\"", hex.get_ref());
+            (hex.span(), message)
+        }),
+        (Some(_), Some(hex)) => Err((hex.span(), "stands beside `text`; leave one of them out".to_owned())),
+        (None, None) => {
+            let message = "is missing; write the bytes to search for, with `text` or with `hex`";
+            problems.missing(pattern.span(), "text", message);
+            return None;
+        }
+    };
+    match given {
+        Ok((bytes, span)) if bytes.is_empty() => {
+            problems.at(span, "is empty, and would be found everywhere; write at least one byte");
+            None
+        }
+        Ok((bytes, _)) => Some(bytes),
+        Err((span, message)) => {
+            problems.at(span, message);
+            None
+        }
+    }
+}
+
+/// Pairs of digits, with blanks anywhere between pairs.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |character: char| character.to_digit(16).map(|digit| digit as u8);
+    let mut bytes = Vec::new();
+    for run in text.split_whitespace() {
+        let digits: Vec<u8> = run.chars().map(digit).collect::<Option<_>>()?;
+        if !digits.len().is_multiple_of(2) {
+            return None;
+        }
+        bytes.extend(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
+    }
+    Some(bytes)
+}
+
+/// The inspection that a rule names.
+pub(super) fn of_rule(
+    rule: &external::Rule,
+    action: Action,
+    inspections: &[Inspection],
+    problems: &mut Problems,
+) -> Option<u16> {
+    let wanted = rule.inspect.as_ref()?;
+    let names = || inspections.iter().map(|inspection| inspection.name.as_str());
+    let Some(index) = names().position(|name| name == wanted.get_ref()) else {
+        let list = || match names().collect::<Vec<_>>().join(", ") {
+            list if list.is_empty() => format!("; add a table [inspect.{}]", wanted.get_ref()),
+            list => format!("; there is {list}"),
+        };
+        let hint = did_you_mean(wanted.get_ref(), names(), list);
+        problems.at(wanted.span(), format!("no inspection is named \"{}\"{hint}", wanted.get_ref()));
+        return None;
+    };
+    let splits =
+        || inspections[index].compiled.given().iter().any(|pattern| pattern.verdict == Verdict::Split);
+    match action {
+        Action::Offer { .. } => {}
+        Action::Monitor if splits() => problems.at(
+            wanted.span(),
+            "a pattern of it has the verdict \"split\", and nobody would look closer: with action = \"offer\" a module does",
+        ),
+        Action::Monitor => {}
+        _ => problems.at(
+            wanted.span(),
+            "counts only with action = \"monitor\" or \"offer\"; change the action or leave it out",
+        ),
+    }
+    Some(index as u16)
+}

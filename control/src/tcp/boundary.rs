@@ -1,0 +1,169 @@
+//! A connection that was open before this block was there, and whose bytes are the block's from a boundary on (DESIGN section 6).
+//!
+//! Below the boundary the endpoints go on with each other. So what the peer has not acknowledged yet may not be ours: until
+//! its acknowledgments reach the boundary the block only *follows*. It may send, but measures no time, and infers no loss: what
+//! is missing is somebody else's to repeat. And what it takes it must not acknowledge before the receiver behind us has
+//! acknowledged all below the boundary: there it acknowledges through (`through.rs`).
+
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::wire::tcp_options::Timestamps;
+
+use super::block::Block;
+use super::congestion::Congestion;
+use super::events::Events;
+use super::input::{Arrival, Stop, Verdict};
+use super::limits::Limits;
+use super::segment::{Handshake, Segment, SegmentOut};
+use super::state::State;
+
+/// Where a block begins, in the numbers of its leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boundary {
+    /// The first number of the peer's that is ours.
+    pub rcv_nxt: Seq,
+    /// The highest right edge that the peer was given: a promise.
+    pub rcv_edge: Seq,
+    /// What the peer has been told that its receiver has, at most `rcv_nxt`.
+    pub acknowledged: Seq,
+    /// The first number that is ours to send.
+    pub snd_nxt: Seq,
+    /// What the peer has acknowledged, at most `snd_nxt`.
+    pub snd_una: Seq,
+    /// The highest right edge that the peer has given.
+    pub snd_edge: Seq,
+}
+
+impl<B: Buffer> Block<B> {
+    /// Either leg, open. `peer` is what the peer's SYN promised, `offer` what the peer was promised.
+    pub fn resumed(
+        now: Instant,
+        boundary: &Boundary,
+        peer: &Handshake,
+        offer: &Handshake,
+        limits: Limits,
+    ) -> Self {
+        // Promises are kept: what the peer may send has room.
+        let promised = boundary.rcv_nxt.distance_to(boundary.rcv_edge);
+        let limits = Limits { receive_buffer: limits.receive_buffer.max(promised), ..limits };
+        let mut block = Block::new(now, State::Established, limits);
+        block.set_iss(boundary.snd_nxt.retreat(1));
+        block.set_irs(boundary.rcv_nxt.retreat(1));
+        block.snd.una = boundary.snd_nxt;
+        (block.peer, block.offer) = (peer.clone(), offer.clone());
+        block.negotiate();
+        let window = boundary.snd_una.distance_to(boundary.snd_edge);
+        let field = (window >> block.snd.shift).min(u16::MAX.into()) as u16;
+        block.take_window(block.irs, boundary.snd_una, field, window);
+        block.rcv.edge = boundary.rcv_edge.max(boundary.rcv_nxt);
+        block.withhold_acknowledgments();
+        block.let_acknowledge(boundary.acknowledged);
+        if let Some(through) = &mut block.rcv.through {
+            through.passes = true;
+        }
+        block.snd.followed = (boundary.snd_una != boundary.snd_nxt).then_some(boundary.snd_una);
+        // What is in flight between the ends is what the path has been found to hold.
+        let in_flight = boundary.snd_una.distance_to(boundary.snd_nxt);
+        let window = block.congestion.window().max(in_flight);
+        block.congestion.set_window(window);
+        block.snd.pacer.restart(window);
+        block.timers.progress = now;
+        block.note_life(now);
+        block
+    }
+
+    /// The peer has not acknowledged all that was sent to it before the boundary.
+    pub fn follows(&self) -> bool {
+        self.snd.followed.is_some()
+    }
+
+    /// The peer has acknowledged all before the boundary: what it says from now on is about us.
+    pub fn catch_up(&mut self, now: Instant) {
+        if self.snd.followed.take().is_none() {
+            return;
+        }
+        self.timers.progress = now;
+        if self.snd.una != self.snd.nxt {
+            self.timers.retransmit = Some(now + self.rto.current());
+        }
+    }
+
+    /// Fifth step for a block that follows: the window counts, the acknowledgment is for somebody else.
+    pub(super) fn follow_ack(&mut self, arrival: &Arrival<'_>, followed: Seq) -> Verdict {
+        let segment = arrival.segment;
+        if !segment.flags.ack() {
+            return Verdict::Break(Stop::NoAck);
+        }
+        if segment.ack.gt(self.snd.nxt) {
+            self.challenge(arrival.now);
+            return Verdict::Break(Stop::AckInvalid);
+        }
+        let advances = segment.ack.gt(followed);
+        if advances || (segment.ack == followed && segment.seq.ge(self.snd.wl1)) {
+            self.snd.followed = Some(segment.ack);
+            let window = u32::from(segment.window) << self.snd.shift;
+            self.take_window(segment.seq, segment.ack, segment.window, window);
+        }
+        Verdict::Continue(())
+    }
+
+    /// A segment of the peer's that lies below the boundary passes to its receiver: what it says about us counts, its bytes
+    /// do not.
+    pub fn on_passing(&mut self, now: Instant, segment: &Segment) -> Events {
+        let mut arrival = Arrival { now, segment, events: Events::NONE };
+        if let Some(ts) = segment.options.timestamps.filter(|_| self.timestamps) {
+            self.ts.update(now, ts, segment.seq, self.echoed_up_to());
+        }
+        let verdict = self.check_ack(&mut arrival);
+        self.note_life(now);
+        self.last_stop = verdict.break_value();
+        arrival.events
+    }
+
+    /// Up to where a segment's timestamp counts (RFC 7323 section 4.3). What passes to the receiver carries the peer's own, later
+    /// ones: what we send must not be older, or the receiver drops it (PAWS).
+    pub(super) fn echoed_up_to(&self) -> Seq {
+        if self.is_told_by_receiver() { self.rcv.nxt } else { self.rcv.last_ack_sent }
+    }
+
+    /// The peer's clock, as its receiver has echoed it: good until we hear it ourselves.
+    pub fn learn_clock(&mut self, now: Instant, echo: u32) {
+        if self.timestamps && self.ts.value().is_none() {
+            self.ts.start(now, Some(Timestamps { value: echo, echo: 0 }));
+        }
+    }
+
+    /// The receiver behind us has all before `upto`, and tells the peer itself.
+    pub fn let_acknowledge(&mut self, upto: Seq) {
+        if let Some(through) = &mut self.rcv.through {
+            through.upto = upto;
+        }
+    }
+
+    /// From now on what is taken is acknowledged.
+    pub fn stop_withholding(&mut self) {
+        // What the peer has been told last was the receiver's word; if this is the acknowledgment that ends that, it is ours.
+        self.out.ack_now = true;
+        self.out.more_room = true;
+        self.rcv.through = None;
+    }
+
+    /// The receiver has acknowledged the peer's numbers before `ack` itself, and given it this right edge: what we still
+    /// send says no less.
+    pub fn note_passed(&mut self, ack: Seq, edge: Seq) {
+        self.rcv.passed = Some(self.rcv.passed.map_or(ack, |passed| passed.max(ack)));
+        self.note_given(edge);
+    }
+
+    /// The peer has been given this right edge by the receiver itself.
+    pub fn note_given(&mut self, edge: Seq) {
+        self.rcv.edge = self.rcv.edge.max(edge);
+    }
+
+    /// The header of a segment of the opposite endpoint's that is passed on to the peer: it says what we would say.
+    pub fn passing(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> SegmentOut {
+        self.header(seq, flags | TcpFlags::ACK, ts_value)
+    }
+}

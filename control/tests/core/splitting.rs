@@ -1,0 +1,186 @@
+//! The split, segment by segment (DESIGN section 6). Client and server have sent 1000 and 2000 bytes, of which 400 and 500 are
+//! acknowledged; what the client sends has 100 added to its numbers on the way, what the server sends has 50 taken off.
+
+use control::module::relay::MergeWhen;
+use dataplane::flow::object::{Record, Track, View};
+use dataplane::flow::terms::{Promises, Terms};
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
+
+use crate::rig::*;
+
+const DELTAS: (i32, i32) = (100, -50);
+
+/// Numbers of the client's bytes, as the server sees them.
+const fn at_server(n: u32) -> u32 {
+    C + 1 + n + 100
+}
+
+/// Numbers of the server's bytes, as the client sees them.
+const fn at_client(n: u32) -> u32 {
+    S + 1 + n - 50
+}
+
+fn split() -> Rig {
+    split_with(Terms::new(Some([SHIFT, SHIFT]), true, false))
+}
+
+fn split_with(terms: Terms) -> Rig {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    let sent = |start: u32, sent, ack| Track { end: Seq(start + 1 + sent), ack: Seq(ack) };
+    let view = View {
+        track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
+        edges: [Seq(C + 1 + 400 + 64_000), Seq(S + 1 + 500 + 64_000)],
+        promises: Promises::mirrored(terms),
+        mss: [1460, 1460],
+        ..View::default()
+    };
+    rig.split(DELTAS.0, DELTAS.1, view);
+    rig
+}
+
+/// `n` bytes.
+fn bytes(n: usize) -> Vec<u8> {
+    vec![b'x'; n]
+}
+
+#[test]
+fn what_lies_below_the_boundary_passes_as_it_came() {
+    let mut rig = split();
+    let again = rig.client(ack(C + 1 + 400, at_client(500)), &bytes(600));
+    assert_eq!(script(&again), [format!(">S . {}:{} 600", at_server(400), S + 1 + 500)]);
+    let ack_of_part = rig.server(ack(S + 1 + 2000, at_server(700)), b"");
+    assert_eq!(script(&ack_of_part), [format!(">C . {}:{} 0", at_client(2000), C + 1 + 700)]);
+    let duplicate = rig.server(ack(S + 1 + 2000, at_server(700)), b"");
+    assert_eq!(script(&duplicate), [format!(">C . {}:{} 0", at_client(2000), C + 1 + 700)]);
+}
+
+#[test]
+fn what_lies_above_is_sent_on_and_acknowledged_behind_all_below() {
+    let mut rig = split();
+    let said = script(&rig.client(ack(C + 1 + 1000, at_client(500)), &bytes(100)));
+    assert_eq!(said, [format!(">S . {}:{} 100", at_server(1000), S + 1 + 500)]);
+    // The server has everything but the last bytes below.
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(900)), b""));
+    assert_eq!(said, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 900)]);
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(1000)), b""));
+    assert_eq!(
+        said,
+        [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1100)],
+        "all that is held is acknowledged now"
+    );
+    // From here on the client is ours.
+    let said = script(&rig.client(ack(C + 1 + 1100, at_client(500)), &bytes(10)));
+    assert!(said.contains(&format!(">S . {}:{} 10", at_server(1100), S + 1 + 500)), "{said:?}");
+    assert!(said.contains(&format!(">C . {}:{} 0", at_client(2000), C + 1 + 1110)), "{said:?}");
+}
+
+#[test]
+fn a_segment_across_the_boundary_is_cut_there() {
+    let mut rig = split();
+    let said = script(&rig.client(ack(C + 1 + 900, at_client(500)), &bytes(300)));
+    assert_eq!(
+        said,
+        [
+            format!(">S . {}:{} 100", at_server(900), S + 1 + 500),
+            format!(">S . {}:{} 200", at_server(1000), S + 1 + 500),
+        ]
+    );
+}
+
+/// What the receiver has not got below the boundary is its sender's to repeat, and so is nothing above: there we do.
+#[test]
+fn losses_are_repeated_by_whose_they_are() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 1000, at_client(500)), &bytes(100));
+    let second = std::time::Duration::from_secs(1);
+    assert!(rig.wait(3 * second).is_empty(), "no timer of ours runs before the boundary is reached");
+    rig.server(ack(S + 1 + 2000, at_server(1000)), b"");
+    let said = script(&rig.wait(2 * second));
+    assert_eq!(said[0], format!(">S . {}:{} 100", at_server(1000), S + 1 + 500), "{said:?}");
+}
+
+#[test]
+fn nothing_is_said_to_one_end_before_the_other_is_heard() {
+    let mut rig = split();
+    let said = script(&rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(100)));
+    assert!(said.iter().all(|line| line.starts_with(">S")), "{said:?}");
+}
+
+#[test]
+fn once_all_below_is_acknowledged_the_flow_merges_again() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 1000, at_client(2000)), b"");
+    rig.server(ack(S + 1 + 2000, at_server(1000)), b"");
+    assert!(rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(5)).len() == 2);
+    rig.server(ack(S + 1 + 2000, at_server(1005)), b"");
+    let answered = rig.order_hand_over(
+        control::core::handover::HandOver::Merge,
+        dataplane::flow::object::Path::Participating,
+    );
+    assert_eq!(answered.try_recv(), Ok(Ok(())));
+    let said = rig.parked();
+    assert_eq!(script(&said)[0], "install 100 -50");
+    rig.assert_gone();
+}
+
+#[test]
+fn what_an_inspection_has_found_is_split_once_if_anybody_would_look() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    assert!(!rig.want_split(Record::NO_MODULE));
+    assert!(rig.want_split(0));
+    assert!(!rig.want_split(0), "its worker has been told already");
+}
+
+/// Who does not know the numbers must not end a boundary.
+#[test]
+fn a_guess_acknowledges_nothing() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 1000, at_client(500)), &bytes(100));
+    for forged in [ack(12_345, at_server(500_000_000)), ack(S + 1 + 2000, at_server(500_000_000))] {
+        let said = script(&rig.server(forged, b""));
+        assert!(said.iter().all(|line| !line.ends_with(&format!(":{} 0", C + 1 + 1100))), "{said:?}");
+    }
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(900)), b""));
+    assert_eq!(said, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 900)]);
+}
+
+/// The acknowledgment that reaches the boundary is told, though nothing was taken above it.
+#[test]
+fn the_last_acknowledgment_below_is_told() {
+    let mut rig = split();
+    rig.server(ack(S + 1 + 2000, at_server(400)), &bytes(10));
+    let said = script(&rig.server(ack(S + 1 + 2010, at_server(1000)), b""));
+    assert!(said.contains(&format!(">C . {}:{} 0", at_client(2010), C + 1 + 1000)), "{said:?}");
+}
+
+/// The path has become narrower for what the client has sent before the split: that is the client's to know.
+#[test]
+fn an_error_about_what_lies_below_is_between_the_ends() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 400, at_client(500)), &bytes(600));
+    assert_eq!(script(&rig.icmp(C2S, 3, 4, at_server(400))), [">C icmp"]);
+}
+
+/// What we send is never older than what has passed, by its sender's clock (RFC 7323 section 5).
+#[test]
+fn no_clock_goes_back() {
+    let stamped = |tcp: TcpRepr, value, echo| TcpRepr {
+        options: TcpOptions { timestamps: Some(Timestamps { value, echo }), ..tcp.options.clone() },
+        ..tcp
+    };
+    let mut rig = split_with(Terms::new(Some([SHIFT, SHIFT]), true, true));
+    rig.client(stamped(ack(C + 1 + 400, at_client(500)), 50, 7), &bytes(600));
+    rig.server(stamped(ack(S + 1 + 2000, at_server(400)), 8, 50), &bytes(10));
+    rig.client(stamped(ack(C + 1 + 1000, at_client(700)), 60, 8), b"");
+    let said = rig.client(stamped(ack(C + 1 + 1000, at_client(700)), 70, 8), &bytes(100));
+    let values: Vec<u32> = said
+        .iter()
+        .filter_map(|said| match said {
+            Said::Tcp(SERVER, tcp, payload) if !payload.is_empty() => Some(tcp.options.timestamps?.value),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(values, [70]);
+}

@@ -1,0 +1,188 @@
+//! One flow over four stretches of cable, and the moves that can be made in it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use control::core::handover::HandOver;
+use control::core::query::Query;
+use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
+use dataplane::flow::quad::Quad;
+use dataplane::wire::seq::Seq;
+
+use super::end::End;
+use crate::appliance::Appliance;
+use crate::books;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Server,
+}
+
+/// What can happen. `out` is on the way from the appliance to the end of that side.
+#[derive(Debug, Clone, Copy)]
+pub enum Move {
+    /// The program writes so many bytes.
+    Write(Side, u32),
+    /// It writes no more.
+    Close(Side),
+    /// The first frame on that cable arrives, is lost, arrives and stays, or goes behind the others.
+    Pass {
+        out: bool,
+        side: Side,
+    },
+    Lose {
+        out: bool,
+        side: Side,
+    },
+    Duplicate {
+        out: bool,
+        side: Side,
+    },
+    Reorder {
+        out: bool,
+        side: Side,
+    },
+    Split,
+    Merge,
+    /// So many milliseconds, and both ends send again what is not acknowledged.
+    Wait(u64),
+}
+
+pub struct World {
+    appliance: Appliance,
+    ends: [End; 2],
+    /// By direction (`out`) and side.
+    cables: [[VecDeque<Vec<u8>>; 2]; 2],
+    quad: Quad,
+    now: Instant,
+}
+
+impl World {
+    /// With the flow established.
+    pub fn new(isns: [u32; 2]) -> World {
+        let quad =
+            Quad::between(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 80).into()).expect("one family");
+        let ends = [End::new(quad, Seq(isns[0])), End::new(quad.reversed(), Seq(isns[1]))];
+        let now = Instant::from_millis(1_000);
+        let mut world = World { appliance: Appliance::new(), ends, cables: Default::default(), quad, now };
+        for side in [0, 1] {
+            let syn = world.ends[side].syn();
+            world.cables[0][side].push_back(syn);
+            world.run_dry();
+        }
+        assert!(world.ends.iter().all(End::knows_peer), "no handshake");
+        world
+    }
+
+    pub fn take(&mut self, next: Move) {
+        match next {
+            Move::Write(side, len) if !self.ends[side as usize].closed => {
+                self.ends[side as usize].written += u64::from(len);
+            }
+            Move::Write(..) => {}
+            Move::Close(side) => self.ends[side as usize].closed = true,
+            Move::Pass { out, side } => self.pass(out, side as usize),
+            Move::Lose { out, side } => drop(self.cable(out, side).pop_front()),
+            Move::Duplicate { out, side } => {
+                if let Some(first) = self.cable(out, side).front().cloned() {
+                    self.cable(out, side).push_front(first);
+                    self.pass(out, side as usize);
+                }
+            }
+            Move::Reorder { out, side } => {
+                if let Some(first) = self.cable(out, side).pop_front() {
+                    self.cable(out, side).push_back(first);
+                }
+            }
+            Move::Split => self.order(HandOver::Split),
+            Move::Merge => self.order(HandOver::Merge),
+            Move::Wait(ms) => self.wait(ms),
+        }
+        self.go_on();
+    }
+
+    fn cable(&mut self, out: bool, side: Side) -> &mut VecDeque<Vec<u8>> {
+        &mut self.cables[usize::from(out)][side as usize]
+    }
+
+    fn pass(&mut self, out: bool, side: usize) {
+        let Some(frame) = self.cables[usize::from(out)][side].pop_front() else { return };
+        if !out {
+            return self.appliance.deliver(side, &frame);
+        }
+        let [client, server] = &mut self.ends;
+        match side {
+            0 => client.hear(&frame, server),
+            _ => server.hear(&frame, client),
+        }
+    }
+
+    fn order(&mut self, what: HandOver) {
+        let (answer, _) = crossbeam::channel::bounded(1);
+        self.appliance.core.ask(Query::HandOver { what, quad: self.quad, answer });
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let until = self.now + Duration::from_millis(ms);
+        while self.now < until {
+            let next = self.appliance.core.next_deadline(self.now);
+            self.now = next.max(self.now + Duration::from_millis(1)).min(until);
+            self.go_on();
+        }
+        self.ends.iter_mut().for_each(End::time_out);
+    }
+
+    /// The appliance and the ends do what they can; what they send is on the cables.
+    fn go_on(&mut self) {
+        self.appliance.run(self.now);
+        for side in [0, 1] {
+            while let Some(frame) = self.appliance.queues[side].collect() {
+                self.cables[1][side].push_back(frame.bytes().to_vec());
+            }
+            let said = self.ends[side].speak();
+            self.cables[0][side].extend(said);
+        }
+    }
+
+    /// Everything on the cables arrives.
+    fn run_dry(&mut self) {
+        self.go_on();
+        for _ in 0..10_000 {
+            let waiting = |(out, side): &(usize, usize)| !self.cables[*out][*side].is_empty();
+            let Some((out, side)) = [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().find(waiting) else {
+                return;
+            };
+            self.pass(out == 1, side);
+            self.go_on();
+        }
+        panic!("they never stop talking");
+    }
+
+    /// The cables are good from now on: all arrives, and both ends know it.
+    pub fn finish(&mut self) {
+        for _ in 0..200 {
+            self.run_dry();
+            let [client, server] = &self.ends;
+            let is_done = |end: &End, peer: &End| end.acked == end.total() && end.got == peer.total();
+            if is_done(client, server) && is_done(server, client) {
+                break;
+            }
+            self.wait(1_000);
+        }
+        // What is still to be said, and timers that let go of what is not needed any more.
+        for _ in 0..3 {
+            self.wait(2_000);
+            self.run_dry();
+        }
+        let [client, server] = &self.ends;
+        let numbers = |end: &End| (end.acked, end.got, end.peer_closed);
+        let all = |end: &End, peer: &End| (end.total(), peer.total(), peer.closed);
+        assert_eq!([numbers(client), numbers(server)], [all(client, server), all(server, client)]);
+        let workers = || std::iter::once(&self.appliance.worker);
+        books::ownership(workers(), &self.appliance.core).unwrap_or_else(|what| panic!("{what}"));
+        books::names(workers(), &self.appliance.core).unwrap_or_else(|what| panic!("{what}"));
+        assert_eq!(self.appliance.pool.in_use(), 0, "a buffer is kept");
+    }
+}

@@ -1,0 +1,51 @@
+//! The split, as far as it is the worker's: the connection object goes to the control core (DESIGN section 6).
+
+use super::message::{Event, Split, Unsplittable};
+use super::*;
+use crate::flow::object::{Path, Traits, View};
+use crate::flow::state::TcpState;
+use crate::flow::table::FlowRef;
+
+impl<P: Port> Worker<P> {
+    /// From this moment on the flow's segments go up, behind the answer: the highest numbers that have passed so far are the
+    /// boundary.
+    pub(super) fn split(&mut self, mut split: Box<Split>) {
+        let flow = split.flow;
+        let slot = match self.splittable(flow, split.reserve) {
+            Ok(slot) => slot,
+            Err(why) => return self.answer(Event::Unsplit { flow, why }),
+        };
+        self.end_search(slot);
+        let key = self.table.key(slot);
+        let object = self.table.object_mut(slot);
+        object.path = Path::Participating;
+        let (delta_c2s, delta_s2c) = (object.delta_c2s, object.delta_s2c);
+        let (client_side, is_far) = (PortId(object.client_side), object.traits.has(Traits::FAR));
+        let (track, edges) = (object.track, object.edges);
+        let (promises, clock) = self.table.promises(slot);
+        let record = self.table.record_mut(slot);
+        record.splits = record.splits.saturating_add(1);
+        let (module, mss) = (record.module, record.mss);
+        let view = View { track, edges, promises, clock, mss, tcp: TcpState::Established };
+        *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
+        self.counters.count(Counter::Splits);
+        self.answer(Event::Split(split));
+    }
+
+    fn splittable(&self, flow: FlowRef, reserve: u32) -> Result<u32, Unsplittable> {
+        let slot = self.table.resolve(flow).ok_or(Unsplittable::Gone)?;
+        let object = self.table.object(slot);
+        let promised = |of: usize| object.track[of].end.distance_to(object.edges[of]);
+        match (object.path, object.tcp) {
+            (Path::CutThrough | Path::Monitored, _) if !object.terms.are_known() => {
+                Err(Unsplittable::HandshakeUnseen)
+            }
+            (Path::CutThrough | Path::Monitored, TcpState::Established) => {
+                let fits = [0, 1].into_iter().all(|of| promised(of) <= reserve);
+                if fits { Ok(slot) } else { Err(Unsplittable::Window) }
+            }
+            (Path::CutThrough | Path::Monitored, _) => Err(Unsplittable::Closing),
+            _ => Err(Unsplittable::OtherPath),
+        }
+    }
+}

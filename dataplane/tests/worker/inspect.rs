@@ -1,0 +1,315 @@
+//! What is searched, what is found however it is cut, repeated or reordered, and what happens then.
+
+use std::sync::Arc;
+
+use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
+use super::{ACK, OFFER, SYN, cut_through, headers};
+use dataplane::counters::Counter;
+use dataplane::flow::quad::Direction;
+use dataplane::inspect::patterns::{Pattern, Verdict};
+use dataplane::inspect::stream::Limits;
+use dataplane::inspect::{Ahead, Inspection};
+use dataplane::packet::is_tcp_checksum_valid;
+use dataplane::policy::{Action, Fallback, Snapshot};
+use dataplane::port::PortId;
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::message::{Event, Order, Split};
+
+const ROOMY: Limits = Limits { flows: 4, segments: 64 };
+
+fn pattern(bytes: &str, direction: Option<Direction>, verdict: Verdict) -> Pattern {
+    Pattern { name: bytes.to_owned(), bytes: bytes.as_bytes().to_vec(), direction, verdict }
+}
+
+fn inspected(action: Action, verdict: Verdict, ahead: Ahead, when_full: Fallback) -> Snapshot {
+    let patterns = [pattern("evil", None, verdict)];
+    let inspection = Inspection::new(&patterns, false, false, ahead, when_full).unwrap();
+    rules(action).with_inspections(vec![Arc::new(inspection)], vec![0])
+}
+
+fn bench(action: Action, verdict: Verdict) -> Bench {
+    let policy = inspected(action, verdict, Ahead::Drop, Fallback::Drop);
+    let mut bench = Bench::new(policy);
+    bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
+    bench
+}
+
+/// A monitored flow whose handshake is over: 101 and 501 come next.
+fn monitored(verdict: Verdict) -> Bench {
+    let mut bench = bench(Action::Monitor, verdict);
+    open(&mut bench);
+    bench
+}
+
+fn open(bench: &mut Bench) {
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 101, 501, b"", &[]));
+    assert!(bench.collect(SERVER).is_some() && bench.collect(CLIENT).is_some());
+    assert!(bench.collect(SERVER).is_some());
+}
+
+/// A segment of the client's that has `bytes` at `seq`; whether it passes.
+fn send(bench: &mut Bench, seq: u32, bytes: &str) -> bool {
+    let segment = frame(quad(false), ACK, seq, 501, bytes.as_bytes(), &[]);
+    bench.deliver(CLIENT, &segment);
+    match bench.collect(SERVER) {
+        Some(out) => {
+            assert_eq!(out, segment, "what passes, passes as it came");
+            true
+        }
+        None => false,
+    }
+}
+
+fn acknowledge(bench: &mut Bench, ack: u32) {
+    bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 501, ack, b"", &[]));
+    assert!(bench.collect(CLIENT).is_some());
+}
+
+#[test]
+fn a_pattern_is_found_across_segments_and_its_last_segment_never_passes() {
+    let mut bench = monitored(Verdict::Drop);
+    assert!(send(&mut bench, 101, "an e"));
+    assert!(send(&mut bench, 105, "vi"));
+    for _ in 0..3 {
+        assert!(!send(&mut bench, 107, "l word"));
+    }
+    assert!(!send(&mut bench, 107, "l"), "cut at another place either");
+    assert_eq!((bench.count(Counter::DropInspectMatch), bench.count(Counter::InspectMatches)), (4, 4));
+    assert!(send(&mut bench, 107, "ew"));
+}
+
+#[test]
+fn both_ends_are_reset_with_the_numbers_that_they_obey() {
+    for deltas in [(0, 0), (1000, -300)] {
+        let mut bench = bench(OFFER, Verdict::Reset);
+        cut_through(&mut bench, deltas.0, deltas.1);
+        let evil = frame(quad(false), ACK, 101, 501, b"evil", &[]);
+        bench.deliver(CLIENT, &evil);
+        let reset = bench.collect(SERVER).expect("a RST for the receiver");
+        let got = headers(&reset);
+        assert_eq!((got.quad, got.flags, got.payload_len()), (quad(false), TcpFlags::RST | ACK, 0));
+        let wrapping = |number: u32, by: i32| Seq(number.wrapping_add_signed(by));
+        assert_eq!((got.seq, got.ack), (wrapping(101, deltas.0), wrapping(501, -deltas.1)));
+        assert!(is_tcp_checksum_valid(&reset, &got));
+        // Its sender hears of it when it repeats.
+        bench.deliver(CLIENT, &evil);
+        let got = headers(&bench.collect(CLIENT).expect("a RST for the sender"));
+        assert_eq!((got.quad, got.flags, got.seq), (quad(false).reversed(), TcpFlags::RST, Seq(501)));
+        // A receiver that challenges it gets the number that it asks for.
+        bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 801, 1090, b"", &[]));
+        assert_eq!(headers(&bench.collect(SERVER).unwrap()).seq, Seq(1090));
+        bench.deliver(SERVER, &frame(quad(false).reversed(), TcpFlags::RST, 801, 0, b"", &[]));
+        assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None), "a RST is never answered");
+        assert_eq!(bench.count(Counter::DropInspectReset), 4);
+        // A SYN begins another connection.
+        bench.deliver(CLIENT, &frame(quad(false), SYN, 900, 0, b"", &[]));
+        assert!(bench.events.try_receive().is_some());
+        assert_eq!(bench.worker.searched(), 0);
+    }
+}
+
+#[test]
+fn bytes_that_are_repeated_with_others_do_not_pass() {
+    let mut bench = monitored(Verdict::Drop);
+    assert!(send(&mut bench, 101, "abcd") && send(&mut bench, 105, "efgh"));
+    // The first ones may never have come to their receiver.
+    assert!(!send(&mut bench, 101, "evil"));
+    assert!(!send(&mut bench, 101, "abcdevil") && !send(&mut bench, 105, "evilij"));
+    assert!(!send(&mut bench, 103, "cdef"), "cut where it cannot be compared");
+    assert_eq!(bench.count(Counter::DropInspectAmbiguous), 4);
+    assert!(send(&mut bench, 101, "abcd") && send(&mut bench, 101, "abcdefgh"));
+    assert!(send(&mut bench, 105, "efghij"));
+    // What has been acknowledged nobody takes again.
+    acknowledge(&mut bench, 105);
+    assert!(send(&mut bench, 101, "evil") && !send(&mut bench, 105, "evil"));
+    assert!(send(&mut bench, 103, "XXefghij"));
+}
+
+#[test]
+fn segments_ahead_of_a_hole_wait_for_their_repetition() {
+    let mut bench = monitored(Verdict::Drop);
+    assert!(!send(&mut bench, 103, "il"), "found or not, it is not its turn");
+    assert_eq!(bench.count(Counter::DropInspectAhead), 1);
+    assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
+    assert_eq!(bench.count(Counter::DropInspectMatch), 1);
+
+    let policy = inspected(Action::Monitor, Verdict::Drop, Ahead::Pass, Fallback::Drop);
+    let mut bench = Bench::new(policy);
+    bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
+    open(&mut bench);
+    assert!(send(&mut bench, 105, "next") && send(&mut bench, 101, "evil"), "as configured");
+    assert!(!send(&mut bench, 109, "evil"));
+    assert_eq!(bench.count(Counter::InspectGaps), 1);
+}
+
+#[test]
+fn nothing_gets_past_in_a_corrupt_segment_a_syn_or_a_fragment() {
+    let mut bench = monitored(Verdict::Drop);
+    let mut corrupt = frame(quad(false), ACK, 101, 501, b"good", &[]);
+    corrupt[54] ^= 1;
+    bench.deliver(CLIENT, &corrupt);
+    let mut fragment = frame(quad(false), ACK, 101, 501, b"evil", &[]);
+    fragment[20] = 0x20;
+    fragment[24..26].copy_from_slice(&[0, 0]);
+    let sum = dataplane::wire::checksum::Sum::of(&fragment[14..34]).checksum();
+    fragment[24..26].copy_from_slice(&sum.to_be_bytes());
+    bench.deliver(CLIENT, &fragment);
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"evil", &[]));
+    assert_eq!(bench.collect(SERVER), None);
+    let reasons = [Counter::DropTcpChecksum, Counter::DropFragmentInspected, Counter::DropInspectHandshake];
+    assert_eq!(reasons.map(|reason| bench.count(reason)), [1; 3]);
+    assert!(!send(&mut bench, 101, "evil"));
+}
+
+#[test]
+fn a_stream_begins_where_both_ends_say() {
+    let mut bench = bench(Action::Monitor, Verdict::Drop);
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    assert!(
+        !{
+            bench.collect(SERVER);
+            send(&mut bench, 101, "x")
+        },
+        "nobody has answered"
+    );
+    bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    // Another SYN, which the server does not heed, would make evil an old byte.
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 900, 0, b"", &[]));
+    bench.collect(SERVER);
+    assert!(!send(&mut bench, 101, "evil"));
+    assert_eq!(bench.count(Counter::DropInspectHandshake), 2);
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    bench.collect(SERVER);
+    // The ACK that completes the handshake may be lost, or carry the first data.
+    assert!(send(&mut bench, 101, "good") && !send(&mut bench, 105, "evil"));
+}
+
+#[test]
+fn the_urgent_byte_stays_where_it_was_seen() {
+    let mut bench = monitored(Verdict::Drop);
+    let mut urgent = frame(quad(false), ACK | TcpFlags::URG, 101, 501, b"data", &[]);
+    let sum = u16::from_be_bytes([urgent[50], urgent[51]]);
+    urgent[53] = 2;
+    urgent[50..52].copy_from_slice(&dataplane::wire::checksum::update_u16(sum, 0, 2).to_be_bytes());
+    assert!(is_tcp_checksum_valid(&urgent, &headers(&urgent)));
+    bench.deliver(CLIENT, &urgent);
+    assert_eq!(bench.collect(SERVER), Some(frame(quad(false), ACK, 101, 501, b"data", &[])));
+    assert_eq!(bench.count(Counter::UrgentCleared), 1);
+}
+
+#[test]
+fn full_tables_have_a_named_policy() {
+    let none = Limits { flows: 0, segments: 0 };
+    let few = Limits { flows: 1, segments: 1 };
+    for (when_full, counter) in
+        [(Fallback::Drop, Counter::DropInspectionsFull), (Fallback::Pass, Counter::InspectionsSkipped)]
+    {
+        let mut bench = Bench::new(inspected(Action::Monitor, Verdict::Drop, Ahead::Drop, when_full));
+        bench.worker = bench.worker.with_inspection(none, [7; 4]);
+        open(&mut bench);
+        assert_eq!(send(&mut bench, 101, "evil"), when_full == Fallback::Pass);
+        assert_eq!(bench.count(counter), 1);
+    }
+    let mut bench = monitored(Verdict::Drop);
+    bench.worker = bench.worker.with_inspection(few, [7; 4]);
+    assert!(send(&mut bench, 101, "a") && !send(&mut bench, 102, "b"));
+    assert_eq!(bench.count(Counter::DropInspectInFlight), 1);
+    acknowledge(&mut bench, 102);
+    assert!(send(&mut bench, 102, "b"));
+}
+
+#[test]
+fn the_server_is_searched_by_patterns_of_its_own_and_places_come_back() {
+    let there = [pattern("up", Some(Direction::ClientToServer), Verdict::Drop)];
+    let back = [pattern("down", Some(Direction::ServerToClient), Verdict::Drop)];
+    let patterns = [there, back].concat();
+    let inspection = Inspection::new(&patterns, false, false, Ahead::Drop, Fallback::Drop).unwrap();
+    let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
+    bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
+    open(&mut bench);
+    let answer = |bench: &mut Bench, seq, bytes: &[u8]| {
+        bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, seq, 101, bytes, &[]));
+        bench.collect(PortId(0)).is_some()
+    };
+    assert!(answer(&mut bench, 501, b"up do") && !answer(&mut bench, 506, b"wn"));
+    assert!(send(&mut bench, 101, "down u") && !send(&mut bench, 107, "p"));
+    assert_eq!(bench.worker.searched(), 1);
+    bench.wait(std::time::Duration::from_secs(700));
+    assert_eq!((bench.worker.searched(), bench.worker.table().len()), (0, 0));
+}
+
+#[test]
+fn a_flow_that_merges_is_searched_from_there_on() {
+    let mut bench = bench(OFFER, Verdict::Drop);
+    cut_through(&mut bench, 7, 0);
+    assert!(bench.worker.searched() == 1);
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 101, 501, b"ev", &[]));
+    assert_eq!(headers(&bench.collect(SERVER).unwrap()).seq, Seq(108));
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 103, 501, b"il", &[]));
+    assert_eq!((bench.collect(SERVER), bench.count(Counter::DropInspectMatch)), (None, 1));
+}
+
+#[test]
+fn what_does_not_belong_to_the_connection_is_dropped_by_name() {
+    let inspection = Inspection::new(&[], false, true, Ahead::Drop, Fallback::Drop).unwrap();
+    let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    bench.collect(SERVER);
+    assert!(!send(&mut bench, 101, "x"));
+    bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    assert!(send(&mut bench, 101, ""));
+    assert!(send(&mut bench, 101, "data"));
+    assert!(send(&mut bench, 1101, "") && !send(&mut bench, 1102, ""), "the window is 1000");
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 105, 502, b"", &[]));
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 105, 0, b"", &[]));
+    bench.deliver(CLIENT, &frame(quad(false), TcpFlags::RST, 100, 0, b"", &[]));
+    assert_eq!(bench.collect(SERVER), None);
+    bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, 105, 501, b"", &[]));
+    assert!(bench.collect(SERVER).is_some());
+    assert!(!send(&mut bench, 106, "more") && send(&mut bench, 101, "data"));
+    let reasons = [
+        Counter::DropBeforeHandshake,
+        Counter::DropWindowBeyond,
+        Counter::DropAckUnsent,
+        Counter::DropSynInConnection,
+        Counter::DropWindowBefore,
+        Counter::DropAfterFin,
+    ];
+    assert_eq!(reasons.map(|reason| bench.count(reason)), [1; 6]);
+}
+
+#[test]
+fn a_closer_look_is_wanted_and_the_repetition_goes_up() {
+    let mut bench = bench(OFFER, Verdict::Split);
+    cut_through(&mut bench, 0, 0);
+    assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
+    let Some(Event::Wanted { flow, key, module: 0 }) = bench.events.try_receive() else { panic!("nothing") };
+    assert_eq!((key.quad, bench.count(Counter::DropInspectSplit)), (quad(false), 1));
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    // The handshake of this flow was not seen: it cannot be split, and nothing passes for that.
+    assert!(matches!(bench.events.try_receive(), Some(Event::Unsplit { .. })));
+    assert!(!send(&mut bench, 103, "il") && bench.events.try_receive().is_some());
+    assert!(send(&mut bench, 103, "ent"));
+
+    let mut bench = monitored(Verdict::Split);
+    assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
+    let Some(Event::Wanted { flow, key, .. }) = bench.events.try_receive() else { panic!("nothing") };
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    let Some(Event::Split(split)) = bench.events.try_receive() else { panic!("no split") };
+    assert_eq!(split.view.track[0].end, Seq(103), "what was dropped is above the boundary");
+    assert!(!send(&mut bench, 103, "il"));
+    assert!(matches!(bench.events.try_receive(), Some(Event::Segment { .. })));
+    assert_eq!(bench.worker.searched(), 0);
+}
+
+#[test]
+fn without_a_flow_nothing_passes_where_a_rule_inspects() {
+    let mut bench = bench(Action::Monitor, Verdict::Drop);
+    assert!(!send(&mut bench, 101, "evil"));
+    assert_eq!(bench.count(Counter::DropStray), 1);
+    let mut bench = Bench::new(rules(Action::Monitor));
+    assert!(send(&mut bench, 101, "evil"));
+}
