@@ -1,8 +1,10 @@
-//! What rules cost: a look-up, and a whole SYN on the worker, with 10, 1000 and 10,000 of them.
+//! What rules cost: a look-up, a SYN on the worker, and a SYN on its whole way until its server is asked, with 10, 1000 and
+//! 10,000 of them.
 //!
 //! The SYNs are the same for every number of rules, and so is their way: each is offered. The port's share is measured
-//! alone and subtracted. *Rules asking* is a whole SYN where every rule has a fingerprint or a rate, and none decides.
+//! alone and subtracted. *Rules asking* is a SYN on the worker where every rule has a fingerprint or a rate, and none decides.
 
+mod held;
 mod set;
 mod syns;
 
@@ -14,6 +16,7 @@ use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::Snapshot;
 
 use crate::{Contender, measure, median};
+use held::Held;
 use set::{Family, Set};
 use syns::{Syns, Wire};
 
@@ -92,6 +95,12 @@ pub fn report(samples: usize) {
         let table = Table::of(samples, || {
             let wire = measure(&mut wire);
             workers.each_mut().map(|worker| measure(worker) - wire)
+        });
+        table.print(&format!("{family} on worker"));
+        let mut whole = compiled.each_ref().map(|(snapshot, _)| Held::new(Arc::clone(snapshot), &quads));
+        let table = Table::of(samples, || {
+            let wire = measure(&mut wire);
+            whole.each_mut().map(|appliance| measure(appliance) - wire)
         });
         table.print(&format!("{family} whole SYN"));
         let asking = RULES.map(|rules| Arc::new(set.compile_asking(rules)));

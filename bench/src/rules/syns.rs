@@ -92,37 +92,54 @@ pub struct Syns {
     events: Receiver<Event<Frame>>,
 }
 
+/// Nothing ends while we measure.
+pub const HOUR: Duration = Duration::from_secs(3600);
+
+/// A worker that gets SYNs.
+pub struct Rig {
+    pub worker: Worker<SynPort>,
+    /// What its frames are made of.
+    pub frames: Frames,
+    pub orders: Sender<Order<Frame>>,
+    pub events: Receiver<Event<Frame>>,
+}
+
+/// With room for so many flows.
+pub fn rig(snapshot: Arc<Snapshot>, quads: &[Quad], flows: usize, heartbeat: &Arc<AtomicU64>) -> Rig {
+    let (orders, order_receiver) = mailbox(256);
+    let (event_sender, events) = mailbox(256);
+    let frames = Frames::default();
+    let line = |syns, peer| {
+        let port = SynPort { frames: frames.clone(), syns, next: 0 };
+        Line::new(port, PortId(peer), 0, 1500)
+    };
+    let worker = Worker::new(Parts {
+        id: 0,
+        lines: vec![line(syns(quads), 1), line(Arc::from([]), 0)],
+        limits: Limits { flows, parked: 16, far_sides: 16 },
+        timeouts: Timeouts {
+            opening: HOUR,
+            established: HOUR,
+            half_closed: HOUR,
+            linger: HOUR,
+            control_stall: HOUR,
+        },
+        hash: KeyedHash::new([1, 2, 3, 4]),
+        steering: Steering::Single,
+        neighbours: Neighbours::mesh(1, 1).remove(0),
+        events: event_sender,
+        orders: order_receiver,
+        icmp_errors: Default::default(),
+        policy: Box::new(Installed::new(snapshot)),
+        heartbeat: Arc::clone(heartbeat),
+        report: Arc::default(),
+    });
+    Rig { worker, frames, orders, events }
+}
+
 impl Syns {
     pub fn new(snapshot: Arc<Snapshot>, quads: &[Quad]) -> Syns {
-        let (orders, order_receiver) = mailbox(256);
-        let (event_sender, events) = mailbox(256);
-        let frames = Frames::default();
-        let line = |syns, peer| {
-            let port = SynPort { frames: frames.clone(), syns, next: 0 };
-            Line::new(port, PortId(peer), 0, 1500)
-        };
-        let hour = Duration::from_secs(3600);
-        let worker = Worker::new(Parts {
-            id: 0,
-            lines: vec![line(syns(quads), 1), line(Arc::from([]), 0)],
-            limits: Limits { flows: 4096, parked: 16, far_sides: 16 },
-            timeouts: Timeouts {
-                opening: hour,
-                established: hour,
-                half_closed: hour,
-                linger: hour,
-                control_stall: hour,
-            },
-            hash: KeyedHash::new([1, 2, 3, 4]),
-            steering: Steering::Single,
-            neighbours: Neighbours::mesh(1, 1).remove(0),
-            events: event_sender,
-            orders: order_receiver,
-            icmp_errors: Default::default(),
-            policy: Box::new(Installed::new(snapshot)),
-            heartbeat: Arc::new(AtomicU64::new(0)),
-            report: Arc::default(),
-        });
+        let Rig { worker, frames, orders, events } = rig(snapshot, quads, 4096, &Arc::default());
         Syns { worker, clock: SystemClock::start(), frames, orders, events }
     }
 }
