@@ -143,6 +143,11 @@ impl<L: Pool> Connection<L> {
             return self.pass_verbatim(cx, direction, headers, frame);
         }
         let Some(below) = self.below(direction) else { return };
+        if !self.is_plausible(&below, direction, segment) {
+            // Whoever gets it knows better; nothing is concluded from it here.
+            return self.pass_verbatim(cx, direction, headers, frame);
+        }
+        self.hear(cx.now, direction, segment);
         let starts_below = !below.is_over && segment.seq.lt(below.at);
         if segment.flags.rst() {
             return match starts_below {
@@ -150,11 +155,6 @@ impl<L: Pool> Connection<L> {
                 false => self.on_relayed(cx, direction, segment, headers, frame),
             };
         }
-        if !self.is_plausible(&below, direction, segment) {
-            // Whoever gets it knows better; nothing is concluded from it here.
-            return self.pass_verbatim(cx, direction, headers, frame);
-        }
-        self.hear(cx.now, direction, segment);
         let is_news = self.note_passing_ack(cx.now, direction, segment);
         let Some(below) = self.below(direction) else {
             return self.on_relayed(cx, direction, segment, headers, frame);

@@ -184,3 +184,11 @@ fn no_clock_goes_back() {
         .collect();
     assert_eq!(values, [70]);
 }
+
+/// An idle flow: the first that is heard of the client is that it is gone.
+#[test]
+fn a_reset_at_the_boundary_reaches_the_other_end() {
+    let mut rig = split();
+    let said = script(&rig.client(rst(C + 1 + 1000), b""));
+    assert!(said.iter().any(|line| line.starts_with(&format!(">S R. {}:", at_server(1000)))), "{said:?}");
+}

@@ -65,4 +65,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("corrupt", 322_283),
     // A segment with a damaged port, carried on and lost, taken for the first of a new flow: the tap was wrong.
     ("hostile", 39_072),
+    // A flow split while idle, of whose client a RST was the first that was heard: its server never got one.
+    ("split", 273),
 ];
