@@ -12,6 +12,7 @@ mod leg;
 mod life;
 mod local;
 mod merge;
+mod passing;
 mod path;
 mod promises;
 mod relay;

@@ -4,7 +4,6 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::packet::TcpHeaders;
-use dataplane::rewrite::delta;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
@@ -218,7 +217,7 @@ impl<L: Pool> Connection<L> {
         cx: &mut Context<'_, L>,
         direction: Direction,
         headers: &TcpHeaders,
-        mut frame: L::Buffer,
+        frame: L::Buffer,
     ) {
         let Some(server) = &self.server else {
             return cx.counters.count(Counter::DropForeignHandshake);
@@ -232,12 +231,7 @@ impl<L: Pool> Connection<L> {
             }
             return cx.counters.count(Counter::DropForeignHandshake);
         }
-        let deltas = self.numbers_of(direction);
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-        }
-        let way = self.way_to(direction);
-        cx.forward(way, frame);
+        self.pass_end_to_end(cx, direction, headers, frame);
     }
 }
 

@@ -10,31 +10,21 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
-use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
-use dataplane::rewrite::delta::{self, Deltas};
-use dataplane::rewrite::reconcile;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
-use dataplane::wire::tcp::TcpRepr;
-use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::{Order, Split};
 
 use super::allowance::Allowance;
 use super::leg::Leg;
+use super::passing::{Part, behind};
 use super::path::{family, mss_within};
 use super::promises::in_force;
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, Boundary, Segment};
-
-/// Control bits that belong to the last number of a segment.
-const AT_THE_END: TcpFlags = TcpFlags(TcpFlags::PSH.0 | TcpFlags::FIN.0);
-/// Control bits that mean nothing without bytes.
-const OF_BYTES: TcpFlags = TcpFlags(AT_THE_END.0 | TcpFlags::URG.0);
 
 /// A direction, from the split until its receiver has acknowledged all that passed before.
 #[derive(Debug, Clone, Copy)]
@@ -140,12 +130,12 @@ impl<L: Pool> Connection<L> {
     ) {
         if segment.flags.syn() {
             // Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2).
-            return self.pass_verbatim(cx, direction, headers, frame);
+            return self.pass_end_to_end(cx, direction, headers, frame);
         }
         let Some(below) = self.below(direction) else { return };
         if !self.is_plausible(&below, direction, segment) {
             // Whoever gets it knows better; nothing is concluded from it here.
-            return self.pass_verbatim(cx, direction, headers, frame);
+            return self.pass_end_to_end(cx, direction, headers, frame);
         }
         self.hear(cx.now, direction, segment);
         let starts_below = !below.is_over && segment.seq.lt(below.at);
@@ -172,7 +162,8 @@ impl<L: Pool> Connection<L> {
             self.pass_whole(cx, direction, segment, headers, frame);
         } else {
             if front > 0 || (passes_ack && is_news) {
-                self.pass_front(cx, direction, segment, front, headers, &frame);
+                let part = Part::whole(segment, headers, frame.bytes()).up_to(front);
+                self.pass_part(cx, direction, &part);
             }
             let (rest, headers) = behind(segment, headers, front);
             self.on_relayed(cx, direction, &rest, &headers, frame);
@@ -219,6 +210,11 @@ impl<L: Pool> Connection<L> {
         }
     }
 
+    /// The boundary of a direction, while what lies below it is on its way.
+    pub(super) fn boundary_below(&self, direction: Direction) -> Option<Seq> {
+        self.below(direction).filter(|below| !below.is_over).map(|below| below.at)
+    }
+
     fn is_past(&self, direction: Direction) -> bool {
         self.below(direction).is_none_or(|below| below.is_over)
     }
@@ -260,9 +256,9 @@ impl<L: Pool> Connection<L> {
         let now = cx.now;
         let events = self.sender(direction).map(|leg| leg.block.on_passing(now, segment));
         if self.speaks_of_below_only(direction, segment) {
-            self.pass_verbatim(cx, direction, headers, frame);
+            self.pass_end_to_end(cx, direction, headers, frame);
         } else {
-            self.pass_front(cx, direction, segment, segment.sequence_len(), headers, &frame);
+            self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes()));
         }
         if let Some(events) = events {
             self.on_leg_events(cx, direction, events);
@@ -290,70 +286,6 @@ impl<L: Pool> Connection<L> {
         kept && below
     }
 
-    fn pass_verbatim(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        headers: &TcpHeaders,
-        mut frame: L::Buffer,
-    ) {
-        let deltas = self.numbers_of(direction);
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-        }
-        if self.is_reconciled() {
-            reconcile::apply(frame.bytes_mut(), headers, self.reconciliation(direction));
-        }
-        let way = self.way_to(direction);
-        cx.forward(way, frame);
-    }
-
-    /// The first `len` numbers of a segment, none for its acknowledgment alone; the rest of it says what the receiver's leg
-    /// would say.
-    fn pass_front(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        segment: &Segment,
-        len: u32,
-        headers: &TcpHeaders,
-        frame: &L::Buffer,
-    ) {
-        if !cx.can_transmit() {
-            return cx.counters.count(Counter::DropOrdersFull);
-        }
-        let deltas = self.numbers_of(direction);
-        let opposite = self.below(direction.reverse()).filter(|below| !below.is_over);
-        let clocks = self.clocks(direction);
-        let Some([_, to]) = self.legs(direction) else { return };
-        let own = segment.seq.plus(deltas.own);
-        let (seq, flags) = match len {
-            // Beyond what its receiver has room for it would not be looked at.
-            0 => (own.min(to.block.snd_nxt()), TcpFlags(segment.flags.0 & !OF_BYTES.0)),
-            len if len < segment.sequence_len() => (own, TcpFlags(segment.flags.0 & !AT_THE_END.0)),
-            _ => (own, segment.flags),
-        };
-        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
-        let mut out = to.block.passing(seq, flags, ts_value);
-        if let Some(below) = opposite.filter(|_| to.block.has_sack()) {
-            let room = out.options.sack.remaining_capacity();
-            out.options.sack.extend(sacked_below(segment, deltas, below.at).take(room));
-        }
-        let tcp = TcpRepr {
-            seq,
-            ack: out.ack,
-            flags: out.flags,
-            window: out.window,
-            urgent: if len > 0 { segment.urgent } else { out.urgent },
-            options: out.options,
-        };
-        let start = usize::from(headers.payload);
-        let len = len.min(headers.payload_len()) as usize;
-        cx.transmit(to.way, &to.template, &tcp, len, |bytes| {
-            bytes.copy_from_slice(&frame.bytes()[start..start + len]);
-        });
-    }
-
     /// A RST from below the boundary. Its receiver obeys the number that it expects, and no other (RFC 5961 section 3.2).
     fn pass_reset(
         &mut self,
@@ -363,28 +295,12 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        self.pass_verbatim(cx, direction, headers, frame);
+        self.pass_end_to_end(cx, direction, headers, frame);
         if headers.seq == below.acked {
             self.phase = Phase::Done;
             cx.outbox.order(Order::Remove { flow: self.flow });
         }
     }
-}
-
-/// What lies behind the first `front` bytes of a segment.
-pub(super) fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpHeaders) {
-    let seq = segment.seq.advance(front);
-    let rest = Segment { seq, len: segment.len.saturating_sub(front), ..segment.clone() };
-    let payload = headers.payload + front.min(headers.payload_len()) as u16;
-    (rest, TcpHeaders { seq, payload, ..*headers })
-}
-
-/// The SACK blocks of a segment, as far as they are about what lies below `at`, in the other end's numbers.
-fn sacked_below(segment: &Segment, deltas: Deltas, at: Seq) -> impl Iterator<Item = SackBlock> {
-    segment.options.sack.iter().filter_map(move |block| {
-        let (left, right) = (block.left.minus(deltas.other), block.right.minus(deltas.other).min(at));
-        left.lt(right).then_some(SackBlock { left, right })
-    })
 }
 
 /// The TCB that faces the endpoint which sends in direction `of`.

@@ -8,17 +8,13 @@
 //! sender has been told already, and the window is that of the leg, which is no larger than its receiver's.
 
 use dataplane::buffer::{Buffer, Pool};
-use dataplane::counters::Counter;
 use dataplane::flow::object::{Object, Path, Track, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
-use dataplane::rewrite::delta::{self, Deltas};
-use dataplane::rewrite::reconcile;
 use dataplane::wire::seq::{Delta, Seq};
-use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::message::Order;
 
-use super::split::behind;
+use super::passing::{Part, behind};
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
@@ -43,10 +39,6 @@ pub(super) struct Leaving<B> {
 }
 
 impl<B> Leaving<B> {
-    fn deltas(&self, direction: Direction) -> Deltas {
-        Deltas { own: self.object.own_delta(direction), other: self.object.other_delta(direction) }
-    }
-
     fn at(&self, direction: Direction) -> Seq {
         self.at[direction.index()]
     }
@@ -141,13 +133,12 @@ impl<L: Pool> Connection<L> {
     ) {
         let Some(leaving) = &mut self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction.reverse()));
-        let deltas = leaving.deltas(direction);
         let front = segment.seq.distance_to(at).min(segment.sequence_len());
         let is_above = segment.seq.ge(at) || front < segment.sequence_len();
         if segment.flags.syn() || !leaving.is_plausible(direction, segment) {
             // Between the ends, and nothing is concluded from it here. What is ours does not pass twice.
             if is_above || segment.flags.syn() {
-                self.pass_by(cx, direction, deltas, headers, frame);
+                self.pass_end_to_end(cx, direction, headers, frame);
             }
             return;
         }
@@ -160,7 +151,7 @@ impl<L: Pool> Connection<L> {
                 leaving.reset = Some((direction, *headers, frame));
                 self.pass_reset_behind_data(cx);
             } else if is_above {
-                self.pass_by(cx, direction, deltas, headers, frame);
+                self.pass_end_to_end(cx, direction, headers, frame);
             }
             return;
         }
@@ -179,16 +170,20 @@ impl<L: Pool> Connection<L> {
             self.on_leg_events(cx, direction, events);
         }
         let window = self.promises().shown_window(direction, segment.window);
+        let deltas = self.numbers_of(direction);
         if acknowledges && let Some([_, to]) = self.legs(direction) {
             let ack = segment.ack.minus(deltas.other);
             to.block.note_passed(ack, ack.advance(window));
         }
         match segment.sequence_len() - front {
             0 if segment.sequence_len() > 0 => {}
-            0 if acknowledges => self.pass_by(cx, direction, deltas, headers, frame),
+            0 if acknowledges => self.pass_end_to_end(cx, direction, headers, frame),
             0 => {}
-            _ if acknowledges && front == 0 => self.pass_by(cx, direction, deltas, headers, frame),
-            _ => self.pass_above(cx, direction, deltas, segment, front, headers, &frame),
+            _ if acknowledges && front == 0 => self.pass_end_to_end(cx, direction, headers, frame),
+            _ => {
+                let above = Part::whole(segment, headers, frame.bytes()).behind(front);
+                self.pass_part(cx, direction, &above);
+            }
         }
     }
 
@@ -196,68 +191,15 @@ impl<L: Pool> Connection<L> {
     pub(super) fn pass_reset_behind_data(&mut self, cx: &mut Context<'_, L>) {
         let Some(leaving) = &self.leaving else { return };
         let Some(direction) = leaving.reset.as_ref().map(|(direction, ..)| *direction) else { return };
-        let (given, deltas) = (leaving.given(direction), leaving.deltas(direction));
+        let given = leaving.given(direction);
         let is_delivered = self.legs(direction).is_some_and(|[_, to]| to.block.snd_una() == given);
         if !is_delivered {
             return;
         }
         if let Some((_, headers, frame)) = self.leaving.as_mut().and_then(|leaving| leaving.reset.take()) {
-            self.pass_by(cx, direction, deltas, &headers, frame);
+            self.pass_end_to_end(cx, direction, &headers, frame);
             self.leave_for_good(cx);
         }
-    }
-
-    /// As the worker will do it.
-    fn pass_by(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        deltas: Deltas,
-        headers: &TcpHeaders,
-        mut frame: L::Buffer,
-    ) {
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-        }
-        if self.is_reconciled() {
-            reconcile::apply(frame.bytes_mut(), headers, self.reconciliation(direction));
-        }
-        let way = self.way_to(direction);
-        cx.forward(way, frame);
-    }
-
-    /// What follows the first `front` bytes of a segment, with the acknowledgment and the window of the receiver's leg.
-    #[expect(clippy::too_many_arguments, reason = "a segment in its parts")]
-    fn pass_above(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        deltas: Deltas,
-        segment: &Segment,
-        front: u32,
-        headers: &TcpHeaders,
-        frame: &L::Buffer,
-    ) {
-        if !cx.can_transmit() {
-            return cx.counters.count(Counter::DropOrdersFull);
-        }
-        let clocks = self.clocks(direction);
-        let Some([_, to]) = self.legs(direction) else { return };
-        let seq = segment.seq.advance(front).plus(deltas.own);
-        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
-        let out = to.block.passing(seq, segment.flags, ts_value);
-        let tcp = TcpRepr {
-            seq,
-            ack: out.ack,
-            flags: out.flags,
-            window: out.window,
-            urgent: segment.urgent,
-            options: out.options,
-        };
-        let bytes = usize::from(headers.payload) + front as usize..usize::from(headers.end);
-        cx.transmit(to.way, &to.template, &tcp, bytes.len(), |payload| {
-            payload.copy_from_slice(&frame.bytes()[bytes]);
-        });
     }
 
     /// A RST has passed that its receiver obeys.
