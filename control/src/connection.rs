@@ -6,6 +6,7 @@
 
 mod allowance;
 mod answered;
+mod begun;
 mod check;
 mod client_first;
 mod leg;

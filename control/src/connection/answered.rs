@@ -9,7 +9,7 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
-use super::allowance::Allowance;
+use super::begun::Origin;
 use super::leg::{Leg, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
@@ -60,40 +60,16 @@ impl<L: Pool> Connection<L> {
         server.set_family(family(&key.quad));
         let template = FrameTemplate::learn(answered.syn, answered.syn_headers);
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];
+        let client = Leg {
+            block: client,
+            template: FrameTemplate::learn(frame.bytes(), headers),
+            way: partial.client_side.into(),
+        };
         let mut connection = Connection {
-            key,
-            flow: partial.flow,
-            worker: usize::from(partial.worker),
-            client_side: partial.client_side,
-            phase: Phase::Answered,
             proxying: Some(partial.proxying),
             session: Some(session),
-            client: Leg {
-                block: client,
-                template: FrameTemplate::learn(frame.bytes(), headers),
-                way: partial.client_side.into(),
-            },
             server: Some(Leg { block: server, template, way: partial.way(server_side) }),
-            local: None,
-            greeted: None,
-            closed: [false; 2],
-            edited: [0; 2],
-            clock: 0,
-            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
-            through: None,
-            splitting: None,
-            leaving: None,
-            stays_split: false,
-            merge_began: cx.now,
-            merge_wanted: false,
-            merge_retry: None,
-            merge_attempts: 0,
-            ending: None,
-            heard: cx.now,
-            expires: cx.now,
-            blocked: None,
-            held: Default::default(),
-            next_syn: None,
+            ..Connection::begun(cx, Origin::of(partial, key), client)
         };
         let events = connection.server.as_mut()?.block.on_segment(cx.now, segment, None);
         if !events.contains(Events::ANSWERED) {

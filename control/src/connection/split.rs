@@ -16,7 +16,7 @@ use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::worker::message::{Order, Split};
 
-use super::allowance::Allowance;
+use super::begun::Origin;
 use super::leg::Leg;
 use super::passing::{Part, behind};
 use super::path::{family, mss_within};
@@ -86,36 +86,17 @@ impl<L: Pool> Connection<L> {
             is_over: false,
             is_heard: false,
         };
+        let origin = Origin { key, flow, worker, client_side };
         Connection {
-            key,
-            flow,
-            worker,
-            client_side,
             phase: Phase::Relaying,
             proxying: Some(proxying),
             session: Some(session),
-            client: leg(client, client_side.into(), key.quad.reversed()),
             server: Some(leg(server, way, key.quad)),
-            local: None,
-            greeted: None,
-            closed: [false; 2],
-            edited: [0; 2],
             clock: split.view.clock,
-            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
-            through: None,
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
-            leaving: None,
             stays_split: true,
-            merge_began: cx.now,
-            merge_wanted: false,
-            merge_retry: None,
-            merge_attempts: 0,
-            ending: None,
-            heard: cx.now,
             expires: cx.now + cx.settings.idle_established,
-            blocked: None,
-            held: Default::default(),
-            next_syn: None,
+            ..Connection::begun(cx, origin, leg(client, client_side.into(), key.quad.reversed()))
         }
     }
 
