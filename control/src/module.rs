@@ -368,6 +368,12 @@ pub trait Session: Send {
 
     /// In-order bytes from the sender of `direction`, about to be relayed.
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step);
+
+    /// Somebody else wants the flow merged: whether the next message of either end would make sense to the other without this
+    /// session (DESIGN section 5). Not while it keeps something back, or has answered an end in the other's name.
+    fn may_leave(&self) -> bool {
+        true
+    }
 }
 
 /// The far end of an accepted flow: what a server's socket is to its kernel. Sans-I/O, and called on the control core's thread.

@@ -7,6 +7,7 @@ use dataplane::flow::quad::Direction;
 use dataplane::worker::message::Order;
 
 use super::leg::Leg;
+use super::stall_free::Leaving;
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::State;
@@ -30,7 +31,10 @@ impl<L: Pool> Connection<L> {
     }
 
     fn is_half_closed(&self) -> bool {
-        self.client.block.fin_received() || self.server.as_ref().is_some_and(|leg| leg.block.fin_received())
+        let has_left = |leaving: &Leaving<_>| Direction::BOTH.into_iter().any(|of| leaving.has_closed(of));
+        self.client.block.fin_received()
+            || self.server.as_ref().is_some_and(|leg| leg.block.fin_received())
+            || self.leaving.as_deref().is_some_and(has_left)
     }
 
     /// The flow has lived as long as it may.

@@ -47,6 +47,11 @@ impl<B> Leaving<B> {
         self.given[direction.index()]
     }
 
+    /// The sender of `direction` has closed.
+    pub(super) fn has_closed(&self, direction: Direction) -> bool {
+        self.object.tcp.fin_seen(direction)
+    }
+
     /// Whether the byte `seq`, in the numbers of the receiver of `direction`, has gone past us.
     pub(super) fn has_passed(&self, direction: Direction, seq: Seq) -> bool {
         let end = self.object.track[direction.index()].end.plus(self.object.own_delta(direction));
@@ -75,10 +80,10 @@ impl<L: Pool> Connection<L> {
 
     /// From now on what comes is end to end.
     pub(super) fn begin_leaving(&mut self) {
-        let Some(server) = &self.server else { return };
+        let (Some(server), Some(tcp)) = (&self.server, self.open_state()) else { return };
         let (client, server) = (&self.client.block, &server.block);
         let at = [client.rcv_nxt(), server.rcv_nxt()];
-        let given = [server.written_to(), client.written_to()];
+        let given = [server.closed_at(), client.closed_at()];
         let [delta_c2s, delta_s2c] = [0, 1].map(|of| Delta::between(given[of], at[of]));
         let edges = [
             client.offered_right_edge().max(server.peer_right_edge().minus(delta_c2s)),
@@ -88,7 +93,7 @@ impl<L: Pool> Connection<L> {
             delta_c2s,
             delta_s2c,
             path: Path::CutThrough,
-            tcp: View::default().tcp,
+            tcp,
             track: [Track { end: at[0], ack: at[1] }, Track { end: at[1], ack: at[0] }],
             edges,
             terms: self.promises().meant(),

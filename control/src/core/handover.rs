@@ -67,6 +67,11 @@ pub enum Refused {
     /// Somebody has said so.
     #[error("merging is switched off: `quadrille merge --on` allows it again")]
     Off,
+    /// Its session has not said its word, or has just said that it is in the midst of something.
+    #[error(
+        "its module is in the midst of something: what it has not passed on yet would be lost; try again later"
+    )]
+    Module,
     /// The ends have been promised windows that only we can keep.
     #[error("its module never merges, so its ends were promised windows that only the appliance can keep")]
     NeverMerges,

@@ -85,6 +85,10 @@ struct Redirected {
 }
 
 impl Session for Redirected {
+    fn may_leave(&self) -> bool {
+        self.session.may_leave()
+    }
+
     fn choose(&mut self, said: &[u8], is_all: bool) -> Choice {
         match self.session.choose(said, is_all) {
             Choice::Original => Choice::To(self.target),

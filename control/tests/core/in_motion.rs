@@ -9,6 +9,7 @@ use control::module::Acknowledge;
 use control::module::relay::{MergeWhen, Relay};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path;
+use dataplane::flow::state::TcpState;
 
 use crate::rig::*;
 
@@ -69,6 +70,26 @@ fn a_fin_that_passes_is_in_the_object() {
     rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
     rig.server(ack(S + 1, next + 1), b"");
     assert_eq!(script(&rig.parked()), ["install 0 0", "resume"]);
+}
+
+/// The server has said its last word long ago; the client's upload goes on.
+#[test]
+fn a_server_that_has_closed_stays_closed() {
+    let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1 << 40)));
+    rig.server(fin(S + 1, C + 1), b"");
+    rig.client(ack(C + 1, S + 2), b"");
+    for n in 0..14 {
+        rig.client(ack(C + 1 + n * SEGMENT, S + 2), &[b'x'; SEGMENT as usize]);
+    }
+    rig.order_hand_over(HandOver::Merge, Path::Participating);
+    assert_eq!(rig.core.connections().next().map(|c| c.phase()), Some(Phase::Leaving));
+    let next = C + 1 + SENT;
+    assert_eq!(script(&rig.client(fin(next, S + 2), b"end")), [format!(">S F. {next}:5002 3")]);
+    rig.server(ack(S + 2, C + 1 + 10 * SEGMENT), b"");
+    let said = script(&rig.server(ack(S + 2, next), b""));
+    assert_eq!(said, [format!(">C . 5002:{next} 0"), "park".into()]);
+    assert_eq!(script(&rig.parked()), ["install 0 0", "resume"]);
+    assert_eq!(rig.installed.map(|view| view.tcp), Some(TcpState::BothFinServerClosed));
 }
 
 /// What is acknowledged through is its sender's to repeat: there is nothing to wait for.
