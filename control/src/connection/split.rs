@@ -87,7 +87,7 @@ impl<L: Pool> Connection<L> {
             is_heard: false,
         };
         let origin = Origin { key, flow, worker, client_side };
-        Connection {
+        let connection = Connection {
             phase: Phase::Relaying,
             proxying: Some(proxying),
             session: Some(session),
@@ -97,7 +97,8 @@ impl<L: Pool> Connection<L> {
             stays_split: true,
             expires: cx.now + cx.settings.idle_established,
             ..Connection::begun(cx, origin, leg(client, client_side.into(), key.quad.reversed()))
-        }
+        };
+        Connection { through: connection.ledgers(), ..connection }
     }
 
     /// A segment while something from before the split is still on its way.
@@ -210,11 +211,12 @@ impl<L: Pool> Connection<L> {
         let ack = segment.ack.minus(self.numbers_of(direction).other);
         let is_over = ack.ge(below.at);
         let acked = below.acked.max(ack.min(below.at));
+        let acknowledges_through = self.through.is_some();
         if let Some([receiver, sender]) = self.legs(direction) {
             sender.block.let_acknowledge(acked);
             if is_over {
                 receiver.block.catch_up(now);
-                sender.block.stop_withholding();
+                sender.block.stop_passing(acknowledges_through);
             }
         }
         let Some(splitting) = &mut self.splitting else { return false };

@@ -15,7 +15,6 @@ use super::Core;
 use super::journal::Happening;
 use super::load::Load;
 use crate::connection::Connection;
-use crate::module::Proxying;
 
 /// Which way a flow is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,9 +171,10 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.pendings.by_flow.remove(&(worker, split.flow)) else { return };
         let Pending { place, module, since, answer } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
-        let session = self.modules[usize::from(module)].session(&split.key);
+        let module = &mut self.modules[usize::from(module)];
+        let (session, proxying) = (module.session(&split.key), module.proxying());
         let cx = self.means.context(now, worker);
-        let connection = Connection::split(&cx, worker, split, Proxying::default(), session);
+        let connection = Connection::split(&cx, worker, split, proxying, session);
         self.by_flow.insert((worker, split.flow), place);
         self.means.load.change(Load::default(), connection.load());
         self.connections[place as usize] = Some(connection);

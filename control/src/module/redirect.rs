@@ -7,7 +7,7 @@ use dataplane::flow::far::NextHop;
 use dataplane::flow::quad::{Direction, FlowKey, Quad};
 
 use super::relay::Relay;
-use super::{Choice, Decision, Edit, Module, Order, PartialConnection, Session, Step, Target};
+use super::{Choice, Decision, Edit, Module, Order, PartialConnection, Proxying, Session, Step, Target};
 
 /// Where to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,6 +70,10 @@ impl Module for Redirect {
             }
             other => other,
         }
+    }
+
+    fn proxying(&self) -> Proxying {
+        self.relay.proxying()
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {

@@ -142,12 +142,16 @@ impl<B: Buffer> Block<B> {
         }
     }
 
-    /// From now on what is taken is acknowledged.
-    pub fn stop_withholding(&mut self) {
+    /// The receiver has all below the boundary: what the peer hears from now on is ours to say. What is taken is acknowledged
+    /// at once, or, on a flow that acknowledges through, when the receiver has it.
+    pub fn stop_passing(&mut self, acknowledges_through: bool) {
         // What the peer has been told last was the receiver's word; if this is the acknowledgment that ends that, it is ours.
         self.out.ack_now = true;
         self.out.more_room = true;
-        self.rcv.through = None;
+        match &mut self.rcv.through {
+            Some(through) if acknowledges_through => through.passes = false,
+            through => *through = None,
+        }
     }
 
     /// The receiver has acknowledged the peer's numbers before `ack` itself, and given it this right edge: what we still
