@@ -12,9 +12,10 @@ use dataplane::rewrite::reconcile;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::SackBlock;
+use dataplane::wire::tcp_options::{SackBlock, TcpOptions};
 
 use super::Connection;
+use super::path::family;
 use crate::core::context::Context;
 use crate::tcp::Segment;
 
@@ -22,6 +23,10 @@ use crate::tcp::Segment;
 const AT_THE_END: TcpFlags = TcpFlags(TcpFlags::PSH.0 | TcpFlags::FIN.0);
 /// Control bits that mean nothing without bytes.
 const OF_BYTES: TcpFlags = TcpFlags(AT_THE_END.0 | TcpFlags::URG.0);
+
+/// Bytes of a SACK option, padding included, and of each block in it (RFC 2018 section 3).
+const SACK_HEADER: usize = 4;
+const SACK_BLOCK: usize = 8;
 
 /// A stretch of a segment's sequence space, with all that its header says.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +62,25 @@ impl<'a> Part<'a> {
     }
 
     fn flags(&self) -> TcpFlags {
-        let flags = self.segment.flags;
         let taken = self.front + self.len;
-        match self.len {
-            0 => TcpFlags(flags.0 & !OF_BYTES.0),
-            _ if taken < self.segment.sequence_len() => TcpFlags(flags.0 & !AT_THE_END.0),
-            _ => flags,
-        }
+        let dropped = match self.len {
+            0 => OF_BYTES,
+            _ if taken < self.segment.sequence_len() => AT_THE_END,
+            _ => TcpFlags(0),
+        };
+        let (flags, _) = urgent_behind(self.segment, self.front);
+        TcpFlags(flags.0 & !dropped.0)
+    }
+
+    /// SACK blocks that there is room for beside `options`. What has come fits its path; what goes on must not be longer, nor
+    /// longer than what every path takes.
+    fn sack_room(&self, options: &TcpOptions) -> usize {
+        let family = family(&self.headers.quad);
+        let every_path = usize::from(family.default_mss() + family.headers());
+        let datagram = usize::from(self.headers.end - self.headers.l3).max(every_path);
+        let others = TcpOptions { sack: Default::default(), ..options.clone() }.emitted_len();
+        let taken = usize::from(family.headers()) + others + self.payload().len();
+        datagram.saturating_sub(taken + SACK_HEADER) / SACK_BLOCK
     }
 
     fn payload(&self) -> &'a [u8] {
@@ -112,12 +129,15 @@ impl<L: Pool> Connection<L> {
             let room = out.options.sack.remaining_capacity();
             out.options.sack.extend(sacked_below(segment, deltas, at).take(room));
         }
+        out.options.sack.truncate(part.sack_room(&out.options));
+        let (flags, urgent) = urgent_behind(segment, part.front);
+        let is_urgent = part.len > 0 && flags.contains(TcpFlags::URG);
         let tcp = TcpRepr {
             seq,
             ack: out.ack,
             flags: out.flags,
             window: out.window,
-            urgent: if part.len > 0 { segment.urgent } else { out.urgent },
+            urgent: if is_urgent { urgent } else { out.urgent },
             options: out.options,
         };
         let payload = part.payload();
@@ -128,9 +148,19 @@ impl<L: Pool> Connection<L> {
 /// What lies behind the first `front` bytes of a segment, as if it had come alone.
 pub(super) fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpHeaders) {
     let seq = segment.seq.advance(front);
-    let rest = Segment { seq, len: segment.len.saturating_sub(front), ..segment.clone() };
+    let (flags, urgent) = urgent_behind(segment, front);
+    let rest = Segment { seq, flags, urgent, len: segment.len.saturating_sub(front), ..segment.clone() };
     let payload = headers.payload + front.min(headers.payload_len()) as u16;
     (rest, TcpHeaders { seq, payload, ..*headers })
+}
+
+/// The flags and the urgent pointer of what lies behind the first `front` bytes: the pointer counts from its segment's own
+/// number (RFC 9293 section 3.8.5).
+fn urgent_behind(segment: &Segment, front: u32) -> (TcpFlags, u16) {
+    let urgent = u32::from(segment.urgent).saturating_sub(front) as u16;
+    let is_over = front > 0 && urgent == 0;
+    let flags = if is_over { segment.flags.0 & !TcpFlags::URG.0 } else { segment.flags.0 };
+    (TcpFlags(flags), urgent)
 }
 
 /// The SACK blocks of a segment, as far as they are about what lies below `at`, in the other end's numbers.
