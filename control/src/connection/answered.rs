@@ -10,7 +10,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
 use super::begun::Origin;
-use super::leg::{Leg, read_segment};
+use super::leg::{Leg, Look, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
@@ -64,11 +64,12 @@ impl<L: Pool> Connection<L> {
             block: client,
             template: FrameTemplate::learn(frame.bytes(), headers),
             way: partial.client_side.into(),
+            look: Look::Known,
         };
         let mut connection = Connection {
             proxying: Some(partial.proxying),
             session: Some(session),
-            server: Some(Leg { block: server, template, way: partial.way(server_side) }),
+            server: Some(Leg { block: server, template, way: partial.way(server_side), look: Look::Known }),
             ..Connection::begun(cx, Origin::of(partial, key), client)
         };
         let events = connection.server.as_mut()?.block.on_segment(cx.now, segment, None);

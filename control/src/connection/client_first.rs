@@ -20,7 +20,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{ClientPort, Order};
 
 use super::begun::Origin;
-use super::leg::{Leg, read_segment};
+use super::leg::{Leg, Look, read_segment};
 use super::local::answer_to;
 use super::path::{family, mss_within};
 use super::promises::OwnClock;
@@ -83,6 +83,7 @@ impl<L: Pool> Connection<L> {
             block,
             template: answer_to(greeting.syn, greeting.syn_headers),
             way: partial.client_side.into(),
+            look: Look::Known,
         };
         let mut connection = Connection {
             proxying: Some(partial.proxying),
@@ -173,7 +174,7 @@ impl<L: Pool> Connection<L> {
         let iss = cx.settings.isn_key.towards_server(&self.key, self.client.block.irs());
         let mut block = Block::connect(cx.now, iss, &offer, cx.settings.leg);
         block.set_family(family(&self.key.quad));
-        self.server = Some(Leg { block, template: greeted.look.clone(), way });
+        self.server = Some(Leg { block, template: greeted.look.clone(), way, look: Look::Known });
         self.phase = Phase::Connecting;
     }
 

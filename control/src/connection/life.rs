@@ -137,11 +137,9 @@ impl<L: Pool> Connection<L> {
         }
         match self.phase {
             Phase::Ended { .. } | Phase::Done => {}
-            Phase::Answered | Phase::Choosing { .. } | Phase::Connecting | Phase::Relaying
-                if self.was_reset() =>
-            {
-                self.linger(cx.now + cx.settings.leg.linger)
-            }
+            // Its worker keeps what comes: nobody would be answered.
+            Phase::Parking => self.finish(cx),
+            _ if self.was_reset() => self.linger(cx.now + cx.settings.leg.linger),
             _ => self.finish(cx),
         }
     }
@@ -154,7 +152,8 @@ impl<L: Pool> Connection<L> {
     /// Stays to answer with RST, and keeps no byte that nobody will read.
     fn linger(&mut self, until: Instant) {
         self.phase = Phase::Ended { until };
-        self.session = None;
+        (self.session, self.leaving) = (None, None);
+        self.held.clear();
         for leg in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
             while leg.block.read().is_some() {}
         }

@@ -14,7 +14,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
 use super::begun::Origin;
-use super::leg::{Leg, read_segment};
+use super::leg::{Leg, Look, read_segment};
 use super::path::{family, mss_within};
 use super::promises::OwnClock;
 use super::{BlockOf, Connection, Phase};
@@ -87,6 +87,7 @@ impl<L: Pool> Connection<L> {
             block,
             template: answer_to(accepting.syn, accepting.syn_headers),
             way: partial.client_side.into(),
+            look: Look::Known,
         };
         let origin = Origin::of(partial, key);
         let mut connection = Connection { local: Some(local), ..Connection::begun(cx, origin, client) };

@@ -10,14 +10,16 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
+use dataplane::flow::object::View;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::worker::message::{Order, Split};
 
+use super::allowance::Allowance;
 use super::begun::Origin;
-use super::leg::Leg;
+use super::leg::{Leg, Look};
 use super::passing::{Part, behind};
 use super::path::{family, mss_within};
 use super::promises::in_force;
@@ -35,8 +37,6 @@ struct Below {
     acked: Seq,
     /// All before the boundary is acknowledged: what follows is between the TCBs alone.
     is_over: bool,
-    /// The sender has been heard since the split.
-    is_heard: bool,
 }
 
 /// Both directions, by [`Direction::index`].
@@ -48,11 +48,6 @@ pub(super) struct Splitting {
 impl Splitting {
     fn below(&self, direction: Direction) -> Below {
         self.below[direction.index()]
-    }
-
-    /// The sender of `direction` has been heard, so that there is a way to speak for it.
-    pub(super) fn has_heard(&self, direction: Direction) -> bool {
-        self.below(direction).is_heard
     }
 
     /// The receiver of `direction` has acknowledged all that passed before the split.
@@ -79,12 +74,12 @@ impl<L: Pool> Connection<L> {
             // Nothing is sent before it has been learned.
             template: FrameTemplate::new([0; 6], [0; 6], &[], 0, quad),
             way,
+            look: Look::Unknown,
         };
         let below = |direction: Direction| Below {
             at: split.view.track[direction.index()].end,
             acked: split.view.track[direction.reverse().index()].ack,
             is_over: false,
-            is_heard: false,
         };
         let origin = Origin { key, flow, worker, client_side };
         let connection = Connection {
@@ -93,6 +88,7 @@ impl<L: Pool> Connection<L> {
             session: Some(session),
             server: Some(leg(server, way, key.quad)),
             clock: split.view.clock,
+            allowances: [client, server].map(|of| promised(cx, split, of)),
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
             stays_split: true,
             expires: cx.now + cx.settings.idle_established,
@@ -111,8 +107,12 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) {
         if segment.flags.syn() {
-            // Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2).
-            return self.pass_end_to_end(cx, direction, headers, frame);
+            // Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2). From a sender
+            // that hears of acknowledgments from us alone it is the leg that challenges: the receiver's answer would end here.
+            return match self.is_past(direction) {
+                true => self.on_relayed(cx, direction, segment, headers, frame),
+                false => self.pass_end_to_end(cx, direction, headers, frame),
+            };
         }
         let Some(below) = self.below(direction) else { return };
         if !self.is_plausible(&below, direction, segment) {
@@ -138,6 +138,8 @@ impl<L: Pool> Connection<L> {
             // Duplicates are passed, too: they tell the sender of losses below the boundary.
             match passes_ack {
                 true => self.pass_whole(cx, direction, segment, headers, frame),
+                // Its number is not one that the leg could judge.
+                false if starts_below => self.take_ack(cx, direction, segment),
                 false => self.on_relayed(cx, direction, segment, headers, frame),
             }
         } else if front >= segment.sequence_len() {
@@ -154,13 +156,10 @@ impl<L: Pool> Connection<L> {
 
     /// Learns of its sender what is needed to speak for it, and of its receiver what the sender knows of its clock.
     fn hear(&mut self, now: Instant, direction: Direction, segment: &Segment) {
-        if let Some(splitting) = &mut self.splitting {
-            splitting.below[direction.index()].is_heard = true;
-        }
         let clocks = self.clocks(direction);
-        if let Some([from, to]) = self.legs(direction)
-            && let Some(ts) = segment.options.timestamps
-        {
+        let Some([from, to]) = self.legs(direction) else { return };
+        to.look = Look::Known;
+        if let Some(ts) = segment.options.timestamps {
             let echo = clocks.moved(ts, true).echo;
             from.block.learn_clock(now, ts.value);
             to.block.learn_clock(now, echo);
@@ -236,14 +235,18 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        let now = cx.now;
-        let events = self.sender(direction).map(|leg| leg.block.on_passing(now, segment));
+        self.take_ack(cx, direction, segment);
         if self.speaks_of_below_only(direction, segment) {
             self.pass_end_to_end(cx, direction, headers, frame);
         } else {
             self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes()));
         }
-        if let Some(events) = events {
+    }
+
+    /// What a segment says about what is ours.
+    fn take_ack(&mut self, cx: &mut Context<'_, L>, direction: Direction, segment: &Segment) {
+        let now = cx.now;
+        if let Some(events) = self.sender(direction).map(|leg| leg.block.on_passing(now, segment)) {
             self.on_leg_events(cx, direction, events);
         }
     }
@@ -284,6 +287,15 @@ impl<L: Pool> Connection<L> {
             cx.outbox.order(Order::Remove { flow: self.flow });
         }
     }
+}
+
+/// What a direction may keep: its sender has been given a window, and goes on as fast only if that stays as large.
+fn promised<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> Allowance {
+    let View { track, edges, .. } = &split.view;
+    let (acked, edge) = (track[of.reverse().index()].ack, edges[of.index()]);
+    let ceiling = cx.settings.leg.send_buffer;
+    let promised = track[of.index()].end.distance_to(edge);
+    Allowance::promised(cx.now, acked.distance_to(edge).min(ceiling).max(promised), ceiling)
 }
 
 /// The TCB that faces the endpoint which sends in direction `of`.

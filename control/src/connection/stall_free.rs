@@ -140,9 +140,13 @@ impl<L: Pool> Connection<L> {
         let (at, given) = (leaving.at(direction), leaving.given(direction.reverse()));
         let front = segment.seq.distance_to(at).min(segment.sequence_len());
         let is_above = segment.seq.ge(at) || front < segment.sequence_len();
-        if segment.flags.syn() || !leaving.is_plausible(direction, segment) {
+        let to_given = leaving.given(direction);
+        if segment.flags.syn() {
+            return self.pass_syn(cx, direction, to_given, headers, frame);
+        }
+        if !leaving.is_plausible(direction, segment) {
             // Between the ends, and nothing is concluded from it here. What is ours does not pass twice.
-            if is_above || segment.flags.syn() {
+            if is_above {
                 self.pass_end_to_end(cx, direction, headers, frame);
             }
             return;
@@ -151,6 +155,8 @@ impl<L: Pool> Connection<L> {
             let (_, above) = behind(segment, headers, front);
             leaving.object.observe(direction, &above);
         }
+        let end = leaving.object.track[direction.index()].end;
+        let passed = end.plus(leaving.object.own_delta(direction));
         if segment.flags.rst() {
             if is_above && leaving.object.tcp.is_over() {
                 leaving.reset = Some((direction, *headers, frame));
@@ -160,26 +166,11 @@ impl<L: Pool> Connection<L> {
             }
             return;
         }
-        let now = cx.now;
         let acknowledges = segment.flags.ack() && segment.ack.ge(given);
-        if let Some(leg) = self.sender(direction) {
-            // All that the leg has sent lies below the boundary.
-            let mut ours = Segment { ack: segment.ack.min(given), ..segment.clone() };
-            ours.options.sack.iter_mut().for_each(|block| block.right = block.right.min(given));
-            ours.options.sack.retain(|block| block.left.lt(block.right));
-            let events = leg.block.on_passing(now, &ours);
-            if !is_above && segment.sequence_len() > 0 {
-                // It has not heard that we have that.
-                leg.block.acknowledge_now();
-            }
-            self.on_leg_events(cx, direction, events);
+        if let Some([_, to]) = self.legs(direction).filter(|_| is_above) {
+            to.block.note_overtaken(passed);
         }
-        let window = self.promises().shown_window(direction, segment.window);
-        let deltas = self.numbers_of(direction);
-        if acknowledges && let Some([_, to]) = self.legs(direction) {
-            let ack = segment.ack.minus(deltas.other);
-            to.block.note_passed(ack, ack.advance(window));
-        }
+        self.take_of_ours(cx, direction, segment, given, is_above);
         match segment.sequence_len() - front {
             0 if segment.sequence_len() > 0 => {}
             0 if acknowledges => self.pass_end_to_end(cx, direction, headers, frame),
@@ -188,6 +179,65 @@ impl<L: Pool> Connection<L> {
             _ => {
                 let above = Part::whole(segment, headers, frame.bytes()).behind(front);
                 self.pass_part(cx, direction, &above);
+            }
+        }
+    }
+
+    /// What a segment says of what lies below the boundary of the opposite direction, which ends at `given`, and of what lies
+    /// above.
+    fn take_of_ours(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        given: Seq,
+        is_above: bool,
+    ) {
+        let now = cx.now;
+        let window = self.promises().shown_window(direction, segment.window);
+        let deltas = self.numbers_of(direction);
+        let Some([from, to]) = self.legs(direction) else { return };
+        // All that the leg has sent lies below the boundary.
+        let mut ours = Segment { ack: segment.ack.min(given), ..segment.clone() };
+        ours.options.sack.iter_mut().for_each(|block| block.right = block.right.min(given));
+        ours.options.sack.retain(|block| block.left.lt(block.right));
+        let events = from.block.on_passing(now, &ours);
+        if !is_above && segment.sequence_len() > 0 {
+            // It has not heard that we have that.
+            from.block.acknowledge_now();
+        }
+        if segment.flags.ack() && segment.ack.ge(given) {
+            from.block.note_overtaken_ack(segment);
+            let ack = segment.ack.minus(deltas.other);
+            to.block.note_passed(ack, ack.advance(window));
+        }
+        self.on_leg_events(cx, direction, events);
+    }
+
+    /// Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2). While it has still to
+    /// acknowledge something of ours its answer would end here, so the sender's leg answers.
+    fn pass_syn(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        given: Seq,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let now = cx.now;
+        match self.legs(direction) {
+            Some([from, to]) if to.block.snd_una() != given => from.block.challenge(now),
+            _ => self.pass_end_to_end(cx, direction, headers, frame),
+        }
+    }
+
+    /// Each sender may send as far as the opposite receiver allows: what comes is not kept here. Its receiver says so itself
+    /// only when nothing is left below.
+    pub(super) fn mirror_windows(&mut self) {
+        for direction in Direction::BOTH {
+            if let Some([from, to]) = self.legs(direction) {
+                let room = to.block.closed_at().distance_to(to.block.peer_right_edge());
+                from.block.set_offer(room, true);
             }
         }
     }

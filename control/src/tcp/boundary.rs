@@ -36,6 +36,18 @@ pub struct Boundary {
     pub snd_edge: Seq,
 }
 
+/// No segment is older than this, bytes.
+const OLDEST: u32 = 1 << 30;
+
+/// Bytes that are not ours, behind all that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overtaken {
+    /// Where they end.
+    end: Seq,
+    /// Up to where the peer has them.
+    acknowledged: Seq,
+}
+
 impl<B: Buffer> Block<B> {
     /// Either leg, open. `peer` is what the peer's SYN promised, `offer` what the peer was promised.
     pub fn resumed(
@@ -57,6 +69,8 @@ impl<B: Buffer> Block<B> {
         let window = boundary.snd_una.distance_to(boundary.snd_edge);
         let field = (window >> block.snd.shift).min(u16::MAX.into()) as u16;
         block.take_window(block.irs, boundary.snd_una, field, window);
+        // The boundary may lie beyond what the peer has sent: whatever it says first is news.
+        block.snd.wl1 = boundary.rcv_nxt.retreat(OLDEST);
         block.rcv.edge = boundary.rcv_edge.max(boundary.rcv_nxt);
         block.withhold_acknowledgments();
         block.let_acknowledge(boundary.acknowledged);
@@ -164,6 +178,36 @@ impl<B: Buffer> Block<B> {
     /// The peer has been given this right edge by the receiver itself.
     pub fn note_given(&mut self, edge: Seq) {
         self.rcv.edge = self.rcv.edge.max(edge);
+    }
+
+    /// The opposite endpoint's bytes before `end` have gone to the peer past us. All that is ours lies before them; what we
+    /// still say, a RST above all, has to come behind them, or the peer does not look at it.
+    pub fn note_overtaken(&mut self, end: Seq) {
+        let overtaken = self.snd.overtaken.get_or_insert(Overtaken { end, acknowledged: self.snd.nxt });
+        overtaken.end = overtaken.end.max(end);
+    }
+
+    /// What the peer says of those bytes.
+    pub fn note_overtaken_ack(&mut self, segment: &Segment) {
+        let edge = segment.ack.advance(u32::from(segment.window) << self.snd.shift);
+        self.snd.max_edge = self.snd.max_edge.max(edge);
+        if let Some(overtaken) = self.snd.overtaken.as_mut() {
+            overtaken.acknowledged = overtaken.acknowledged.max(segment.ack.min(overtaken.end));
+        }
+    }
+
+    /// The number of what is said next, as far as the peer has room for it.
+    pub(super) fn sendable_number(&self) -> Seq {
+        let is_all_sent = self.snd.nxt == self.closed_at();
+        let next = self.snd.overtaken.filter(|_| is_all_sent).map_or(self.snd.nxt, |past| past.end);
+        // SND.NXT, unless the peer has never had room for as much (a probe is out): it would not look at the ACK.
+        next.min(self.snd.max_edge).max(self.acknowledged_number())
+    }
+
+    /// The number that the peer is known to expect, if it has missed nothing since.
+    pub(super) fn acknowledged_number(&self) -> Seq {
+        let is_all_acked = self.snd.una == self.closed_at();
+        self.snd.overtaken.filter(|_| is_all_acked).map_or(self.snd.una, |past| past.acknowledged)
     }
 
     /// The header of a segment of the opposite endpoint's that is passed on to the peer: it says what we would say.

@@ -15,29 +15,33 @@ use crate::rig::*;
 const DELTAS: (i32, i32) = (100, -50);
 
 /// Numbers of the client's bytes, as the server sees them.
-const fn at_server(n: u32) -> u32 {
+pub const fn at_server(n: u32) -> u32 {
     C + 1 + n + 100
 }
 
 /// Numbers of the server's bytes, as the client sees them.
-const fn at_client(n: u32) -> u32 {
+pub const fn at_client(n: u32) -> u32 {
     S + 1 + n - 50
 }
 
-fn split() -> Rig {
+pub fn split() -> Rig {
     split_with(Terms::new(Some([SHIFT, SHIFT]), true, false))
 }
 
-fn split_with(terms: Terms) -> Rig {
+pub fn split_with(terms: Terms) -> Rig {
     split_of(relay(MergeWhen::Established), terms)
 }
 
 fn split_of(module: Relay, terms: Terms) -> Rig {
-    let mut rig = Rig::new(module);
+    split_in(Rig::new(module), terms, 64_000)
+}
+
+/// Each sender was given a right edge so far from what it has acknowledged.
+pub fn split_in(mut rig: Rig, terms: Terms, window: u32) -> Rig {
     let sent = |start: u32, sent, ack| Track { end: Seq(start + 1 + sent), ack: Seq(ack) };
     let view = View {
         track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
-        edges: [Seq(C + 1 + 400 + 64_000), Seq(S + 1 + 500 + 64_000)],
+        edges: [Seq(C + 1 + 400 + window), Seq(S + 1 + 500 + window)],
         promises: Promises::mirrored(terms),
         mss: [1460, 1460],
         ..View::default()
@@ -47,7 +51,7 @@ fn split_of(module: Relay, terms: Terms) -> Rig {
 }
 
 /// `n` bytes.
-fn bytes(n: usize) -> Vec<u8> {
+pub fn bytes(n: usize) -> Vec<u8> {
     vec![b'x'; n]
 }
 
