@@ -90,18 +90,19 @@ pub(crate) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment
         urgent: tcp.urgent,
         options: tcp.options,
         len: headers.payload_len(),
-        congested: is_congested(frame, headers),
+        // CE.
+        congested: ecn_of(frame, headers) == ECN_MASK,
     })
 }
 
-/// The ECN field of the IP header is CE.
-fn is_congested(frame: &[u8], headers: &TcpHeaders) -> bool {
+/// The ECN field of the IP header.
+pub(super) fn ecn_of(frame: &[u8], headers: &TcpHeaders) -> u8 {
     let class = match (headers.quad.addresses, frame.get(usize::from(headers.l3)..)) {
         (Addresses::V4(..), Some(ip)) => Ipv4Header::view(ip).map(|header| header.traffic_class),
         (Addresses::V6(..), Some(ip)) => Ipv6Header::view(ip).map(|header| header.traffic_class()),
         (_, None) => None,
     };
-    class.is_some_and(|class| class & ECN_MASK == ECN_MASK)
+    class.unwrap_or_default() & ECN_MASK
 }
 
 /// The payload of a segment as a chunk that keeps the frame, or the frame back when there is none to take. While buffers

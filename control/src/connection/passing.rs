@@ -15,6 +15,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{SackBlock, TcpOptions};
 
 use super::Connection;
+use super::leg::ecn_of;
 use super::path::family;
 use crate::core::context::Context;
 use crate::tcp::Segment;
@@ -141,7 +142,13 @@ impl<L: Pool> Connection<L> {
             options: out.options,
         };
         let payload = part.payload();
+        // A mark stays with the bytes that have met it, and so does the leave to mark them (RFC 3168 section 5).
+        let plain = to.template.traffic_class;
+        if part.len > 0 {
+            to.template.traffic_class |= ecn_of(part.frame, part.headers);
+        }
         cx.transmit(to.way, &to.template, &tcp, payload.len(), |bytes| bytes.copy_from_slice(payload));
+        to.template.traffic_class = plain;
     }
 }
 

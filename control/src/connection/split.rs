@@ -23,18 +23,25 @@ use super::leg::{Leg, Look};
 use super::passing::{Part, behind};
 use super::path::{family, mss_within};
 use super::promises::in_force;
+use super::through::Ledger;
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, Boundary, Segment};
+
+/// Nobody acknowledges what is further back than any window reaches.
+const OLDEST: u32 = 1 << 30;
 
 /// A direction, from the split until its receiver has acknowledged all that passed before.
 #[derive(Debug, Clone, Copy)]
 struct Below {
     /// The boundary, in the sender's space.
     at: Seq,
-    /// What the receiver has acknowledged, in the sender's space.
+    /// What the receiver has acknowledged, in the sender's space: as the worker has seen it, whose segments may have been
+    /// corrupt, until the receiver is heard.
     acked: Seq,
+    /// The receiver has been heard.
+    is_acked: bool,
     /// All before the boundary is acknowledged: what follows is between the TCBs alone.
     is_over: bool,
 }
@@ -79,6 +86,7 @@ impl<L: Pool> Connection<L> {
         let below = |direction: Direction| Below {
             at: split.view.track[direction.index()].end,
             acked: split.view.track[direction.reverse().index()].ack,
+            is_acked: false,
             is_over: false,
         };
         let origin = Origin { key, flow, worker, client_side };
@@ -128,6 +136,9 @@ impl<L: Pool> Connection<L> {
             };
         }
         let is_news = self.note_passing_ack(cx.now, direction, segment);
+        if segment.flags.fin() {
+            self.end_below(direction, segment.end().retreat(1));
+        }
         let Some(below) = self.below(direction) else {
             return self.on_relayed(cx, direction, segment, headers, frame);
         };
@@ -176,7 +187,8 @@ impl<L: Pool> Connection<L> {
         let reserve = from.block.receive_buffer().max(to.block.receive_buffer());
         let oldest = below.acked.retreat(reserve);
         let fits = segment.seq.le(from.block.offered_right_edge()) && segment.end().ge(oldest);
-        fits && (!segment.flags.ack() || segment.ack.le(from.block.snd_nxt()))
+        let sent = from.block.snd_nxt();
+        fits && (!segment.flags.ack() || (segment.ack.le(sent) && segment.ack.ge(sent.retreat(OLDEST))))
     }
 
     /// Whether the byte `seq`, in the numbers of the receiver of `direction`, is between the ends: while a flow splits, what
@@ -184,10 +196,36 @@ impl<L: Pool> Connection<L> {
     pub(super) fn is_end_to_end(&mut self, direction: Direction, seq: Seq) -> bool {
         let own = self.numbers_of(direction).own;
         let sent = seq.minus(own);
+        // The boundary itself is what an acknowledgment that passes says, until we have sent something.
+        let is_ours = self
+            .legs(direction)
+            .is_some_and(|[_, to]| seq.ge(to.block.snd_una()) && seq.lt(to.block.snd_nxt()));
         match (self.below(direction), &self.leaving) {
-            (Some(below), _) => !below.is_over && sent.ge(below.acked) && sent.le(below.at),
+            (Some(below), _) => !below.is_over && !is_ours && sent.ge(below.acked) && sent.le(below.at),
             (None, Some(leaving)) => leaving.has_passed(direction, seq),
             (None, None) => false,
+        }
+    }
+
+    /// The sender closes at `end`, below the boundary: it has never sent what lies between. The boundary moves there, and the FIN
+    /// is ours, unless somebody has sent more; then nobody here knows better than the receiver.
+    fn end_below(&mut self, direction: Direction, end: Seq) {
+        let own = self.numbers_of(direction).own;
+        let Some(below) = self.below(direction).filter(|below| !below.is_over) else { return };
+        if end.ge(below.at) || end.lt(below.acked) {
+            return;
+        }
+        let Some([from, to]) = self.legs(direction) else { return };
+        if !(from.block.has_taken_nothing() && to.block.has_sent_nothing()) {
+            return;
+        }
+        from.block.take_from(end);
+        to.block.send_from(end.plus(own));
+        if let Some(splitting) = &mut self.splitting {
+            splitting.below[direction.index()].at = end;
+        }
+        if let Some(ledgers) = &mut self.through {
+            ledgers[direction.index()] = Ledger::new(end, end.plus(own));
         }
     }
 
@@ -209,7 +247,8 @@ impl<L: Pool> Connection<L> {
         };
         let ack = segment.ack.minus(self.numbers_of(direction).other);
         let is_over = ack.ge(below.at);
-        let acked = below.acked.max(ack.min(below.at));
+        let known = if below.is_acked { below.acked } else { ack };
+        let acked = known.max(ack).min(below.at);
         let acknowledges_through = self.through.is_some();
         if let Some([receiver, sender]) = self.legs(direction) {
             sender.block.let_acknowledge(acked);
@@ -219,7 +258,7 @@ impl<L: Pool> Connection<L> {
             }
         }
         let Some(splitting) = &mut self.splitting else { return false };
-        splitting.below[reverse.index()] = Below { acked, is_over, ..below };
+        splitting.below[reverse.index()] = Below { acked, is_over, is_acked: true, ..below };
         if splitting.below.iter().all(|below| below.is_over) {
             self.splitting = None;
         }
@@ -298,6 +337,15 @@ fn promised<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> Allow
     Allowance::promised(cx.now, acked.distance_to(edge).min(ceiling).max(promised), ceiling)
 }
 
+/// The longest datagram that fits everywhere: on the flow's own wire, or, when it leaves by another side, on any.
+fn mtu_of<L: Pool>(cx: &Context<'_, L>, split: &Split) -> u16 {
+    let own = cx.settings.mtu[usize::from(split.client_side.0)];
+    match split.is_far {
+        false => own,
+        true => cx.settings.mtu.iter().copied().min().unwrap_or(own),
+    }
+}
+
 /// The TCB that faces the endpoint which sends in direction `of`.
 fn resumed<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> BlockOf<L> {
     let view = &split.view;
@@ -319,7 +367,9 @@ fn resumed<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> BlockO
     let [peer, offer] = [of, reverse].map(|end| in_force(terms, end, view.mss[end.index()]));
     let mut block = Block::resumed(cx.now, &boundary, &peer, &offer, cx.settings.leg);
     block.set_family(family(&split.key.quad));
-    let mtu = cx.settings.mtu[usize::from(split.client_side.0)];
-    block.set_link_mss(mss_within(mtu, &split.key.quad));
+    if terms.ecn() {
+        block.agree_on_marks();
+    }
+    block.set_link_mss(mss_within(mtu_of(cx, split), &split.key.quad));
     block
 }

@@ -46,6 +46,9 @@ pub enum Refused {
     /// See [`Unsplittable::Closing`].
     #[error("it is opening or closing; only a flow that is open in both directions can be split")]
     Closing,
+    /// See [`Unsplittable::Fragments`].
+    #[error("its segments come in IP fragments, which only its ends put together")]
+    Fragments,
     /// See [`Unsplittable::Window`].
     #[error(
         "a sender has been promised a larger window than a quarter of `limits.participating_bytes`: raise that"
@@ -83,6 +86,7 @@ impl From<Unsplittable> for Refused {
             Unsplittable::OtherPath => Refused::OtherPath,
             Unsplittable::HandshakeUnseen => Refused::HandshakeUnseen,
             Unsplittable::Closing => Refused::Closing,
+            Unsplittable::Fragments => Refused::Fragments,
             Unsplittable::Window => Refused::Window,
         }
     }

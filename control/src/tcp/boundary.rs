@@ -16,6 +16,8 @@ use super::congestion::Congestion;
 use super::events::Events;
 use super::input::{Arrival, Stop, Verdict};
 use super::limits::Limits;
+use super::queue::Queue;
+use super::recovery::Recovery;
 use super::segment::{Handshake, Segment, SegmentOut};
 use super::state::State;
 
@@ -86,6 +88,31 @@ impl<B: Buffer> Block<B> {
         block.timers.progress = now;
         block.note_life(now);
         block
+    }
+
+    /// Nothing of the peer's has been taken beyond the boundary.
+    pub fn has_taken_nothing(&self) -> bool {
+        self.rcv.nxt == self.irs.advance(1) && self.rcv.reassembly.is_empty() && self.rcv.fin.is_none()
+    }
+
+    /// Nothing has been sent to the peer beyond the boundary, or waits to be.
+    pub fn has_sent_nothing(&self) -> bool {
+        self.snd.nxt == self.iss.advance(1) && self.snd.queue.len() == 0 && !self.snd.fin_queued
+    }
+
+    /// The boundary was too high: the first number of the peer's that is ours is this one. Nothing has been taken.
+    pub fn take_from(&mut self, seq: Seq) {
+        self.irs = seq.retreat(1);
+        self.rcv.nxt = seq;
+        self.rcv.queue = Queue::new(seq, self.limits.max_chunks);
+    }
+
+    /// The same for what is ours to send. Nothing has been.
+    pub fn send_from(&mut self, seq: Seq) {
+        self.iss = seq.retreat(1);
+        (self.snd.una, self.snd.nxt) = (seq, seq);
+        self.snd.queue = Queue::new(seq, self.limits.max_chunks);
+        self.snd.recovery = Recovery::new(seq);
     }
 
     /// The peer has not acknowledged all that was sent to it before the boundary.

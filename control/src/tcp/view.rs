@@ -127,6 +127,11 @@ impl<B: Buffer> Block<B> {
         self.sack
     }
 
+    /// Both ends have agreed to be told of congestion by marks (RFC 3168).
+    pub fn has_ecn(&self) -> bool {
+        self.ecn.is_agreed()
+    }
+
     /// Timestamps are in force.
     pub fn has_timestamps(&self) -> bool {
         self.timestamps

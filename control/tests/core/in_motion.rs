@@ -172,6 +172,22 @@ fn a_syn_is_challenged() {
     assert_eq!(said, [format!(">S . {next}:5001 0")], "nothing of the server's was ours");
 }
 
+/// Below, a narrower path is ours to know; above, it is its sender's.
+#[test]
+fn errors_about_segments_reach_whose_they_were() {
+    const TOO_BIG: (u8, u8) = (3, 4);
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    rig.client(ack(next, S + 1), b"next");
+    rig.server(ack(S + 1, C + 1 + SEGMENT), b"answer");
+    let mut told = |quoted, (kind, code), seq| script(&rig.icmp(quoted, kind, code, seq));
+    assert_eq!(told(C2S, TOO_BIG, next), [">C icmp"]);
+    assert_eq!(told(S2C, TOO_BIG, S + 1), [">S icmp"]);
+    let said = told(C2S, TOO_BIG, C + 1 + SEGMENT);
+    assert!(!said.contains(&">C icmp".to_owned()), "{said:?}");
+    assert_eq!(told(C2S, (3, 1), C + 1 + SEGMENT), [">C icmp"], "anything else is for who spoke");
+}
+
 /// What the worker gets knows how far the client has come.
 #[test]
 fn a_segment_across_the_boundary_is_in_the_object() {

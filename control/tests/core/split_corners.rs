@@ -113,3 +113,108 @@ fn a_window_stays_as_large_as_it_was() {
     let acknowledged = Seq(C + 1 + 1000 + 140_000);
     assert!(acknowledged.distance_to(edge) > WINDOW - 5_000, "{}", acknowledged.distance_to(edge));
 }
+
+const TERMS: fn() -> Terms = || Terms::new(Some([SHIFT, SHIFT]), true, false);
+
+/// A boundary that a corrupt number has moved too far: the client has sent 800 bytes, and closes.
+#[test]
+fn a_fin_below_the_boundary_moves_it_there() {
+    let mut rig = split();
+    let said = script(&rig.client(fin(C + 1 + 700, at_client(2000)), &bytes(100)));
+    assert_eq!(
+        said,
+        [
+            format!(">S . {}:{} 100", at_server(700), S + 1 + 2000),
+            format!(">S F. {}:{} 0", at_server(800), S + 1 + 2000),
+        ]
+    );
+    rig.server(ack(S + 1 + 2000, at_server(700)), b"");
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(801)), b""));
+    assert_eq!(said, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 801)]);
+}
+
+/// Unless somebody has sent more: who guesses a FIN takes nothing back.
+#[test]
+fn a_fin_below_what_was_sent_moves_nothing() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(100));
+    rig.client(fin(C + 1 + 700, at_client(2000)), b"");
+    rig.server(ack(S + 1 + 2000, at_server(1000)), b"");
+    let said = script(&rig.client(ack(C + 1 + 1100, at_client(2000)), &bytes(10)));
+    assert!(said.contains(&format!(">S . {}:{} 10", at_server(1100), S + 1 + 2000)), "{said:?}");
+}
+
+/// The server has sent 2000 bytes, the worker has seen a number beyond them. What the server says of its window is no older for
+/// that.
+#[test]
+fn a_boundary_that_is_too_high_hides_no_window() {
+    let mut view = seen(TERMS(), 64_000);
+    view.track[1].end = Seq(S + 1 + 3000);
+    let mut rig = split_seen(Rig::new(relay(MergeWhen::Established)), view);
+    rig.client(ack(C + 1 + 1000, at_client(2000)), b"");
+    rig.server(TcpRepr { window: 0, ..ack(S + 1 + 2000, at_server(1000)) }, b"");
+    assert!(rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(100)).len() < 2);
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(1000)), b""));
+    assert!(said.contains(&format!(">S . {}:{} 100", at_server(1000), S + 1 + 2000)), "{said:?}");
+}
+
+/// Of what passes the worker sums up no more than it has to: an acknowledgment that it has seen may have been corrupt.
+#[test]
+fn what_is_acknowledged_is_what_was_heard_since() {
+    let mut view = seen(TERMS(), 64_000);
+    view.track[1].ack = Seq(C + 1 + 900);
+    let mut rig = split_seen(Rig::new(relay(MergeWhen::Established)), view);
+    rig.client(ack(C + 1 + 1000, at_client(500)), b"");
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(400)), &bytes(10)));
+    assert!(said.contains(&format!(">C . {}:{} 10", at_client(2000), C + 1 + 400)), "{said:?}");
+}
+
+/// RFC 3168: what the ends have agreed on holds behind the boundary.
+#[test]
+fn marks_are_echoed_and_answered_after_a_split() {
+    let mut rig = split_with(TERMS().with_ecn(true));
+    rig.client(ack(C + 1 + 1000, at_client(2000)), b"");
+    rig.server(ack(S + 1 + 2000, at_server(1000)), b"");
+    (rig.class, rig.classes) = (CE, Vec::new());
+    let said = script(&rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(10)));
+    assert!(said.contains(&format!(">C E. {}:{} 0", at_client(2000), C + 1 + 1010)), "{said:?}");
+    assert!(rig.classes.contains(&ECT_0), "what we send may be marked: {:?}", rig.classes);
+    rig.class = 0;
+    rig.server(tcp(TcpFlags::ACK | TcpFlags::ECE, S + 1 + 2000, at_server(1010)), b"");
+    let said = script(&rig.client(tcp(TcpFlags::ACK, C + 1 + 1010, at_client(2000)), &bytes(10)));
+    assert!(said.contains(&format!(">S W. {}:{} 10", at_server(1010), S + 1 + 2000)), "{said:?}");
+}
+
+const CE: u8 = 3;
+const ECT_0: u8 = 2;
+
+/// A mark stays with the bytes that have met it.
+#[test]
+fn a_cut_segment_is_as_marked_as_it_came() {
+    let mut rig = split();
+    (rig.class, rig.classes) = (CE, Vec::new());
+    rig.client(ack(C + 1 + 900, at_client(500)), &bytes(300));
+    assert_eq!(rig.classes, [CE, 0], "ours is not markable: nobody has agreed to that");
+}
+
+const UNREACHABLE: (u8, u8) = (3, 1);
+const TOO_BIG: (u8, u8) = (3, 4);
+
+/// Below the boundary a segment was its sender's, above it was ours: a narrower path is a matter of whoever sends.
+#[test]
+fn errors_about_segments_reach_whose_they_were() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 1000, at_client(500)), &bytes(100));
+    rig.server(ack(S + 1 + 2000, at_server(400)), &bytes(100));
+    let mut told = |quoted, (kind, code), seq| script(&rig.icmp(quoted, kind, code, seq));
+    assert_eq!(told(C2S, TOO_BIG, at_server(400)), [">C icmp"]);
+    assert_eq!(told(S2C, TOO_BIG, at_client(500)), [">S icmp"]);
+    for kind in [TOO_BIG, UNREACHABLE] {
+        let expected: &[&str] = if kind == TOO_BIG { &[] } else { &[">C icmp"] };
+        assert_eq!(told(C2S, kind, at_server(1000)), expected, "{kind:?}");
+        let expected: &[&str] = if kind == TOO_BIG { &[] } else { &[">S icmp"] };
+        assert_eq!(told(S2C, kind, at_client(2000)), expected, "{kind:?}");
+    }
+    assert!(told(C2S, TOO_BIG, at_server(300)).is_empty(), "that has arrived");
+    assert!(told(C2S, TOO_BIG, at_server(9000)).is_empty(), "that was never sent");
+}

@@ -37,17 +37,26 @@ fn split_of(module: Relay, terms: Terms) -> Rig {
 }
 
 /// Each sender was given a right edge so far from what it has acknowledged.
-pub fn split_in(mut rig: Rig, terms: Terms, window: u32) -> Rig {
+pub fn split_in(rig: Rig, terms: Terms, window: u32) -> Rig {
+    split_seen(rig, seen(terms, window))
+}
+
+/// As its worker has seen it.
+pub fn split_seen(mut rig: Rig, view: View) -> Rig {
+    rig.split(DELTAS.0, DELTAS.1, view);
+    rig
+}
+
+/// What the worker has seen.
+pub fn seen(terms: Terms, window: u32) -> View {
     let sent = |start: u32, sent, ack| Track { end: Seq(start + 1 + sent), ack: Seq(ack) };
-    let view = View {
+    View {
         track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
         edges: [Seq(C + 1 + 400 + window), Seq(S + 1 + 500 + window)],
         promises: Promises::mirrored(terms),
         mss: [1460, 1460],
         ..View::default()
-    };
-    rig.split(DELTAS.0, DELTAS.1, view);
-    rig
+    }
 }
 
 /// `n` bytes.

@@ -203,12 +203,16 @@ impl<P: Port> Worker<P> {
     ) {
         let object = self.table.object_mut(slot);
         let before = object.tcp;
-        // Corrupt segments pass, and their receivers drop them: one flipped bit must not open or close an entry. Data of
-        // an open connection is not worth the sum over it; what could move the state is.
+        // Corrupt segments pass, and their receivers drop them: one flipped bit must not open or close an entry, or move the
+        // boundary of a split. Data of an open connection that comes in order is not worth the sum over it: its bytes are
+        // repeated below the boundary. What could move the state is, and what leaps ahead.
         let decides = headers.flags.intersects(DECIDING) || before != TcpState::Established;
-        if decides && !headers.first_fragment && !is_verified(frame, headers) {
+        if headers.first_fragment {
+            object.terms.note_fragments();
+        } else if (decides || leaps(object, direction, headers)) && !is_verified(frame, headers) {
             return;
         }
+        let object = self.table.object_mut(slot);
         object.observe(direction, headers);
         let after = object.tcp;
         if after != before {
@@ -231,8 +235,8 @@ impl<P: Port> Worker<P> {
             return;
         }
         object.terms = match direction {
-            Direction::ClientToServer => Terms::offered(&options),
-            Direction::ServerToClient => object.terms.accepted(&options),
+            Direction::ClientToServer => Terms::offered(headers.flags, &options),
+            Direction::ServerToClient => object.terms.accepted(headers.flags, &options),
         };
         self.table.record_mut(slot).mss[direction.index()] = options.mss.unwrap_or(0);
     }
@@ -336,12 +340,12 @@ fn follow(object: &mut Object, direction: Direction, headers: &TcpHeaders) {
     let [own, opposite] = [direction.index(), direction.reverse().index()];
     let other_delta = object.other_delta(direction);
     let knows_edges = object.terms.are_known();
-    let track = &mut object.track[own];
     // What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
     // before it some take to its end (Linux does).
     if !knows_edges || headers.seq.le(object.edges[own]) {
         // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
-        let exact = headers.flags.fin() || (headers.flags.syn() && is_opening(object.tcp));
+        let exact = is_last(object, direction, headers) || (headers.flags.syn() && is_opening(object.tcp));
+        let track = &mut object.track[own];
         track.end = if exact { end } else { track.end.max(end) };
     }
     if !headers.flags.ack() {
@@ -390,12 +394,29 @@ fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Opti
     let fin_acked = object.tcp.fin_seen(reverse)
         && flags.ack()
         && headers.ack.minus(object.other_delta(direction)).ge(object.track[reverse.index()].end);
-    Some(match (flags.fin(), fin_acked) {
+    Some(match (is_last(object, direction, headers), fin_acked) {
         (true, true) => Observed::FinAndAcked,
         (true, false) => Observed::Fin,
         (false, true) => Observed::FinAcked,
         (false, false) => Observed::Plain,
     })
+}
+
+/// It does not begin where all that was seen before has ended, and ends beyond: something was lost before us, or a bit in the
+/// number is wrong.
+#[inline]
+fn leaps(object: &Object, direction: Direction, headers: &TcpHeaders) -> bool {
+    let end = object.track[direction.index()].end;
+    headers.seq != end && headers.seq.advance(headers.sequence_len()).gt(end)
+}
+
+/// A FIN that its receiver can believe: who guesses closes nothing. It is not beyond the right edge, and not before what has
+/// been acknowledged.
+fn is_last(object: &Object, direction: Direction, headers: &TcpHeaders) -> bool {
+    let (own, receiver) = (direction.index(), direction.reverse().index());
+    let end = headers.seq.advance(headers.sequence_len());
+    let fits = headers.seq.le(object.edges[own]) && end.ge(object.track[receiver].ack);
+    headers.flags.fin() && (fits || !object.terms.are_known())
 }
 
 /// Whether a RST ends the connection at its receiver: it has exactly the next byte expected (RFC 5961 section 3.2), or

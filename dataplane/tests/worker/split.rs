@@ -73,6 +73,50 @@ fn what_nobody_would_take_moves_no_boundary() {
     assert_eq!(split.view.track[0].end, Seq(101));
 }
 
+/// Where what passes in order has a wrong checksum its sender repeats it, below the boundary; a wrong number is something else.
+#[test]
+fn a_corrupt_number_moves_no_boundary() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = known(&mut bench);
+    let mut corrupt = |seq| {
+        let mut bytes = frame(quad(false), ACK, seq, 481, &[1; 40], &[]);
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        bench.deliver(CLIENT, &bytes);
+    };
+    corrupt(101);
+    corrupt(301);
+    let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
+    assert_eq!(split.view.track[0].end, Seq(141));
+}
+
+/// Who guesses a FIN closes nothing.
+#[test]
+fn a_fin_that_nobody_would_take_moves_no_state() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = known(&mut bench);
+    for seq in [70_000, 20] {
+        bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, seq, 481, b"", &[]));
+    }
+    let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
+    assert_eq!(split.view.track[0].end, Seq(101));
+}
+
+/// Nobody here would put its segments together.
+#[test]
+fn a_flow_whose_segments_come_in_fragments_is_not_split() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = known(&mut bench);
+    let mut fragment = frame(quad(false), ACK, 101, 481, b"12345678", &[]);
+    fragment[20] = 0x20;
+    fragment[24..26].fill(0);
+    let sum = dataplane::wire::checksum::Sum::of(&fragment[14..34]).checksum();
+    fragment[24..26].copy_from_slice(&sum.to_be_bytes());
+    bench.deliver(CLIENT, &fragment);
+    assert_eq!(refused(&mut bench, flow), Unsplittable::Fragments);
+}
+
 #[test]
 fn a_flow_that_cannot_be_split_stays_and_says_why() {
     let mut bench = Bench::new(rules(OFFER));
