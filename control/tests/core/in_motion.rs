@@ -150,11 +150,11 @@ fn windows_open_while_something_is_left_below() {
     let mut rig = leaving();
     let wide = TcpRepr { window: 2_000, ..ack(S + 1, C + 1 + SEGMENT) };
     let said = rig.server(wide, b"");
-    let edges = said.iter().filter_map(|said| match said {
+    let mut edges = said.iter().filter_map(|said| match said {
         Said::Tcp(CLIENT, tcp, _) => Some(tcp.ack.advance(u32::from(tcp.window) << SHIFT)),
         _ => None,
     });
-    let edge = edges.last().expect("the client is told");
+    let edge = edges.next_back().expect("the client is told");
     assert!(edge.gt(Seq(C + 1).advance(500 << SHIFT)), "{said:?}");
     assert!(edge.le(Seq(C + 1 + SEGMENT).advance(2_000 << SHIFT)), "{said:?}");
 }
