@@ -159,6 +159,16 @@ impl<L: Pool> Connection<L> {
         }
     }
 
+    /// A RST has passed whose number its receiver expected last. What is on its way to there may make that a number of before,
+    /// and the receiver asks (RFC 5961 section 3.2): it is answered here.
+    pub(super) fn end_behind_reset(&mut self, cx: &Context<'_, L>) {
+        for leg in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+            leg.block.end_silently();
+        }
+        self.splitting = None;
+        self.linger(cx.now + cx.settings.leg.linger);
+    }
+
     /// The worker forgets the flow, and so does the control core.
     pub(super) fn finish(&mut self, cx: &mut Context<'_, L>) {
         if self.phase != Phase::Done {

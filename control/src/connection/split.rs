@@ -15,7 +15,7 @@ use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
-use dataplane::worker::message::{Order, Split};
+use dataplane::worker::message::Split;
 
 use super::allowance::Allowance;
 use super::begun::Origin;
@@ -322,8 +322,7 @@ impl<L: Pool> Connection<L> {
     ) {
         self.pass_end_to_end(cx, direction, headers, frame);
         if headers.seq == below.acked {
-            self.phase = Phase::Done;
-            cx.outbox.order(Order::Remove { flow: self.flow });
+            self.end_behind_reset(cx);
         }
     }
 }

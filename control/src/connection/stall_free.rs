@@ -253,13 +253,7 @@ impl<L: Pool> Connection<L> {
         }
         if let Some((_, headers, frame)) = self.leaving.as_mut().and_then(|leaving| leaving.reset.take()) {
             self.pass_end_to_end(cx, direction, &headers, frame);
-            self.leave_for_good(cx);
+            self.end_behind_reset(cx);
         }
-    }
-
-    /// A RST has passed that its receiver obeys.
-    fn leave_for_good(&mut self, cx: &mut Context<'_, L>) {
-        self.phase = Phase::Done;
-        cx.outbox.order(Order::Remove { flow: self.flow });
     }
 }

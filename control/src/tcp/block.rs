@@ -314,6 +314,13 @@ impl<B: Buffer> Block<B> {
         self.release();
     }
 
+    /// The peer has heard of the end from somebody else: nothing more is said, but to what it still says.
+    pub fn end_silently(&mut self) {
+        self.out = Outbox { aborted: true, ..Outbox::default() };
+        self.state = State::Closed;
+        self.release();
+    }
+
     /// Frees what a closed block has no use for.
     pub(super) fn release(&mut self) {
         self.snd.queue.clear();

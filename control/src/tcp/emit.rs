@@ -132,7 +132,7 @@ impl<B: Buffer> Block<B> {
         let reset = match self.state {
             State::Closed => None,
             // Of a peer that has been told everything, nobody is left to be told more.
-            State::TimeWait if !self.withholds() => None,
+            State::TimeWait if !self.withholds() && !self.out.ack_now => None,
             State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
             State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
             // A receiver whose window is closed obeys a RST with the next number only, and has not taken our probes.

@@ -171,6 +171,8 @@ fn not_drained_while_anything_is_left() {
     assert!(!d.block.is_drained());
     d.run("! read 1");
     assert!(d.block.is_drained());
-    d.run("< F. 502 ack 102");
+    d.run("< F. 502 ack 102\n> . 102 ack 503");
+    assert!(d.block.is_drained(), "the peer's FIN has come and is acknowledged");
+    d.run("! close\n> F. 102 ack 503");
     assert!(!d.block.is_drained());
 }

@@ -23,6 +23,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         3 => Just(Move::Merge),
         2 => (1..2_000u64).prop_map(Move::Wait),
         1 => side().prop_map(Move::Close),
+        1 => side().prop_map(Move::Reset),
     ];
     prop::collection::vec(one, 0..80)
 }
@@ -75,4 +76,24 @@ fn a_reset_crosses_on_every_path() {
         let before = [Move::Write(Client, 700), Move::Write(Server, 700), Move::Wait(10)];
         play((0, 0), &[&before, moves].concat(), false);
     }
+}
+
+/// What is on its way to the receiver of a RST may make its number one of before; the receiver asks, and must be answered.
+#[test]
+fn a_reset_from_below_a_boundary_is_repeated_to_who_asks() {
+    use Side::{Client, Server};
+    let written = [Move::Write(Client, 1), Move::Write(Client, 1), Move::Write(Server, 1)];
+    let passed = Move::Duplicate { out: false, side: Server };
+    let end = [passed, Move::Reset(Client), Move::Pass { out: false, side: Client }, Move::Split];
+    play((0, 0), &[&written[..], &end].concat(), false);
+}
+
+/// The FIN that answers the reset end's own has come with it, and was held: somebody has to acknowledge it, or to reset.
+#[test]
+fn a_reset_and_a_fin_that_a_drain_has_held() {
+    use Side::{Client, Server};
+    let passed = Move::Duplicate { out: false, side: Server };
+    let closed = [Move::Split, Move::Close(Server), Move::Write(Client, 1), passed];
+    let end = [Move::Pass { out: true, side: Client }, Move::Reset(Server), Move::Merge, Move::Close(Client)];
+    play((0, 0), &[closed, end].concat(), false);
 }
