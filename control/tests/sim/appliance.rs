@@ -325,6 +325,7 @@ fn settings(rng: &mut Rng) -> Settings {
         held_per_flow: 128,
         held: 1024,
         drain: Duration::from_millis(150),
+        drain_up_to: 16 << 10,
         refused: Duration::from_secs(10),
         icmp_errors: Default::default(),
         idle_established: PATIENCE,
