@@ -103,7 +103,7 @@ fn the_appliance_is_told_while_it_takes_part() {
 #[test]
 fn fragments_cross_on_cut_through() {
     isolated("path_mtu::fragments_cross_on_cut_through", |inside| {
-        let lab = Lab::builder(inside, EXECUTABLE).queues(2).build()?;
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
         let routed = lab.routed()?;
         // Its datagrams do not forbid it.
         routed.near().set("net/ipv4/ip_no_pmtu_disc", "1")?;
