@@ -72,7 +72,7 @@ fn values_take_units_and_lists_take_single_values() {
         [limits]
         send_buffer = \"1MiB\"
         receive_buffer = 65536
-        drain_up_to = "64KiB"
+        drain_up_to = \"64KiB\"
         congestion = \"newreno\"
         [timeouts]
         syn = \"1m 15s\"
