@@ -1,5 +1,6 @@
 //! Somebody outside who splits and merges flows at random, by the appliance's own management interface.
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -46,7 +47,9 @@ impl HandOvers {
         (seed, pause): (u64, Duration),
     ) -> Result<HandOvers> {
         let deltas = if isn == Isn::Mirror { "zero" } else { "other" };
-        let script = lab.client().command("python3").args(["-c", SCRIPT]).arg(appliance.socket());
+        let path = lab.client().directory().join("hand_overs.py");
+        fs::write(&path, SCRIPT).map_err(LabError::io(format!("writing {}", path.display())))?;
+        let script = lab.client().command("python3").arg(&path).arg(appliance.socket());
         let mut process =
             script.args([&seed.to_string(), &pause.as_secs_f64().to_string(), deltas]).spawn()?;
         process.wait_for_text("ordering", SOON)?;

@@ -326,8 +326,7 @@ fn settings(rng: &mut Rng) -> Settings {
         held_per_flow: 128,
         held: 1024,
         drain: Duration::from_millis(150),
-        // A merge drains what is on its way, or never does: half of the worlds each.
-        drain_up_to: if isn_key[0] & 1 == 0 { 0 } else { 16 << 10 },
+        drain_up_to: 16 << 10,
         refused: Duration::from_secs(10),
         icmp_errors: Default::default(),
         idle_established: PATIENCE,
