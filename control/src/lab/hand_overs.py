@@ -54,9 +54,12 @@ def main(path, seed, pause, wanted):
     print("ordering", flush=True)
     # Standard input is readable when it ends: nobody writes to it.
     while not select.select([sys.stdin], [], [], dice.random() * float(pause))[0]:
+        listed = appliance.ask("flows")
+        if "error" in listed:
+            # On a busy machine a thread may not answer in time.
+            refused[listed["error"]] += 1
         # The youngest first: among those that only linger, the ones that live would hardly get a turn.
-        flows = sorted(appliance.ask("flows")["ok"], key=lambda flow: flow["age_ms"])
-        for flow in flows[:MOST]:
+        for flow in sorted(listed.get("ok", []), key=lambda flow: flow["age_ms"])[:MOST]:
             deltas.check(flow)
             verb = {"cut_through": "split", "monitored": "split", "participating": "merge"}.get(flow["path"])
             if not verb or dice.random() < 0.2:

@@ -15,7 +15,7 @@ use super::topology::Lab;
 const SCRIPT: &str = include_str!("hand_overs.py");
 
 /// To begin, and to end, on a busy machine.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Somebody who splits and merges whatever there is, until this is stopped or dropped.
 #[derive(Debug)]
