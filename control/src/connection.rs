@@ -6,12 +6,14 @@
 
 mod allowance;
 mod answered;
+mod begun;
 mod check;
 mod client_first;
 mod leg;
 mod life;
 mod local;
 mod merge;
+mod passing;
 mod path;
 mod promises;
 mod relay;
@@ -275,6 +277,7 @@ impl<L: Pool> Connection<L> {
         match self.phase {
             // What a server acknowledged at once may send is limited like everything it sends later.
             Phase::Answered => self.offer_windows(cx),
+            Phase::Leaving => self.mirror_windows(),
             Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
                 self.pump(cx);
@@ -329,8 +332,9 @@ impl<L: Pool> Connection<L> {
 
     /// Segments that we make look like the last one of the endpoint that they speak for.
     fn learn(&mut self, direction: Direction, headers: &TcpHeaders, frame: &L::Buffer) {
-        if let Some([_, to]) = self.legs(direction) {
+        if let Some([from, to]) = self.legs(direction) {
             to.learn(frame, headers);
+            from.learn_address(frame, headers);
         } else if direction == Direction::ServerToClient {
             self.client.learn(frame, headers);
         } else {
@@ -341,14 +345,11 @@ impl<L: Pool> Connection<L> {
 
     fn emit(&mut self, cx: &mut Context<'_, L>) {
         let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
-        // Nobody knows yet how an endpoint looks that has not been heard since a split.
-        let is_known = |end| self.splitting.as_ref().is_none_or(|splitting| splitting.has_heard(end));
-        let [knows_client, knows_server] = Direction::BOTH.map(is_known);
-        if knows_server {
+        if self.client.can_speak() {
             self.client.emit(cx, server_ts);
         }
         let unvalidated = self.phase == Phase::Answered;
-        if let Some(server) = self.server.as_mut().filter(|_| knows_client) {
+        if let Some(server) = self.server.as_mut().filter(|leg| leg.can_speak()) {
             // What a server says before the client is validated is taken and not acknowledged: should the client's ACK
             // be lost, nothing but the server's repetition would bring the handshake on.
             let has_spoken = server.block.rcv_nxt() != server.block.irs().advance(1);

@@ -336,6 +336,11 @@ pub trait Module: Send {
     /// What it has counted since it was asked last.
     fn counted(&mut self, _count: &mut dyn FnMut(Counter, u64)) {}
 
+    /// How it proxies a flow that comes to it by a split: what was agreed when the flow began is no longer known.
+    fn proxying(&self) -> Proxying {
+        Proxying::default()
+    }
+
     /// It has decided to proxy a flow: who will look at the bytes? The handshakes are still to come, and may fail.
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
 }
@@ -368,6 +373,12 @@ pub trait Session: Send {
 
     /// In-order bytes from the sender of `direction`, about to be relayed.
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step);
+
+    /// Somebody else wants the flow merged: whether the next message of either end would make sense to the other without this
+    /// session (DESIGN section 5). Not while it keeps something back, or has answered an end in the other's name.
+    fn may_leave(&self) -> bool {
+        true
+    }
 }
 
 /// The far end of an accepted flow: what a server's socket is to its kernel. Sans-I/O, and called on the control core's thread.

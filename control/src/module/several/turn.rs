@@ -110,6 +110,10 @@ impl Session for Turn {
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
         self.inner.data(direction, bytes)
     }
+
+    fn may_leave(&self) -> bool {
+        self.inner.may_leave()
+    }
 }
 
 impl Drop for Turn {
