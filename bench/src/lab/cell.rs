@@ -11,7 +11,7 @@ use crate::measure::{Hosts, Measure, Plan};
 use crate::{Arguments, say, table};
 
 /// Behind the end of a connection, and nothing else.
-const EXPECTED_DROPS: [&str; 2] = ["drop_flow_gone", "drop_stray"];
+pub const EXPECTED_DROPS: [&str; 2] = ["drop_flow_gone", "drop_stray"];
 
 /// A kind of path.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,14 +120,15 @@ fn probe(lab: &Lab, hosts: &Hosts) -> Result<f64> {
     Ok(rate(hosts.relayed)?.min(rate(hosts.plain)?))
 }
 
-fn one_line(error: &LabError) -> String {
+/// An error, for a cell of a table.
+pub fn one_line(error: &LabError) -> String {
     let text = error.to_string();
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").chars().take(300).collect()
 }
 
 /// Ends the appliance: every drop has to be one that is expected, and every buffer has to come back.
-fn finish(appliance: Appliance) -> Result<()> {
+pub fn finish(appliance: Appliance) -> Result<()> {
     let stats = appliance.stats()?;
     let counters = stats["counters"].as_object().into_iter().flatten();
     let count = |value: &serde_json::Value| value.as_u64().unwrap_or(0);

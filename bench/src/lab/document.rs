@@ -1,4 +1,6 @@
-//! The figures, as docs/participating.md.
+//! The figures, as docs/participating.md, and as a part of docs/hand-overs.md.
+
+use control::lab::{LabError, Result};
 
 use crate::cell::Sample;
 use crate::measure::Measure;
@@ -53,6 +55,30 @@ pub fn markdown(asked: &Arguments, samples: &[Sample], machine: &str) -> String 
     out + REPEATED
 }
 
+/// Where the figures of hand-overs belong.
+const HAND_OVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/hand-overs.md");
+
+/// Writes new figures between the marks of a part; what stands around them is written by hand.
+pub fn replace_hand_overs(part: &str, asked: &Arguments, table: &str, machine: &str) -> Result<()> {
+    let page = std::fs::read_to_string(HAND_OVERS).map_err(LabError::io(format!("reading {HAND_OVERS}")))?;
+    let rounds = if asked.rounds == 1 { "once".to_owned() } else { format!("{} times", asked.rounds) };
+    let machine = machine.trim_end();
+    let figures = format!("{machine}\n{} s for each figure, {rounds}; seed {}.\n", asked.seconds, asked.seed);
+    let missing = || LabError::Unexpected {
+        expected: format!("the marks of {part} in {HAND_OVERS}"),
+        got: "none".into(),
+    };
+    let text = replace_part(&page, part, &format!("{figures}\n{}\n", table.trim())).ok_or_else(missing)?;
+    std::fs::write(HAND_OVERS, text).map_err(LabError::io(format!("writing {HAND_OVERS}")))
+}
+
+fn replace_part(page: &str, part: &str, text: &str) -> Option<String> {
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- {part}: {edge} -->\n"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{text}{end}{after}"))
+}
+
 fn section(measure: Measure, asked: &Arguments, samples: &[&Sample]) -> String {
     let mut out = format!(
         "\n## {}\n\n{}; down: loss each way, across: round trip\n\n|",
@@ -90,6 +116,22 @@ mod tests {
     use super::*;
 
     const PAGE: &str = include_str!("../../../docs/participating.md");
+
+    #[test]
+    fn a_part_is_replaced_and_nothing_else() {
+        let page = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n";
+        let new = "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n";
+        assert_eq!(replace_part(page, "x", "new\n").as_deref(), Some(new));
+        assert_eq!(replace_part(page, "y", "new\n"), None);
+    }
+
+    #[test]
+    fn the_page_of_hand_overs_has_both_parts() {
+        let page = include_str!("../../../docs/hand-overs.md");
+        for part in ["applications", "moments"] {
+            assert!(replace_part(page, part, "").is_some(), "{part}");
+        }
+    }
 
     #[test]
     fn what_is_written_by_hand_is_on_the_page_and_stays_there() {

@@ -5,13 +5,14 @@ use control::lab::Command;
 use crate::measure::CONGESTION_CONTROL;
 
 /// Programs whose versions matter, and how each is asked.
-const VERSIONS: [(&str, &str, &[&str]); 7] = [
+const VERSIONS: [(&str, &str, &[&str]); 8] = [
     ("iperf3", "iperf3", &["--version"]),
     ("curl", "curl", &["--version"]),
     ("nginx", "nginx", &["-v"]),
     ("OpenSSH", "ssh", &["-V"]),
     ("PostgreSQL", "psql", &["--version"]),
     ("Redis", "redis-server", &["--version"]),
+    ("aiosmtpd", "/usr/bin/python3", &["-c", "import aiosmtpd; print(aiosmtpd.__version__)"]),
     ("Python websockets", "/usr/bin/python3", &["-c", "import websockets; print(websockets.__version__)"]),
 ];
 

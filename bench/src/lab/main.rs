@@ -4,11 +4,16 @@
 //! Two namespaces with Linux's TCP, the appliance between them with impaired cables (`dataplane::port::impaired`), and one
 //! server address for each of the two ways through it: connections to the first are relayed and never merged, those to the
 //! second are bypassed. Everything happens in namespaces that end with the process.
+//!
+//! `--hand-overs` runs the same applications while their flows change hands at random, beside the same left alone;
+//! `--moments` watches one connection closely while it does.
 
 mod cell;
 mod document;
+mod hand_overs;
 mod machine;
 mod measure;
+mod moments;
 mod table;
 
 use std::io::Write as _;
@@ -30,7 +35,12 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/participati
 #[derive(Parser, Debug)]
 #[command(
     name = "./dev lab",
-    about = "Applications over lossy and long paths, relayed (never merged) beside plain forwarding"
+    about = "Applications over lossy and long paths, relayed (never merged) beside plain forwarding",
+    after_help = "\
+  --hand-overs and --moments take the same options. Examples:
+    ./dev lab --apps curl,ssh --loss 1 --delay 10,100
+    ./dev lab --hand-overs --loss 0,1 --delay 0,10 --write
+    ./dev lab --moments --loss 0 --delay 0,10,50 --seconds 15 --rounds 3 --write"
 )]
 struct Arguments {
     /// What to run
@@ -54,7 +64,13 @@ struct Arguments {
     /// Where the cables' random numbers begin
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write docs/participating.md
+    /// Flows that are split and merged at random, beside the same left alone, on IPv4 and IPv6
+    #[arg(long, conflicts_with = "moments")]
+    hand_overs: bool,
+    /// One bulk connection, as its ends see it while it is handed over: in motion, drained, and left alone
+    #[arg(long)]
+    moments: bool,
+    /// Write docs/participating.md; with --hand-overs and --moments, their part of docs/hand-overs.md
     #[arg(long)]
     write: bool,
     /// The appliance; the `quadrille` beside this program unless said
@@ -97,6 +113,9 @@ fn inside(arguments: &Arguments, isolated: Isolated) -> Result<bool> {
     };
     let load = machine::load();
     let lab = Lab::builder(isolated, quadrille).build()?;
+    if arguments.hand_overs || arguments.moments {
+        return of_hand_overs(arguments, &lab, &load);
+    }
     let hosts = Hosts::start(&lab, &arguments.apps, arguments.ipv6)?;
     let started = Instant::now();
     let cells: Vec<Cell> = arguments
@@ -128,6 +147,26 @@ fn inside(arguments: &Arguments, isolated: Isolated) -> Result<bool> {
         );
     }
     Ok(failed.is_empty())
+}
+
+/// The two kinds of measurement of which `docs/hand-overs.md` tells.
+fn of_hand_overs(arguments: &Arguments, lab: &Lab, load: &str) -> Result<bool> {
+    let started = Instant::now();
+    let hosts = |apps: &[App]| Hosts::start(lab, apps, arguments.ipv6);
+    let (part, (table, all_well)) = if arguments.moments {
+        // Prepares both hosts like any measurement, and starts nothing.
+        hosts(&[])?;
+        ("moments", (moments::run(lab, arguments)?, true))
+    } else {
+        ("applications", hand_overs::run(lab, &hosts(&arguments.apps)?, arguments)?)
+    };
+    let machine = machine::describe(load);
+    println!("{table}\n{machine}took {} s", started.elapsed().as_secs());
+    if arguments.write {
+        document::replace_hand_overs(part, arguments, &table, &machine)?;
+        println!("docs/hand-overs.md has them now");
+    }
+    Ok(all_well)
 }
 
 /// Progress, on standard error.

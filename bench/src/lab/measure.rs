@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use control::lab::apps::postgres::Transaction;
-use control::lab::apps::{Direction, Postgres, Redis, Sshd, Web, WebSocket, iperf};
+use control::lab::apps::{Direction, Postgres, Redis, Smtp, Sshd, Web, WebSocket, iperf};
 use control::lab::{Lab, Net, Result};
 
 /// Sizes of the files that nginx serves, bytes.
@@ -26,20 +26,23 @@ pub enum App {
     Iperf3,
     Curl,
     Ssh,
+    Smtp,
     Pgbench,
     Redis,
     Websocket,
 }
 
 impl App {
-    pub const ALL: [App; 6] = [App::Iperf3, App::Curl, App::Ssh, App::Pgbench, App::Redis, App::Websocket];
+    pub const ALL: [App; 7] =
+        [App::Iperf3, App::Curl, App::Ssh, App::Smtp, App::Pgbench, App::Redis, App::Websocket];
 
     /// In the order in which they run: what is learned of the path first is used by those that send a given size.
     pub fn measures(self) -> &'static [Measure] {
         match self {
-            App::Iperf3 => &[Measure::BulkDown, Measure::BulkUp],
+            App::Iperf3 => &[Measure::BulkDown, Measure::BulkUp, Measure::BulkParallel],
             App::Curl => &[Measure::File],
             App::Ssh => &[Measure::Typing, Measure::Copy],
+            App::Smtp => &[Measure::Mails],
             App::Pgbench => &[Measure::Transactions],
             App::Redis => &[Measure::Requests],
             App::Websocket => &[Measure::Messages],
@@ -58,21 +61,25 @@ impl std::fmt::Display for App {
 pub enum Measure {
     BulkDown,
     BulkUp,
+    BulkParallel,
     File,
     Typing,
     Copy,
+    Mails,
     Transactions,
     Requests,
     Messages,
 }
 
 impl Measure {
-    pub const ALL: [Measure; 8] = [
+    pub const ALL: [Measure; 10] = [
         Measure::BulkDown,
         Measure::BulkUp,
+        Measure::BulkParallel,
         Measure::File,
         Measure::Typing,
         Measure::Copy,
+        Measure::Mails,
         Measure::Transactions,
         Measure::Requests,
         Measure::Messages,
@@ -82,9 +89,11 @@ impl Measure {
         match self {
             Measure::BulkDown => "iperf3, server to client",
             Measure::BulkUp => "iperf3, client to server",
+            Measure::BulkParallel => "iperf3, server to client, 4 connections",
             Measure::File => "curl from nginx, SHA-256 compared",
             Measure::Typing => "ssh, keys typed one after the other's echo",
             Measure::Copy => "ssh, a file there and back, SHA-256 compared",
+            Measure::Mails => "SMTP, mails of 1 to 400 kB, SHA-256 compared",
             Measure::Transactions => "pgbench -S, 8 connections",
             Measure::Requests => "redis-benchmark SET and GET, 20 connections, 16 requests in a pipeline",
             Measure::Messages => "WebSocket echo, 32 messages under way, each compared",
@@ -93,7 +102,10 @@ impl Measure {
 
     pub fn unit(self) -> &'static str {
         match self {
-            Measure::BulkDown | Measure::BulkUp | Measure::File | Measure::Copy => "Mbit/s",
+            Measure::BulkDown | Measure::BulkUp | Measure::BulkParallel | Measure::File | Measure::Copy => {
+                "Mbit/s"
+            }
+            Measure::Mails => "mails/s",
             Measure::Typing => "keys/s",
             Measure::Transactions => "transactions/s",
             Measure::Requests => "requests/s",
@@ -135,6 +147,7 @@ pub struct Hosts {
     pub plain: IpAddr,
     web: Option<Web>,
     sshd: Option<Sshd>,
+    smtp: Option<Smtp>,
     postgres: Option<Postgres>,
     redis: Option<Redis>,
     websocket: Option<WebSocket>,
@@ -159,6 +172,7 @@ impl Hosts {
             plain,
             web: wanted(App::Curl).then(|| Web::start(lab, &FILES)).transpose()?,
             sshd: wanted(App::Ssh).then(|| Sshd::start(lab)).transpose()?,
+            smtp: wanted(App::Smtp).then(|| Smtp::start(lab)).transpose()?,
             postgres: wanted(App::Pgbench).then(|| Postgres::start(lab)).transpose()?,
             redis: wanted(App::Redis).then(|| Redis::start(lab)).transpose()?,
             websocket: wanted(App::Websocket).then(|| WebSocket::start(lab)).transpose()?,
@@ -171,6 +185,9 @@ impl Hosts {
         let figure = match what {
             Measure::BulkDown => iperf::run(lab, address, Direction::Down, plan.bulk_time())? / 1e6,
             Measure::BulkUp => iperf::run(lab, address, Direction::Up, plan.bulk_time())? / 1e6,
+            Measure::BulkParallel => {
+                iperf::run_parallel(lab, address, Direction::Down, plan.bulk_time(), 4)? / 1e6
+            }
             Measure::File => {
                 let Some(web) = &self.web else { return Ok((f64::NAN, nothing)) };
                 // Half as long again as the others: the largest file should be possible wherever it can be.
@@ -189,6 +206,10 @@ impl Hosts {
                 let size = (plan.bytes() / 4.0).clamp(100e3, COPY) as usize;
                 return Ok((sshd.copy(lab, address, size, plan.patience())? / 1e6, megabytes(size)));
             }
+            Measure::Mails => match &self.smtp {
+                Some(smtp) => smtp.run(lab, address, plan.time)?,
+                None => f64::NAN,
+            },
             Measure::Transactions => match &self.postgres {
                 Some(postgres) => {
                     let count = Postgres::selects_for(plan.time, plan.round_trip, plan.loss);

@@ -82,6 +82,7 @@ fn settings() -> Settings {
         held_per_flow: 16,
         held: 16,
         drain: Duration::from_millis(150),
+        drain_up_to: 16 << 10,
         refused: Duration::from_secs(10),
         icmp_errors: Default::default(),
         idle_established: HOUR,

@@ -251,6 +251,7 @@ fn settings(config: &Config, mtu: &[u16]) -> Settings {
         held_per_flow: HELD_PER_FLOW.min(config.limits.held_packets as usize),
         held: config.limits.held_packets as usize,
         drain: config.timeouts.drain,
+        drain_up_to: config.limits.drain_up_to as u32,
         refused: config.timeouts.linger,
         icmp_errors: config.limits.icmp_errors,
         idle_established: config.timeouts.idle_established,

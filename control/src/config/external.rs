@@ -110,6 +110,7 @@ pub(super) struct Limits {
     pub(super) send_buffer: WithUnit,
     pub(super) receive_buffer: WithUnit,
     pub(super) participating_bytes: WithUnit,
+    pub(super) drain_up_to: WithUnit,
     pub(super) receive_ring: Number,
     pub(super) transmit_ring: Number,
     pub(super) mailbox: Number,

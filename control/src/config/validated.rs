@@ -240,6 +240,8 @@ pub struct Limits {
     pub receive_buffer: u64,
     /// Bytes in all send and receive buffers together.
     pub participating_bytes: u64,
+    /// Bytes that may wait for a receiver when a merge drains; with more of them it is made in motion.
+    pub drain_up_to: u64,
     /// Descriptors of each receive queue.
     pub receive_ring: u16,
     /// Descriptors of each transmit queue.

@@ -48,7 +48,7 @@ impl<L: Pool> Connection<L> {
             return cx.counters.count(Counter::MergesRefusedOptions);
         }
         self.merge_began = cx.now;
-        let is_bulk = self.is_bulk();
+        let is_bulk = self.is_bulk(cx);
         let Some(server) = self.server.as_mut() else { return };
         // Step 604: a blank acknowledgment for the last byte taken.
         self.client.block.acknowledge_now();

@@ -19,9 +19,6 @@ use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
 
-/// What waits for its receiver when a merge is wanted is drained, if it is no more than this: a moment's work.
-const BULK: u32 = 16 * 1024;
-
 /// Repetitions from further below the boundary than any window reaches are not looked at.
 const OLDEST: u32 = 1 << 26;
 
@@ -72,10 +69,10 @@ impl<B> Leaving<B> {
 
 impl<L: Pool> Connection<L> {
     /// More waits for its receiver than is worth draining, and all of it is ours to acknowledge.
-    pub(super) fn is_bulk(&self) -> bool {
+    pub(super) fn is_bulk(&self, cx: &Context<'_, L>) -> bool {
         let queued = |leg: &super::Leg<L::Buffer>| leg.block.queued();
         let most = queued(&self.client).max(self.server.as_ref().map_or(0, queued));
-        most > BULK && self.through.is_none()
+        most > cx.settings.drain_up_to && self.through.is_none()
     }
 
     /// From now on what comes is end to end.

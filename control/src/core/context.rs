@@ -53,6 +53,8 @@ pub struct Settings {
     /// Added to the longer round trip of the two legs: how long a merge may drain. Below the senders' RTO, which is at
     /// least 200 ms more than the round trip on all common stacks.
     pub drain: Duration,
+    /// Bytes that may wait for a receiver when a merge drains; with more of them it is made in motion.
+    pub drain_up_to: u32,
     /// How long a rejected SYN's answer is remembered.
     pub refused: Duration,
     /// ICMP errors that refuse SYNs, for each worker.

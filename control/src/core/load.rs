@@ -70,6 +70,7 @@ mod tests {
             held_per_flow: 1,
             held: 1,
             drain: Duration::ZERO,
+            drain_up_to: 0,
             refused: Duration::ZERO,
             icmp_errors: Default::default(),
             idle_established: Duration::ZERO,

@@ -124,6 +124,7 @@ pub struct Setup {
     offer_the_rest: bool,
     impair: Option<Impair>,
     module_keys: String,
+    limits: String,
 }
 
 impl Default for Setup {
@@ -136,6 +137,7 @@ impl Default for Setup {
             offer_the_rest: true,
             impair: None,
             module_keys: String::new(),
+            limits: String::new(),
         }
     }
 }
@@ -186,6 +188,12 @@ impl Setup {
         self
     }
 
+    /// Limits, lines of TOML.
+    pub fn limits(mut self, lines: &str) -> Self {
+        self.limits = lines.into();
+        self
+    }
+
     /// Leaves what no rule matches to the default policy.
     pub fn without_offer(mut self) -> Self {
         self.offer_the_rest = false;
@@ -208,9 +216,10 @@ impl Setup {
         let workers: Vec<String> = worker_cores(queues, cores()).map(|core| core.to_string()).collect();
         let mut text = format!(
             "socket = \"{}\"\n\n[memory]\nhugepages = false\n\n\
-             [cores]\ncontrol = 0\nworkers = [{}]\nidle = \"sleep\"\nidle_ceiling_us = 50\n\n",
+             [cores]\ncontrol = 0\nworkers = [{}]\nidle = \"sleep\"\nidle_ceiling_us = 50\n\n[limits]\n{}\n\n",
             socket.display(),
-            workers.join(", ")
+            workers.join(", "),
+            self.limits
         );
         let ports = [("client", CLIENT_SIDE, "server"), ("server", SERVER_SIDE, "client")];
         for (index, (name, interface, peer)) in ports.into_iter().enumerate() {

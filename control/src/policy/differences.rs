@@ -55,7 +55,7 @@ fn limits(old: &Limits, new: &Limits, compare: &mut impl FnMut(&'static str, boo
     each_field! { "limits", Limits, old, new, compare;
         flows, suspended, suspended_per_source, suspended_per_destination, history, participating, far_sides,
         inspected, inspected_segments,
-        held_packets, send_buffer, receive_buffer, participating_bytes, receive_ring, transmit_ring, mailbox,
+        held_packets, send_buffer, receive_buffer, participating_bytes, drain_up_to, receive_ring, transmit_ring, mailbox,
         icmp_errors, congestion; source_prefix
     }
 }

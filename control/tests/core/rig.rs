@@ -145,6 +145,7 @@ pub fn settings() -> Settings {
         held_per_flow: 4,
         held: 16,
         drain: Duration::from_millis(150),
+        drain_up_to: 16 << 10,
         refused: Duration::from_secs(10),
         icmp_errors: Default::default(),
         idle_established: Duration::from_secs(3600),

@@ -42,7 +42,8 @@ fn over_a_bad_path<S>(
     });
 }
 
-fn no_other_drops(stats: &Value) -> Result<()> {
+/// Every drop has a reason that a scenario without an attack can have.
+pub fn no_other_drops(stats: &Value) -> Result<()> {
     let counters = stats["counters"].as_object().cloned().unwrap_or_default();
     let unexplained: Vec<_> = counters
         .into_iter()

@@ -12,6 +12,7 @@ mod inspect;
 mod overlap;
 mod pair;
 mod passing;
+mod path_mtu;
 mod peers;
 mod programs;
 mod redirect;
@@ -21,6 +22,7 @@ mod reload;
 mod rules;
 mod several;
 mod shutdown;
+mod thousand;
 mod traffic;
 mod wire;
 

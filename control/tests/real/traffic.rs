@@ -1,5 +1,6 @@
 //! Conversations that every wire has to carry, whoever is the wire.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use control::lab::{Endpoint, Lab, Net, Process, Result, expect, sha256, wait_until};
@@ -93,11 +94,16 @@ pub struct Conversation {
 impl Conversation {
     /// Opens one on the given port and leaves it open.
     pub fn open(lab: &Lab, net: Net, port: u16, bytes: usize) -> Result<Self> {
-        let listen = format!("{}-LISTEN:{port},reuseaddr,fork", socat_protocol("TCP", net));
-        let server = lab.server().command("socat").arg(listen).arg("EXEC:cat").spawn()?;
-        lab.server().wait_for_listener(port, SOON)?;
-        let address = lab.server().address(net).to_string();
-        let client = lab.client().command("nc").args(["-n", &address, &port.to_string()]).spawn()?;
+        Self::between(lab.client(), lab.server(), lab.server().address(net), port, bytes)
+    }
+
+    /// The same between any two hosts.
+    pub fn between(from: &Endpoint, to: &Endpoint, address: IpAddr, port: u16, bytes: usize) -> Result<Self> {
+        let family = if address.is_ipv4() { 4 } else { 6 };
+        let listen = format!("TCP{family}-LISTEN:{port},reuseaddr,fork");
+        let server = to.command("socat").arg(listen).arg("EXEC:cat").spawn()?;
+        to.wait_for_listener(port, SOON)?;
+        let client = from.command("nc").args(["-n", &address.to_string(), &port.to_string()]).spawn()?;
         let mut conversation = Self { _server: server, client };
         conversation.say(bytes)?;
         Ok(conversation)

@@ -314,6 +314,7 @@ fn settings(rng: &mut Rng) -> Settings {
         user_timeout: PATIENCE,
         ..Default::default()
     };
+    let isn_key = key(rng);
     Settings {
         leg,
         connections: 256,
@@ -325,11 +326,12 @@ fn settings(rng: &mut Rng) -> Settings {
         held_per_flow: 128,
         held: 1024,
         drain: Duration::from_millis(150),
+        drain_up_to: 16 << 10,
         refused: Duration::from_secs(10),
         icmp_errors: Default::default(),
         idle_established: PATIENCE,
         half_closed: PATIENCE,
-        isn_key: IsnKey::new(key(rng)),
+        isn_key: IsnKey::new(isn_key),
         peers: vec![SERVER, CLIENT],
         mtu: vec![1500, 1500],
     }

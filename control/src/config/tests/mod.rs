@@ -72,6 +72,7 @@ fn values_take_units_and_lists_take_single_values() {
         [limits]
         send_buffer = \"1MiB\"
         receive_buffer = 65536
+        drain_up_to = \"64KiB\"
         congestion = \"newreno\"
         [timeouts]
         syn = \"1m 15s\"
@@ -91,6 +92,7 @@ fn values_take_units_and_lists_take_single_values() {
         acknowledge = \"through\""
     ));
     assert_eq!((config.limits.send_buffer, config.limits.receive_buffer), (1 << 20, 1 << 16));
+    assert_eq!(config.limits.drain_up_to, 64 << 10);
     assert_eq!(config.limits.congestion, Algorithm::NewReno);
     assert_eq!(config.timeouts.syn, Duration::from_secs(75));
     assert_eq!(config.timeouts.drain, Duration::from_millis(80));

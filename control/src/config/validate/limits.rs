@@ -53,6 +53,8 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
         send_buffer: bytes(&raw.send_buffer, default_buffer, buffer.clone(), problems),
         receive_buffer: bytes(&raw.receive_buffer, default_buffer, buffer, problems),
         participating_bytes,
+        // A few full segments: a moment's work, even where it takes a round trip.
+        drain_up_to: bytes(&raw.drain_up_to, 16 * KIB, 0..=64 * MIB, problems),
         receive_ring: power_of_two(&raw.receive_ring, 1024, 64..=8192, problems),
         transmit_ring: power_of_two(&raw.transmit_ring, 1024, 64..=8192, problems),
         mailbox: power_of_two(&raw.mailbox, 4096, 256..=1 << 16, problems),

@@ -6,6 +6,7 @@
 pub mod iperf;
 pub mod postgres;
 pub mod redis;
+pub mod smtp;
 pub mod ssh;
 pub mod web;
 pub mod websocket;
@@ -13,6 +14,7 @@ pub mod websocket;
 pub use iperf::Direction;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use smtp::Smtp;
 pub use ssh::Sshd;
 pub use web::Web;
 pub use websocket::WebSocket;

@@ -48,6 +48,7 @@ impl Scene {
             held_per_flow: 1,
             held: 1,
             drain: Duration::ZERO,
+            drain_up_to: 0,
             refused: Duration::ZERO,
             icmp_errors: ErrorRate::per_second(40),
             idle_established: Duration::ZERO,
