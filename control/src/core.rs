@@ -86,7 +86,7 @@ pub struct Core<L: Pool> {
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
-    /// Of the flows that their modules have accepted.
+    /// Of the flows that their modules have accepted, and of those whose sessions may be stirred.
     by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
     timers: Wheel,
     questions: Questions,
@@ -231,6 +231,9 @@ impl<L: Pool> Core<L> {
                 self.by_ticket.remove(&ticket);
             }
             return self.free.push(slot);
+        }
+        if let Some(ticket) = connection.ticket() {
+            self.by_ticket.insert(ticket, slot);
         }
         self.by_flow.insert((worker, flow), slot);
         self.means.load.change(Load::default(), connection.load());

@@ -4,6 +4,7 @@
 
 pub mod redirect;
 pub mod relay;
+mod session;
 pub mod several;
 pub mod tunnel;
 
@@ -15,7 +16,7 @@ use arrayvec::ArrayVec;
 use dataplane::clock::{Instant, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::far::NextHop;
-use dataplane::flow::quad::{Direction, FlowKey, Quad};
+use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::refusal::Rejection;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions};
@@ -23,6 +24,8 @@ use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions};
 use crate::config::validated;
 use crate::core::history;
 use crate::programs;
+
+pub use session::{Choice, Edit, Session, Step};
 
 /// Names a partial connection for as long as its module may speak about it; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -255,26 +258,6 @@ pub enum Decision {
     Later(Duration),
 }
 
-/// What happens to the bytes that a session was shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edit {
-    /// They go on as they are.
-    Pass,
-    /// These go on instead of them.
-    Replace(Vec<u8>),
-}
-
-/// What a session wants next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Go on relaying.
-    Relay,
-    /// What has been shown is all it needs: the flow may be merged.
-    Merge,
-    /// End both legs with RST.
-    Reset,
-}
-
 /// A module.
 ///
 /// Of each partial connection it is asked once ([`Module::offered`]). If it wants to think, or asked to be consulted, more
@@ -323,8 +306,9 @@ pub trait Module: Send {
         None
     }
 
-    /// An accepted flow whose endpoint has something to send, has closed, or has room again after it had none; asked in
-    /// every round until there is no more.
+    /// An accepted flow whose endpoint has something to send, has closed, or has room again after it had none; or any other
+    /// whose session has something to say though nothing has come ([`Session::decide`]). Asked in every round until there is
+    /// no more.
     fn stirred(&mut self) -> Option<Ticket> {
         None
     }
@@ -338,36 +322,12 @@ pub trait Module: Send {
 
     /// It has decided to proxy a flow: who will look at the bytes? The handshakes are still to come, and may fail.
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
-}
 
-/// Who the server of a client-first flow is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// The one that the client's SYN names.
-    Original,
-    /// Another one, or this one in another way.
-    To(Target),
-    /// It takes more words to know; after so long the session has to know.
-    Wait(Duration),
-    /// Nobody: RST.
-    Reset,
-}
-
-/// A module's part in one flow.
-pub trait Session: Send {
-    /// Client-first: what the client has said so far, none of it relayed yet. `is_all`: it will say no more, or has not
-    /// within the time that the session wanted to wait; who still waits then gets the flow reset.
-    fn choose(&mut self, _said: &[u8], _is_all: bool) -> Choice {
-        Choice::Original
+    /// A flow has been split that was offered to it, or for which it was named: who will look at the bytes from here on? Both
+    /// ends are established, and [`Session::established`] is not called. Nobody knows what has passed before.
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.session(key)
     }
-
-    /// Called once, when both legs are up, before any byte is relayed.
-    fn established(&mut self) -> Step {
-        Step::Relay
-    }
-
-    /// In-order bytes from the sender of `direction`, about to be relayed.
-    fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step);
 }
 
 /// The far end of an accepted flow: what a server's socket is to its kernel. Sans-I/O, and called on the control core's thread.

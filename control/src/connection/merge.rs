@@ -75,7 +75,6 @@ impl<L: Pool> Connection<L> {
         if !self.can_reconcile() {
             return Err(Refused::Options);
         }
-        self.stays_split = false;
         self.merge_wanted = true;
         self.merge_retry = None;
         self.settle(cx);

@@ -65,6 +65,12 @@ impl Splitting {
         self.below(direction).is_heard
     }
 
+    /// All that passed in `direction` before the split has arrived, whoever has said so.
+    pub(super) fn has_delivered(&self, direction: Direction) -> bool {
+        let below = self.below(direction);
+        below.is_over || below.acked == below.at
+    }
+
     /// The receiver of `direction` has acknowledged all that passed before the split.
     pub(super) fn is_over(&self, direction: Direction) -> bool {
         self.below(direction).is_over
@@ -115,7 +121,7 @@ impl<L: Pool> Connection<L> {
             through: None,
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
             leaving: None,
-            stays_split: true,
+            hold: Default::default(),
             merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,

@@ -15,7 +15,7 @@ use super::Core;
 use super::journal::Happening;
 use super::load::Load;
 use crate::connection::Connection;
-use crate::module::Proxying;
+use crate::module::{Proxying, Ticket};
 
 /// Which way a flow is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +96,19 @@ struct Pending {
     answer: Option<Answer>,
 }
 
+/// Tickets of flows that were split are none that a partial connection can have: there, this is the generation of a slot.
+const OF_SPLIT: u64 = 1 << 63;
+
 /// Splits under way.
 pub(super) struct Pendings {
+    /// Tickets given.
+    tickets: u64,
     by_flow: HashMap<(usize, FlowRef), Pending, ahash::RandomState>,
 }
 
 impl Default for Pendings {
     fn default() -> Self {
-        Pendings { by_flow: HashMap::with_hasher(ahash::RandomState::new()) }
+        Pendings { tickets: 0, by_flow: HashMap::with_hasher(ahash::RandomState::new()) }
     }
 }
 
@@ -167,9 +172,14 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.pendings.by_flow.remove(&(worker, split.flow)) else { return };
         let Pending { place, module, since, answer } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
-        let session = self.modules[usize::from(module)].session(&split.key);
+        let session = self.modules[usize::from(module)].session_of_split(&split.key);
         let cx = self.means.context(now, worker);
-        let connection = Connection::split(&cx, worker, split, Proxying::default(), session);
+        let mut connection = Connection::split(&cx, worker, split, Proxying::default(), session);
+        self.pendings.tickets += 1;
+        connection.name(Ticket(OF_SPLIT | self.pendings.tickets));
+        if let Some(ticket) = connection.ticket() {
+            self.by_ticket.insert(ticket, place);
+        }
         self.by_flow.insert((worker, split.flow), place);
         self.means.load.change(Load::default(), connection.load());
         self.connections[place as usize] = Some(connection);

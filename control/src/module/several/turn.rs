@@ -110,6 +110,22 @@ impl Session for Turn {
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
         self.inner.data(direction, bytes)
     }
+
+    fn named(&mut self, ticket: Ticket) -> bool {
+        self.inner.named(ticket)
+    }
+
+    fn decide(&mut self, direction: Direction) -> (Edit, Step) {
+        self.inner.decide(direction)
+    }
+
+    fn finished(&mut self, direction: Direction) -> (Edit, Step) {
+        self.inner.finished(direction)
+    }
+
+    fn overdue(&mut self, direction: Direction) -> (Edit, Step) {
+        self.inner.overdue(direction)
+    }
 }
 
 impl Drop for Turn {
