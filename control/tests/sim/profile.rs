@@ -44,6 +44,10 @@ pub struct Profile {
     pub together: bool,
     /// Somebody splits and merges flows all the time.
     pub splits: bool,
+    /// The module keeps bytes back for a while.
+    pub doubts: bool,
+    /// And cuts connections now and then.
+    pub cuts: bool,
     /// Clients are answered before their server is known, whose options are other ones.
     pub greets: bool,
     /// The hosts' numbers pass 2^32 or 2^31 within each transfer.
@@ -75,6 +79,8 @@ const CLEAN: Profile = Profile {
     moody: false,
     together: false,
     splits: false,
+    doubts: false,
+    cuts: false,
     greets: false,
     wraps: false,
 };
@@ -153,6 +159,29 @@ pub const PROFILES: &[Profile] = &[
         bytes: 100_000,
         window: 300_000,
         connections: 6,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile { name: "held", doubts: true, bytes: 100_000, connections: 6, jitter_us: 20, ..CLEAN },
+    Profile {
+        name: "held-split",
+        doubts: true,
+        splits: true,
+        bytes: 100_000,
+        connections: 6,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile {
+        name: "cut",
+        doubts: true,
+        cuts: true,
+        splits: true,
+        bytes: 100_000,
         loss_ppm: 10_000,
         duplicate_ppm: 5_000,
         jitter_us: 1_000,
