@@ -184,7 +184,8 @@ impl<L: Pool> Connection<L> {
     /// What it keeps.
     pub fn load(&self) -> Load {
         let server = self.server.as_ref().map_or(0, |leg| leg.block.buffered());
-        Load { bytes: self.client.block.buffered() + server, held: self.held.len(), connections: 1 }
+        let bytes = self.client.block.buffered() + server;
+        Load { bytes, held: self.held.len(), promised: self.promised(), connections: 1 }
     }
 
     /// The key, client → server.

@@ -13,7 +13,9 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 use dataplane::wire::build::FrameTemplate;
+use dataplane::wire::seq::Seq;
 
+use super::leg::Leg;
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Edit, Session, Step, Ticket};
@@ -29,6 +31,8 @@ pub(super) struct Hold {
     cut: Option<Cut>,
     /// By this the session's module says that the session has something to say.
     pub(super) ticket: Option<Ticket>,
+    /// On a flow that was split: the right edge that each sender had been given before.
+    promised: Option<[Seq; 2]>,
 }
 
 /// The front of what a direction's leg has to read.
@@ -55,6 +59,11 @@ struct Cut {
 }
 
 impl Hold {
+    /// Of a flow whose senders have been given these right edges before it was split.
+    pub(super) fn of_split(edges: [Seq; 2]) -> Hold {
+        Hold { promised: Some(edges), ..Hold::default() }
+    }
+
     fn of(&mut self, direction: Direction) -> &mut Kept {
         &mut self.kept[direction.index()]
     }
@@ -76,6 +85,13 @@ impl<L: Pool> Connection<L> {
     pub(crate) fn name(&mut self, ticket: Ticket) {
         let stirs = self.session.as_mut().is_some_and(|session| session.named(ticket));
         self.hold.ticket = stirs.then_some(ticket);
+    }
+
+    /// What senders had been promised before a split and have not used.
+    pub(super) fn promised(&self) -> u64 {
+        let (Some(edges), Some(server)) = (self.hold.promised, &self.server) else { return 0 };
+        let left = |leg: &Leg<L::Buffer>, edge: Seq| u64::from(leg.block.rcv_nxt().distance_to(edge));
+        left(&self.client, edges[0]) + left(server, edges[1])
     }
 
     /// The session has something to say though nothing has come.

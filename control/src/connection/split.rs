@@ -23,6 +23,7 @@ use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::{Order, Split};
 
 use super::allowance::Allowance;
+use super::hold::Hold;
 use super::leg::Leg;
 use super::path::{family, mss_within};
 use super::promises::in_force;
@@ -121,7 +122,7 @@ impl<L: Pool> Connection<L> {
             through: None,
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
             leaving: None,
-            hold: Default::default(),
+            hold: Hold::of_split(split.view.edges),
             merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,

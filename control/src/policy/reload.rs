@@ -132,6 +132,11 @@ impl InForce {
         self.hits.iter().map(|hits| hits.of(rule)).sum()
     }
 
+    /// Index of the configured module of this name; the first, where rules want variants of it.
+    pub fn module_index(&self, name: &str) -> Option<u16> {
+        self.modules.index(name)
+    }
+
     /// Name of the module that a flow was offered to, of whatever configuration.
     pub fn module_name(&self, index: u16) -> Option<&str> {
         self.modules.get(index).map(|module| module.name.as_str())
@@ -205,8 +210,8 @@ impl Reloader {
         let Placed { modules, indices, new, retired } = self.place(&before.modules, &config)?;
         let mut services = before.services.as_ref().clone();
         services.extend(config.services());
-        let known = before.snapshot.inspections();
-        let snapshot = compile_with(&config, |module| indices[usize::from(module)], known)?
+        let (known, standings) = (before.snapshot.inspections(), before.snapshot.standings());
+        let snapshot = compile_with(&config, |module| indices[usize::from(module)], known, standings)?
             .with_services(Services::new(services.iter().copied().collect()));
         let snapshot = Arc::new(snapshot);
         let policies = installed(&snapshot, config.cores.workers.len(), self.key);

@@ -18,6 +18,7 @@ mod in_motion;
 mod keeper;
 mod merging;
 mod options;
+mod ordering;
 mod path;
 mod promises;
 mod puppet;

@@ -22,6 +22,7 @@ mod rules;
 mod several;
 mod shutdown;
 mod traffic;
+mod verdicts;
 mod wire;
 
 /// The appliance under test.

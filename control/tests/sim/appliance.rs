@@ -151,7 +151,18 @@ impl Appliance {
         let now = Instant::ZERO;
 
         let tick = if profile.bad_clocks { rng.pick(&[1, 1_000_000, 10_000_000, 50_000_000]) } else { 1 };
-        Appliance { ports, refused: Default::default(), lanes, core, busy: false, hands, stays, cuts: Cuts::default(), tick, now }
+        Appliance {
+            ports,
+            refused: Default::default(),
+            lanes,
+            core,
+            busy: false,
+            hands,
+            stays,
+            cuts: Cuts::default(),
+            tick,
+            now,
+        }
     }
 
     /// What a device without symmetric RSS does: each direction of a flow to some worker's queue, never to the right one

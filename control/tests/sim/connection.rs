@@ -91,7 +91,8 @@ impl Connection {
 
     /// A connection that the box has cut. Whatever its ends have read is right; how much it is does not matter.
     pub fn judge_cut(&self, hosts: &[Host; 2], now: Instant) -> Judgement {
-        let over = |host: &Host| matches!(host.state(self.index), State::Closed | State::TimeWait | State::Listen);
+        let over =
+            |host: &Host| matches!(host.state(self.index), State::Closed | State::TimeWait | State::Listen);
         match hosts.iter().all(over) {
             true => Judgement::Ended,
             false if now - self.last_progress > CUT_GRACE => Judgement::Cut,
