@@ -10,6 +10,7 @@ pub mod tunnel;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -367,6 +368,14 @@ pub enum Sending {
     Closed,
     /// RST.
     Reset,
+}
+
+/// What a program that embeds the appliance makes of a module: the same, or one of its own around it or instead of it.
+pub type Custom = Arc<dyn Fn(&validated::Module, Box<dyn Module>) -> Box<dyn Module> + Send + Sync>;
+
+/// Every module is what the configuration says.
+pub fn as_configured() -> Custom {
+    Arc::new(|_, module| module)
 }
 
 /// The module that the config describes, running. Call it before the caller is pinned: threads of modules inherit that. `key` is

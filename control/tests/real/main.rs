@@ -5,6 +5,8 @@
 
 mod apps;
 mod bulk;
+#[cfg(feature = "dpdk")]
+mod embedded;
 mod experience;
 mod handover;
 mod held;
