@@ -253,7 +253,9 @@ impl<L: Pool> Connection<L> {
 
     /// What lies between the numbers of the legs, for a segment that travels in `direction`.
     pub(super) fn numbers_of(&mut self, direction: Direction) -> Deltas {
-        let edited = |direction: Direction| self.edited[direction.index()];
+        // What lies below the boundary of a split passes as it was sent; what a session has edited lies above.
+        let counts = self.splitting.is_none();
+        let edited = |direction: Direction| if counts { self.edited[direction.index()] } else { 0 };
         let edited = [edited(direction), edited(direction.reverse())];
         let Some([from, to]) = self.legs(direction) else { return NO_DELTAS };
         let (own, other) = (

@@ -332,9 +332,12 @@ impl<L: Pool> Connection<L> {
         let deltas = self.numbers_of(direction);
         let opposite = self.below(direction.reverse()).filter(|below| !below.is_over);
         let clocks = self.clocks(direction);
+        let is_above = self.below(direction).is_none_or(|below| below.is_over || segment.seq.gt(below.at));
         let Some([_, to]) = self.legs(direction) else { return };
         let own = segment.seq.plus(deltas.own);
         let (seq, flags) = match len {
+            // A session may have made more or fewer bytes of those in between.
+            0 if is_above => (to.block.snd_nxt(), TcpFlags(segment.flags.0 & !OF_BYTES.0)),
             // Beyond what its receiver has room for it would not be looked at.
             0 => (own.min(to.block.snd_nxt()), TcpFlags(segment.flags.0 & !OF_BYTES.0)),
             len if len < segment.sequence_len() => (own, TcpFlags(segment.flags.0 & !AT_THE_END.0)),

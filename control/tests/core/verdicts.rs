@@ -27,11 +27,16 @@ fn split(keeper: &Keeper) -> Rig {
 
 /// The same; the server has acknowledged so many of the client's 1000 bytes.
 fn split_after(keeper: &Keeper, acknowledged: u32) -> Rig {
+    split_between(keeper, acknowledged, 2000)
+}
+
+/// And the client so many of the server's 2000.
+fn split_between(keeper: &Keeper, acknowledged: u32, by_client: u32) -> Rig {
     let mut rig = Rig::new(keeper.clone());
     let track = |end: u32, ack: u32| Track { end: Seq(end), ack: Seq(ack) };
     let view = View {
-        track: [track(C + 1001, S + 2001), track(S + 2001, C + 1 + acknowledged)],
-        edges: [Seq(C + 1 + acknowledged + 64_000), Seq(S + 2001 + 64_000)],
+        track: [track(C + 1001, S + 1 + by_client), track(S + 2001, C + 1 + acknowledged)],
+        edges: [Seq(C + 1 + acknowledged + 64_000), Seq(S + 1 + by_client + 64_000)],
         promises: Promises::mirrored(Terms::new(Some([SHIFT, SHIFT]), true, false)),
         mss: [1460, 1460],
         ..View::default()
@@ -215,6 +220,24 @@ fn nobody_is_cut_who_may_have_to_repeat() {
     let said = script(&rig.server(ack(S + 2001, C + 1001), b""));
     assert!(said.contains(&">S F. 2001:7001 0".into()), "{said:?}");
     assert!(said.iter().any(|line| line.starts_with(">C R")), "{said:?}");
+}
+
+/// What a session makes of the bytes above a boundary changes no number below.
+#[test]
+fn an_edit_above_the_boundary_moves_nothing_below() {
+    let keeper = Keeper::default();
+    let mut rig = split_between(&keeper, 500, 1000);
+    assert_eq!(script(&rig.client(ack(C + 1001, S + 1001), b"bad")), Vec::<String>::new());
+    keeper.later(C2S, Edit::Replace(b"much better".to_vec()), Step::Relay);
+    assert_eq!(script(&rig.wait(MOMENT)), [">S . 2001:6001 11"]);
+    let again = rig.client(ack(C + 501, S + 1001), &[b'x'; 500]);
+    assert_eq!(script(&again), [">S . 1501:6001 500"], "as it was sent");
+    // Nobody would look at an acknowledgment with an older number.
+    assert_eq!(script(&rig.client(ack(C + 1004, S + 1501), b"")), [">S . 2012:6501 0"]);
+    let said = script(&rig.server(ack(S + 2001, C + 1001), b""));
+    assert!(said.contains(&">C . 7001:2004 0".into()), "what was taken is acknowledged: {said:?}");
+    let said = script(&rig.server(ack(S + 2001, C + 1012), b"ok"));
+    assert!(said.contains(&">C . 7001:2004 2".into()), "{said:?}");
 }
 
 #[test]
