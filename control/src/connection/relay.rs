@@ -253,9 +253,10 @@ impl<L: Pool> Connection<L> {
 
     /// What lies between the numbers of the legs, for a segment that travels in `direction`.
     pub(super) fn numbers_of(&mut self, direction: Direction) -> Deltas {
-        // What lies below the boundary of a split passes as it was sent; what a session has edited lies above.
-        let counts = self.splitting.is_none();
-        let edited = |direction: Direction| if counts { self.edited[direction.index()] } else { 0 };
+        // What lies below the boundary of a split has passed before anything was edited behind it.
+        let is_past =
+            |direction| self.splitting.as_ref().is_none_or(|splitting| splitting.is_over(direction));
+        let edited = |of: Direction| if is_past(of) { self.edited[of.index()] } else { 0 };
         let edited = [edited(direction), edited(direction.reverse())];
         let Some([from, to]) = self.legs(direction) else { return NO_DELTAS };
         let (own, other) = (
