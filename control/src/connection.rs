@@ -6,6 +6,7 @@
 
 mod allowance;
 mod answered;
+mod begun;
 mod check;
 mod client_first;
 mod hold;
@@ -13,6 +14,7 @@ mod leg;
 mod life;
 mod local;
 mod merge;
+mod passing;
 mod path;
 mod promises;
 mod relay;
@@ -279,6 +281,7 @@ impl<L: Pool> Connection<L> {
         match self.phase {
             // What a server acknowledged at once may send is limited like everything it sends later.
             Phase::Answered => self.offer_windows(cx),
+            Phase::Leaving => self.mirror_windows(),
             Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
                 self.judge_overdue(cx);
@@ -335,8 +338,9 @@ impl<L: Pool> Connection<L> {
 
     /// Segments that we make look like the last one of the endpoint that they speak for.
     fn learn(&mut self, direction: Direction, headers: &TcpHeaders, frame: &L::Buffer) {
-        if let Some([_, to]) = self.legs(direction) {
+        if let Some([from, to]) = self.legs(direction) {
             to.learn(frame, headers);
+            from.learn_address(frame, headers);
         } else if direction == Direction::ServerToClient {
             self.client.learn(frame, headers);
         } else {
@@ -347,14 +351,11 @@ impl<L: Pool> Connection<L> {
 
     fn emit(&mut self, cx: &mut Context<'_, L>) {
         let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
-        // Nobody knows yet how an endpoint looks that has not been heard since a split.
-        let is_known = |end| self.splitting.as_ref().is_none_or(|splitting| splitting.has_heard(end));
-        let [knows_client, knows_server] = Direction::BOTH.map(is_known);
-        if knows_server {
+        if self.client.can_speak() {
             self.client.emit(cx, server_ts);
         }
         let unvalidated = self.phase == Phase::Answered;
-        if let Some(server) = self.server.as_mut().filter(|_| knows_client) {
+        if let Some(server) = self.server.as_mut().filter(|leg| leg.can_speak()) {
             // What a server says before the client is validated is taken and not acknowledged: should the client's ACK
             // be lost, nothing but the server's repetition would bring the handshake on.
             let has_spoken = server.block.rcv_nxt() != server.block.irs().advance(1);

@@ -321,6 +321,11 @@ pub trait Module: Send {
     /// What it has counted since it was asked last.
     fn counted(&mut self, _count: &mut dyn FnMut(Counter, u64)) {}
 
+    /// How it proxies a flow that comes to it by a split: what was agreed when the flow began is no longer known.
+    fn proxying(&self) -> Proxying {
+        Proxying::default()
+    }
+
     /// It has decided to proxy a flow: who will look at the bytes? The handshakes are still to come, and may fail.
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
 

@@ -41,6 +41,12 @@ impl Allowance {
         Allowance { bytes: MODEST.min(ceiling), ceiling, since: now, drained: None, used: now }
     }
 
+    /// Of a direction whose sender has been given a window of `bytes` already.
+    pub(super) fn promised(now: Instant, bytes: u32, ceiling: u32) -> Self {
+        let modest = Allowance::new(now, ceiling);
+        Allowance { bytes: modest.bytes.max(bytes), ceiling: ceiling.max(bytes), ..modest }
+    }
+
     /// Bytes that the direction may keep.
     pub(super) fn bytes(&self) -> u32 {
         self.bytes

@@ -4,14 +4,13 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{Direction, FlowKey};
 use dataplane::packet::TcpHeaders;
-use dataplane::rewrite::delta;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
-use super::allowance::Allowance;
-use super::leg::{Leg, read_segment};
+use super::begun::Origin;
+use super::leg::{Leg, Look, read_segment};
 use super::path::{family, mss_within};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
@@ -61,40 +60,17 @@ impl<L: Pool> Connection<L> {
         server.set_family(family(&key.quad));
         let template = FrameTemplate::learn(answered.syn, answered.syn_headers);
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];
+        let client = Leg {
+            block: client,
+            template: FrameTemplate::learn(frame.bytes(), headers),
+            way: partial.client_side.into(),
+            look: Look::Known,
+        };
         let mut connection = Connection {
-            key,
-            flow: partial.flow,
-            worker: usize::from(partial.worker),
-            client_side: partial.client_side,
-            phase: Phase::Answered,
             proxying: Some(partial.proxying),
             session: Some(session),
-            client: Leg {
-                block: client,
-                template: FrameTemplate::learn(frame.bytes(), headers),
-                way: partial.client_side.into(),
-            },
-            server: Some(Leg { block: server, template, way: partial.way(server_side) }),
-            local: None,
-            greeted: None,
-            closed: [false; 2],
-            edited: [0; 2],
-            clock: 0,
-            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
-            through: None,
-            splitting: None,
-            leaving: None,
-            hold: Default::default(),
-            merge_began: cx.now,
-            merge_wanted: false,
-            merge_retry: None,
-            merge_attempts: 0,
-            ending: None,
-            heard: cx.now,
-            expires: cx.now,
-            blocked: None,
-            held: Default::default(),
-            next_syn: None,
+            server: Some(Leg { block: server, template, way: partial.way(server_side), look: Look::Known }),
+            ..Connection::begun(cx, Origin::of(partial, key), client)
         };
         let events = connection.server.as_mut()?.block.on_segment(cx.now, segment, None);
         if !events.contains(Events::ANSWERED) {
@@ -218,7 +194,7 @@ impl<L: Pool> Connection<L> {
         cx: &mut Context<'_, L>,
         direction: Direction,
         headers: &TcpHeaders,
-        mut frame: L::Buffer,
+        frame: L::Buffer,
     ) {
         let Some(server) = &self.server else {
             return cx.counters.count(Counter::DropForeignHandshake);
@@ -232,12 +208,7 @@ impl<L: Pool> Connection<L> {
             }
             return cx.counters.count(Counter::DropForeignHandshake);
         }
-        let deltas = self.numbers_of(direction);
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-        }
-        let way = self.way_to(direction);
-        cx.forward(way, frame);
+        self.pass_end_to_end(cx, direction, headers, frame);
     }
 }
 

@@ -19,8 +19,8 @@ use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{ClientPort, Order};
 
-use super::allowance::Allowance;
-use super::leg::{Leg, read_segment};
+use super::begun::Origin;
+use super::leg::{Leg, Look, read_segment};
 use super::local::answer_to;
 use super::path::{family, mss_within};
 use super::promises::OwnClock;
@@ -79,45 +79,22 @@ impl<L: Pool> Connection<L> {
         block.answer(cx.now, cx.settings.isn_key.towards_client(&key, clock(cx.now)), &promised);
         block.set_link_mss(mss);
         let look = FrameTemplate::learn(greeting.syn, greeting.syn_headers);
+        let client = Leg {
+            block,
+            template: answer_to(greeting.syn, greeting.syn_headers),
+            way: partial.client_side.into(),
+            look: Look::Known,
+        };
         let mut connection = Connection {
-            key,
-            flow: partial.flow,
-            worker: usize::from(partial.worker),
-            client_side: partial.client_side,
-            phase: Phase::Answered,
             proxying: Some(partial.proxying),
             session: Some(session),
-            client: Leg {
-                block,
-                template: answer_to(greeting.syn, greeting.syn_headers),
-                way: partial.client_side.into(),
-            },
-            server: None,
-            local: None,
             greeted: Some(Box::new(Greeted {
                 look,
                 promised,
                 clock: OwnClock::new(&key, &cx.settings.isn_key),
                 ordered: false,
             })),
-            closed: [false; 2],
-            edited: [0; 2],
-            clock: 0,
-            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
-            through: None,
-            splitting: None,
-            leaving: None,
-            hold: Default::default(),
-            merge_began: cx.now,
-            merge_wanted: false,
-            merge_retry: None,
-            merge_attempts: 0,
-            ending: None,
-            heard: cx.now,
-            expires: cx.now,
-            blocked: None,
-            held: Default::default(),
-            next_syn: None,
+            ..Connection::begun(cx, Origin::of(partial, key), client)
         };
         connection.await_client(cx);
         cx.outbox.order(Order::Participate { flow: connection.flow });
@@ -197,7 +174,7 @@ impl<L: Pool> Connection<L> {
         let iss = cx.settings.isn_key.towards_server(&self.key, self.client.block.irs());
         let mut block = Block::connect(cx.now, iss, &offer, cx.settings.leg);
         block.set_family(family(&self.key.quad));
-        self.server = Some(Leg { block, template: greeted.look.clone(), way });
+        self.server = Some(Leg { block, template: greeted.look.clone(), way, look: Look::Known });
         self.phase = Phase::Connecting;
     }
 

@@ -12,17 +12,13 @@ use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
-use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 
-use super::leg::Leg;
+use super::leg::{Leg, Look};
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Edit, Session, Step, Ticket};
 use crate::tcp::{Chunk, State};
-
-/// TTL of segments that speak for an end which has not been heard since a split.
-const UNHEARD_TTL: u8 = 64;
 
 /// What sessions have said about bytes that are still here.
 #[derive(Debug, Default)]
@@ -273,7 +269,7 @@ impl<L: Pool> Connection<L> {
         let Some([from, to]) = self.legs(end) else { return };
         while from.block.read().is_some() {}
         from.block.abort();
-        to.block.stop_withholding();
+        to.block.stop_passing(false);
         to.block.close();
     }
 
@@ -281,33 +277,24 @@ impl<L: Pool> Connection<L> {
     /// somebody has been heard, so that there is a way to speak.
     fn has_delivered_below(&self, end: Direction) -> bool {
         let Some(splitting) = &self.splitting else { return true };
-        let is_heard = Direction::BOTH.iter().any(|direction| splitting.has_heard(*direction));
-        is_heard && splitting.has_delivered(end)
+        self.can_address() && splitting.has_delivered(end)
+    }
+
+    fn can_address(&self) -> bool {
+        let knows = |leg: &Leg<L::Buffer>| leg.look != Look::Unknown;
+        knows(&self.client) && self.server.as_ref().is_some_and(knows)
     }
 
     /// The flow ends: who would tell what lies below the boundary of a split? An end that has not been heard since looks like
     /// the one that has, turned round.
     fn leave_boundary(&mut self) {
-        let Some(splitting) = &self.splitting else { return };
-        let heard = Direction::BOTH.map(|direction| splitting.has_heard(direction));
-        let Some(server) = &mut self.server else { return };
-        // Frames to the client look like what the server sends, and the reverse.
-        match heard {
-            [false, false] => return,
-            [true, false] => self.client.template = turned(&server.template),
-            [false, true] => server.template = turned(&self.client.template),
-            [true, true] => {}
+        if self.splitting.is_none() || !self.can_address() {
+            return;
+        }
+        self.client.look = Look::Known;
+        if let Some(server) = &mut self.server {
+            server.look = Look::Known;
         }
         self.splitting = None;
     }
-}
-
-/// How frames look that go the other way.
-fn turned(template: &FrameTemplate) -> FrameTemplate {
-    let mut turned = template.clone();
-    turned.quad = turned.quad.reversed();
-    turned.ttl = UNHEARD_TTL;
-    let (destination, source) = turned.ethernet[..12].split_at_mut(6);
-    destination.swap_with_slice(source);
-    turned
 }

@@ -9,6 +9,7 @@ use dataplane::wire::ipv4::Ipv4Header;
 use dataplane::wire::ipv6::Ipv6Header;
 use dataplane::wire::tcp::TcpRepr;
 
+use super::local::answer_to;
 use crate::core::context::{Context, Way};
 use crate::tcp::{Block, Chunk, Segment, State};
 
@@ -19,12 +20,39 @@ pub(super) struct Leg<B: Buffer> {
     pub(super) template: FrameTemplate,
     /// Which way they leave.
     pub(super) way: Way,
+    /// What is known of how they have to look.
+    pub(super) look: Look,
+}
+
+/// After a split nobody has been heard yet for whom we could speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Look {
+    /// Nothing: not even an address to send to.
+    Unknown,
+    /// An address. It does for a RST, which carries nobody's clock.
+    Reset,
+    /// The endpoint that they speak for has been heard.
+    Known,
 }
 
 impl<B: Buffer> Leg<B> {
     /// From a frame of the opposite endpoint.
     pub(super) fn learn(&mut self, frame: &B, headers: &TcpHeaders) {
         self.template = FrameTemplate::learn(frame.bytes(), headers);
+        self.look = self.look.max(Look::Reset);
+    }
+
+    /// From a frame of its own endpoint, turned round, unless there is something better.
+    pub(super) fn learn_address(&mut self, frame: &B, headers: &TcpHeaders) {
+        if self.look == Look::Unknown {
+            self.template = answer_to(frame.bytes(), headers);
+            self.look = Look::Reset;
+        }
+    }
+
+    /// Whether what the TCB has to say can be said.
+    pub(super) fn can_speak(&self) -> bool {
+        self.look == Look::Known || (self.look == Look::Reset && self.block.state() == State::Closed)
     }
 
     /// Sends all that the TCB wants sent, as far as the way to the worker has room. The RST of a closed TCB goes in any
@@ -62,18 +90,19 @@ pub(crate) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment
         urgent: tcp.urgent,
         options: tcp.options,
         len: headers.payload_len(),
-        congested: is_congested(frame, headers),
+        // CE.
+        congested: ecn_of(frame, headers) == ECN_MASK,
     })
 }
 
-/// The ECN field of the IP header is CE.
-fn is_congested(frame: &[u8], headers: &TcpHeaders) -> bool {
+/// The ECN field of the IP header.
+pub(super) fn ecn_of(frame: &[u8], headers: &TcpHeaders) -> u8 {
     let class = match (headers.quad.addresses, frame.get(usize::from(headers.l3)..)) {
         (Addresses::V4(..), Some(ip)) => Ipv4Header::view(ip).map(|header| header.traffic_class),
         (Addresses::V6(..), Some(ip)) => Ipv6Header::view(ip).map(|header| header.traffic_class()),
         (_, None) => None,
     };
-    class.is_some_and(|class| class & ECN_MASK == ECN_MASK)
+    class.unwrap_or_default() & ECN_MASK
 }
 
 /// The payload of a segment as a chunk that keeps the frame, or the frame back when there is none to take. While buffers

@@ -7,6 +7,7 @@ use dataplane::flow::quad::Direction;
 use dataplane::worker::message::Order;
 
 use super::leg::Leg;
+use super::stall_free::Leaving;
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::State;
@@ -30,7 +31,10 @@ impl<L: Pool> Connection<L> {
     }
 
     fn is_half_closed(&self) -> bool {
-        self.client.block.fin_received() || self.server.as_ref().is_some_and(|leg| leg.block.fin_received())
+        let has_left = |leaving: &Leaving<_>| Direction::BOTH.into_iter().any(|of| leaving.has_closed(of));
+        self.client.block.fin_received()
+            || self.server.as_ref().is_some_and(|leg| leg.block.fin_received())
+            || self.leaving.as_deref().is_some_and(has_left)
     }
 
     /// The flow has lived as long as it may.
@@ -141,11 +145,9 @@ impl<L: Pool> Connection<L> {
         }
         match self.phase {
             Phase::Ended { .. } | Phase::Done => {}
-            Phase::Answered | Phase::Choosing { .. } | Phase::Connecting | Phase::Relaying
-                if self.was_reset() =>
-            {
-                self.linger(cx.now + cx.settings.leg.linger)
-            }
+            // Its worker keeps what comes: nobody would be answered.
+            Phase::Parking => self.finish(cx),
+            _ if self.was_reset() => self.linger(cx.now + cx.settings.leg.linger),
             _ => self.finish(cx),
         }
     }
@@ -158,7 +160,8 @@ impl<L: Pool> Connection<L> {
     /// Stays to answer with RST, and keeps no byte that nobody will read.
     fn linger(&mut self, until: Instant) {
         self.phase = Phase::Ended { until };
-        self.session = None;
+        (self.session, self.leaving) = (None, None);
+        self.held.clear();
         for leg in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
             while leg.block.read().is_some() {}
         }

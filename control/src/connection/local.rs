@@ -13,8 +13,8 @@ use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
-use super::allowance::Allowance;
-use super::leg::{Leg, read_segment};
+use super::begun::Origin;
+use super::leg::{Leg, Look, read_segment};
 use super::path::{family, mss_within};
 use super::promises::OwnClock;
 use super::{BlockOf, Connection, Phase};
@@ -83,41 +83,14 @@ impl<L: Pool> Connection<L> {
             is_finished: false,
             clock: OwnClock::new(&key, &cx.settings.isn_key),
         };
-        let mut connection = Connection {
-            key,
-            flow: partial.flow,
-            worker: usize::from(partial.worker),
-            client_side: partial.client_side,
-            phase: Phase::Answered,
-            proxying: None,
-            session: None,
-            client: Leg {
-                block,
-                template: answer_to(accepting.syn, accepting.syn_headers),
-                way: partial.client_side.into(),
-            },
-            server: None,
-            local: Some(local),
-            greeted: None,
-            closed: [false; 2],
-            edited: [0; 2],
-            clock: 0,
-            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
-            through: None,
-            splitting: None,
-            leaving: None,
-            hold: Default::default(),
-            merge_began: cx.now,
-            merge_wanted: false,
-            merge_retry: None,
-            merge_attempts: 0,
-            ending: None,
-            heard: cx.now,
-            expires: cx.now,
-            blocked: None,
-            held: Default::default(),
-            next_syn: None,
+        let client = Leg {
+            block,
+            template: answer_to(accepting.syn, accepting.syn_headers),
+            way: partial.client_side.into(),
+            look: Look::Known,
         };
+        let origin = Origin::of(partial, key);
+        let mut connection = Connection { local: Some(local), ..Connection::begun(cx, origin, client) };
         connection.greet(cx);
         Some(connection)
     }

@@ -12,6 +12,7 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Track, View};
 use dataplane::flow::quad::Direction;
+use dataplane::flow::state::TcpState;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::Delta;
 use dataplane::wire::tcp::TcpRepr;
@@ -39,7 +40,7 @@ impl<L: Pool> Connection<L> {
         }
         // From here on every event is an occasion; one that never comes (a FIN was first) needs no timer.
         self.merge_retry = None;
-        if !self.can_drain() {
+        if !self.can_drain() || !self.module_lets_go() {
             return;
         }
         if !self.can_reconcile() {
@@ -61,7 +62,12 @@ impl<L: Pool> Connection<L> {
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
     }
 
-    /// Somebody wants it merged, whatever its module says.
+    /// Its session is at a point where the ends understand each other without it.
+    fn module_lets_go(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.may_leave())
+    }
+
+    /// Somebody wants it merged. Its module is not asked whether that is wise, only whether it is possible.
     pub(crate) fn order_merge(&mut self, cx: &mut Context<'_, L>) -> Result<(), Refused> {
         if !cx.merging {
             return Err(Refused::Off);
@@ -75,22 +81,33 @@ impl<L: Pool> Connection<L> {
         if !self.can_reconcile() {
             return Err(Refused::Options);
         }
+        if !self.module_lets_go() {
+            return Err(Refused::Module);
+        }
         self.merge_wanted = true;
         self.merge_retry = None;
         self.settle(cx);
         Ok(())
     }
 
-    /// Both legs are open in both directions, and nothing waits in front of a hole or for the module.
+    /// One direction at least is open, no FIN is on its way, and nothing waits in front of a hole or for the module.
     fn can_drain(&self) -> bool {
         let ready = |leg: &Leg<L::Buffer>| {
-            let block = &leg.block;
-            block.state() == State::Established
-                && !block.fin_received()
-                && !block.has_gap()
-                && block.readable() == 0
+            leg.block.is_settled() && !leg.block.has_gap() && leg.block.readable() == 0
         };
-        self.splitting.is_none() && ready(&self.client) && self.server.as_ref().is_some_and(ready)
+        let is_ready = ready(&self.client) && self.server.as_ref().is_some_and(ready);
+        is_ready && self.splitting.is_none() && self.open_state().is_some()
+    }
+
+    /// What an object that takes the place of both legs says of them; none while a FIN has not been passed on and
+    /// acknowledged, or when nothing is open any more.
+    pub(super) fn open_state(&self) -> Option<TcpState> {
+        match (self.client.block.state(), self.server.as_ref()?.block.state()) {
+            (State::Established, State::Established) => Some(TcpState::Established),
+            (State::CloseWait, State::FinWait2) => Some(TcpState::ClientClosed),
+            (State::FinWait2, State::CloseWait) => Some(TcpState::ServerClosed),
+            _ => None,
+        }
     }
 
     /// A segment while merging: its acknowledgment counts at once, its bytes wait.
@@ -151,6 +168,7 @@ impl<L: Pool> Connection<L> {
             cx.journal.note(cx.now, self.merge_began, self.key, Happening::MergedInMotion);
             return;
         }
+        let tcp = self.open_state().unwrap_or(TcpState::Established);
         let Some(server) = self.server.as_ref() else { return };
         let (client, server) = (&self.client.block, &server.block);
         // FIG. 8: seq1 − ack1 and seq2 − ack2.
@@ -167,7 +185,7 @@ impl<L: Pool> Connection<L> {
             promises: self.promises(),
             clock: self.clock,
             mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
-            ..View::default()
+            tcp,
         };
         cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
         self.announce_windows(cx);

@@ -109,7 +109,7 @@ fn terms<B: Buffer>(block: &Block<B>, end: Direction) -> Terms {
         Direction::ClientToServer => [peers, ours],
         Direction::ServerToClient => [ours, peers],
     });
-    Terms::new(shifts, block.has_sack(), block.has_timestamps())
+    Terms::new(shifts, block.has_sack(), block.has_timestamps()).with_ecn(block.has_ecn())
 }
 
 /// What the SYN of the end that sends in direction `of` has promised, or what was promised to the other in its name, as far

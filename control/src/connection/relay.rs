@@ -5,7 +5,7 @@ use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use dataplane::rewrite::delta::Deltas;
-use dataplane::rewrite::icmp::restore_quoted;
+use dataplane::rewrite::icmp::{restore_quoted, restore_quoted_clocks};
 use dataplane::wire::seq::Delta;
 use dataplane::worker::message::Order;
 
@@ -209,15 +209,10 @@ impl<L: Pool> Connection<L> {
         cx: &mut Context<'_, L>,
         quoted: Direction,
         error: &IcmpError,
-        mut frame: L::Buffer,
+        frame: L::Buffer,
     ) {
         if self.is_end_to_end(quoted, error.seq) {
-            let way = self.way_to(quoted.reverse());
-            let deltas = self.numbers_of(quoted);
-            if !deltas.are_zero() {
-                restore_quoted(frame.bytes_mut(), error, deltas);
-            }
-            return cx.forward(way, frame);
+            return self.forward_error(cx, quoted, error, frame);
         }
         let to = match quoted {
             Direction::ServerToClient => &mut self.client,
@@ -240,15 +235,27 @@ impl<L: Pool> Connection<L> {
             }
             // What is not about the size of segments is a hint about the path, and TCP goes on (RFC 9293 section 3.9.2.2).
             None if self.server.is_none() => {}
-            None => {
-                let way = self.way_to(quoted.reverse());
-                let deltas = self.numbers_of(quoted);
-                if !deltas.are_zero() {
-                    restore_quoted(frame.bytes_mut(), error, deltas);
-                }
-                cx.forward(way, frame);
-            }
+            None => self.forward_error(cx, quoted, error, frame),
         }
+    }
+
+    /// An error goes on to the endpoint that the quoted segment spoke for, in that one's numbers and by its clock.
+    fn forward_error(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        quoted: Direction,
+        error: &IcmpError,
+        mut frame: L::Buffer,
+    ) {
+        let deltas = self.numbers_of(quoted);
+        if !deltas.are_zero() {
+            restore_quoted(frame.bytes_mut(), error, deltas);
+        }
+        if self.is_reconciled() {
+            restore_quoted_clocks(frame.bytes_mut(), error, self.clocks(quoted));
+        }
+        let way = self.way_to(quoted.reverse());
+        cx.forward(way, frame);
     }
 
     /// What lies between the numbers of the legs, for a segment that travels in `direction`.

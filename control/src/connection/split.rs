@@ -10,44 +10,41 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
-use dataplane::counters::Counter;
+use dataplane::flow::object::View;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
-use dataplane::rewrite::delta::{self, Deltas};
-use dataplane::rewrite::reconcile;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
-use dataplane::wire::tcp::TcpRepr;
-use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::{Order, Split};
 
 use super::allowance::Allowance;
+use super::begun::Origin;
 use super::hold::Hold;
-use super::leg::Leg;
+use super::leg::{Leg, Look};
+use super::passing::{Part, behind};
 use super::path::{family, mss_within};
 use super::promises::in_force;
+use super::through::Ledger;
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, Boundary, Segment};
 
-/// Control bits that belong to the last number of a segment.
-const AT_THE_END: TcpFlags = TcpFlags(TcpFlags::PSH.0 | TcpFlags::FIN.0);
-/// Control bits that mean nothing without bytes.
-const OF_BYTES: TcpFlags = TcpFlags(AT_THE_END.0 | TcpFlags::URG.0);
+/// Nobody acknowledges what is further back than any window reaches.
+const OLDEST: u32 = 1 << 30;
 
 /// A direction, from the split until its receiver has acknowledged all that passed before.
 #[derive(Debug, Clone, Copy)]
 struct Below {
     /// The boundary, in the sender's space.
     at: Seq,
-    /// What the receiver has acknowledged, in the sender's space.
+    /// What the receiver has acknowledged, in the sender's space: as the worker has seen it, whose segments may have been
+    /// corrupt, until the receiver is heard.
     acked: Seq,
+    /// The receiver has been heard.
+    is_acked: bool,
     /// All before the boundary is acknowledged: what follows is between the TCBs alone.
     is_over: bool,
-    /// The sender has been heard since the split.
-    is_heard: bool,
 }
 
 /// Both directions, by [`Direction::index`].
@@ -59,11 +56,6 @@ pub(super) struct Splitting {
 impl Splitting {
     fn below(&self, direction: Direction) -> Below {
         self.below[direction.index()]
-    }
-
-    /// The sender of `direction` has been heard, so that there is a way to speak for it.
-    pub(super) fn has_heard(&self, direction: Direction) -> bool {
-        self.below(direction).is_heard
     }
 
     /// All that passed in `direction` before the split has arrived, whoever has said so.
@@ -96,44 +88,28 @@ impl<L: Pool> Connection<L> {
             // Nothing is sent before it has been learned.
             template: FrameTemplate::new([0; 6], [0; 6], &[], 0, quad),
             way,
+            look: Look::Unknown,
         };
         let below = |direction: Direction| Below {
             at: split.view.track[direction.index()].end,
             acked: split.view.track[direction.reverse().index()].ack,
+            is_acked: false,
             is_over: false,
-            is_heard: false,
         };
-        Connection {
-            key,
-            flow,
-            worker,
-            client_side,
+        let origin = Origin { key, flow, worker, client_side };
+        let connection = Connection {
             phase: Phase::Relaying,
             proxying: Some(proxying),
             session: Some(session),
-            client: leg(client, client_side.into(), key.quad.reversed()),
             server: Some(leg(server, way, key.quad)),
-            local: None,
-            greeted: None,
-            closed: [false; 2],
-            edited: [0; 2],
             clock: split.view.clock,
-            allowances: [Allowance::new(cx.now, cx.settings.leg.send_buffer); 2],
-            through: None,
+            allowances: [client, server].map(|of| promised(cx, split, of)),
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
-            leaving: None,
             hold: Hold::of_split(split.view.edges),
-            merge_began: cx.now,
-            merge_wanted: false,
-            merge_retry: None,
-            merge_attempts: 0,
-            ending: None,
-            heard: cx.now,
             expires: cx.now + cx.settings.idle_established,
-            blocked: None,
-            held: Default::default(),
-            next_syn: None,
-        }
+            ..Connection::begun(cx, origin, leg(client, client_side.into(), key.quad.reversed()))
+        };
+        Connection { through: connection.ledgers(), ..connection }
     }
 
     /// A segment while something from before the split is still on its way.
@@ -146,13 +122,17 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) {
         if segment.flags.syn() {
-            // Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2).
-            return self.pass_verbatim(cx, direction, headers, frame);
+            // Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2). From a sender
+            // that hears of acknowledgments from us alone it is the leg that challenges: the receiver's answer would end here.
+            return match self.is_past(direction) {
+                true => self.on_relayed(cx, direction, segment, headers, frame),
+                false => self.pass_end_to_end(cx, direction, headers, frame),
+            };
         }
         let Some(below) = self.below(direction) else { return };
         if !self.is_plausible(&below, direction, segment) {
             // Whoever gets it knows better; nothing is concluded from it here.
-            return self.pass_verbatim(cx, direction, headers, frame);
+            return self.pass_end_to_end(cx, direction, headers, frame);
         }
         self.hear(cx.now, direction, segment);
         let starts_below = !below.is_over && segment.seq.lt(below.at);
@@ -163,6 +143,9 @@ impl<L: Pool> Connection<L> {
             };
         }
         let is_news = self.note_passing_ack(cx.now, direction, segment);
+        if segment.flags.fin() {
+            self.end_below(direction, segment.end().retreat(1));
+        }
         let Some(below) = self.below(direction) else {
             return self.on_relayed(cx, direction, segment, headers, frame);
         };
@@ -173,13 +156,16 @@ impl<L: Pool> Connection<L> {
             // Duplicates are passed, too: they tell the sender of losses below the boundary.
             match passes_ack {
                 true => self.pass_whole(cx, direction, segment, headers, frame),
+                // Its number is not one that the leg could judge.
+                false if starts_below => self.take_ack(cx, direction, segment),
                 false => self.on_relayed(cx, direction, segment, headers, frame),
             }
         } else if front >= segment.sequence_len() {
             self.pass_whole(cx, direction, segment, headers, frame);
         } else {
             if front > 0 || (passes_ack && is_news) {
-                self.pass_front(cx, direction, segment, front, headers, &frame);
+                let part = Part::whole(segment, headers, frame.bytes()).up_to(front);
+                self.pass_part(cx, direction, &part);
             }
             let (rest, headers) = behind(segment, headers, front);
             self.on_relayed(cx, direction, &rest, &headers, frame);
@@ -188,13 +174,10 @@ impl<L: Pool> Connection<L> {
 
     /// Learns of its sender what is needed to speak for it, and of its receiver what the sender knows of its clock.
     fn hear(&mut self, now: Instant, direction: Direction, segment: &Segment) {
-        if let Some(splitting) = &mut self.splitting {
-            splitting.below[direction.index()].is_heard = true;
-        }
         let clocks = self.clocks(direction);
-        if let Some([from, to]) = self.legs(direction)
-            && let Some(ts) = segment.options.timestamps
-        {
+        let Some([from, to]) = self.legs(direction) else { return };
+        to.look = Look::Known;
+        if let Some(ts) = segment.options.timestamps {
             let echo = clocks.moved(ts, true).echo;
             from.block.learn_clock(now, ts.value);
             to.block.learn_clock(now, echo);
@@ -211,7 +194,8 @@ impl<L: Pool> Connection<L> {
         let reserve = from.block.receive_buffer().max(to.block.receive_buffer());
         let oldest = below.acked.retreat(reserve);
         let fits = segment.seq.le(from.block.offered_right_edge()) && segment.end().ge(oldest);
-        fits && (!segment.flags.ack() || segment.ack.le(from.block.snd_nxt()))
+        let sent = from.block.snd_nxt();
+        fits && (!segment.flags.ack() || (segment.ack.le(sent) && segment.ack.ge(sent.retreat(OLDEST))))
     }
 
     /// Whether the byte `seq`, in the numbers of the receiver of `direction`, is between the ends: while a flow splits, what
@@ -219,11 +203,42 @@ impl<L: Pool> Connection<L> {
     pub(super) fn is_end_to_end(&mut self, direction: Direction, seq: Seq) -> bool {
         let own = self.numbers_of(direction).own;
         let sent = seq.minus(own);
+        // The boundary itself is what an acknowledgment that passes says, until we have sent something.
+        let is_ours = self
+            .legs(direction)
+            .is_some_and(|[_, to]| seq.ge(to.block.snd_una()) && seq.lt(to.block.snd_nxt()));
         match (self.below(direction), &self.leaving) {
-            (Some(below), _) => !below.is_over && sent.ge(below.acked) && sent.le(below.at),
+            (Some(below), _) => !below.is_over && !is_ours && sent.ge(below.acked) && sent.le(below.at),
             (None, Some(leaving)) => leaving.has_passed(direction, seq),
             (None, None) => false,
         }
+    }
+
+    /// The sender closes at `end`, below the boundary: it has never sent what lies between. The boundary moves there, and the FIN
+    /// is ours, unless somebody has sent more; then nobody here knows better than the receiver.
+    fn end_below(&mut self, direction: Direction, end: Seq) {
+        let own = self.numbers_of(direction).own;
+        let Some(below) = self.below(direction).filter(|below| !below.is_over) else { return };
+        if end.ge(below.at) || end.lt(below.acked) {
+            return;
+        }
+        let Some([from, to]) = self.legs(direction) else { return };
+        if !(from.block.has_taken_nothing() && to.block.has_sent_nothing()) {
+            return;
+        }
+        from.block.take_from(end);
+        to.block.send_from(end.plus(own));
+        if let Some(splitting) = &mut self.splitting {
+            splitting.below[direction.index()].at = end;
+        }
+        if let Some(ledgers) = &mut self.through {
+            ledgers[direction.index()] = Ledger::new(end, end.plus(own));
+        }
+    }
+
+    /// The boundary of a direction, while what lies below it is on its way.
+    pub(super) fn boundary_below(&self, direction: Direction) -> Option<Seq> {
+        self.below(direction).filter(|below| !below.is_over).map(|below| below.at)
     }
 
     fn is_past(&self, direction: Direction) -> bool {
@@ -239,16 +254,18 @@ impl<L: Pool> Connection<L> {
         };
         let ack = segment.ack.minus(self.numbers_of(direction).other);
         let is_over = ack.ge(below.at);
-        let acked = below.acked.max(ack.min(below.at));
+        let known = if below.is_acked { below.acked } else { ack };
+        let acked = known.max(ack).min(below.at);
+        let acknowledges_through = self.through.is_some();
         if let Some([receiver, sender]) = self.legs(direction) {
             sender.block.let_acknowledge(acked);
             if is_over {
                 receiver.block.catch_up(now);
-                sender.block.stop_withholding();
+                sender.block.stop_passing(acknowledges_through);
             }
         }
         let Some(splitting) = &mut self.splitting else { return false };
-        splitting.below[reverse.index()] = Below { acked, is_over, ..below };
+        splitting.below[reverse.index()] = Below { acked, is_over, is_acked: true, ..below };
         if splitting.below.iter().all(|below| below.is_over) {
             self.splitting = None;
         }
@@ -264,14 +281,18 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        let now = cx.now;
-        let events = self.sender(direction).map(|leg| leg.block.on_passing(now, segment));
+        self.take_ack(cx, direction, segment);
         if self.speaks_of_below_only(direction, segment) {
-            self.pass_verbatim(cx, direction, headers, frame);
+            self.pass_end_to_end(cx, direction, headers, frame);
         } else {
-            self.pass_front(cx, direction, segment, segment.sequence_len(), headers, &frame);
+            self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes()));
         }
-        if let Some(events) = events {
+    }
+
+    /// What a segment says about what is ours.
+    fn take_ack(&mut self, cx: &mut Context<'_, L>, direction: Direction, segment: &Segment) {
+        let now = cx.now;
+        if let Some(events) = self.sender(direction).map(|leg| leg.block.on_passing(now, segment)) {
             self.on_leg_events(cx, direction, events);
         }
     }
@@ -297,73 +318,6 @@ impl<L: Pool> Connection<L> {
         kept && below
     }
 
-    fn pass_verbatim(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        headers: &TcpHeaders,
-        mut frame: L::Buffer,
-    ) {
-        let deltas = self.numbers_of(direction);
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-        }
-        if self.is_reconciled() {
-            reconcile::apply(frame.bytes_mut(), headers, self.reconciliation(direction));
-        }
-        let way = self.way_to(direction);
-        cx.forward(way, frame);
-    }
-
-    /// The first `len` numbers of a segment, none for its acknowledgment alone; the rest of it says what the receiver's leg
-    /// would say.
-    fn pass_front(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        segment: &Segment,
-        len: u32,
-        headers: &TcpHeaders,
-        frame: &L::Buffer,
-    ) {
-        if !cx.can_transmit() {
-            return cx.counters.count(Counter::DropOrdersFull);
-        }
-        let deltas = self.numbers_of(direction);
-        let opposite = self.below(direction.reverse()).filter(|below| !below.is_over);
-        let clocks = self.clocks(direction);
-        let is_above = self.below(direction).is_none_or(|below| below.is_over || segment.seq.gt(below.at));
-        let Some([_, to]) = self.legs(direction) else { return };
-        let own = segment.seq.plus(deltas.own);
-        let (seq, flags) = match len {
-            // A session may have made more or fewer bytes of those in between.
-            0 if is_above => (to.block.snd_nxt(), TcpFlags(segment.flags.0 & !OF_BYTES.0)),
-            // Beyond what its receiver has room for it would not be looked at.
-            0 => (own.min(to.block.snd_nxt()), TcpFlags(segment.flags.0 & !OF_BYTES.0)),
-            len if len < segment.sequence_len() => (own, TcpFlags(segment.flags.0 & !AT_THE_END.0)),
-            _ => (own, segment.flags),
-        };
-        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
-        let mut out = to.block.passing(seq, flags, ts_value);
-        if let Some(below) = opposite.filter(|_| to.block.has_sack()) {
-            let room = out.options.sack.remaining_capacity();
-            out.options.sack.extend(sacked_below(segment, deltas, below.at).take(room));
-        }
-        let tcp = TcpRepr {
-            seq,
-            ack: out.ack,
-            flags: out.flags,
-            window: out.window,
-            urgent: if len > 0 { segment.urgent } else { out.urgent },
-            options: out.options,
-        };
-        let start = usize::from(headers.payload);
-        let len = len.min(headers.payload_len()) as usize;
-        cx.transmit(to.way, &to.template, &tcp, len, |bytes| {
-            bytes.copy_from_slice(&frame.bytes()[start..start + len]);
-        });
-    }
-
     /// A RST from below the boundary. Its receiver obeys the number that it expects, and no other (RFC 5961 section 3.2).
     fn pass_reset(
         &mut self,
@@ -373,7 +327,7 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        self.pass_verbatim(cx, direction, headers, frame);
+        self.pass_end_to_end(cx, direction, headers, frame);
         if headers.seq == below.acked {
             self.phase = Phase::Done;
             cx.outbox.order(Order::Remove { flow: self.flow });
@@ -381,20 +335,22 @@ impl<L: Pool> Connection<L> {
     }
 }
 
-/// What lies behind the first `front` bytes of a segment.
-pub(super) fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpHeaders) {
-    let seq = segment.seq.advance(front);
-    let rest = Segment { seq, len: segment.len.saturating_sub(front), ..segment.clone() };
-    let payload = headers.payload + front.min(headers.payload_len()) as u16;
-    (rest, TcpHeaders { seq, payload, ..*headers })
+/// What a direction may keep: its sender has been given a window, and goes on as fast only if that stays as large.
+fn promised<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> Allowance {
+    let View { track, edges, .. } = &split.view;
+    let (acked, edge) = (track[of.reverse().index()].ack, edges[of.index()]);
+    let ceiling = cx.settings.leg.send_buffer;
+    let promised = track[of.index()].end.distance_to(edge);
+    Allowance::promised(cx.now, acked.distance_to(edge).min(ceiling).max(promised), ceiling)
 }
 
-/// The SACK blocks of a segment, as far as they are about what lies below `at`, in the other end's numbers.
-fn sacked_below(segment: &Segment, deltas: Deltas, at: Seq) -> impl Iterator<Item = SackBlock> {
-    segment.options.sack.iter().filter_map(move |block| {
-        let (left, right) = (block.left.minus(deltas.other), block.right.minus(deltas.other).min(at));
-        left.lt(right).then_some(SackBlock { left, right })
-    })
+/// The longest datagram that fits everywhere: on the flow's own wire, or, when it leaves by another side, on any.
+fn mtu_of<L: Pool>(cx: &Context<'_, L>, split: &Split) -> u16 {
+    let own = cx.settings.mtu[usize::from(split.client_side.0)];
+    match split.is_far {
+        false => own,
+        true => cx.settings.mtu.iter().copied().min().unwrap_or(own),
+    }
 }
 
 /// The TCB that faces the endpoint which sends in direction `of`.
@@ -418,7 +374,9 @@ fn resumed<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> BlockO
     let [peer, offer] = [of, reverse].map(|end| in_force(terms, end, view.mss[end.index()]));
     let mut block = Block::resumed(cx.now, &boundary, &peer, &offer, cx.settings.leg);
     block.set_family(family(&split.key.quad));
-    let mtu = cx.settings.mtu[usize::from(split.client_side.0)];
-    block.set_link_mss(mss_within(mtu, &split.key.quad));
+    if terms.ecn() {
+        block.agree_on_marks();
+    }
+    block.set_link_mss(mss_within(mtu_of(cx, split), &split.key.quad));
     block
 }

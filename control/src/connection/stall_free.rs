@@ -8,17 +8,13 @@
 //! sender has been told already, and the window is that of the leg, which is no larger than its receiver's.
 
 use dataplane::buffer::{Buffer, Pool};
-use dataplane::counters::Counter;
 use dataplane::flow::object::{Object, Path, Track, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
-use dataplane::rewrite::delta::{self, Deltas};
-use dataplane::rewrite::reconcile;
 use dataplane::wire::seq::{Delta, Seq};
-use dataplane::wire::tcp::TcpRepr;
 use dataplane::worker::message::Order;
 
-use super::split::behind;
+use super::passing::{Part, behind};
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
@@ -43,16 +39,17 @@ pub(super) struct Leaving<B> {
 }
 
 impl<B> Leaving<B> {
-    fn deltas(&self, direction: Direction) -> Deltas {
-        Deltas { own: self.object.own_delta(direction), other: self.object.other_delta(direction) }
-    }
-
     fn at(&self, direction: Direction) -> Seq {
         self.at[direction.index()]
     }
 
     fn given(&self, direction: Direction) -> Seq {
         self.given[direction.index()]
+    }
+
+    /// The sender of `direction` has closed.
+    pub(super) fn has_closed(&self, direction: Direction) -> bool {
+        self.object.tcp.fin_seen(direction)
     }
 
     /// Whether the byte `seq`, in the numbers of the receiver of `direction`, has gone past us.
@@ -83,10 +80,10 @@ impl<L: Pool> Connection<L> {
 
     /// From now on what comes is end to end.
     pub(super) fn begin_leaving(&mut self) {
-        let Some(server) = &self.server else { return };
+        let (Some(server), Some(tcp)) = (&self.server, self.open_state()) else { return };
         let (client, server) = (&self.client.block, &server.block);
         let at = [client.rcv_nxt(), server.rcv_nxt()];
-        let given = [server.written_to(), client.written_to()];
+        let given = [server.closed_at(), client.closed_at()];
         let [delta_c2s, delta_s2c] = [0, 1].map(|of| Delta::between(given[of], at[of]));
         let edges = [
             client.offered_right_edge().max(server.peer_right_edge().minus(delta_c2s)),
@@ -96,7 +93,7 @@ impl<L: Pool> Connection<L> {
             delta_c2s,
             delta_s2c,
             path: Path::CutThrough,
-            tcp: View::default().tcp,
+            tcp,
             track: [Track { end: at[0], ack: at[1] }, Track { end: at[1], ack: at[0] }],
             edges,
             terms: self.promises().meant(),
@@ -141,13 +138,16 @@ impl<L: Pool> Connection<L> {
     ) {
         let Some(leaving) = &mut self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction.reverse()));
-        let deltas = leaving.deltas(direction);
         let front = segment.seq.distance_to(at).min(segment.sequence_len());
         let is_above = segment.seq.ge(at) || front < segment.sequence_len();
-        if segment.flags.syn() || !leaving.is_plausible(direction, segment) {
+        let to_given = leaving.given(direction);
+        if segment.flags.syn() {
+            return self.pass_syn(cx, direction, to_given, headers, frame);
+        }
+        if !leaving.is_plausible(direction, segment) {
             // Between the ends, and nothing is concluded from it here. What is ours does not pass twice.
-            if is_above || segment.flags.syn() {
-                self.pass_by(cx, direction, deltas, headers, frame);
+            if is_above {
+                self.pass_end_to_end(cx, direction, headers, frame);
             }
             return;
         }
@@ -155,40 +155,90 @@ impl<L: Pool> Connection<L> {
             let (_, above) = behind(segment, headers, front);
             leaving.object.observe(direction, &above);
         }
+        let end = leaving.object.track[direction.index()].end;
+        let passed = end.plus(leaving.object.own_delta(direction));
         if segment.flags.rst() {
             if is_above && leaving.object.tcp.is_over() {
                 leaving.reset = Some((direction, *headers, frame));
                 self.pass_reset_behind_data(cx);
             } else if is_above {
-                self.pass_by(cx, direction, deltas, headers, frame);
+                self.pass_end_to_end(cx, direction, headers, frame);
             }
             return;
         }
-        let now = cx.now;
         let acknowledges = segment.flags.ack() && segment.ack.ge(given);
-        if let Some(leg) = self.sender(direction) {
-            // All that the leg has sent lies below the boundary.
-            let mut ours = Segment { ack: segment.ack.min(given), ..segment.clone() };
-            ours.options.sack.iter_mut().for_each(|block| block.right = block.right.min(given));
-            ours.options.sack.retain(|block| block.left.lt(block.right));
-            let events = leg.block.on_passing(now, &ours);
-            if !is_above && segment.sequence_len() > 0 {
-                // It has not heard that we have that.
-                leg.block.acknowledge_now();
-            }
-            self.on_leg_events(cx, direction, events);
+        if let Some([_, to]) = self.legs(direction).filter(|_| is_above) {
+            to.block.note_overtaken(passed);
         }
+        self.take_of_ours(cx, direction, segment, given, is_above);
+        match segment.sequence_len() - front {
+            0 if segment.sequence_len() > 0 => {}
+            0 if acknowledges => self.pass_end_to_end(cx, direction, headers, frame),
+            0 => {}
+            _ if acknowledges && front == 0 => self.pass_end_to_end(cx, direction, headers, frame),
+            _ => {
+                let above = Part::whole(segment, headers, frame.bytes()).behind(front);
+                self.pass_part(cx, direction, &above);
+            }
+        }
+    }
+
+    /// What a segment says of what lies below the boundary of the opposite direction, which ends at `given`, and of what lies
+    /// above.
+    fn take_of_ours(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        segment: &Segment,
+        given: Seq,
+        is_above: bool,
+    ) {
+        let now = cx.now;
         let window = self.promises().shown_window(direction, segment.window);
-        if acknowledges && let Some([_, to]) = self.legs(direction) {
+        let deltas = self.numbers_of(direction);
+        let Some([from, to]) = self.legs(direction) else { return };
+        // All that the leg has sent lies below the boundary.
+        let mut ours = Segment { ack: segment.ack.min(given), ..segment.clone() };
+        ours.options.sack.iter_mut().for_each(|block| block.right = block.right.min(given));
+        ours.options.sack.retain(|block| block.left.lt(block.right));
+        let events = from.block.on_passing(now, &ours);
+        if !is_above && segment.sequence_len() > 0 {
+            // It has not heard that we have that.
+            from.block.acknowledge_now();
+        }
+        if segment.flags.ack() && segment.ack.ge(given) {
+            from.block.note_overtaken_ack(segment);
             let ack = segment.ack.minus(deltas.other);
             to.block.note_passed(ack, ack.advance(window));
         }
-        match segment.sequence_len() - front {
-            0 if segment.sequence_len() > 0 => {}
-            0 if acknowledges => self.pass_by(cx, direction, deltas, headers, frame),
-            0 => {}
-            _ if acknowledges && front == 0 => self.pass_by(cx, direction, deltas, headers, frame),
-            _ => self.pass_above(cx, direction, deltas, segment, front, headers, &frame),
+        self.on_leg_events(cx, direction, events);
+    }
+
+    /// Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2). While it has still to
+    /// acknowledge something of ours its answer would end here, so the sender's leg answers.
+    fn pass_syn(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        given: Seq,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let now = cx.now;
+        match self.legs(direction) {
+            Some([from, to]) if to.block.snd_una() != given => from.block.challenge(now),
+            _ => self.pass_end_to_end(cx, direction, headers, frame),
+        }
+    }
+
+    /// Each sender may send as far as the opposite receiver allows: what comes is not kept here. Its receiver says so itself
+    /// only when nothing is left below.
+    pub(super) fn mirror_windows(&mut self) {
+        for direction in Direction::BOTH {
+            if let Some([from, to]) = self.legs(direction) {
+                let room = to.block.closed_at().distance_to(to.block.peer_right_edge());
+                from.block.set_offer(room, true);
+            }
         }
     }
 
@@ -196,68 +246,15 @@ impl<L: Pool> Connection<L> {
     pub(super) fn pass_reset_behind_data(&mut self, cx: &mut Context<'_, L>) {
         let Some(leaving) = &self.leaving else { return };
         let Some(direction) = leaving.reset.as_ref().map(|(direction, ..)| *direction) else { return };
-        let (given, deltas) = (leaving.given(direction), leaving.deltas(direction));
+        let given = leaving.given(direction);
         let is_delivered = self.legs(direction).is_some_and(|[_, to]| to.block.snd_una() == given);
         if !is_delivered {
             return;
         }
         if let Some((_, headers, frame)) = self.leaving.as_mut().and_then(|leaving| leaving.reset.take()) {
-            self.pass_by(cx, direction, deltas, &headers, frame);
+            self.pass_end_to_end(cx, direction, &headers, frame);
             self.leave_for_good(cx);
         }
-    }
-
-    /// As the worker will do it.
-    fn pass_by(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        deltas: Deltas,
-        headers: &TcpHeaders,
-        mut frame: L::Buffer,
-    ) {
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-        }
-        if self.is_reconciled() {
-            reconcile::apply(frame.bytes_mut(), headers, self.reconciliation(direction));
-        }
-        let way = self.way_to(direction);
-        cx.forward(way, frame);
-    }
-
-    /// What follows the first `front` bytes of a segment, with the acknowledgment and the window of the receiver's leg.
-    #[expect(clippy::too_many_arguments, reason = "a segment in its parts")]
-    fn pass_above(
-        &mut self,
-        cx: &mut Context<'_, L>,
-        direction: Direction,
-        deltas: Deltas,
-        segment: &Segment,
-        front: u32,
-        headers: &TcpHeaders,
-        frame: &L::Buffer,
-    ) {
-        if !cx.can_transmit() {
-            return cx.counters.count(Counter::DropOrdersFull);
-        }
-        let clocks = self.clocks(direction);
-        let Some([_, to]) = self.legs(direction) else { return };
-        let seq = segment.seq.advance(front).plus(deltas.own);
-        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
-        let out = to.block.passing(seq, segment.flags, ts_value);
-        let tcp = TcpRepr {
-            seq,
-            ack: out.ack,
-            flags: out.flags,
-            window: out.window,
-            urgent: segment.urgent,
-            options: out.options,
-        };
-        let bytes = usize::from(headers.payload) + front as usize..usize::from(headers.end);
-        cx.transmit(to.way, &to.template, &tcp, bytes.len(), |payload| {
-            payload.copy_from_slice(&frame.bytes()[bytes]);
-        });
     }
 
     /// A RST has passed that its receiver obeys.

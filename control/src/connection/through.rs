@@ -6,7 +6,7 @@ use dataplane::buffer::Pool;
 use dataplane::flow::quad::Direction;
 use dataplane::wire::seq::Seq;
 
-use super::Connection;
+use super::{BlockOf, Connection};
 use crate::core::context::Context;
 use crate::module::Acknowledge;
 use crate::tcp::State;
@@ -78,13 +78,17 @@ impl<L: Pool> Connection<L> {
     pub(super) fn begin_through(&mut self) {
         let wanted = self.proxying.is_some_and(|proxying| proxying.acknowledge == Acknowledge::Through);
         let Some(server) = self.server.as_mut().filter(|_| wanted) else { return };
-        let client = &mut self.client.block;
-        client.withhold_acknowledgments();
+        self.client.block.withhold_acknowledgments();
         server.block.withhold_acknowledgments();
-        let ledger = |from: &super::BlockOf<L>, to: &super::BlockOf<L>| {
-            Ledger::new(from.rcv_nxt(), to.iss().advance(1))
-        };
-        self.through = Some(Box::new([ledger(client, &server.block), ledger(&server.block, client)]));
+        self.through = self.ledgers();
+    }
+
+    /// On a flow that acknowledges through: nothing has been taken that was not given.
+    pub(super) fn ledgers(&self) -> Option<Box<[Ledger; 2]>> {
+        let wanted = self.proxying.is_some_and(|proxying| proxying.acknowledge == Acknowledge::Through);
+        let (client, server) = (&self.client.block, &self.server.as_ref().filter(|_| wanted)?.block);
+        let ledger = |from: &BlockOf<L>, to: &BlockOf<L>| Ledger::new(from.rcv_nxt(), to.snd_nxt());
+        Some(Box::new([ledger(client, server), ledger(server, client)]))
     }
 
     /// Each sender is told of what its receiver has.

@@ -17,7 +17,7 @@ use super::Core;
 use super::journal::Happening;
 use super::load::Load;
 use crate::connection::Connection;
-use crate::module::{Proxying, Ticket};
+use crate::module::Ticket;
 
 /// Which way a flow is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,9 @@ pub enum Refused {
     /// See [`Unsplittable::Closing`].
     #[error("it is opening or closing; only a flow that is open in both directions can be split")]
     Closing,
+    /// See [`Unsplittable::Fragments`].
+    #[error("its segments come in IP fragments, which only its ends put together")]
+    Fragments,
     /// See [`Unsplittable::Window`].
     #[error(
         "a sender has been promised a larger window than a quarter of `limits.participating_bytes`: raise that"
@@ -85,6 +88,11 @@ pub enum Refused {
     /// Somebody has said so.
     #[error("merging is switched off: `quadrille merge --on` allows it again")]
     Off,
+    /// Its session has not said its word, or has just said that it is in the midst of something.
+    #[error(
+        "its module is in the midst of something: what it has not passed on yet would be lost; try again later"
+    )]
+    Module,
     /// The ends have been promised windows that only we can keep.
     #[error("its module never merges, so its ends were promised windows that only the appliance can keep")]
     NeverMerges,
@@ -97,6 +105,7 @@ impl From<Unsplittable> for Refused {
             Unsplittable::OtherPath => Refused::OtherPath,
             Unsplittable::HandshakeUnseen => Refused::HandshakeUnseen,
             Unsplittable::Closing => Refused::Closing,
+            Unsplittable::Fragments => Refused::Fragments,
             Unsplittable::Window => Refused::Window,
         }
     }
@@ -279,9 +288,10 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.take_pending(worker, split.flow) else { return };
         let Pending { place, module, since, answer, .. } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
-        let session = self.modules[usize::from(module)].session_of_split(&split.key);
+        let module = &mut self.modules[usize::from(module)];
+        let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
         let cx = self.means.context(now, worker);
-        let mut connection = Connection::split(&cx, worker, split, Proxying::default(), session);
+        let mut connection = Connection::split(&cx, worker, split, proxying, session);
         self.pendings.tickets += 1;
         connection.name(Ticket(OF_SPLIT | self.pendings.tickets));
         if let Some(ticket) = connection.ticket() {

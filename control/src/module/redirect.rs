@@ -7,7 +7,9 @@ use dataplane::flow::far::NextHop;
 use dataplane::flow::quad::{Direction, FlowKey, Quad};
 
 use super::relay::Relay;
-use super::{Choice, Decision, Edit, Module, Order, PartialConnection, Session, Step, Target, Ticket};
+use super::{
+    Choice, Decision, Edit, Module, Order, PartialConnection, Proxying, Session, Step, Target, Ticket,
+};
 
 /// Where to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,6 +74,10 @@ impl Module for Redirect {
         }
     }
 
+    fn proxying(&self) -> Proxying {
+        self.relay.proxying()
+    }
+
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
         let (session, target) = (self.relay.session(key), self.target(&key.quad));
         Box::new(Redirected { session, target })
@@ -89,6 +95,10 @@ struct Redirected {
 }
 
 impl Session for Redirected {
+    fn may_leave(&self) -> bool {
+        self.session.may_leave()
+    }
+
     fn choose(&mut self, said: &[u8], is_all: bool) -> Choice {
         match self.session.choose(said, is_all) {
             Choice::Original => Choice::To(self.target),

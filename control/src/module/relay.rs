@@ -56,6 +56,10 @@ impl Module for Relay {
         Decision::Proxy(self.proxying())
     }
 
+    fn proxying(&self) -> Proxying {
+        Relay::proxying(self)
+    }
+
     fn session(&mut self, _key: &FlowKey) -> Box<dyn Session> {
         let wait = self.client_first.unwrap_or_default();
         Box::new(RelaySession { merge: self.merge, wait, seen: [0; 2], response: false })

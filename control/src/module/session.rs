@@ -62,6 +62,12 @@ pub trait Session: Send {
     /// that follow them are.
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step);
 
+    /// Somebody else wants the flow merged: whether the next message of either end would make sense to the other without this
+    /// session (DESIGN section 5). Not while it has answered an end in the other's name.
+    fn may_leave(&self) -> bool {
+        true
+    }
+
     /// Called once, before the flow is established or when it has been split: the ticket by which its module may say that it
     /// has something to say though nothing has come ([`Module::stirred`]). Whether it ever will.
     fn named(&mut self, _ticket: Ticket) -> bool {

@@ -289,6 +289,10 @@ impl Module for Several {
         self.inner.counted(count);
     }
 
+    fn proxying(&self) -> Proxying {
+        self.inner.proxying()
+    }
+
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
         let inner = self.inner.session(key);
         let Some((ticket, race)) = self.table.begin(key) else { return inner };

@@ -13,7 +13,7 @@ use dataplane::packet::{self, Packet};
 use dataplane::wire::tcp::HEADER_LEN;
 
 use super::redirect::Redirect;
-use super::{Decision, Departing, Mark, Module, PartialConnection, Session, Target};
+use super::{Decision, Departing, Mark, Module, PartialConnection, Proxying, Session, Target};
 use option::{Carrier, Keys, Unproven};
 
 /// The near end: all that it is offered goes to the far end.
@@ -45,6 +45,10 @@ impl Module for Enter {
             seq: departing.seq,
         };
         self.keys.sign(quad.server(), &carrier)
+    }
+
+    fn proxying(&self) -> Proxying {
+        self.redirect.proxying()
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
@@ -108,6 +112,10 @@ impl Module for Leave {
     fn counted(&mut self, count: &mut dyn FnMut(Counter, u64)) {
         count(Counter::TunnelUnsigned, std::mem::take(&mut self.unsigned));
         count(Counter::TunnelForged, std::mem::take(&mut self.forged));
+    }
+
+    fn proxying(&self) -> Proxying {
+        self.redirect.relay.proxying()
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {

@@ -15,7 +15,7 @@ use super::shared::{Away, CoreHalf, Down, Order, Shared, Up};
 use super::thread::Thread;
 use super::words;
 use crate::module::{
-    self, Answer, Decision, Endpoint, Gone, Module, PartialConnection, Sending, Session, Ticket,
+    self, Answer, Decision, Endpoint, Gone, Module, PartialConnection, Proxying, Sending, Session, Ticket,
 };
 
 /// A module whose decisions are those of programs.
@@ -215,6 +215,10 @@ impl Module for Programs {
     fn counted(&mut self, count: &mut dyn FnMut(Counter, u64)) {
         self.counts.drain(..).for_each(|(counter, n)| count(counter, n));
         self.core.shared.counted(count);
+    }
+
+    fn proxying(&self) -> Proxying {
+        self.settings.relay.proxying()
     }
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {

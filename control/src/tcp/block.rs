@@ -5,6 +5,7 @@ use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::SackBlock;
 
+use super::boundary::Overtaken;
 use super::chunk::Chunk;
 use super::congestion::{Congestion, Controller};
 use super::ecn::Ecn;
@@ -56,6 +57,8 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) urgent: Option<Seq>,
     /// What the peer has acknowledged, as long as that is not about what we have sent (`boundary.rs`).
     pub(super) followed: Option<Seq>,
+    /// What has gone past us to the peer, behind all that is ours.
+    pub(super) overtaken: Option<Overtaken>,
     pub(super) flight: Flight,
     pub(super) recovery: Recovery,
     /// When the SYN or SYN-ACK was sent, unless it was sent more than once.
@@ -199,6 +202,7 @@ impl<B: Buffer> Block<B> {
                 fin_sent: false,
                 urgent: None,
                 followed: None,
+                overtaken: None,
                 flight: Flight::default(),
                 recovery: Recovery::new(zero),
                 syn_at: None,

@@ -16,6 +16,8 @@ use super::congestion::Congestion;
 use super::events::Events;
 use super::input::{Arrival, Stop, Verdict};
 use super::limits::Limits;
+use super::queue::Queue;
+use super::recovery::Recovery;
 use super::segment::{Handshake, Segment, SegmentOut};
 use super::state::State;
 
@@ -34,6 +36,18 @@ pub struct Boundary {
     pub snd_una: Seq,
     /// The highest right edge that the peer has given.
     pub snd_edge: Seq,
+}
+
+/// No segment is older than this, bytes.
+const OLDEST: u32 = 1 << 30;
+
+/// Bytes that are not ours, behind all that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overtaken {
+    /// Where they end.
+    end: Seq,
+    /// Up to where the peer has them.
+    acknowledged: Seq,
 }
 
 impl<B: Buffer> Block<B> {
@@ -57,6 +71,8 @@ impl<B: Buffer> Block<B> {
         let window = boundary.snd_una.distance_to(boundary.snd_edge);
         let field = (window >> block.snd.shift).min(u16::MAX.into()) as u16;
         block.take_window(block.irs, boundary.snd_una, field, window);
+        // The boundary may lie beyond what the peer has sent: whatever it says first is news.
+        block.snd.wl1 = boundary.rcv_nxt.retreat(OLDEST);
         block.rcv.edge = boundary.rcv_edge.max(boundary.rcv_nxt);
         block.withhold_acknowledgments();
         block.let_acknowledge(boundary.acknowledged);
@@ -72,6 +88,31 @@ impl<B: Buffer> Block<B> {
         block.timers.progress = now;
         block.note_life(now);
         block
+    }
+
+    /// Nothing of the peer's has been taken beyond the boundary.
+    pub fn has_taken_nothing(&self) -> bool {
+        self.rcv.nxt == self.irs.advance(1) && self.rcv.reassembly.is_empty() && self.rcv.fin.is_none()
+    }
+
+    /// Nothing has been sent to the peer beyond the boundary, or waits to be.
+    pub fn has_sent_nothing(&self) -> bool {
+        self.snd.nxt == self.iss.advance(1) && self.snd.queue.len() == 0 && !self.snd.fin_queued
+    }
+
+    /// The boundary was too high: the first number of the peer's that is ours is this one. Nothing has been taken.
+    pub fn take_from(&mut self, seq: Seq) {
+        self.irs = seq.retreat(1);
+        self.rcv.nxt = seq;
+        self.rcv.queue = Queue::new(seq, self.limits.max_chunks);
+    }
+
+    /// The same for what is ours to send. Nothing has been.
+    pub fn send_from(&mut self, seq: Seq) {
+        self.iss = seq.retreat(1);
+        (self.snd.una, self.snd.nxt) = (seq, seq);
+        self.snd.queue = Queue::new(seq, self.limits.max_chunks);
+        self.snd.recovery = Recovery::new(seq);
     }
 
     /// The peer has not acknowledged all that was sent to it before the boundary.
@@ -142,12 +183,16 @@ impl<B: Buffer> Block<B> {
         }
     }
 
-    /// From now on what is taken is acknowledged.
-    pub fn stop_withholding(&mut self) {
+    /// The receiver has all below the boundary: what the peer hears from now on is ours to say. What is taken is acknowledged
+    /// at once, or, on a flow that acknowledges through, when the receiver has it.
+    pub fn stop_passing(&mut self, acknowledges_through: bool) {
         // What the peer has been told last was the receiver's word; if this is the acknowledgment that ends that, it is ours.
         self.out.ack_now = true;
         self.out.more_room = true;
-        self.rcv.through = None;
+        match &mut self.rcv.through {
+            Some(through) if acknowledges_through => through.passes = false,
+            through => *through = None,
+        }
     }
 
     /// The receiver has acknowledged the peer's numbers before `ack` itself, and given it this right edge: what we still
@@ -160,6 +205,36 @@ impl<B: Buffer> Block<B> {
     /// The peer has been given this right edge by the receiver itself.
     pub fn note_given(&mut self, edge: Seq) {
         self.rcv.edge = self.rcv.edge.max(edge);
+    }
+
+    /// The opposite endpoint's bytes before `end` have gone to the peer past us. All that is ours lies before them; what we
+    /// still say, a RST above all, has to come behind them, or the peer does not look at it.
+    pub fn note_overtaken(&mut self, end: Seq) {
+        let overtaken = self.snd.overtaken.get_or_insert(Overtaken { end, acknowledged: self.snd.nxt });
+        overtaken.end = overtaken.end.max(end);
+    }
+
+    /// What the peer says of those bytes.
+    pub fn note_overtaken_ack(&mut self, segment: &Segment) {
+        let edge = segment.ack.advance(u32::from(segment.window) << self.snd.shift);
+        self.snd.max_edge = self.snd.max_edge.max(edge);
+        if let Some(overtaken) = self.snd.overtaken.as_mut() {
+            overtaken.acknowledged = overtaken.acknowledged.max(segment.ack.min(overtaken.end));
+        }
+    }
+
+    /// The number of what is said next, as far as the peer has room for it.
+    pub(super) fn sendable_number(&self) -> Seq {
+        let is_all_sent = self.snd.nxt == self.closed_at();
+        let next = self.snd.overtaken.filter(|_| is_all_sent).map_or(self.snd.nxt, |past| past.end);
+        // SND.NXT, unless the peer has never had room for as much (a probe is out): it would not look at the ACK.
+        next.min(self.snd.max_edge).max(self.acknowledged_number())
+    }
+
+    /// The number that the peer is known to expect, if it has missed nothing since.
+    pub(super) fn acknowledged_number(&self) -> Seq {
+        let is_all_acked = self.snd.una == self.closed_at();
+        self.snd.overtaken.filter(|_| is_all_acked).map_or(self.snd.una, |past| past.acknowledged)
     }
 
     /// The header of a segment of the opposite endpoint's that is passed on to the peer: it says what we would say.

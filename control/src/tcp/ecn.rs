@@ -43,6 +43,15 @@ impl Ecn {
         self.agreed = syn & setup == setup && syn_ack & setup == TcpFlags::ECE;
     }
 
+    /// It was agreed upon before this block was there.
+    pub(super) fn agreed() -> Ecn {
+        Ecn { agreed: true, ..Ecn::default() }
+    }
+
+    pub(super) fn is_agreed(&self) -> bool {
+        self.agreed
+    }
+
     /// Section 6.1.3: a mark is echoed until the peer says CWR; a mark on that very segment counts again.
     pub(super) fn take_mark(&mut self, segment: &Segment) {
         self.take_answer(segment);
@@ -126,6 +135,11 @@ impl<B: Buffer> Block<B> {
         let capable = self.ecn.agreed && !retransmission && self.timers.probes == 0;
         let flags = if capable { self.ecn.on_fresh(end) } else { TcpFlags(0) };
         (flags, capable)
+    }
+
+    /// The ends have agreed to it before this block was there (`boundary.rs`).
+    pub fn agree_on_marks(&mut self) {
+        self.ecn = Ecn::agreed();
     }
 
     /// What the last segment to the peer has to say of the marks that its data has met (section 6.1.3).

@@ -137,16 +137,11 @@ impl<B: Buffer> Block<B> {
             State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
             // A receiver whose window is closed obeys a RST with the next number only, and has not taken our probes.
             _ if self.snd.edge.le(self.snd.una) => {
-                Some(Reset { seq: self.snd.una, ack: Some(self.ack_number()) })
+                Some(Reset { seq: self.acknowledged_number(), ack: Some(self.ack_number()) })
             }
             _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),
         };
         Outbox { reset, aborted: self.out.aborted || reset.is_some(), ..Outbox::default() }
-    }
-
-    /// SND.NXT, unless the peer has never had room for as much (a probe is out): it would not look at the ACK.
-    pub(super) fn sendable_number(&self) -> Seq {
-        self.snd.nxt.min(self.snd.max_edge).max(self.snd.una)
     }
 
     pub(super) fn reset_segment(reset: Reset) -> SegmentOut {

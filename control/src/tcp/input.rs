@@ -266,7 +266,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// A challenge ACK, if the budget allows.
-    pub(super) fn challenge(&mut self, now: Instant) {
+    pub fn challenge(&mut self, now: Instant) {
         if self.challenges.take(now) {
             self.out.ack_now = true;
         }

@@ -132,6 +132,11 @@ impl<B: Buffer> Block<B> {
         self.sack
     }
 
+    /// Both ends have agreed to be told of congestion by marks (RFC 3168).
+    pub fn has_ecn(&self) -> bool {
+        self.ecn.is_agreed()
+    }
+
     /// Timestamps are in force.
     pub fn has_timestamps(&self) -> bool {
         self.timestamps
@@ -167,27 +172,39 @@ impl<B: Buffer> Block<B> {
         self.rcv.fin_taken
     }
 
-    /// Ready to be merged (DESIGN section 5): open, all sent is acknowledged, no byte is held in any queue, and there is
-    /// no FIN in either direction.
+    /// Open in one direction at least, and no FIN is on its way: where there was one, its receiver has acknowledged it, and
+    /// its sender has been told.
+    pub fn is_settled(&self) -> bool {
+        match self.state {
+            State::Established => self.rcv.fin.is_none() && !self.snd.fin_queued,
+            State::CloseWait => !self.withholds(),
+            State::FinWait2 => self.rcv.fin.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Ready to be merged (DESIGN section 5): open, all sent is acknowledged, no byte is held in any queue, and no FIN is on
+    /// its way.
     pub fn is_drained(&self) -> bool {
-        self.state == State::Established
+        self.is_settled()
             && self.snd.una == self.snd.nxt
             && self.snd.queue.len() == 0
             && self.rcv.queue.len() == 0
             && self.rcv.reassembly.is_empty()
-            && self.rcv.fin.is_none()
-            && !self.snd.fin_queued
     }
 
     /// Nothing is here that its sender would not send again, or that has not been sent on: open, all that was written has
-    /// been sent, no byte waits to be read or behind a hole, and there is no FIN in either direction.
+    /// been sent, no byte waits to be read or behind a hole, and no FIN is on its way.
     pub fn is_handed_over(&self) -> bool {
-        self.state == State::Established
-            && self.snd.nxt == self.snd.queue.end()
+        self.is_settled()
+            && self.snd.nxt == self.closed_at()
             && self.rcv.queue.len() == 0
             && self.rcv.reassembly.is_empty()
-            && self.rcv.fin.is_none()
-            && !self.snd.fin_queued
+    }
+
+    /// The number after all that was written, and after the FIN behind it if that has been sent.
+    pub fn closed_at(&self) -> Seq {
+        self.snd.queue.end().advance(u32::from(self.snd.fin_sent))
     }
 
     /// Bytes have come that lie behind a hole, or a FIN before its data.

@@ -9,6 +9,9 @@ use control::module::Acknowledge;
 use control::module::relay::{MergeWhen, Relay};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path;
+use dataplane::flow::state::TcpState;
+use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp::TcpRepr;
 
 use crate::rig::*;
 
@@ -34,7 +37,8 @@ fn what_comes_goes_end_to_end_and_what_came_stays_ours() {
     let next = C + 1 + SENT;
     assert_eq!(script(&rig.client(ack(next, S + 1), b"next")), [format!(">S . {next}:5001 4")]);
     let said = script(&rig.server(ack(S + 1, C + 1 + SEGMENT), b""));
-    assert!(said.iter().all(|line| line.starts_with(">S")), "an acknowledgment of ours ends here: {said:?}");
+    let is_told = |line: &String| line.starts_with(">C") && !line.ends_with(&format!(":{next} 0"));
+    assert!(!said.iter().any(is_told), "an acknowledgment of ours ends here: {said:?}");
     // What the server had no congestion window for has gone now: all is acknowledged, and more.
     rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
     let said = script(&rig.server(ack(S + 1, next + 4), b""));
@@ -71,6 +75,26 @@ fn a_fin_that_passes_is_in_the_object() {
     assert_eq!(script(&rig.parked()), ["install 0 0", "resume"]);
 }
 
+/// The server has said its last word long ago; the client's upload goes on.
+#[test]
+fn a_server_that_has_closed_stays_closed() {
+    let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1 << 40)));
+    rig.server(fin(S + 1, C + 1), b"");
+    rig.client(ack(C + 1, S + 2), b"");
+    for n in 0..14 {
+        rig.client(ack(C + 1 + n * SEGMENT, S + 2), &[b'x'; SEGMENT as usize]);
+    }
+    rig.order_hand_over(HandOver::Merge, Path::Participating);
+    assert_eq!(rig.core.connections().next().map(|c| c.phase()), Some(Phase::Leaving));
+    let next = C + 1 + SENT;
+    assert_eq!(script(&rig.client(fin(next, S + 2), b"end")), [format!(">S F. {next}:5002 3")]);
+    rig.server(ack(S + 2, C + 1 + 10 * SEGMENT), b"");
+    let said = script(&rig.server(ack(S + 2, next), b""));
+    assert_eq!(said, [format!(">C . 5002:{next} 0"), "park".into()]);
+    assert_eq!(script(&rig.parked()), ["install 0 0", "resume"]);
+    assert_eq!(rig.installed.map(|view| view.tcp), Some(TcpState::BothFinServerClosed));
+}
+
 /// What is acknowledged through is its sender's to repeat: there is nothing to wait for.
 #[test]
 fn a_flow_that_acknowledges_through_is_merged_as_ever() {
@@ -105,6 +129,63 @@ fn a_reset_follows_what_was_said_before_it() {
     let said = script(&rig.server(ack(S + 1, next), b""));
     assert!(said.ends_with(&[format!(">S R {next}:0 0"), "remove".into()]), "{said:?}");
     rig.assert_gone();
+}
+
+/// The server is gone, and something of the client's is ours still: the client obeys a RST with the number that it expects,
+/// and that lies behind what has passed. Another number is answered again.
+#[test]
+fn a_reset_of_ours_comes_behind_what_has_passed() {
+    let mut rig = leaving();
+    rig.server(ack(S + 1, C + 1 + SEGMENT), b"answer");
+    rig.client(ack(C + 1 + SENT, S + 7), b"");
+    let is_reset = |said: &[String]| said.contains(&format!(">C R. {}:{} 0", S + 7, C + 1 + SENT));
+    assert!((0..600).any(|_| is_reset(&script(&rig.wait(Duration::from_secs(1))))));
+    let said = script(&rig.client(ack(C + 1 + SENT, S + 7), b"?"));
+    assert_eq!(said, [format!(">C R {}:0 0", S + 7)], "it has not heard");
+}
+
+/// What passes is kept by nobody here, so the client may send as far as the server allows; the server's own word ends here.
+#[test]
+fn windows_open_while_something_is_left_below() {
+    let mut rig = leaving();
+    let wide = TcpRepr { window: 2_000, ..ack(S + 1, C + 1 + SEGMENT) };
+    let said = rig.server(wide, b"");
+    let mut edges = said.iter().filter_map(|said| match said {
+        Said::Tcp(CLIENT, tcp, _) => Some(tcp.ack.advance(u32::from(tcp.window) << SHIFT)),
+        _ => None,
+    });
+    let edge = edges.next_back().expect("the client is told");
+    assert!(edge.gt(Seq(C + 1).advance(500 << SHIFT)), "{said:?}");
+    assert!(edge.le(Seq(C + 1 + SEGMENT).advance(2_000 << SHIFT)), "{said:?}");
+}
+
+/// The server's answer would end here while its acknowledgments do: the leg answers, so that the client learns where it is.
+#[test]
+fn a_syn_is_challenged() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    assert_eq!(script(&rig.client(syn(77), b"")), [format!(">C . 5001:{next} 0")]);
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    let mut rig = leaving();
+    rig.server(syn_ack(77, 0), b"");
+    let said = script(&rig.client(ack(next, S + 1), b""));
+    assert_eq!(said, [format!(">S . {next}:5001 0")], "nothing of the server's was ours");
+}
+
+/// Below, a narrower path is ours to know; above, it is its sender's.
+#[test]
+fn errors_about_segments_reach_whose_they_were() {
+    const TOO_BIG: (u8, u8) = (3, 4);
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    rig.client(ack(next, S + 1), b"next");
+    rig.server(ack(S + 1, C + 1 + SEGMENT), b"answer");
+    let mut told = |quoted, (kind, code), seq| script(&rig.icmp(quoted, kind, code, seq));
+    assert_eq!(told(C2S, TOO_BIG, next), [">C icmp"]);
+    assert_eq!(told(S2C, TOO_BIG, S + 1), [">S icmp"]);
+    let said = told(C2S, TOO_BIG, C + 1 + SEGMENT);
+    assert!(!said.contains(&">C icmp".to_owned()), "{said:?}");
+    assert_eq!(told(C2S, (3, 1), C + 1 + SEGMENT), [">C icmp"], "anything else is for who spoke");
 }
 
 /// What the worker gets knows how far the client has come.

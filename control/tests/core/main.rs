@@ -27,6 +27,7 @@ mod rig;
 mod saturation;
 mod script;
 mod several;
+mod split_corners;
 mod splitting;
 mod through;
 mod tunnel;

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use control::connection::Phase;
-use control::module::Isn;
+use control::core::handover::{HandOver, Refused};
 use control::module::relay::{MergeWhen, Relay};
+use control::module::{Decision, Edit, Isn, Module, PartialConnection, Proxying, Session, Step};
 use dataplane::counters::Counter;
+use dataplane::flow::object::Path;
+use dataplane::flow::quad::{Direction, FlowKey};
+use dataplane::flow::state::TcpState;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
@@ -127,15 +131,69 @@ fn a_reset_stays_behind_held_data() {
     assert_eq!(said[3..], ["replay ServerToClient 5001", "replay ServerToClient 5004", "resume"]);
 }
 
+/// The client has closed. The merge waits until its FIN has arrived, and what the worker gets says who may still speak.
 #[test]
-fn a_merge_that_a_fin_has_overtaken_costs_no_timer() {
+fn a_flow_with_one_side_closed_merges_when_its_fin_has_arrived() {
     let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1)));
     rig.client(fin(C + 1, S + 1), b"GET");
-    rig.server(ack(S + 1, C + 5), b"200");
+    rig.server(ack(S + 1, C + 4), b"200");
     rig.client(ack(C + 5, S + 4), b"");
-    rig.wait(Duration::from_secs(1));
-    let deadline = rig.core.connections().next().and_then(|connection| connection.deadline());
-    assert!(deadline.is_some_and(|at| at > rig.now + Duration::from_secs(10)), "{deadline:?}");
+    assert_eq!(phase(&rig), Phase::Relaying, "the server has not got the FIN");
+    let said = script(&rig.server(ack(S + 4, C + 5), b""));
+    assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
+    // Its last words come meanwhile.
+    assert!(rig.server(fin(S + 4, C + 5), b"bye").is_empty());
+    let said = script(&rig.parked());
+    assert_eq!(
+        said,
+        ["install 0 0", ">C . 5004:1005 0", ">S . 1005:5004 0", "replay ServerToClient 5004", "resume"]
+    );
+    let view = rig.installed.expect("an object");
+    assert_eq!((view.tcp, view.track[0].end), (TcpState::ClientClosed, Seq(C + 5)));
+    assert_eq!(view.track[1].ack, Seq(C + 5));
+    rig.assert_gone();
+}
+
+#[test]
+fn a_server_that_has_closed_may_be_merged_too() {
+    let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1)));
+    rig.server(fin(S + 1, C + 1), b"200");
+    rig.client(ack(C + 1, S + 5), b"bye");
+    let said = script(&rig.server(ack(S + 5, C + 4), b""));
+    assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
+    rig.parked();
+    assert_eq!(rig.installed.map(|view| view.tcp), Some(TcpState::ServerClosed));
+}
+
+/// Keeps something back, or has begun what it has to end.
+struct InTheMidst;
+
+impl Module for InTheMidst {
+    fn offered(&mut self, _: &PartialConnection<'_>) -> Decision {
+        Decision::Proxy(Proxying::default())
+    }
+
+    fn session(&mut self, _: &FlowKey) -> Box<dyn Session> {
+        Box::new(InTheMidst)
+    }
+}
+
+impl Session for InTheMidst {
+    fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
+        (Edit::Pass, Step::Relay)
+    }
+
+    fn may_leave(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_module_in_the_midst_of_something_is_not_left_behind() {
+    let mut rig = Rig::established(InTheMidst);
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Module)));
+    assert_eq!(phase(&rig), Phase::Relaying);
 }
 
 #[test]

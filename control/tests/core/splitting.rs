@@ -1,8 +1,10 @@
 //! The split, segment by segment (DESIGN section 6). Client and server have sent 1000 and 2000 bytes, of which 400 and 500 are
 //! acknowledged; what the client sends has 100 added to its numbers on the way, what the server sends has 50 taken off.
 
-use control::module::relay::MergeWhen;
-use dataplane::flow::object::{Record, Track, View};
+use control::core::handover::HandOver;
+use control::module::Acknowledge;
+use control::module::relay::{MergeWhen, Relay};
+use dataplane::flow::object::{Path, Record, Track, View};
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
@@ -13,35 +15,52 @@ use crate::rig::*;
 const DELTAS: (i32, i32) = (100, -50);
 
 /// Numbers of the client's bytes, as the server sees them.
-const fn at_server(n: u32) -> u32 {
+pub const fn at_server(n: u32) -> u32 {
     C + 1 + n + 100
 }
 
 /// Numbers of the server's bytes, as the client sees them.
-const fn at_client(n: u32) -> u32 {
+pub const fn at_client(n: u32) -> u32 {
     S + 1 + n - 50
 }
 
-fn split() -> Rig {
+pub fn split() -> Rig {
     split_with(Terms::new(Some([SHIFT, SHIFT]), true, false))
 }
 
-fn split_with(terms: Terms) -> Rig {
-    let mut rig = Rig::new(relay(MergeWhen::Established));
-    let sent = |start: u32, sent, ack| Track { end: Seq(start + 1 + sent), ack: Seq(ack) };
-    let view = View {
-        track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
-        edges: [Seq(C + 1 + 400 + 64_000), Seq(S + 1 + 500 + 64_000)],
-        promises: Promises::mirrored(terms),
-        mss: [1460, 1460],
-        ..View::default()
-    };
+pub fn split_with(terms: Terms) -> Rig {
+    split_of(relay(MergeWhen::Established), terms)
+}
+
+fn split_of(module: Relay, terms: Terms) -> Rig {
+    split_in(Rig::new(module), terms, 64_000)
+}
+
+/// Each sender was given a right edge so far from what it has acknowledged.
+pub fn split_in(rig: Rig, terms: Terms, window: u32) -> Rig {
+    split_seen(rig, seen(terms, window))
+}
+
+/// As its worker has seen it.
+pub fn split_seen(mut rig: Rig, view: View) -> Rig {
     rig.split(DELTAS.0, DELTAS.1, view);
     rig
 }
 
+/// What the worker has seen.
+pub fn seen(terms: Terms, window: u32) -> View {
+    let sent = |start: u32, sent, ack| Track { end: Seq(start + 1 + sent), ack: Seq(ack) };
+    View {
+        track: [sent(C, 1000, S + 1 + 500), sent(S, 2000, C + 1 + 400)],
+        edges: [Seq(C + 1 + 400 + window), Seq(S + 1 + 500 + window)],
+        promises: Promises::mirrored(terms),
+        mss: [1460, 1460],
+        ..View::default()
+    }
+}
+
 /// `n` bytes.
-fn bytes(n: usize) -> Vec<u8> {
+pub fn bytes(n: usize) -> Vec<u8> {
     vec![b'x'; n]
 }
 
@@ -115,14 +134,36 @@ fn once_all_below_is_acknowledged_the_flow_merges_again() {
     rig.server(ack(S + 1 + 2000, at_server(1000)), b"");
     assert!(rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(5)).len() == 2);
     rig.server(ack(S + 1 + 2000, at_server(1005)), b"");
-    let answered = rig.order_hand_over(
-        control::core::handover::HandOver::Merge,
-        dataplane::flow::object::Path::Participating,
-    );
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
     assert!(answered.try_recv().is_err(), "it is not merged yet");
     let said = rig.parked();
     assert_eq!(script(&said)[0], "install 100 -50");
     assert_eq!(answered.try_recv(), Ok(Ok(())));
+    rig.assert_gone();
+}
+
+/// How its module proxies is in force again, behind the boundary: whoever acknowledges is the receiver.
+#[test]
+fn what_acknowledges_through_does_so_after_a_split_and_merges_without_any_drain() {
+    let through = Relay { acknowledge: Acknowledge::Through, ..relay(MergeWhen::Established) };
+    let mut rig = split_of(through, Terms::new(Some([SHIFT, SHIFT]), true, false));
+    rig.client(ack(C + 1 + 1000, at_client(2000)), b"");
+    let said = script(&rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(100)));
+    assert_eq!(said, [format!(">S . {}:{} 100", at_server(1000), S + 1 + 2000)]);
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(1000)), b""));
+    assert_eq!(
+        said,
+        [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1000)],
+        "all below, and nothing above"
+    );
+    let said = script(&rig.server(ack(S + 1 + 2000, at_server(1040)), b""));
+    assert_eq!(said, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1040)], "what the server has got");
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    assert!(answered.try_recv().is_err(), "it is not merged yet");
+    let said = rig.parked();
+    assert_eq!(script(&said)[0], "install 100 -50", "at once, though 60 bytes are on their way");
+    let Said::Install(_, _, track) = said[0] else { unreachable!() };
+    assert_eq!((track[0].end, track[1].ack), (Seq(C + 1 + 1100), Seq(C + 1 + 1040)));
     rig.assert_gone();
 }
 

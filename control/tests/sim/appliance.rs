@@ -71,6 +71,8 @@ impl Appliance {
     pub fn build(mut parts: Parts) -> Box<dyn Middle> {
         let merge = match parts.rng.below(5) {
             _ if parts.profile.stays => MergeWhen::Never,
+            // Merged when somebody says so.
+            _ if parts.profile.half_closes => MergeWhen::AfterBytes(1 << 40),
             0 if parts.profile.splits => MergeWhen::Established,
             0 => MergeWhen::Never,
             1 => MergeWhen::FirstResponse,
@@ -82,11 +84,9 @@ impl Appliance {
         let workers = 1 + parts.rng.below(2) as usize;
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
         let client_first = parts.profile.greets.then_some(Duration::from_millis(300));
-        let acknowledge = if parts.rng.clone().below(3) == 0 && client_first.is_none() {
-            Acknowledge::Through
-        } else {
-            Acknowledge::Receipt
-        };
+        let through = parts.rng.clone().below(3) == 0 || parts.profile.through;
+        let acknowledge =
+            if through && client_first.is_none() { Acknowledge::Through } else { Acknowledge::Receipt };
         let relay = Relay { merge, server_ack, isn, acknowledge, client_first };
         let stays = merge == MergeWhen::Never;
         let mut module: Box<dyn Module> = if parts.profile.moody {

@@ -25,6 +25,9 @@ pub struct Hands {
 /// Orders in one world.
 const ORDERS: u32 = 400;
 
+/// Until it is looked again whether there are flows.
+const NOBODY: Duration = Duration::from_millis(5);
+
 impl Hands {
     pub fn new(mut rng: Rng) -> Hands {
         let pause = rng.pick(&[200, 2_000, 20_000]);
@@ -46,8 +49,6 @@ impl Hands {
         if now < self.next || self.left == 0 {
             return;
         }
-        self.left -= 1;
-        self.next = now + Duration::from_micros(1 + self.rng.below(self.pause));
         let flows: Vec<_> = workers
             .flat_map(|worker| {
                 let table = worker.table();
@@ -55,8 +56,12 @@ impl Hands {
             })
             .collect();
         if flows.is_empty() {
+            // An order that nobody is there for is none.
+            self.next = now + NOBODY;
             return;
         }
+        self.left -= 1;
+        self.next = now + Duration::from_micros(1 + self.rng.below(self.pause));
         let (quad, path) = flows[self.rng.below(flows.len() as u64) as usize];
         let what = match path {
             Path::CutThrough | Path::Monitored => HandOver::Split,

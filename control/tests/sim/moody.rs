@@ -89,6 +89,10 @@ impl Module for Moody {
         }
     }
 
+    fn proxying(&self) -> Proxying {
+        self.relay.proxying()
+    }
+
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
         self.relay.session(key)
     }

@@ -98,7 +98,10 @@ impl Plan {
     /// The plan of connection number `index`. Every connection has a server port of its own: a smoltcp listener is
     /// one connection, and a duplicate SYN would take the listener next to it.
     pub fn draw(index: usize, profile: &Profile, rng: &mut Rng) -> Plan {
-        let kind = rng.pick(&KINDS);
+        let kind = match rng.pick(&KINDS) {
+            _ if profile.half_closes => Kind::HalfClose,
+            kind => kind,
+        };
         let mut parts = [Self::part(profile, rng), Self::part(profile, rng)];
         // smoltcp 0.14 sends keep-alives behind an outstanding FIN, as a byte of data: only where no FIN gets lost.
         parts[0].keep_alive = kind == Kind::Idle && !profile.loses() && profile.jitter_us == 0;

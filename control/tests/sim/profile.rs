@@ -48,6 +48,10 @@ pub struct Profile {
     pub doubts: bool,
     /// And cuts connections now and then.
     pub cuts: bool,
+    /// The module acknowledges through, and not only now and then.
+    pub through: bool,
+    /// Every client closes first, long before its server does.
+    pub half_closes: bool,
     /// Clients are answered before their server is known, whose options are other ones.
     pub greets: bool,
     /// The hosts' numbers pass 2^32 or 2^31 within each transfer.
@@ -81,6 +85,8 @@ const CLEAN: Profile = Profile {
     splits: false,
     doubts: false,
     cuts: false,
+    through: false,
+    half_closes: false,
     greets: false,
     wraps: false,
 };
@@ -188,6 +194,34 @@ pub const PROFILES: &[Profile] = &[
         ..CLEAN
     },
     Profile { name: "split-wrap", splits: true, wraps: true, jitter_us: 20, ..CLEAN },
+    Profile { name: "split-through", through: true, bytes: 200_000, splits: true, jitter_us: 20, ..CLEAN },
+    Profile {
+        name: "split-through-lossy",
+        splits: true,
+        through: true,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile { name: "half-closed", splits: true, half_closes: true, bytes: 100_000, ..CLEAN },
+    Profile {
+        name: "half-closed-lossy",
+        splits: true,
+        half_closes: true,
+        loss_ppm: 20_000,
+        duplicate_ppm: 10_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile {
+        name: "split-corrupt",
+        splits: true,
+        flip_ppm: 20_000,
+        bytes: 100_000,
+        connections: 6,
+        ..CLEAN
+    },
     Profile {
         name: "split-wrap-lossy",
         splits: true,

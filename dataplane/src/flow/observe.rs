@@ -16,6 +16,14 @@ impl Object {
             self.tcp = state::next(self.tcp, direction, observed);
         }
     }
+
+    /// It does not begin where all that was seen before has ended, and ends beyond: something was lost before us, or a bit in
+    /// the number is wrong.
+    #[inline]
+    pub fn leaps(&self, direction: Direction, headers: &TcpHeaders) -> bool {
+        let end = self.track[direction.index()].end;
+        headers.seq != end && headers.seq.advance(headers.sequence_len()).gt(end)
+    }
 }
 
 /// What the segment's sender has sent and acknowledged, and the window that it gives.
@@ -25,12 +33,12 @@ fn follow(object: &mut Object, direction: Direction, headers: &TcpHeaders) {
     let [own, opposite] = [direction.index(), direction.reverse().index()];
     let other_delta = object.other_delta(direction);
     let knows_edges = object.terms.are_known();
-    let track = &mut object.track[own];
     // What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
     // before it some take to its end (Linux does).
     if !knows_edges || headers.seq.le(object.edges[own]) {
         // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
-        let exact = headers.flags.fin() || (headers.flags.syn() && object.tcp.is_opening());
+        let exact = is_last(object, direction, headers) || (headers.flags.syn() && object.tcp.is_opening());
+        let track = &mut object.track[own];
         track.end = if exact { end } else { track.end.max(end) };
     }
     if !headers.flags.ack() {
@@ -69,12 +77,22 @@ fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Opti
     let fin_acked = object.tcp.fin_seen(reverse)
         && flags.ack()
         && headers.ack.minus(object.other_delta(direction)).ge(object.track[reverse.index()].end);
-    Some(match (flags.fin(), fin_acked) {
+    Some(match (is_last(object, direction, headers), fin_acked) {
         (true, true) => Observed::FinAndAcked,
         (true, false) => Observed::Fin,
         (false, true) => Observed::FinAcked,
         (false, false) => Observed::Plain,
     })
+}
+
+/// A FIN that its receiver can believe: who guesses closes nothing. It is not beyond the right edge, and not before what has
+/// been acknowledged.
+#[inline]
+fn is_last(object: &Object, direction: Direction, headers: &TcpHeaders) -> bool {
+    let (own, receiver) = (direction.index(), direction.reverse().index());
+    let end = headers.seq.advance(headers.sequence_len());
+    let fits = headers.seq.le(object.edges[own]) && end.ge(object.track[receiver].ack);
+    headers.flags.fin() && (fits || !object.terms.are_known())
 }
 
 /// Whether a RST ends the connection at its receiver: it has exactly the next byte expected (RFC 5961 section 3.2), or

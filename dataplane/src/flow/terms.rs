@@ -1,12 +1,17 @@
 //! What both ends have agreed on in their handshake, as far as somebody in the middle has to know it to split their
-//! connection later (DESIGN section 6): the scaling of windows, and which options are in force.
+//! connection later (DESIGN section 6): the scaling of windows, which options are in force, and whether congestion is told of by
+//! marks.
 
+use crate::wire::tcp_flags::TcpFlags;
 use crate::wire::tcp_options::TcpOptions;
 
 use super::quad::Direction;
 
 /// RFC 7323 section 2.3.
 const MAX_SHIFT: u8 = 14;
+
+/// What a SYN has that offers to be told of congestion by marks.
+const ECN_SETUP: TcpFlags = TcpFlags(TcpFlags::ECE.0 | TcpFlags::CWR.0);
 
 /// Two bytes of the connection object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +32,10 @@ impl Terms {
     const OFFERED: u8 = 8;
     /// Both SYNs were seen.
     const COMPLETE: u8 = 16;
+    /// RFC 3168 is in force.
+    const ECN: u8 = 32;
+    /// Segments have come in fragments.
+    const FRAGMENTS: u8 = 64;
 
     /// In force since the handshake; `shifts` are those of client and server, and are taken to be at most 14.
     pub fn new(shifts: Option<[u8; 2]>, sack: bool, timestamps: bool) -> Terms {
@@ -40,16 +49,24 @@ impl Terms {
         terms
     }
 
-    /// What the client's SYN offers.
-    pub fn offered(syn: &TcpOptions) -> Terms {
+    /// The same, and whether both ends have agreed to be told of congestion by marks (RFC 3168).
+    pub fn with_ecn(mut self, agreed: bool) -> Terms {
+        self.flags &= !Terms::ECN;
+        self.set(Terms::ECN, agreed);
+        self
+    }
+
+    /// What the client's SYN offers, by its flags and options. RFC 3168 section 6.1.1: ECE and CWR.
+    pub fn offered(flags: TcpFlags, syn: &TcpOptions) -> Terms {
         let shifts = syn.window_scale.map(|shift| [shift, 0]);
-        let mut terms = Terms::new(shifts, syn.sack_permitted, syn.timestamps.is_some());
+        let terms = Terms::new(shifts, syn.sack_permitted, syn.timestamps.is_some());
+        let mut terms = terms.with_ecn(flags & ECN_SETUP == ECN_SETUP);
         terms.flags ^= Terms::COMPLETE | Terms::OFFERED;
         terms
     }
 
     /// What is in force once the server has answered with this SYN-ACK. Without the client's SYN nothing is known.
-    pub fn accepted(self, syn_ack: &TcpOptions) -> Terms {
+    pub fn accepted(self, flags: TcpFlags, syn_ack: &TcpOptions) -> Terms {
         if self.flags & Terms::OFFERED == 0 {
             return Terms::UNKNOWN;
         }
@@ -58,7 +75,9 @@ impl Terms {
         let sack = self.has(Terms::SACK) && syn_ack.sack_permitted;
         // What only one SYN has offered is never sent (RFC 7323 section 3.2).
         let timestamps = self.has(Terms::TIMESTAMPS) && syn_ack.timestamps.is_some();
-        Terms::new(shifts, sack, timestamps)
+        // ECE alone; a SYN-ACK that has CWR as well is a reflection (RFC 3168 section 6.1.1).
+        let ecn = self.has(Terms::ECN) && flags & ECN_SETUP == TcpFlags::ECE;
+        Terms::new(shifts, sack, timestamps).with_ecn(ecn)
     }
 
     /// Both SYNs are known.
@@ -89,6 +108,21 @@ impl Terms {
     /// Every segment carries timestamps.
     pub const fn timestamps(self) -> bool {
         self.has(Terms::TIMESTAMPS)
+    }
+
+    /// Both ends have agreed to be told of congestion by marks.
+    pub const fn ecn(self) -> bool {
+        self.has(Terms::ECN)
+    }
+
+    /// A segment has come in fragments.
+    pub(crate) const fn note_fragments(&mut self) {
+        self.flags |= Terms::FRAGMENTS;
+    }
+
+    /// Its segments come in fragments: nobody here could read them.
+    pub const fn has_fragments(self) -> bool {
+        self.has(Terms::FRAGMENTS)
     }
 
     const fn has(self, flag: u8) -> bool {
@@ -186,6 +220,8 @@ mod tests {
     use super::*;
     use crate::wire::tcp_options::Timestamps;
 
+    const SYN_ACK: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::ACK.0);
+
     fn options(window_scale: Option<u8>, sack_permitted: bool, timestamps: bool) -> TcpOptions {
         let timestamps = timestamps.then_some(Timestamps { value: 1, echo: 0 });
         TcpOptions { window_scale, sack_permitted, timestamps, ..TcpOptions::default() }
@@ -193,25 +229,38 @@ mod tests {
 
     #[test]
     fn an_option_is_in_force_when_both_syns_carry_it() {
-        let syn = Terms::offered(&options(Some(7), true, true));
+        let syn = Terms::offered(TcpFlags::SYN, &options(Some(7), true, true));
         assert!(!syn.are_known());
-        let all = syn.accepted(&options(Some(20), true, true));
+        let all = syn.accepted(SYN_ACK, &options(Some(20), true, true));
         assert_eq!(all, Terms::new(Some([7, 14]), true, true));
         assert_eq!(Direction::BOTH.map(|of| all.shift(of)), [7, 14]);
-        let none = syn.accepted(&options(None, false, false));
+        let none = syn.accepted(SYN_ACK, &options(None, false, false));
         assert_eq!(none, Terms::new(None, false, false));
         assert_eq!(
             Direction::BOTH.map(|of| none.shift(of)),
             [0, 0],
             "windows are scaled both ways or not at all"
         );
-        let unasked = Terms::offered(&options(None, false, false)).accepted(&options(Some(7), true, true));
-        assert_eq!(unasked, none);
+        let unasked = Terms::offered(TcpFlags::SYN, &options(None, false, false));
+        assert_eq!(unasked.accepted(SYN_ACK, &options(Some(7), true, true)), none);
+    }
+
+    /// RFC 3168 section 6.1.1.
+    #[test]
+    fn marks_are_in_force_when_both_syns_say_so() {
+        let (ece, cwr) = (TcpFlags::ECE, TcpFlags::CWR);
+        let agreed = |syn, syn_ack| {
+            let none = TcpOptions::default();
+            Terms::offered(TcpFlags::SYN | syn, &none).accepted(SYN_ACK | syn_ack, &none).ecn()
+        };
+        assert!(agreed(ece | cwr, ece));
+        let others = [(ece | cwr, TcpFlags(0)), (ece | cwr, ece | cwr), (ece, ece), (TcpFlags(0), ece)];
+        assert!(others.into_iter().all(|(syn, syn_ack)| !agreed(syn, syn_ack)));
     }
 
     #[test]
     fn without_the_clients_syn_nothing_is_known() {
-        assert_eq!(Terms::UNKNOWN.accepted(&options(Some(7), true, true)), Terms::UNKNOWN);
+        assert_eq!(Terms::UNKNOWN.accepted(SYN_ACK, &options(Some(7), true, true)), Terms::UNKNOWN);
     }
 
     /// Every field, between every two shifts: the receiver is never shown more than was meant, never less than it can be

@@ -203,12 +203,16 @@ impl<P: Port> Worker<P> {
     ) {
         let object = self.table.object_mut(slot);
         let before = object.tcp;
-        // Corrupt segments pass, and their receivers drop them: one flipped bit must not open or close an entry. Data of
-        // an open connection is not worth the sum over it; what could move the state is.
+        // Corrupt segments pass, and their receivers drop them: one flipped bit must not open or close an entry, or move the
+        // boundary of a split. Data of an open connection that comes in order is not worth the sum over it: its bytes are
+        // repeated below the boundary. What could move the state is, and what leaps ahead.
         let decides = headers.flags.intersects(DECIDING) || before != TcpState::Established;
-        if decides && !headers.first_fragment && !is_verified(frame, headers) {
+        if headers.first_fragment {
+            object.terms.note_fragments();
+        } else if (decides || object.leaps(direction, headers)) && !is_verified(frame, headers) {
             return;
         }
+        let object = self.table.object_mut(slot);
         object.observe(direction, headers);
         let after = object.tcp;
         if after != before {
@@ -231,8 +235,8 @@ impl<P: Port> Worker<P> {
             return;
         }
         object.terms = match direction {
-            Direction::ClientToServer => Terms::offered(&options),
-            Direction::ServerToClient => object.terms.accepted(&options),
+            Direction::ClientToServer => Terms::offered(headers.flags, &options),
+            Direction::ServerToClient => object.terms.accepted(headers.flags, &options),
         };
         self.table.record_mut(slot).mss[direction.index()] = options.mss.unwrap_or(0);
     }

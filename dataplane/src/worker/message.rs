@@ -264,6 +264,8 @@ pub enum Unsplittable {
     HandshakeUnseen,
     /// It is not open in both directions.
     Closing,
+    /// Its segments come in fragments, which the participating path does not put together.
+    Fragments,
     /// A sender has been promised a larger window than there is a buffer for, and promises are kept.
     Window,
 }

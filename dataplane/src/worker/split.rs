@@ -45,6 +45,9 @@ impl<P: Port> Worker<P> {
             (Path::CutThrough | Path::Monitored, _) if !object.terms.are_known() => {
                 Err(Unsplittable::HandshakeUnseen)
             }
+            (Path::CutThrough | Path::Monitored, _) if object.terms.has_fragments() => {
+                Err(Unsplittable::Fragments)
+            }
             (Path::CutThrough | Path::Monitored, TcpState::Established) => {
                 let fits = [0, 1].into_iter().all(|of| promised(of) <= reserve);
                 if fits { Ok(slot) } else { Err(Unsplittable::Window) }

@@ -3,6 +3,7 @@
 use super::*;
 use dataplane::flow::object::View;
 use dataplane::flow::quad::{FlowKey, Segment};
+use dataplane::flow::state::TcpState;
 use dataplane::flow::table::FlowRef;
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::port::sim::SimBuffer;
@@ -15,6 +16,10 @@ const SHIFTS: [u8; 2] = [7, 3];
 
 /// A flow that is cut through, with terms, and with deltas of 10 and −20; each end may send 1000 bytes more.
 fn known(bench: &mut Bench) -> FlowRef {
+    merged(bench, TcpState::Established)
+}
+
+fn merged(bench: &mut Bench, tcp: TcpState) -> FlowRef {
     let flow = suspend(bench, false);
     bench.order(Order::Participate { flow });
     bench.order(Order::Park { flow });
@@ -24,6 +29,7 @@ fn known(bench: &mut Bench) -> FlowRef {
         edges: [Seq(1101), Seq(1501)],
         promises: Promises::mirrored(Terms::new(Some(SHIFTS), true, false)),
         mss: [1460, 1400],
+        tcp,
         ..View::default()
     };
     bench.order(Order::Install { flow, delta_c2s: Delta(10), delta_s2c: Delta(-20), view });
@@ -71,6 +77,67 @@ fn what_nobody_would_take_moves_no_boundary() {
     bench.deliver(CLIENT, &frame(quad(false), ACK, 70_000, 481, &[1; 40], &[]));
     let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
     assert_eq!(split.view.track[0].end, Seq(101));
+}
+
+/// A client that had closed before the merge: the flow lives no longer than a half-closed one may.
+#[test]
+fn a_merged_flow_lives_by_the_state_that_it_came_with() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = merged(&mut bench, TcpState::ClientClosed);
+    bench.wait(Duration::from_secs(119));
+    assert!(bench.worker.table().resolve(flow).is_some());
+    bench.wait(Duration::from_secs(2));
+    assert!(bench.worker.table().resolve(flow).is_none());
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = merged(&mut bench, TcpState::ServerClosed);
+    bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, 101, 481, b"", &[]));
+    bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 501, 112, b"", &[]));
+    bench.wait(Duration::from_secs(11));
+    assert!(bench.worker.table().resolve(flow).is_none(), "both have closed");
+}
+
+/// Where what passes in order has a wrong checksum its sender repeats it, below the boundary; a wrong number is something else.
+#[test]
+fn a_corrupt_number_moves_no_boundary() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = known(&mut bench);
+    let mut corrupt = |seq| {
+        let mut bytes = frame(quad(false), ACK, seq, 481, &[1; 40], &[]);
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        bench.deliver(CLIENT, &bytes);
+    };
+    corrupt(101);
+    corrupt(301);
+    let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
+    assert_eq!(split.view.track[0].end, Seq(141));
+}
+
+/// Who guesses a FIN closes nothing.
+#[test]
+fn a_fin_that_nobody_would_take_moves_no_state() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = known(&mut bench);
+    for seq in [70_000, 20] {
+        bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, seq, 481, b"", &[]));
+    }
+    let Some(Event::Split(split)) = order(&mut bench, flow, 1 << 20) else { panic!("it stays") };
+    assert_eq!(split.view.track[0].end, Seq(101));
+}
+
+/// Nobody here would put its segments together.
+#[test]
+fn a_flow_whose_segments_come_in_fragments_is_not_split() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = known(&mut bench);
+    let mut fragment = frame(quad(false), ACK, 101, 481, b"12345678", &[]);
+    fragment[20] = 0x20;
+    fragment[24..26].fill(0);
+    let sum = dataplane::wire::checksum::Sum::of(&fragment[14..34]).checksum();
+    fragment[24..26].copy_from_slice(&sum.to_be_bytes());
+    bench.deliver(CLIENT, &fragment);
+    assert_eq!(refused(&mut bench, flow), Unsplittable::Fragments);
 }
 
 #[test]

@@ -126,6 +126,10 @@ impl Session for Turn {
     fn overdue(&mut self, direction: Direction) -> (Edit, Step) {
         self.inner.overdue(direction)
     }
+
+    fn may_leave(&self) -> bool {
+        self.inner.may_leave()
+    }
 }
 
 impl Drop for Turn {
