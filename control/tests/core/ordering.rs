@@ -46,7 +46,7 @@ fn idle(window: u32) -> View {
 
 #[test]
 fn a_merge_that_waits_says_so_and_is_made_later() {
-    let mut rig = Rig::new(relay(MergeWhen::Never));
+    let mut rig = Rig::new(relay(MergeWhen::Established));
     rig.split(0, 0, idle(10_000));
     let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
     rig.wait(Duration::from_millis(499));
@@ -60,7 +60,7 @@ fn a_merge_that_waits_says_so_and_is_made_later() {
 
 #[test]
 fn a_flow_that_ends_is_not_merged() {
-    let mut rig = Rig::new(relay(MergeWhen::Never));
+    let mut rig = Rig::new(relay(MergeWhen::Established));
     rig.split(0, 0, idle(10_000));
     let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
     rig.expired();
