@@ -24,6 +24,7 @@ use dpdk_bindings::{Eal, EalConfig, LogLevel, Memory, Mempool};
 
 use crate::config::validated::{Config, Device};
 use crate::config::{BUFFER_CACHE, Machine};
+use crate::module::{Custom, as_configured};
 use crate::policy::reload::Reloader;
 
 use links::LinkWatch;
@@ -37,6 +38,16 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// [`crate::config::ConfigError`]. `ready` is called once, with the view that the management interface serves; what it
 /// returns lives as long as packets are carried.
 pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> anyhow::Result<()> {
+    run_with(config, as_configured(), ready)
+}
+
+/// The same in a program that has modules of its own: `custom` gets each configured module, when it starts and when a reload
+/// has changed it, and says what takes its place.
+pub fn run_with<G>(
+    config: Config,
+    custom: Custom,
+    ready: impl FnOnce(View) -> anyhow::Result<G>,
+) -> anyhow::Result<()> {
     // Before the EAL pins this thread: later it would have one core only.
     let machine = Machine::this();
     faults::check_rights(&config)?;
@@ -48,7 +59,7 @@ pub fn run<G>(config: Config, ready: impl FnOnce(View) -> anyhow::Result<G>) -> 
     let memory = &config.memory;
     let pool =
         Mempool::new(&eal.handle(), "quadrille", memory.buffers, BUFFER_CACHE, memory.data_room, None)?;
-    let outcome = carry(&config, machine, &eal, &pool, signals, ready);
+    let outcome = carry(&config, machine, &eal, &pool, signals, custom, ready);
     let (in_use, total) = (pool.in_use(), pool.buffers() as usize);
     drop(pool);
     let shut_down = eal.shutdown();
@@ -94,6 +105,7 @@ fn carry<G>(
     eal: &Eal,
     pool: &Mempool,
     mut signals: Signals,
+    custom: Custom,
     ready: impl FnOnce(View) -> anyhow::Result<G>,
 ) -> anyhow::Result<Ended> {
     let opened = ports::open(&eal.handle(), config, pool)?;
@@ -101,9 +113,10 @@ fn carry<G>(
     // Workers without an impaired port are compiled without a trace of it.
     let threads = match config.ports.iter().any(|port| port.impairment.is_some()) {
         true => {
-            Threads::start(config, machine, &eal, pool, ports::impair(config, lines, pool), steering, mtu)?
+            let lines = ports::impair(config, lines, pool);
+            Threads::start(config, machine, &eal, pool, lines, steering, mtu, custom)?
         }
-        false => Threads::start(config, machine, &eal, pool, lines, steering, mtu)?,
+        false => Threads::start(config, machine, &eal, pool, lines, steering, mtu, custom)?,
     };
     let view = View::new(config, &threads, pool.clone(), Arc::clone(&opened.ports));
     let management = ready(view)?;

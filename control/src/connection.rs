@@ -9,6 +9,7 @@ mod answered;
 mod begun;
 mod check;
 mod client_first;
+mod hold;
 mod leg;
 mod life;
 mod local;
@@ -43,6 +44,7 @@ use allowance::Allowance;
 pub(crate) use answered::Answered;
 use client_first::Greeted;
 pub(crate) use client_first::Greeting;
+use hold::Hold;
 use leg::Leg;
 pub(crate) use leg::read_segment;
 pub(crate) use local::Accepting;
@@ -123,8 +125,8 @@ pub struct Connection<L: Pool> {
     splitting: Option<Box<Splitting>>,
     /// It is being merged without being drained.
     leaving: Option<Box<Leaving<L::Buffer>>>,
-    /// It was split by order, and is merged by order only.
-    stays_split: bool,
+    /// What its session keeps back.
+    hold: Hold,
     /// When the merge that is under way began.
     merge_began: Instant,
     merge_wanted: bool,
@@ -184,7 +186,8 @@ impl<L: Pool> Connection<L> {
     /// What it keeps.
     pub fn load(&self) -> Load {
         let server = self.server.as_ref().map_or(0, |leg| leg.block.buffered());
-        Load { bytes: self.client.block.buffered() + server, held: self.held.len(), connections: 1 }
+        let bytes = self.client.block.buffered() + server;
+        Load { bytes, held: self.held.len(), promised: self.promised(), connections: 1 }
     }
 
     /// The key, client → server.
@@ -243,7 +246,8 @@ impl<L: Pool> Connection<L> {
             Phase::Draining { deadline } => Some(deadline),
             Phase::Choosing { until } => until,
             Phase::Relaying => {
-                [self.merge_retry, self.ending.map(|(_, until)| until)].into_iter().flatten().min()
+                let ending = self.ending.map(|(_, until)| until);
+                [self.merge_retry, ending, self.hold.deadline()].into_iter().flatten().min()
             }
             _ => None,
         };
@@ -280,7 +284,9 @@ impl<L: Pool> Connection<L> {
             Phase::Leaving => self.mirror_windows(),
             Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
+                self.judge_overdue(cx);
                 self.pump(cx);
+                self.carry_out_cut(cx);
                 self.end_if_delivered(cx);
                 self.begin_merge_if_due(cx);
             }

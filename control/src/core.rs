@@ -86,7 +86,7 @@ pub struct Core<L: Pool> {
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
-    /// Of the flows that their modules have accepted.
+    /// Of the flows that their modules have accepted, and of those whose sessions may be stirred.
     by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
     timers: Wheel,
     questions: Questions,
@@ -163,6 +163,7 @@ impl<L: Pool> Core<L> {
         work += self.take_decisions(now);
         work += self.attend_endpoints(now);
         work += self.fire_timers(now);
+        self.answer_waiting(now);
         work += self.means.outboxes.iter_mut().map(Outbox::flush).sum::<usize>();
         self.rounds = self.rounds.wrapping_add(1);
         if work == 0 || self.rounds.is_multiple_of(REPORT_ROUNDS) {
@@ -203,7 +204,11 @@ impl<L: Pool> Core<L> {
                 Some(slot) => self.on_partial_icmp(now, slot, quoted, &error, frame),
                 None => self.on_flow(now, worker, flow, |c, cx| c.on_icmp(cx, quoted, &error, frame)),
             },
-            Event::Parked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx)),
+            Event::Parked { flow } => {
+                self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx));
+                self.on_merged(worker, flow);
+            }
+            Event::Idle { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_idle(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
             Event::Replaced(before) => {
                 let modules = &mut self.modules;
@@ -231,6 +236,9 @@ impl<L: Pool> Core<L> {
                 self.by_ticket.remove(&ticket);
             }
             return self.free.push(slot);
+        }
+        if let Some(ticket) = connection.ticket() {
+            self.by_ticket.insert(ticket, slot);
         }
         self.by_flow.insert((worker, flow), slot);
         self.means.load.change(Load::default(), connection.load());

@@ -4,18 +4,20 @@
 
 pub mod redirect;
 pub mod relay;
+mod session;
 pub mod several;
 pub mod tunnel;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use dataplane::clock::{Instant, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::far::NextHop;
-use dataplane::flow::quad::{Direction, FlowKey, Quad};
+use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::refusal::Rejection;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions};
@@ -23,6 +25,8 @@ use dataplane::wire::tcp_options::{MAX_BESIDE_SYN, TcpOptions};
 use crate::config::validated;
 use crate::core::history;
 use crate::programs;
+
+pub use session::{Choice, Edit, Session, Step};
 
 /// Names a partial connection for as long as its module may speak about it; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -255,26 +259,6 @@ pub enum Decision {
     Later(Duration),
 }
 
-/// What happens to the bytes that a session was shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edit {
-    /// They go on as they are.
-    Pass,
-    /// These go on instead of them.
-    Replace(Vec<u8>),
-}
-
-/// What a session wants next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Go on relaying.
-    Relay,
-    /// What has been shown is all it needs: the flow may be merged.
-    Merge,
-    /// End both legs with RST.
-    Reset,
-}
-
 /// A module.
 ///
 /// Of each partial connection it is asked once ([`Module::offered`]). If it wants to think, or asked to be consulted, more
@@ -323,8 +307,9 @@ pub trait Module: Send {
         None
     }
 
-    /// An accepted flow whose endpoint has something to send, has closed, or has room again after it had none; asked in
-    /// every round until there is no more.
+    /// An accepted flow whose endpoint has something to send, has closed, or has room again after it had none; or any other
+    /// whose session has something to say though nothing has come ([`Session::decide`]). Asked in every round until there is
+    /// no more.
     fn stirred(&mut self) -> Option<Ticket> {
         None
     }
@@ -343,41 +328,11 @@ pub trait Module: Send {
 
     /// It has decided to proxy a flow: who will look at the bytes? The handshakes are still to come, and may fail.
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session>;
-}
 
-/// Who the server of a client-first flow is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// The one that the client's SYN names.
-    Original,
-    /// Another one, or this one in another way.
-    To(Target),
-    /// It takes more words to know; after so long the session has to know.
-    Wait(Duration),
-    /// Nobody: RST.
-    Reset,
-}
-
-/// A module's part in one flow.
-pub trait Session: Send {
-    /// Client-first: what the client has said so far, none of it relayed yet. `is_all`: it will say no more, or has not
-    /// within the time that the session wanted to wait; who still waits then gets the flow reset.
-    fn choose(&mut self, _said: &[u8], _is_all: bool) -> Choice {
-        Choice::Original
-    }
-
-    /// Called once, when both legs are up, before any byte is relayed.
-    fn established(&mut self) -> Step {
-        Step::Relay
-    }
-
-    /// In-order bytes from the sender of `direction`, about to be relayed.
-    fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step);
-
-    /// Somebody else wants the flow merged: whether the next message of either end would make sense to the other without this
-    /// session (DESIGN section 5). Not while it keeps something back, or has answered an end in the other's name.
-    fn may_leave(&self) -> bool {
-        true
+    /// A flow has been split that was offered to it, or for which it was named: who will look at the bytes from here on? Both
+    /// ends are established, and [`Session::established`] is not called. Nobody knows what has passed before.
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.session(key)
     }
 }
 
@@ -418,6 +373,14 @@ pub enum Sending {
     Closed,
     /// RST.
     Reset,
+}
+
+/// What a program that embeds the appliance makes of a module: the same, or one of its own around it or instead of it.
+pub type Custom = Arc<dyn Fn(&validated::Module, Box<dyn Module>) -> Box<dyn Module> + Send + Sync>;
+
+/// Every module is what the configuration says.
+pub fn as_configured() -> Custom {
+    Arc::new(|_, module| module)
 }
 
 /// The module that the config describes, running. Call it before the caller is pinned: threads of modules inherit that. `key` is

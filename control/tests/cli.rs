@@ -52,6 +52,7 @@ impl Backend for Flows {
     fn hand_over(
         &self,
         _: HandOver,
+        _: Option<&str>,
         client: SocketAddr,
         server: SocketAddr,
     ) -> Result<HandedOver, BackendError> {

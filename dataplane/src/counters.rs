@@ -246,6 +246,12 @@ counters! {
     MergesRefusedOptions = "merges_refused_options",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",
+    /// Times that a session kept bytes back that it had been shown, until it has a verdict.
+    VerdictsAwaited = "verdicts_awaited",
+    /// Times that a session was asked about bytes that it had kept back for as long as it wanted to.
+    VerdictsOverdue = "verdicts_overdue",
+    /// Flows that a session has cut: RST to one end, FIN to the other.
+    FlowsCut = "flows_cut",
     /// SYNs of servers that met ours: both ends opened at once.
     SynCrossed = "syn_crossed",
     /// Partial connections that a program has decided about.

@@ -21,6 +21,7 @@ mod rate;
 mod region;
 pub mod services;
 mod spec;
+mod standing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use installed::{Hits, Installed};
 pub use rate::{Per, RateSpec, Side};
 use region::{Family, vlan_order};
 pub use spec::{Defaults, Prefix, PrefixError, RuleSpec, TooLarge, VlanMatch};
+pub use standing::Standing;
 use table::{Candidates, NONE, Table};
 use tree::Verdict;
 
@@ -154,6 +156,9 @@ pub struct Snapshot {
     inspections: Box<[Arc<Inspection>]>,
     /// By rule: its inspection. Shorter than the rules, or empty, where the rest has none.
     inspected_by: Box<[u16]>,
+    standings: Box<[Standing]>,
+    /// By rule, likewise.
+    standing_by: Box<[u16]>,
 }
 
 impl Snapshot {
@@ -178,6 +183,8 @@ impl Snapshot {
             rejections: Box::default(),
             inspections: Box::default(),
             inspected_by: Box::default(),
+            standings: Box::default(),
+            standing_by: Box::default(),
         })
     }
 
@@ -226,6 +233,27 @@ impl Snapshot {
     /// The inspection that the flows of a rule get.
     pub fn inspection_of(&self, rule: u32) -> u16 {
         self.inspected_by.get(rule as usize).copied().unwrap_or(Record::NO_INSPECTION)
+    }
+
+    /// With what rules go on asking of their flows, and which of it each rule asks, [`Record::NO_STANDING`] for nothing.
+    pub fn with_standings(self, standings: Vec<Standing>, by_rule: Vec<u16>) -> Snapshot {
+        Snapshot { standings: standings.into(), standing_by: by_rule.into(), ..self }
+    }
+
+    /// All that rules go on asking, by index.
+    pub fn standings(&self) -> &[Standing] {
+        &self.standings
+    }
+
+    /// What has this index.
+    #[inline]
+    pub fn standing(&self, index: u16) -> Option<&Standing> {
+        self.standings.get(usize::from(index))
+    }
+
+    /// What a rule goes on asking of its flows.
+    pub fn standing_of(&self, rule: u32) -> u16 {
+        self.standing_by.get(rule as usize).copied().unwrap_or(Record::NO_STANDING)
     }
 
     /// What the client of a rejected SYN gets; RST for an index that nothing belongs to.

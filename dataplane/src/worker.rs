@@ -31,6 +31,7 @@ pub mod parked;
 pub mod report;
 mod service;
 mod split;
+mod standing;
 pub mod steer;
 pub mod transmit;
 

@@ -43,10 +43,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The rules in order, and the default.
     fn rules(&self) -> Result<Vec<RuleInfo>, BackendError>;
 
-    /// Has a flow change hands. Answered when a split is in force, or when a merge has been ordered.
+    /// Has a flow change hands, for this module if one is named. Answered when it has; a merge that has to wait is no answer.
     fn hand_over(
         &self,
         what: HandOver,
+        module: Option<&str>,
         client: SocketAddr,
         server: SocketAddr,
     ) -> Result<HandedOver, BackendError>;
@@ -101,6 +102,9 @@ pub enum Request {
         client: SocketAddr,
         /// The flow's server, as the client knows it.
         server: SocketAddr,
+        /// The module that is to look at it; without one, that which it was offered to or its rule names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        module: Option<String>,
     },
     /// From the control core to its worker. Answered by [`HandedOver`].
     Merge {

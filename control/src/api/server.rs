@@ -152,8 +152,12 @@ async fn answer<B: Backend>(line: &[u8], backend: Arc<B>) -> Vec<u8> {
         Request::Reload {} => to_line(backend.reload()),
         Request::Events { limit } => to_line(backend.events(limit.unwrap_or(usize::MAX))),
         Request::Merging { on } => to_line(backend.set_merging(on)),
-        Request::Split { client, server } => to_line(backend.hand_over(HandOver::Split, client, server)),
-        Request::Merge { client, server } => to_line(backend.hand_over(HandOver::Merge, client, server)),
+        Request::Split { client, server, module } => {
+            to_line(backend.hand_over(HandOver::Split, module.as_deref(), client, server))
+        }
+        Request::Merge { client, server } => {
+            to_line(backend.hand_over(HandOver::Merge, None, client, server))
+        }
     });
     asked.await.unwrap_or_else(|error| error_line(format!("the question was not answered: {error}")))
 }

@@ -46,6 +46,7 @@ impl Backend for Small {
     fn hand_over(
         &self,
         _: HandOver,
+        _: Option<&str>,
         client: SocketAddr,
         server: SocketAddr,
     ) -> Result<HandedOver, BackendError> {

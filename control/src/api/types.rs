@@ -246,7 +246,7 @@ pub struct HandedOver {
     pub client: SocketAddr,
     /// Its server.
     pub server: SocketAddr,
-    /// Where it is, after a split, or goes to as soon as it can, after an order to merge.
+    /// Where it is now.
     pub path: Path,
 }
 

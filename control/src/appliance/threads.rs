@@ -27,6 +27,7 @@ use crate::core::context::Settings;
 use crate::core::query::Query;
 use crate::core::secret::IsnKey;
 use crate::core::{self, Core, WorkerLink};
+use crate::module::Custom;
 use crate::policy::reload::Reloader;
 
 /// Frames in a ring between two workers.
@@ -54,6 +55,7 @@ pub(super) fn random_key() -> [u64; 4] {
 }
 
 impl Threads {
+    #[expect(clippy::too_many_arguments, reason = "all that there is before there are threads")]
     pub(super) fn start<P: Port<Buffer = Mbuf> + Send + 'static>(
         config: &Config,
         machine: Machine,
@@ -62,11 +64,12 @@ impl Threads {
         lines: Vec<Vec<Line<P>>>,
         steering: Steering,
         mtu: &[u16],
+        custom: Custom,
     ) -> anyhow::Result<Threads> {
         let clock = SystemClock::start();
         let heartbeat = Arc::new(AtomicU64::new(0));
         let (queries, asked) = crossbeam::channel::bounded(QUERIES);
-        let (reloader, start) = Reloader::new(config, machine, clock, queries.clone(), random_key())?;
+        let (reloader, start) = Reloader::new(config, machine, clock, queries.clone(), random_key(), custom)?;
         let mut policies = start.policies.into_iter();
         let mut threads = Threads {
             stop: Arc::new(AtomicBool::new(false)),

@@ -186,9 +186,10 @@ impl Backend for View {
             name: rule.name.clone(),
             action: rule.action.name().into(),
             module: match rule.action {
-                Action::Offer { module } => Some(config.modules[usize::from(module)].name.clone()),
-                _ => None,
-            },
+                Action::Offer { module } => Some(module),
+                _ => rule.standing.module,
+            }
+            .map(|module| config.modules[usize::from(module)].name.clone()),
             by: match rule.action {
                 Action::Forward { hop } => config.hops.get(usize::from(hop)).map(|hop| config.next_hop(*hop)),
                 Action::Reject(rejection) => Some(rejection.to_string()),
@@ -214,15 +215,24 @@ impl Backend for View {
     fn hand_over(
         &self,
         what: HandOver,
+        module: Option<&str>,
         client: SocketAddr,
         server: SocketAddr,
     ) -> Result<HandedOver, BackendError> {
         let quad = Quad::between(client, server)
             .ok_or_else(|| BackendError("client and server are of different address families".into()))?;
+        let what = match module {
+            None => what,
+            Some(name) => {
+                HandOver::SplitFor(self.reloader.in_force().module_index(name).ok_or_else(|| {
+                    BackendError(format!("no module is named \"{name}\" in the configuration in force"))
+                })?)
+            }
+        };
         let done = self.ask(|answer| Query::HandOver { what, quad, answer })?;
         done.map_err(|refused| BackendError(format!("{client} -> {server}: {refused}")))?;
         let path = match what {
-            HandOver::Split => PathName::Participating,
+            HandOver::Split | HandOver::SplitFor(_) => PathName::Participating,
             HandOver::Merge => PathName::CutThrough,
         };
         Ok(HandedOver { client, server, path })

@@ -36,7 +36,7 @@ pub(super) enum Command {
     /// List the rules in order, and how many SYNs each has decided
     Rules(Query),
     /// Split a flow: the control core and its module take part in it from now on, with data in flight
-    Split(FlowName),
+    Split(SplitQuery),
     /// Merge a flow: its worker carries it from now on. Or allow no merges at all, and allow them again
     Merge(MergeQuery),
     /// List what has happened to flows lately: every split and merge, and how long it took
@@ -65,7 +65,7 @@ pub(super) struct Query {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct FlowName {
+pub(super) struct SplitQuery {
     #[command(flatten)]
     pub(super) query: Query,
     /// The flow's client, as `flows` shows it: 192.0.2.1:40000 or [2001:db8::1]:40000
@@ -74,6 +74,9 @@ pub(super) struct FlowName {
     /// The flow's server
     #[arg(value_name = "SERVER")]
     pub(super) server: SocketAddr,
+    /// The module that is to look at it, instead of that which it was offered to or its rule names
+    #[arg(long, value_name = "NAME")]
+    pub(super) module: Option<String>,
 }
 
 #[derive(Debug, Args)]

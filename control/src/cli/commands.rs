@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing_subscriber::EnvFilter;
 
-use super::args::{Command, ConfigFile, EventQuery, FlowName, MergeQuery, Query};
+use super::args::{Command, ConfigFile, EventQuery, MergeQuery, Query, SplitQuery};
 use super::{Appliance, render, render_check, render_rules};
 use crate::api::client::ask;
 use crate::api::{EventInfo, FlowInfo, MAX_FLOWS, ReloadInfo, Request, RuleInfo, Stats, Status};
@@ -63,8 +63,8 @@ pub(super) fn perform(command: Command, appliance: Appliance) -> Result<String, 
         Command::Rules(query) => {
             answer(&query, &Request::Rules {}, |rules: &Vec<RuleInfo>| render_rules::rules(rules))
         }
-        Command::Split(FlowName { query, client, server }) => {
-            answer(&query, &Request::Split { client, server }, render::handed_over)
+        Command::Split(SplitQuery { query, client, server, module }) => {
+            answer(&query, &Request::Split { client, server, module }, render::handed_over)
         }
         Command::Merge(MergeQuery { query, client: Some(client), server: Some(server), .. }) => {
             answer(&query, &Request::Merge { client, server }, render::handed_over)

@@ -66,7 +66,7 @@ pub(super) fn events(events: &[EventInfo]) -> String {
 pub(super) fn handed_over(flow: &HandedOver) -> String {
     let HandedOver { client, server, path } = flow;
     match path {
-        Path::CutThrough => format!("{client} -> {server} merges as soon as it can\n"),
+        Path::CutThrough => format!("{client} -> {server} is merged\n"),
         _ => format!("{client} -> {server} is split\n"),
     }
 }

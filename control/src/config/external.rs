@@ -193,9 +193,18 @@ pub(super) struct Rule {
     pub(super) module: Option<Spanned<String>>,
     pub(super) acknowledge: Option<Spanned<Acknowledge>>,
     pub(super) inspect: Option<Spanned<String>>,
+    pub(super) split: Option<Spanned<SplitWhen>>,
+    pub(super) idle: WithUnit,
     pub(super) with: Option<Spanned<With>>,
     pub(super) from: Option<List>,
     pub(super) next_hop: Option<Spanned<NextHop>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SplitWhen {
+    pub(super) after_bytes: WithUnit,
+    pub(super) after: WithUnit,
 }
 
 #[derive(Debug, Default, Deserialize)]

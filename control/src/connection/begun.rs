@@ -52,7 +52,7 @@ impl<L: Pool> Connection<L> {
             through: None,
             splitting: None,
             leaving: None,
-            stays_split: false,
+            hold: Default::default(),
             merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,

@@ -59,6 +59,14 @@ impl<L: Pool> Connection<L> {
         }
     }
 
+    /// Its rule lets it be idle no longer.
+    pub(crate) fn on_idle(&mut self, cx: &mut Context<'_, L>) {
+        if !matches!(self.phase, Phase::Ended { .. } | Phase::Answered) {
+            self.expire(cx);
+            self.settle(cx);
+        }
+    }
+
     /// A flow whose client was never validated goes: its server hears of it, the client does not.
     pub(crate) fn displace(&mut self, cx: &mut Context<'_, L>) {
         self.end_server_leg();

@@ -123,14 +123,9 @@ impl<L: Pool> Connection<L> {
         self.finish(cx);
     }
 
-    /// The module's name for a flow that it has accepted.
+    /// The module's name for a flow that it has accepted, or whose session may be stirred.
     pub(crate) fn ticket(&self) -> Option<Ticket> {
-        self.local.as_ref().map(|local| local.ticket)
-    }
-
-    /// The endpoint has something to do.
-    pub(crate) fn on_endpoint(&mut self, cx: &mut Context<'_, L>) {
-        self.settle(cx);
+        self.local.as_ref().map(|local| local.ticket).or(self.hold.ticket)
     }
 
     /// Moves what can be moved between the leg and the endpoint, and renews what the client may send.

@@ -84,7 +84,6 @@ impl<L: Pool> Connection<L> {
         if !self.module_lets_go() {
             return Err(Refused::Module);
         }
-        self.stays_split = false;
         self.merge_wanted = true;
         self.merge_retry = None;
         self.settle(cx);

@@ -119,10 +119,17 @@ impl<L: Pool> Connection<L> {
         let deltas = self.numbers_of(direction);
         let opposite = self.boundary_below(direction.reverse());
         let clocks = self.clocks(direction);
+        let is_above =
+            self.splitting.is_some() && self.boundary_below(direction).is_none_or(|at| part.seq().gt(at));
         let Some([_, to]) = self.legs(direction) else { return };
         let own = part.seq().plus(deltas.own);
-        // Beyond what its receiver has room for an acknowledgment would not be looked at.
-        let seq = if part.len == 0 { own.min(to.block.snd_nxt()) } else { own };
+        let seq = match part.len {
+            // A session may have made more or fewer bytes of those in between.
+            0 if is_above => to.block.snd_nxt(),
+            // Beyond what its receiver has room for an acknowledgment would not be looked at.
+            0 => own.min(to.block.snd_nxt()),
+            _ => own,
+        };
         let segment = part.segment;
         let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
         let mut out = to.block.passing(seq, part.flags(), ts_value);

@@ -13,7 +13,7 @@ use super::leg::split_payload;
 use super::path::{TooBig, too_big};
 use super::{BlockOf, Connection, Phase};
 use crate::core::context::Context;
-use crate::module::{Edit, Outcome, Step};
+use crate::module::Outcome;
 use crate::tcp::{Chunk, Events, Segment, State};
 
 /// Both legs use the same numbers.
@@ -164,29 +164,14 @@ impl<L: Pool> Connection<L> {
     fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
         loop {
             self.pass_urgent(direction);
-            let Some([from, to]) = self.legs(direction) else { return };
+            let Some([_, to]) = self.legs(direction) else { return };
             // A receiver that is gone is sent nothing, and a module is shown nothing that will not be sent.
             if to.block.send_space() == 0 || to.block.state() == State::Closed {
                 return;
             }
-            let Some(chunk) = from.block.read() else { return };
-            cx.counters.add(Counter::RelayedBytes, chunk.len() as u64);
-            let Some(session) = &mut self.session else { return };
-            let (edit, step) = session.data(direction, chunk.bytes());
-            let chunk = match edit {
-                Edit::Pass => chunk,
-                Edit::Replace(bytes) => {
-                    let longer = (bytes.len() as i32).wrapping_sub(chunk.len() as i32);
-                    let edited = &mut self.edited[direction.index()];
-                    *edited = edited.wrapping_add(longer);
-                    self.note_edit(direction, chunk.len() as u32, bytes.len() as u32);
-                    Chunk::owned(bytes)
-                }
-            };
-            if let Some([_, to]) = self.legs(direction) {
-                to.block.write(chunk);
+            if !self.pass_let_go(cx, direction) && !self.show(cx, direction) {
+                return;
             }
-            self.take_step(step);
         }
     }
 
@@ -203,7 +188,7 @@ impl<L: Pool> Connection<L> {
     /// Back-pressure: a sender may send what is left of `allowance` bytes, and, on a flow that may merge, never beyond the
     /// right edge that the opposite receiver has offered (DESIGN section 5).
     fn offer_window(&mut self, direction: Direction, allowance: u32) {
-        let may_merge = self.proxying.is_some_and(|proxying| !proxying.never_merges);
+        let may_merge = !self.hold.is_cut() && self.proxying.is_some_and(|proxying| !proxying.never_merges);
         let Some([from, to]) = self.legs(direction) else { return };
         let unread = from.block.readable();
         let mut offer = allowance.saturating_sub(to.block.queued()).saturating_sub(unread);
@@ -215,15 +200,6 @@ impl<L: Pool> Connection<L> {
             offer = offer.min(room);
         }
         from.block.set_offer(offer, mirrored);
-    }
-
-    /// What the session wants next.
-    pub(super) fn take_step(&mut self, step: Step) {
-        match step {
-            Step::Relay => {}
-            Step::Merge => self.merge_wanted |= !self.stays_split,
-            Step::Reset => self.reset_both_legs(),
-        }
     }
 
     /// An ICMP error about a segment of an established leg, which we made: a narrower path is our TCB's to honour,

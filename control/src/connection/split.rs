@@ -19,6 +19,7 @@ use dataplane::worker::message::Split;
 
 use super::allowance::Allowance;
 use super::begun::Origin;
+use super::hold::Hold;
 use super::leg::{Leg, Look};
 use super::passing::{Part, behind};
 use super::path::{family, mss_within};
@@ -55,6 +56,12 @@ pub(super) struct Splitting {
 impl Splitting {
     fn below(&self, direction: Direction) -> Below {
         self.below[direction.index()]
+    }
+
+    /// All that passed in `direction` before the split has arrived, whoever has said so.
+    pub(super) fn has_delivered(&self, direction: Direction) -> bool {
+        let below = self.below(direction);
+        below.is_over || below.acked == below.at
     }
 
     /// The receiver of `direction` has acknowledged all that passed before the split.
@@ -98,7 +105,7 @@ impl<L: Pool> Connection<L> {
             clock: split.view.clock,
             allowances: [client, server].map(|of| promised(cx, split, of)),
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
-            stays_split: true,
+            hold: Hold::of_split(split.view.edges),
             expires: cx.now + cx.settings.idle_established,
             ..Connection::begun(cx, origin, leg(client, client_side.into(), key.quad.reversed()))
         };

@@ -1,4 +1,4 @@
-//! Flows that their module has accepted: who begins them, and whose endpoint has something to do.
+//! Flows that their module has accepted: who begins them, and whose endpoint, or session, has something to do.
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
@@ -24,13 +24,15 @@ impl<L: Pool> Core<L> {
         }
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
+        let ticket = self.suspended.ticket(slot);
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
         let session = self.modules[usize::from(partial.module)].session(&key);
         let profile = self.means.history.profile(&key);
         let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
         let mut cx = self.means.context(now, worker);
         match Connection::greeted(&mut cx, &greeting, session) {
-            Some(connection) => {
+            Some(mut connection) => {
+                connection.name(ticket);
                 self.hand_over(slot);
                 self.place(place, worker, flow, connection);
             }
@@ -66,7 +68,6 @@ impl<L: Pool> Core<L> {
             Some(connection) => {
                 let (worker, flow) = (connection.worker(), connection.flow());
                 self.hand_over(slot);
-                self.by_ticket.insert(ticket, place);
                 self.place(place, worker, flow, connection);
             }
             None => {
@@ -77,7 +78,7 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// Lets those endpoints of accepted flows send and read that have something to do.
+    /// Lets those endpoints of accepted flows send and read, and those sessions speak, that have something to do or say.
     pub(super) fn attend_endpoints(&mut self, now: Instant) -> usize {
         let mut attended = 0;
         for module in 0..self.modules.len() {
@@ -85,7 +86,7 @@ impl<L: Pool> Core<L> {
                 let Some(ticket) = self.modules[module].stirred() else { break };
                 attended += 1;
                 if let Some(place) = self.by_ticket.get(&ticket) {
-                    self.on_slot(now, *place, |connection, cx| connection.on_endpoint(cx));
+                    self.on_slot(now, *place, |connection, cx| connection.on_stirred(cx));
                 }
             }
         }

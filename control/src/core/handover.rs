@@ -1,6 +1,8 @@
 //! Hand-overs that somebody orders: a flow that is cut through or monitored comes up, one that participates goes down
 //! (DESIGN sections 5 and 6).
 
+use std::time::Duration;
+
 use crossbeam::channel::Sender;
 use hashbrown::HashMap;
 
@@ -15,12 +17,15 @@ use super::Core;
 use super::journal::Happening;
 use super::load::Load;
 use crate::connection::Connection;
+use crate::module::Ticket;
 
 /// Which way a flow is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandOver {
     /// To the control core.
     Split,
+    /// To the control core, for the module with this index, whichever it was offered to.
+    SplitFor(u16),
     /// To its worker.
     Merge,
 }
@@ -54,12 +59,26 @@ pub enum Refused {
         "a sender has been promised a larger window than a quarter of `limits.participating_bytes`: raise that"
     )]
     Window,
+    /// What flows that were split have been promised fills the memory for buffers.
+    #[error(
+        "what senders of other flows that were split have been promised leaves no room for its windows: try again when they \
+         have used them up, or raise `limits.participating_bytes`"
+    )]
+    Promises,
     /// No place among participating flows is free.
     #[error("`limits.participating` flows participate already")]
     Full,
     /// It was offered to no module.
-    #[error("it was offered to no module, so nobody would look at it")]
+    #[error(
+        "it was offered to no module, so nobody would look at it: name one with `--module`, or in the rule that monitors it"
+    )]
     NoModule,
+    /// It is wanted, and stays wanted.
+    #[error(
+        "waiting: it merges as soon as both ends have been heard and nothing is left to acknowledge; `quadrille events` tells \
+         when"
+    )]
+    Waiting,
     /// It does not participate.
     #[error("it does not participate")]
     NotParticipating,
@@ -99,19 +118,49 @@ pub type Answer = Sender<Result<(), Refused>>;
 struct Pending {
     /// Kept for it among the connections.
     place: u32,
+    key: FlowKey,
     module: u16,
+    /// What each sender may have been promised, at most.
+    reserve: u32,
     since: Instant,
     answer: Option<Answer>,
 }
 
+/// Tickets of flows that were split are none that a partial connection can have: there, this is the generation of a slot.
+const OF_SPLIT: u64 = 1 << 63;
+
 /// Splits under way.
 pub(super) struct Pendings {
+    /// Tickets given.
+    tickets: u64,
+    /// Bytes that all of them may bring.
+    reserved: u64,
+    merges: Vec<Merging>,
     by_flow: HashMap<(usize, FlowRef), Pending, ahash::RandomState>,
 }
 
+/// A merge that somebody waits for.
+struct Merging {
+    worker: usize,
+    flow: FlowRef,
+    /// When they are told that it still waits.
+    until: Instant,
+    answer: Answer,
+}
+
+/// So long an order to merge is not answered while it may still be done.
+const MERGE_PATIENCE: Duration = Duration::from_millis(500);
+/// Orders to merge that are waited for; who orders more hears at once that they wait.
+const MERGES_AWAITED: usize = 64;
+
 impl Default for Pendings {
     fn default() -> Self {
-        Pendings { by_flow: HashMap::with_hasher(ahash::RandomState::new()) }
+        Pendings {
+            tickets: 0,
+            reserved: 0,
+            merges: Vec::new(),
+            by_flow: HashMap::with_hasher(ahash::RandomState::new()),
+        }
     }
 }
 
@@ -136,14 +185,51 @@ impl<L: Pool> Core<L> {
     ) {
         let done = match (what, found) {
             (_, Err(refused)) => Err(refused),
-            (HandOver::Split, Ok((worker, flow))) if flow.record.module != Record::NO_MODULE => {
+            (HandOver::Split, Ok((_, flow))) if flow.record.module == Record::NO_MODULE => {
+                Err(Refused::NoModule)
+            }
+            (HandOver::Split, Ok((worker, flow))) => {
                 let ListedFlow { flow, key, record, .. } = flow;
                 return self.begin_split(now, worker, (flow, key, record.module), Some(answer));
             }
-            (HandOver::Split, Ok(_)) => Err(Refused::NoModule),
-            (HandOver::Merge, Ok((worker, flow))) => self.order_merge(now, worker, flow.flow),
+            (HandOver::SplitFor(module), Ok(_)) if self.modules.len() <= usize::from(module) => {
+                Err(Refused::NoModule)
+            }
+            (HandOver::SplitFor(module), Ok((worker, flow))) => {
+                return self.begin_split(now, worker, (flow.flow, flow.key, module), Some(answer));
+            }
+            (HandOver::Merge, Ok((worker, flow))) => match self.order_merge(now, worker, flow.flow) {
+                Ok(()) if self.pendings.merges.len() < MERGES_AWAITED => {
+                    let until = now + MERGE_PATIENCE;
+                    return self.pendings.merges.push(Merging { worker, flow: flow.flow, until, answer });
+                }
+                Ok(()) => Err(Refused::Waiting),
+                refused => refused,
+            },
         };
         reply(Some(answer), done);
+    }
+
+    /// A flow's merge has been carried out.
+    pub(super) fn on_merged(&mut self, worker: usize, flow: FlowRef) {
+        if self.by_flow.contains_key(&(worker, flow)) {
+            return;
+        }
+        let is_meant = |merging: &mut Merging| (merging.worker, merging.flow) == (worker, flow);
+        for Merging { answer, .. } in self.pendings.merges.extract_if(.., is_meant) {
+            reply(Some(answer), Ok(()));
+        }
+    }
+
+    /// Those who wait for a merge hear that it waits, or that there is nothing any more to merge.
+    pub(super) fn answer_waiting(&mut self, now: Instant) {
+        let by_flow = &self.by_flow;
+        let is_gone = |merging: &Merging| !by_flow.contains_key(&(merging.worker, merging.flow));
+        let is_due = |merging: &mut Merging| merging.until <= now || is_gone(merging);
+        for merging in self.pendings.merges.extract_if(.., is_due) {
+            let why = if is_gone(&merging) { Refused::Gone } else { Refused::Waiting };
+            reply(Some(merging.answer), Err(why));
+        }
     }
 
     /// Orders the worker to split the flow. A place is kept for it, so that what comes up has somewhere to go.
@@ -157,28 +243,60 @@ impl<L: Pool> Core<L> {
         if self.pendings.by_flow.contains_key(&(worker, flow)) || self.by_flow.contains_key(&(worker, flow)) {
             return reply(answer, Err(Refused::OtherPath));
         }
+        let reserve = self.modest_reserve();
+        if !self.has_room(reserve) {
+            return reply(answer, Err(Refused::Promises));
+        }
         let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
-        self.pendings.by_flow.insert((worker, flow), Pending { place, module, since: now, answer });
-        let split = Split::wanted(flow, key, self.reserve());
+        self.order_split(worker, flow, Pending { place, key, module, reserve, since: now, answer });
+    }
+
+    fn order_split(&mut self, worker: usize, flow: FlowRef, pending: Pending) {
+        let mut split = Split::wanted(flow, pending.key, pending.reserve);
+        split.module = pending.module;
+        self.pendings.reserved += 2 * u64::from(pending.reserve);
+        self.pendings.by_flow.insert((worker, flow), pending);
         self.means.outboxes[worker].order(Order::Split(Box::new(split)));
     }
 
-    /// What a sender may have been promised beyond the boundary: as much as the largest buffer that can be configured. What
-    /// all flows together keep is limited besides.
+    fn take_pending(&mut self, worker: usize, flow: FlowRef) -> Option<Pending> {
+        let pending = self.pendings.by_flow.remove(&(worker, flow))?;
+        self.pendings.reserved -= 2 * u64::from(pending.reserve);
+        Some(pending)
+    }
+
+    /// What a sender may have been promised beyond the boundary: as much as the largest buffer that can be configured.
     fn reserve(&self) -> u32 {
         let quarter = (self.means.settings.buffered / 4).min(u32::MAX.into()) as u32;
         quarter.max(self.means.settings.leg.receive_buffer)
     }
 
+    /// What hardly any sender is promised more than. It is asked for first, so that many flows can be split at a time.
+    fn modest_reserve(&self) -> u32 {
+        self.means.settings.leg.receive_buffer.min(self.reserve())
+    }
+
+    /// Promises are kept: those of all flows that were split, and may be made by those that are being split, fit the memory
+    /// for buffers.
+    fn has_room(&self, reserve: u32) -> bool {
+        let promised = self.means.load.promised + self.pendings.reserved + 2 * u64::from(reserve);
+        promised <= self.means.settings.buffered.max(2 * u64::from(reserve))
+    }
+
     /// The worker has split a flow: from now on its segments come up.
     pub(super) fn on_split(&mut self, now: Instant, worker: usize, split: &Split) {
-        let Some(pending) = self.pendings.by_flow.remove(&(worker, split.flow)) else { return };
-        let Pending { place, module, since, answer } = pending;
+        let Some(pending) = self.take_pending(worker, split.flow) else { return };
+        let Pending { place, module, since, answer, .. } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
         let module = &mut self.modules[usize::from(module)];
-        let (session, proxying) = (module.session(&split.key), module.proxying());
+        let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
         let cx = self.means.context(now, worker);
-        let connection = Connection::split(&cx, worker, split, proxying, session);
+        let mut connection = Connection::split(&cx, worker, split, proxying, session);
+        self.pendings.tickets += 1;
+        connection.name(Ticket(OF_SPLIT | self.pendings.tickets));
+        if let Some(ticket) = connection.ticket() {
+            self.by_ticket.insert(ticket, place);
+        }
         self.by_flow.insert((worker, split.flow), place);
         self.means.load.change(Load::default(), connection.load());
         self.connections[place as usize] = Some(connection);
@@ -188,10 +306,17 @@ impl<L: Pool> Core<L> {
 
     /// The worker has not.
     pub(super) fn on_unsplit(&mut self, worker: usize, flow: FlowRef, why: Unsplittable) {
-        if let Some(Pending { place, answer, .. }) = self.pendings.by_flow.remove(&(worker, flow)) {
-            self.free.push(place);
-            reply(answer, Err(why.into()));
-        }
+        let Some(pending) = self.take_pending(worker, flow) else { return };
+        let largest = self.reserve();
+        let why = match why {
+            Unsplittable::Window if pending.reserve < largest && self.has_room(largest) => {
+                return self.order_split(worker, flow, Pending { reserve: largest, ..pending });
+            }
+            Unsplittable::Window if pending.reserve < largest => Refused::Promises,
+            why => why.into(),
+        };
+        self.free.push(pending.place);
+        reply(pending.answer, Err(why));
     }
 
     fn order_merge(&mut self, now: Instant, worker: usize, flow: FlowRef) -> Result<(), Refused> {

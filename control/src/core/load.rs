@@ -19,6 +19,8 @@ pub struct Load {
     pub bytes: u64,
     /// Frames: segments held by merges, and answers that modules think about.
     pub held: usize,
+    /// Bytes that senders of flows that were split had been promised before, beyond the boundary, and have not used.
+    pub promised: u64,
     /// Flows.
     pub connections: usize,
 }
@@ -28,6 +30,7 @@ impl Load {
     pub fn change(&mut self, from: Load, to: Load) {
         self.bytes = self.bytes + to.bytes - from.bytes;
         self.held = self.held + to.held - from.held;
+        self.promised = self.promised + to.promised - from.promised;
         self.connections = self.connections + to.connections - from.connections;
     }
 
@@ -83,7 +86,7 @@ mod tests {
 
     #[test]
     fn windows_shrink_before_memory_is_full() {
-        let load = |bytes| Load { bytes, held: 0, connections: 5 };
+        let load = |bytes| Load { bytes, connections: 5, ..Load::default() };
         let settings = settings(1_000_000);
         let shares = [0, 500_000, 500_001, 900_000, 999_000, 2_000_000]
             .map(|bytes| load(bytes).window_share(&settings));

@@ -86,7 +86,8 @@ impl Wanted {
             }
             Wanted::Flow(quad, flows, ..) => {
                 let named = listing.flows.drain(..).filter(|flow| flow.key.quad == *quad);
-                flows.extend(named.map(|flow| (worker, flow)));
+                // Two are as good as more: nobody knows which is meant.
+                flows.extend(named.map(|flow| (worker, flow)).take(2usize.saturating_sub(flows.len())));
             }
         }
     }
@@ -126,8 +127,12 @@ impl Questions {
     pub(super) fn ask(&mut self, wanted: Wanted, workers: usize) -> Vec<(usize, Box<Listing>)> {
         self.next += 1;
         let number = self.next;
+        let only = match &wanted {
+            Wanted::Flow(quad, ..) => Some(*quad),
+            _ => None,
+        };
         self.open.push(Question { number, workers_left: workers, wanted });
-        let page = || Box::new(Listing { question: number, cursor: None, flows: Default::default() });
+        let page = || Box::new(Listing { question: number, cursor: None, only, flows: Default::default() });
         (0..workers).map(|worker| (worker, page())).collect()
     }
 

@@ -7,7 +7,9 @@ use dataplane::flow::far::NextHop;
 use dataplane::flow::quad::{Direction, FlowKey, Quad};
 
 use super::relay::Relay;
-use super::{Choice, Decision, Edit, Module, Order, PartialConnection, Proxying, Session, Step, Target};
+use super::{
+    Choice, Decision, Edit, Module, Order, PartialConnection, Proxying, Session, Step, Target, Ticket,
+};
 
 /// Where to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,6 +82,10 @@ impl Module for Redirect {
         let (session, target) = (self.relay.session(key), self.target(&key.quad));
         Box::new(Redirected { session, target })
     }
+
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.relay.session_of_split(key)
+    }
 }
 
 /// A session whose own choice is the target.
@@ -106,6 +112,22 @@ impl Session for Redirected {
 
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
         self.session.data(direction, bytes)
+    }
+
+    fn named(&mut self, ticket: Ticket) -> bool {
+        self.session.named(ticket)
+    }
+
+    fn decide(&mut self, direction: Direction) -> (Edit, Step) {
+        self.session.decide(direction)
+    }
+
+    fn finished(&mut self, direction: Direction) -> (Edit, Step) {
+        self.session.finished(direction)
+    }
+
+    fn overdue(&mut self, direction: Direction) -> (Edit, Step) {
+        self.session.overdue(direction)
     }
 }
 

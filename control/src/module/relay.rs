@@ -64,6 +64,11 @@ impl Module for Relay {
         let wait = self.client_first.unwrap_or_default();
         Box::new(RelaySession { merge: self.merge, wait, seen: [0; 2], response: false })
     }
+
+    /// Somebody wanted to have it here: it stays until somebody wants it merged.
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        Relay { merge: MergeWhen::Never, ..*self }.session(key)
+    }
 }
 
 struct RelaySession {

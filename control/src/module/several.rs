@@ -299,4 +299,8 @@ impl Module for Several {
         let (port, reports) = (key.quad.server_port, Some(Arc::clone(&self.reports)));
         Box::new(Turn { inner, ticket, port, race, reports })
     }
+
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.inner.session_of_split(key)
+    }
 }

@@ -54,6 +54,10 @@ impl Module for Enter {
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
         self.redirect.session(key)
     }
+
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.redirect.session_of_split(key)
+    }
 }
 
 /// The far end: what a near end has signed goes to its original server, and nothing else goes anywhere.
@@ -116,5 +120,9 @@ impl Module for Leave {
 
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
         self.redirect.relay.session(key)
+    }
+
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.redirect.session_of_split(key)
     }
 }

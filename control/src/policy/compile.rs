@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dataplane::flow::object::Record;
 use dataplane::inspect::Inspection;
 use dataplane::policy::services::Services;
-use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, TooLarge};
+use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, Standing, TooLarge};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
@@ -13,19 +13,23 @@ use crate::config::validated::{self, Config};
 
 /// Inspections that have ever been configured: flows may refer to each of them until the appliance ends.
 const MOST_INSPECTIONS: usize = 1024;
+/// The same of what rules go on asking.
+const MOST_STANDINGS: usize = 4096;
 
 /// The snapshot of a configuration. Rule and module indices are those of `config.rules` and `config.modules`.
 pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
-    compile_with(config, |module| module, &[])
+    compile_with(config, |module| module, &[], &[])
 }
 
 /// The same where module number `n` of the configuration has the index `module_index(n)`.
 ///
-/// Inspections keep the index that they have in `known`, those that flows may still refer to; new ones follow.
+/// Inspections keep the index that they have in `known`, those that flows may still refer to; new ones follow. What rules go
+/// on asking of their flows likewise, in `standings`.
 pub fn compile_with(
     config: &Config,
     module_index: impl Fn(u16) -> u16,
     known: &[Arc<Inspection>],
+    standings: &[Standing],
 ) -> Result<Snapshot, TooLarge> {
     let mut rejections = Vec::new();
     let rules: Vec<RuleSpec> =
@@ -51,6 +55,8 @@ pub fn compile_with(
         false => config.rules.iter().map(of_rule).collect(),
     };
     let snapshot = snapshot.with_inspections(inspections, by_rule);
+    let (standings, by_rule) = stand(config, module_index, standings)?;
+    let snapshot = snapshot.with_standings(standings, by_rule);
     Ok(snapshot.with_hops(config.hops.clone()).with_services(services).with_rejections(rejections))
 }
 
@@ -72,6 +78,33 @@ fn place(config: &Config, known: &[Arc<Inspection>]) -> Result<(Vec<Arc<Inspecti
             most: MOST_INSPECTIONS,
         }),
     }
+}
+
+/// What rules go on asking of their flows, by index, and the index of each rule.
+fn stand(
+    config: &Config,
+    module_index: impl Fn(u16) -> u16,
+    known: &[Standing],
+) -> Result<(Vec<Standing>, Vec<u16>), TooLarge> {
+    let mut standings = known.to_vec();
+    let mut by_rule = Vec::new();
+    for (number, rule) in config.rules.iter().enumerate() {
+        let standing = Standing { module: rule.standing.module.map(&module_index), ..rule.standing };
+        if standing.is_nothing() {
+            continue;
+        }
+        let index = standings.iter().position(|known| *known == standing).unwrap_or_else(|| {
+            standings.push(standing);
+            standings.len() - 1
+        });
+        by_rule.resize(number, Record::NO_STANDING);
+        by_rule.push(index as u16);
+        if standings.len() > MOST_STANDINGS {
+            let what = "different `split`, `idle` and modules of monitoring rules, of this and former configurations; restart";
+            return Err(TooLarge { what, most: MOST_STANDINGS });
+        }
+    }
+    Ok((standings, by_rule))
 }
 
 fn rule(

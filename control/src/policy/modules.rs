@@ -59,6 +59,12 @@ impl Modules {
         self.table.get(usize::from(index)).map(|entry| &entry.module)
     }
 
+    /// The first configured module of this name.
+    pub(super) fn index(&self, name: &str) -> Option<u16> {
+        let is_meant = |entry: &Entry| entry.is_configured && entry.module.name == name;
+        self.table.iter().position(is_meant).map(|index| index as u16)
+    }
+
     /// The socket of `module` where one of these has it that has not let go of it.
     pub(super) fn has_socket_of<'a>(&self, module: &'a Module) -> Option<&'a Path> {
         let ModuleKind::Program(program) = &module.kind else { return None };

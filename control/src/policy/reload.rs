@@ -20,7 +20,7 @@ use crate::config::validated;
 use crate::config::{self, Config, ConfigError, Machine};
 use crate::core::change::{Change, Replaced};
 use crate::core::query::Query;
-use crate::module::{Module, from_config};
+use crate::module::{Custom, Module, from_config};
 use crate::programs;
 
 /// How long the control core and the workers may take to answer.
@@ -132,6 +132,11 @@ impl InForce {
         self.hits.iter().map(|hits| hits.of(rule)).sum()
     }
 
+    /// Index of the configured module of this name; the first, where rules want variants of it.
+    pub fn module_index(&self, name: &str) -> Option<u16> {
+        self.modules.index(name)
+    }
+
     /// Name of the module that a flow was offered to, of whatever configuration.
     pub fn module_name(&self, index: u16) -> Option<&str> {
         self.modules.get(index).map(|module| module.name.as_str())
@@ -144,6 +149,7 @@ pub struct Reloader {
     clock: SystemClock,
     /// Of the tables of source prefixes, and of the addresses that take the place of clients'.
     key: [u64; 4],
+    custom: Custom,
     /// Held for a whole reload: one after the other.
     turn: Mutex<()>,
     in_force: Mutex<InForce>,
@@ -152,13 +158,15 @@ pub struct Reloader {
 
 impl Reloader {
     /// With the first configuration and the modules and rules that it comes to. Configurations to come are judged by
-    /// `machine`; `queries` leads to the control core; `key` comes from the system's generator.
+    /// `machine`; `queries` leads to the control core; `key` comes from the system's generator; `custom` makes
+    /// of each module what the embedding program wants.
     pub fn new(
         config: &Config,
         machine: Machine,
         clock: SystemClock,
         queries: Sender<Query>,
         key: [u64; 4],
+        custom: Custom,
     ) -> Result<(Reloader, Start), StartError> {
         let snapshot = Arc::new(compile(config)?);
         let policies = installed(&snapshot, config.cores.workers.len(), key);
@@ -169,10 +177,20 @@ impl Reloader {
             modules: Arc::new(Modules::new(&config.modules)),
             services: Arc::new(config.services().into_iter().collect()),
         };
-        let modules =
-            config.modules.iter().map(|module| start(module, clock, key)).collect::<Result<_, _>>()?;
-        let reloader =
-            Reloader { machine, clock, key, turn: Mutex::new(()), in_force: Mutex::new(in_force), queries };
+        let modules = config
+            .modules
+            .iter()
+            .map(|module| start(module, clock, key, &custom))
+            .collect::<Result<_, _>>()?;
+        let reloader = Reloader {
+            machine,
+            clock,
+            key,
+            custom,
+            turn: Mutex::new(()),
+            in_force: Mutex::new(in_force),
+            queries,
+        };
         Ok((reloader, Start { policies, modules }))
     }
 
@@ -205,8 +223,8 @@ impl Reloader {
         let Placed { modules, indices, new, retired } = self.place(&before.modules, &config)?;
         let mut services = before.services.as_ref().clone();
         services.extend(config.services());
-        let known = before.snapshot.inspections();
-        let snapshot = compile_with(&config, |module| indices[usize::from(module)], known)?
+        let (known, standings) = (before.snapshot.inspections(), before.snapshot.standings());
+        let snapshot = compile_with(&config, |module| indices[usize::from(module)], known, standings)?
             .with_services(Services::new(services.iter().copied().collect()));
         let snapshot = Arc::new(snapshot);
         let policies = installed(&snapshot, config.cores.workers.len(), self.key);
@@ -218,7 +236,7 @@ impl Reloader {
                     let (module, socket) = (module.name.clone(), socket.display().to_string());
                     return Err(ReloadError::SocketInUse { module, socket });
                 }
-                Ok((index, start(module, self.clock, self.key)?))
+                Ok((index, start(module, self.clock, self.key, &self.custom)?))
             })
             .collect::<Result<_, ReloadError>>()?;
         let (answer, answered) = bounded(1);
@@ -271,8 +289,11 @@ fn start(
     module: &validated::Module,
     clock: SystemClock,
     key: [u64; 4],
+    custom: &Custom,
 ) -> Result<Box<dyn Module>, ModuleError> {
-    from_config(module, clock, key).map_err(|reason| ModuleError { name: module.name.clone(), reason })
+    let started = from_config(module, clock, key)
+        .map_err(|reason| ModuleError { name: module.name.clone(), reason })?;
+    Ok(custom(module, started))
 }
 
 fn installed(snapshot: &Arc<Snapshot>, workers: usize, key: [u64; 4]) -> Vec<Installed> {

@@ -53,8 +53,15 @@ impl Place {
         let machine = Machine { cores: vec![0, 1, 2], devices: Devices::Unknown };
         let (queries, asked) = bounded(4);
         let config = load(&self.file(), &machine).unwrap();
-        let (reloader, start) =
-            Reloader::new(&config, machine, SystemClock::start(), queries, [1; 4]).unwrap();
+        let (reloader, start) = Reloader::new(
+            &config,
+            machine,
+            SystemClock::start(),
+            queries,
+            [1; 4],
+            crate::module::as_configured(),
+        )
+        .unwrap();
         assert_eq!((start.policies.len(), start.modules.len()), (2, config.modules.len()));
         (reloader, asked)
     }

@@ -224,6 +224,10 @@ impl Module for Programs {
     fn session(&mut self, key: &FlowKey) -> Box<dyn Session> {
         self.settings.relay.session(key)
     }
+
+    fn session_of_split(&mut self, key: &FlowKey) -> Box<dyn Session> {
+        self.settings.relay.session_of_split(key)
+    }
 }
 
 /// How far an accepted flow has come.

@@ -282,6 +282,17 @@ impl<B: Buffer> Block<B> {
         chunk
     }
 
+    /// The same, of the next `most` bytes at the most.
+    pub fn read_at_most(&mut self, most: u32) -> Option<Chunk<B>> {
+        if most >= self.rcv.queue.len() {
+            return self.read();
+        }
+        let chunk = self.rcv.queue.pop_at_most(most);
+        self.out.more_room |= chunk.is_some();
+        self.rcv.urgent = self.rcv.urgent.filter(|point| point.gt(self.rcv.queue.start()));
+        chunk
+    }
+
     /// Appends to what is to be sent. May be called before the handshake is complete; nothing goes out earlier.
     ///
     /// The caller keeps to `send_space`. The chunk is dropped when this direction is closed.

@@ -89,6 +89,30 @@ impl<B: Buffer> Queue<B> {
         Some(chunk)
     }
 
+    /// Takes the first chunk, or its first `most` bytes.
+    pub(super) fn pop_at_most(&mut self, most: u32) -> Option<Chunk<B>> {
+        let (at, chunk) = self.chunks.front_mut()?;
+        if chunk.len() <= most as usize {
+            return self.pop();
+        }
+        let front = chunk.split_front(most as usize);
+        self.copied += front.len();
+        self.start = at.advance(most);
+        *at = self.start;
+        Some(front).filter(|front| !front.is_empty())
+    }
+
+    /// The bytes behind the first `skip`, as far as they stand together.
+    pub(super) fn after(&self, skip: u32) -> Option<&[u8]> {
+        if skip >= self.len() {
+            return None;
+        }
+        let from = self.start.advance(skip);
+        let next = self.chunks.partition_point(|(at, _)| at.0.wrapping_sub(self.start.0) <= skip);
+        let (at, chunk) = self.chunks.get(next.checked_sub(1)?)?;
+        chunk.bytes().get(at.distance_to(from) as usize..)
+    }
+
     /// Drops everything before `to` (at most everything there is).
     pub(super) fn drop_before(&mut self, to: Seq) {
         let to = to.min(self.end);

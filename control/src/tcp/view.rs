@@ -26,6 +26,11 @@ impl<B: Buffer> Block<B> {
         self.rcv.queue.len()
     }
 
+    /// What can be read behind the first `skip` bytes, as far as it stands together, without reading it.
+    pub fn unread(&self, skip: u32) -> Option<&[u8]> {
+        self.rcv.queue.after(skip)
+    }
+
     /// Bytes of payload that were copied inside of the block since this was asked last.
     pub fn take_copied(&mut self) -> usize {
         self.rcv.reassembly.take_copied() + self.rcv.queue.take_copied() + self.snd.queue.take_copied()

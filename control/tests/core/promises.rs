@@ -110,8 +110,8 @@ fn windows_are_shown_in_the_units_of_who_reads_them() {
         talk.rig.server(ack(S + 1, at_server_next), b"abc");
         talk.rig.client(ack(C + 6, at_client_next + 3), b"");
         let ordered = talk.rig.order_hand_over(HandOver::Merge, Path::Participating);
-        assert_eq!(ordered.try_recv(), Ok(Ok(())));
         let ([client, server], deltas, again) = talk.merge();
+        assert_eq!(ordered.try_recv(), Ok(Ok(())));
         assert_eq!((client.window, server.window), (at_client, at_server), "{scale:?}: merged again");
         assert_eq!((deltas, again.promises), ((c2s, s2c), view.promises));
     }
@@ -153,8 +153,8 @@ fn the_clock_that_a_client_reads_never_steps_back() {
     assert_eq!(stamps(&to(CLIENT, &said)), (at(9), 7010), "sent on");
     talk.rig.client(stamped(ack(C + 6, at_client + 3), 7020, at(9)), b"");
     let ordered = talk.rig.order_hand_over(HandOver::Merge, Path::Participating);
-    assert_eq!(ordered.try_recv(), Ok(Ok(())));
     let ([client, server], _, again) = talk.merge();
+    assert_eq!(ordered.try_recv(), Ok(Ok(())));
     assert_eq!((stamps(&client), stamps(&server)), ((at(9), 7020), (7020, 9)));
     assert_eq!(again.clock, view.clock);
 }

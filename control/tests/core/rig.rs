@@ -94,7 +94,7 @@ pub struct Rig {
     pub now: Instant,
     events: Sender<Event<SimBuffer>>,
     orders: Receiver<Order<SimBuffer>>,
-    flow: FlowRef,
+    pub flow: FlowRef,
     quad: Quad,
     /// Options of the next frame, byte for byte, instead of those that its segment has.
     raw: Option<Vec<u8>>,
@@ -102,7 +102,7 @@ pub struct Rig {
     /// A page of the flow table that the worker has been asked for.
     listing: Option<Box<Listing>>,
     /// A split that the worker has been ordered to make.
-    ordered_split: Option<Box<Split>>,
+    pub ordered_split: Option<Box<Split>>,
     /// What the last object was installed with.
     pub installed: Option<View>,
     /// The last frame that was sent by a far side.
@@ -400,7 +400,7 @@ impl Rig {
         self.pool.copy_of(&frame).expect("a buffer")
     }
 
-    fn tell(&mut self, event: Event<SimBuffer>) -> Vec<Said> {
+    pub fn tell(&mut self, event: Event<SimBuffer>) -> Vec<Said> {
         assert!(self.events.try_send(event).is_ok(), "the mailbox is full");
         self.poll()
     }

@@ -112,7 +112,7 @@ impl World {
 
     fn is_ready(&self, what: HandOver) -> bool {
         match what {
-            HandOver::Split => self.appliance.is_cut_through(),
+            HandOver::Split | HandOver::SplitFor(_) => self.appliance.is_cut_through(),
             HandOver::Merge => self.appliance.core.connections().count() > 0,
         }
     }
@@ -134,8 +134,13 @@ impl World {
             Step::Order => self.order(),
         }
         self.hear();
+        self.hear_answer();
+    }
+
+    fn hear_answer(&mut self) {
         if let Some(answer) = self.pending.as_ref().and_then(|pending| pending.try_recv().ok()) {
-            self.done += u64::from(answer.is_ok());
+            // One that waits is carried out later all the same.
+            self.done += u64::from(matches!(answer, Ok(()) | Err(Refused::Waiting)));
             self.pending = None;
         }
     }
@@ -171,6 +176,7 @@ impl World {
             let next = self.appliance.core.next_deadline(self.now);
             self.now = next.max(self.now + std::time::Duration::from_millis(1)).min(until);
             self.appliance.poll_core(self.now);
+            self.hear_answer();
         }
     }
 
@@ -184,7 +190,7 @@ impl World {
         self.settle();
         // A flow that was split merges when both ends have been heard: they go on until the last order was given.
         for _ in 0..MORE {
-            if self.orders.len() > 0 {
+            if self.orders.len() > 0 || self.pending.is_some() {
                 self.ends.iter_mut().for_each(|end| end.unsent = 1);
                 self.settle();
             }

@@ -5,6 +5,8 @@
 
 mod apps;
 mod bulk;
+#[cfg(feature = "dpdk")]
+mod embedded;
 mod experience;
 mod handover;
 mod held;
@@ -24,6 +26,7 @@ mod several;
 mod shutdown;
 mod thousand;
 mod traffic;
+mod verdicts;
 mod wire;
 
 /// The appliance under test.

@@ -28,6 +28,7 @@ use dataplane::worker::transmit::Line;
 use dataplane::worker::{self, Limits, Timeouts, Worker};
 
 use crate::books;
+use crate::doubtful::{Cuts, Doubtful};
 use crate::hands::Hands;
 use crate::middle::{Middle, Parts};
 use crate::moody::Moody;
@@ -59,6 +60,8 @@ pub struct Appliance {
     hands: Option<Hands>,
     /// No flow is ever merged.
     stays: bool,
+    /// Connections that its module has cut.
+    cuts: Cuts,
     /// Its clock moves by so many nanoseconds at a time.
     tick: u64,
     now: Instant,
@@ -94,7 +97,12 @@ impl Appliance {
         if parts.profile.together {
             module = Box::new(Several::new(module, together(&mut parts.rng.clone().fork(9))));
         }
-        Box::new(Appliance::new(parts, workers, module, stays))
+        let cuts = Cuts::default();
+        if parts.profile.doubts {
+            let given = parts.profile.cuts.then(|| Arc::clone(&cuts));
+            module = Box::new(Doubtful::new(module, parts.rng.clone().fork(13), given));
+        }
+        Box::new(Appliance { cuts, ..Appliance::new(parts, workers, module, stays) })
     }
 
     fn new(parts: Parts, workers: usize, module: Box<dyn Module>, stays: bool) -> Appliance {
@@ -143,7 +151,18 @@ impl Appliance {
         let now = Instant::ZERO;
 
         let tick = if profile.bad_clocks { rng.pick(&[1, 1_000_000, 10_000_000, 50_000_000]) } else { 1 };
-        Appliance { ports, refused: Default::default(), lanes, core, busy: false, hands, stays, tick, now }
+        Appliance {
+            ports,
+            refused: Default::default(),
+            lanes,
+            core,
+            busy: false,
+            hands,
+            stays,
+            cuts: Cuts::default(),
+            tick,
+            now,
+        }
     }
 
     /// What a device without symmetric RSS does: each direction of a flow to some worker's queue, never to the right one
@@ -227,6 +246,10 @@ impl Middle for Appliance {
     fn held_bytes(&self, quad: &Quad, direction: Direction) -> Option<u64> {
         let of_flow = self.core.connections().find(|connection| connection.key().quad == *quad);
         Some(of_flow.map_or(0, |connection| connection.held_bytes(direction)))
+    }
+
+    fn has_cut(&self, quad: &Quad) -> bool {
+        self.cuts.lock().expect("no panic").contains(quad)
     }
 
     fn sends_itself(&self) -> bool {

@@ -18,6 +18,10 @@ pub const STALL: Duration = Duration::from_secs(7_200);
 /// How long an end may wait for a RST that can have been lost.
 const RESET_GRACE: Duration = Duration::from_secs(20);
 
+/// How long an end may go on whose connection has been cut: its program waits for bytes that will not come, or its RST was
+/// lost.
+const CUT_GRACE: Duration = Duration::from_secs(120);
+
 /// Longer than the linger of hosts and boxes, and than smoltcp waits between two FINs.
 const LAST_ACK_GRACE: Duration = Duration::from_secs(120);
 
@@ -41,6 +45,8 @@ pub enum Judgement {
     Ended,
     /// The RST, or the last acknowledgment, was lost and nothing would ever tell this end: take it down.
     Orphan(Side),
+    /// The box has cut it, and one end has not heard of that or waits for what will not come: take both down.
+    Cut,
     /// A host's own stack has no timer left for what it has sent, and reminding it has not helped.
     Hung,
 }
@@ -81,6 +87,17 @@ impl Connection {
             );
         }
         Ok(verdict)
+    }
+
+    /// A connection that the box has cut. Whatever its ends have read is right; how much it is does not matter.
+    pub fn judge_cut(&self, hosts: &[Host; 2], now: Instant) -> Judgement {
+        let over =
+            |host: &Host| matches!(host.state(self.index), State::Closed | State::TimeWait | State::Listen);
+        match hosts.iter().all(over) {
+            true => Judgement::Ended,
+            false if now - self.last_progress > CUT_GRACE => Judgement::Cut,
+            false => Judgement::Goes,
+        }
     }
 
     /// Client → server.

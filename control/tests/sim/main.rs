@@ -14,6 +14,7 @@ mod connection;
 mod content;
 mod crutch;
 mod device;
+mod doubtful;
 mod flow;
 mod frame;
 mod hands;

@@ -46,6 +46,12 @@ pub trait Middle {
         Some(0)
     }
 
+    /// Whether it has cut this connection, on purpose.
+    fn has_cut(&self, quad: &Quad) -> bool {
+        let _ = quad;
+        false
+    }
+
     /// How long it may keep a frame before it passes it on.
     fn hesitation(&self) -> Duration {
         Duration::ZERO

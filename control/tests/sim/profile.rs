@@ -44,6 +44,10 @@ pub struct Profile {
     pub together: bool,
     /// Somebody splits and merges flows all the time.
     pub splits: bool,
+    /// The module keeps bytes back for a while.
+    pub doubts: bool,
+    /// And cuts connections now and then.
+    pub cuts: bool,
     /// The module acknowledges through, and not only now and then.
     pub through: bool,
     /// Every client closes first, long before its server does.
@@ -79,6 +83,8 @@ const CLEAN: Profile = Profile {
     moody: false,
     together: false,
     splits: false,
+    doubts: false,
+    cuts: false,
     through: false,
     half_closes: false,
     greets: false,
@@ -159,6 +165,29 @@ pub const PROFILES: &[Profile] = &[
         bytes: 100_000,
         window: 300_000,
         connections: 6,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile { name: "held", doubts: true, bytes: 100_000, connections: 6, jitter_us: 20, ..CLEAN },
+    Profile {
+        name: "held-split",
+        doubts: true,
+        splits: true,
+        bytes: 100_000,
+        connections: 6,
+        loss_ppm: 10_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        ..CLEAN
+    },
+    Profile {
+        name: "cut",
+        doubts: true,
+        cuts: true,
+        splits: true,
+        bytes: 100_000,
         loss_ppm: 10_000,
         duplicate_ppm: 5_000,
         jitter_us: 1_000,

@@ -143,9 +143,18 @@ fn judge_all(world: &mut World) -> Result<bool, Violation> {
         if !connection.started {
             continue;
         }
-        match connection.judge(&world.hosts, world.now, &world.profile)? {
+        let was_cut = connection.quad().is_some_and(|quad| world.middle.has_cut(&quad));
+        let judgement = match was_cut {
+            true => connection.judge_cut(&world.hosts, world.now),
+            false => connection.judge(&world.hosts, world.now, &world.profile)?,
+        };
+        match judgement {
             Judgement::Goes => world.jog(index),
             Judgement::Ended => world.connections[index].ended = true,
+            Judgement::Cut => {
+                Side::BOTH.into_iter().for_each(|side| world.abort(side, index));
+                world.connections[index].ended = true;
+            }
             Judgement::Hung => {
                 Side::BOTH.into_iter().for_each(|side| world.abort(side, index));
                 world.connections[index].ended = true;

@@ -112,8 +112,12 @@ impl Traits {
     pub const CONDEMNED: Traits = Traits(16);
     /// What does not belong to its connection is dropped.
     pub const WATCHED: Traits = Traits(32);
+    /// Its rule wants it split after so many bytes, and it has had fewer.
+    pub const COUNTED: Traits = Traits(64);
     /// What has to be looked at before it passes, in one way or another.
-    pub const INSPECTED: Traits = Traits(Self::SEARCHED.0 | Self::CONDEMNED.0 | Self::WATCHED.0);
+    pub const INSPECTED: Traits = Traits(Self::EXAMINED.0 | Self::COUNTED.0);
+    /// What an inspection is about.
+    pub const EXAMINED: Traits = Traits(Self::SEARCHED.0 | Self::CONDEMNED.0 | Self::WATCHED.0);
 
     /// Whether it is anything that `other` is.
     #[inline]
@@ -236,6 +240,8 @@ pub struct Record {
     pub mss: [u16; 2],
     /// Index of the inspection that its rule names, or [`Record::NO_INSPECTION`].
     pub inspection: u16,
+    /// Index of what its rule goes on asking, or [`Record::NO_STANDING`].
+    pub standing: u16,
 }
 
 impl Default for Record {
@@ -249,6 +255,7 @@ impl Default for Record {
             far: NONE,
             mss: [0; 2],
             inspection: Record::NO_INSPECTION,
+            standing: Record::NO_STANDING,
         }
     }
 }
@@ -258,4 +265,6 @@ impl Record {
     pub const NO_MODULE: u16 = u16::MAX;
     /// Its rule asks for none.
     pub const NO_INSPECTION: u16 = u16::MAX;
+    /// Its rule goes on asking nothing.
+    pub const NO_STANDING: u16 = u16::MAX;
 }

@@ -177,6 +177,13 @@ impl FlowTable {
         self.remove_far(slot);
     }
 
+    /// Whether it is the quad of the flow in `slot`, client → server, whatever its segment.
+    pub fn has_quad(&self, slot: u32, quad: &Quad) -> bool {
+        let object = &self.objects[slot as usize];
+        (object.client_port, object.server_port) == (quad.client_port, quad.server_port)
+            && self.addresses(slot) == quad.addresses
+    }
+
     /// The flow's key, client → server.
     pub fn key(&self, slot: u32) -> FlowKey {
         key_at(&self.objects, &self.v6, slot)

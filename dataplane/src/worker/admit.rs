@@ -20,6 +20,8 @@ struct Arrival<'a> {
     headers: &'a TcpHeaders,
     /// That the flow gets.
     inspection: u16,
+    /// What the rule goes on asking of it.
+    standing: u16,
 }
 
 impl<P: Port> Worker<P> {
@@ -41,7 +43,8 @@ impl<P: Port> Worker<P> {
         }
         let decision = self.policy.decide(now, key, headers, frame.bytes());
         let inspection = self.policy.snapshot.inspection_of(decision.rule);
-        let arrival = Arrival { now, port, key, headers, inspection };
+        let standing = self.policy.snapshot.standing_of(decision.rule);
+        let arrival = Arrival { now, port, key, headers, inspection, standing };
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
@@ -81,8 +84,8 @@ impl<P: Port> Worker<P> {
             Strays::Pass => self.pass_on(port, headers, frame),
             Strays::Drop => self.counters.count(Counter::DropStray),
             Strays::Reset => {
-                let inspection = Record::NO_INSPECTION;
-                let arrival = Arrival { now, port, key, headers, inspection };
+                let (inspection, standing) = (Record::NO_INSPECTION, Record::NO_STANDING);
+                let arrival = Arrival { now, port, key, headers, inspection, standing };
                 self.refuse(arrival, &Rejection::Reset, frame, Counter::DropStrayReset);
             }
         }
@@ -107,12 +110,13 @@ impl<P: Port> Worker<P> {
     }
 
     fn let_pass(&mut self, arrival: Arrival<'_>, path: Path, frame: P::Buffer) {
-        let Arrival { now, port, key, headers, inspection } = arrival;
+        let Arrival { now, port, key, headers, inspection, standing } = arrival;
         match self.table.insert(key, path, port.0, now) {
             Ok(slot) => {
                 if path == Path::Monitored {
                     self.set_inspection(slot, inspection);
                 }
+                self.set_standing(slot, standing);
                 self.table.arm(slot, now + self.timeouts.opening);
                 let counter =
                     if path == Path::Monitored { Counter::FlowsMonitored } else { Counter::FlowsBypassed };
@@ -125,7 +129,7 @@ impl<P: Port> Worker<P> {
 
     /// Suspends the SYN and offers it to the module (seed 000).
     fn offer(&mut self, arrival: Arrival<'_>, module: u16, frame: P::Buffer) {
-        let Arrival { now, port, key, headers, inspection } = arrival;
+        let Arrival { now, port, key, headers, inspection, standing } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
         }
@@ -150,6 +154,7 @@ impl<P: Port> Worker<P> {
             return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
         self.set_inspection(slot, inspection);
+        self.set_standing(slot, standing);
         let record = self.table.record_mut(slot);
         record.module = module;
         record.packets[0] = 1;

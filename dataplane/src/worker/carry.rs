@@ -216,7 +216,7 @@ impl<P: Port> Worker<P> {
         object.observe(direction, headers);
         let after = object.tcp;
         if after != before {
-            let deadline = now + self.life_time(after);
+            let deadline = self.next_look(now, slot);
             self.table.arm(slot, deadline);
         }
         if headers.flags.syn() && before.is_opening() {

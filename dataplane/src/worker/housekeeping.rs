@@ -55,10 +55,12 @@ impl<P: Port> Worker<P> {
         let object = self.table.object(slot);
         let idle_ms = (now.as_millis() as u32).wrapping_sub(object.last_seen);
         let controlled = matches!(object.path, Path::Suspended | Path::Participating | Path::Parked);
-        let life = if controlled { self.backstop() } else { self.life_time(object.tcp) };
-        let left = life.saturating_sub(Duration::from_millis(idle_ms.into()));
+        let life = if controlled { self.backstop() } else { self.life_of(slot) };
+        let idle = Duration::from_millis(idle_ms.into());
+        let left = life.saturating_sub(idle);
         if !left.is_zero() {
-            self.table.arm(slot, now + left);
+            let sooner = if controlled { self.attend_idle(slot, idle) } else { self.attend_split(now, slot) };
+            self.table.arm(slot, now + sooner.map_or(left, |sooner| sooner.min(left)));
             return false;
         }
         if controlled && !self.tell_expired(slot) {

@@ -44,6 +44,12 @@ impl<P: Port> Worker<P> {
         mut frame: P::Buffer,
     ) -> Option<P::Buffer> {
         let traits = self.table.object(slot).traits;
+        if traits.has(Traits::COUNTED) {
+            self.count_towards_split(now, slot);
+            if !traits.intersects(Traits::EXAMINED) {
+                return Some(frame);
+            }
+        }
         if headers.first_fragment {
             self.counters.count(Counter::DropFragmentInspected);
             return None;
@@ -178,7 +184,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// The control core orders the split. When its mailbox is full, the next repetition asks again.
-    fn want_split(&mut self, slot: u32) {
+    pub(super) fn want_split(&mut self, slot: u32) {
         let (flow, key) = (self.table.flow_ref(slot), self.table.key(slot));
         let event = Event::Wanted { flow, key, module: self.table.record(slot).module };
         if self.events.free() > EVENT_RESERVE {

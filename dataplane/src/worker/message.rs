@@ -88,6 +88,11 @@ pub enum Event<B> {
         /// The flow.
         flow: FlowRef,
     },
+    /// A participating flow has been idle for as long as its rule allows: it is to be ended.
+    Idle {
+        /// The flow.
+        flow: FlowRef,
+    },
     /// The answer to order `List`.
     Listed(Box<Listing>),
     /// The answer to order `Policy`: the rules that were in force. Every offer that they made has been reported before.
@@ -219,7 +224,7 @@ pub struct Split {
     pub key: FlowKey,
     /// Port of the client.
     pub client_side: PortId,
-    /// Module that it was offered to last, or [`Record::NO_MODULE`].
+    /// As an order: the module that it is for, [`Record::NO_MODULE`] where that is known. As an answer: which it is.
     pub module: u16,
     /// It has a far side.
     pub is_far: bool,
@@ -293,6 +298,8 @@ pub struct Listing {
     pub question: u64,
     /// Slot to go on from; `None` when all have been listed.
     pub cursor: Option<u32>,
+    /// Only flows of this quad, client → server.
+    pub only: Option<Quad>,
     /// The page.
     pub flows: ArrayVec<ListedFlow, LISTING>,
 }

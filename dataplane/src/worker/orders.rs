@@ -49,7 +49,9 @@ impl<P: Port> Worker<P> {
                 self.answer(Event::Replaced(before));
             }
             Order::List(listing) => self.list(listing),
-            Order::Participate { flow } => self.on_flow(flow, Self::participate),
+            Order::Participate { flow } => {
+                self.on_flow(flow, |worker, slot| worker.participate(now, slot));
+            }
             Order::Release { flow, path, frame } => {
                 self.on_flow(flow, |worker, slot| worker.release(now, slot, path, frame));
             }
@@ -57,7 +59,7 @@ impl<P: Port> Worker<P> {
             Order::Install { flow, delta_c2s, delta_s2c, view } => {
                 self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, &view));
             }
-            Order::Split(split) => self.split(split),
+            Order::Split(split) => self.split(now, split),
             Order::Replay { flow, direction, headers, frame } => {
                 self.replay(now, flow, direction, &headers, frame);
             }
@@ -87,11 +89,13 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    fn participate(&mut self, slot: u32) {
+    fn participate(&mut self, now: Instant, slot: u32) {
         let object = self.table.object_mut(slot);
         if object.path == Path::Suspended {
             object.path = Path::Participating;
             self.counters.count(Counter::FlowsProxied);
+            // Its rule may have an idle time for it.
+            self.table.arm(slot, now);
         }
     }
 
@@ -168,8 +172,8 @@ impl<P: Port> Worker<P> {
         while let Some(waiting) = self.parked.pop(slot) {
             self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);
         }
-        let life = self.life_time(self.table.object(slot).tcp);
-        self.table.arm(slot, now + life);
+        let deadline = self.next_look(now, slot);
+        self.table.arm(slot, deadline);
         self.counters.count(Counter::Merges);
     }
 
@@ -178,6 +182,9 @@ impl<P: Port> Worker<P> {
         let limit = from.saturating_add(SLOTS_PER_PAGE).min(self.table.capacity() as u32);
         listing.cursor = (limit < self.table.capacity() as u32).then_some(limit);
         for slot in self.table.occupied(from..limit) {
+            if listing.only.is_some_and(|quad| !self.table.has_quad(slot, &quad)) {
+                continue;
+            }
             if listing.flows.len() == LISTING {
                 listing.cursor = Some(slot);
                 break;

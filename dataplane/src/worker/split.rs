@@ -2,14 +2,14 @@
 
 use super::message::{Event, Split, Unsplittable};
 use super::*;
-use crate::flow::object::{Path, Traits, View};
+use crate::flow::object::{Path, Record, Traits, View};
 use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
 
 impl<P: Port> Worker<P> {
     /// From this moment on the flow's segments go up, behind the answer: the highest numbers that have passed so far are the
     /// boundary.
-    pub(super) fn split(&mut self, mut split: Box<Split>) {
+    pub(super) fn split(&mut self, now: Instant, mut split: Box<Split>) {
         let flow = split.flow;
         let slot = match self.splittable(flow, split.reserve) {
             Ok(slot) => slot,
@@ -25,8 +25,13 @@ impl<P: Port> Worker<P> {
         let (promises, clock) = self.table.promises(slot);
         let record = self.table.record_mut(slot);
         record.splits = record.splits.saturating_add(1);
+        if split.module != Record::NO_MODULE {
+            record.module = split.module;
+        }
         let (module, mss) = (record.module, record.mss);
         let view = View { track, edges, promises, clock, mss, tcp: TcpState::Established };
+        // Its rule may have an idle time for it.
+        self.table.arm(slot, now);
         *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
         self.counters.count(Counter::Splits);
         self.answer(Event::Split(split));

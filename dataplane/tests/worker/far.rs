@@ -141,7 +141,12 @@ fn the_control_core_sees_one_flow_with_the_clients_quad() {
         };
         assert_eq!(parse(up.bytes()), Ok(Packet::IcmpError(got)));
 
-        bench.order(Order::List(Box::new(Listing { question: 7, cursor: None, flows: Default::default() })));
+        bench.order(Order::List(Box::new(Listing {
+            question: 7,
+            cursor: None,
+            only: None,
+            flows: Default::default(),
+        })));
         let Some(Event::Listed(listing)) = bench.events.try_receive() else { panic!("no listing") };
         assert_eq!((listing.flows[0].key.quad, listing.flows[0].far), (quad(v6), Some(far_quad(v6))));
     }

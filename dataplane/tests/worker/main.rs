@@ -8,6 +8,7 @@ mod passing;
 mod reconciled;
 mod service;
 mod split;
+mod standing;
 mod steering;
 
 use std::time::Duration;
@@ -161,7 +162,12 @@ fn cut_through_rewrites_both_directions_and_counts() {
     let got = headers(&out);
     assert_eq!((got.seq, got.ack), (Seq(501), Seq(108)), "seq + Δ2, ack − Δ1");
     assert!(is_tcp_checksum_valid(&out, &got));
-    bench.order(Order::List(Box::new(Listing { question: 7, cursor: None, flows: Default::default() })));
+    bench.order(Order::List(Box::new(Listing {
+        question: 7,
+        cursor: None,
+        only: None,
+        flows: Default::default(),
+    })));
     let Some(Event::Listed(listing)) = bench.events.try_receive() else { panic!("no listing") };
     let listed = &listing.flows[0];
     assert_eq!((listing.flows.len(), listing.cursor, listed.path), (1, None, Path::CutThrough));

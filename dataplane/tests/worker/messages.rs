@@ -32,7 +32,7 @@ fn answers_fit_behind_the_segments_of_a_flow_that_participates() {
     }
     // More answers than the reserve, behind more segments than there is room for.
     for question in 0..60 {
-        let listing = Listing { question, cursor: None, flows: Default::default() };
+        let listing = Listing { question, cursor: None, only: None, flows: Default::default() };
         assert!(bench.orders.try_send(Order::List(Box::new(listing))).is_ok());
     }
     let (mut segments, mut answers) = (0, Vec::new());
@@ -148,7 +148,8 @@ fn a_table_is_listed_page_by_page_and_each_flow_once() {
         assert!(matches!(bench.events.try_receive(), Some(Event::Offered { .. })));
     }
     let mut ports = Vec::new();
-    let mut page = Some(Box::new(Listing { question: 1, cursor: None, flows: Default::default() }));
+    let mut page =
+        Some(Box::new(Listing { question: 1, cursor: None, only: None, flows: Default::default() }));
     while let Some(listing) = page.take() {
         bench.order(Order::List(listing));
         let Some(Event::Listed(mut listing)) = bench.events.try_receive() else { panic!("no answer") };

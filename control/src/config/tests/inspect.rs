@@ -107,8 +107,9 @@ fn an_index_keeps_its_meaning_over_reloads() {
             "{BASE}{RULE}[inspect.web]\npatterns = [{{ text = \"{text}\", verdict = \"drop\" }}]\n"
         ))
     };
-    let compile =
-        |text: &str, known: &[Arc<Inspection>]| compile_with(&config(text), |module| module, known).unwrap();
+    let compile = |text: &str, known: &[Arc<Inspection>]| {
+        compile_with(&config(text), |module| module, known, &[]).unwrap()
+    };
     let first = compile("a", &[]);
     let second = compile("b", first.inspections());
     assert_eq!((first.inspection_of(0), second.inspection_of(0)), (0, 1));

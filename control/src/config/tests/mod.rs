@@ -17,6 +17,7 @@ mod far;
 mod inspect;
 mod rejected;
 mod rejected_rules;
+mod standing;
 mod together;
 mod tunnel;
 

@@ -289,7 +289,7 @@ fn rules_and_modules() {
         ),
         (
             "[[rule]]\naction = \"drop\"\nmodule = \"relay\"",
-            "14:10: rule[0].module: counts only with action = \"offer\"; change \
+            "14:10: rule[0].module: counts only with action = \"offer\" or \"monitor\"; change \
             the action or leave it out",
         ),
         (

@@ -165,9 +165,9 @@ pub(super) fn of_rule(
         || inspections[index].compiled.given().iter().any(|pattern| pattern.verdict == Verdict::Split);
     match action {
         Action::Offer { .. } => {}
-        Action::Monitor if splits() => problems.at(
+        Action::Monitor if splits() && rule.module.is_none() => problems.at(
             wanted.span(),
-            "a pattern of it has the verdict \"split\", and nobody would look closer: with action = \"offer\" a module does",
+            "a pattern of it has the verdict \"split\", and nobody would look closer: name a module in the rule, or write action = \"offer\"",
         ),
         Action::Monitor => {}
         _ => problems.at(

@@ -24,6 +24,7 @@ mod ports;
 mod programs;
 mod rejection;
 mod rules;
+mod standing;
 mod together;
 mod tunnel;
 

@@ -7,7 +7,7 @@ use dataplane::policy::{RuleSpec, SynMatch};
 use toml::Spanned;
 
 use super::hops::{self, Hops};
-use super::{inspect, matches, programs, rejection, together, tunnel};
+use super::{inspect, matches, programs, rejection, standing, together, tunnel};
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
 use crate::config::scalar::{duration, name, show_bytes};
@@ -166,6 +166,7 @@ pub(super) fn rules(
             matches,
             action,
             inspection: inspect::of_rule(raw, action, inspections, problems),
+            standing: standing::of_rule(raw, action, modules, problems),
         });
     }
     Some(rules)
@@ -204,21 +205,26 @@ fn action(
         external::Action::Forward => hops.forward(spanned, problems),
         external::Action::Offer => return offer(spanned, modules, problems),
     };
-    let misplaced = [raw.module.as_ref().map(Spanned::span), raw.acknowledge.as_ref().map(Spanned::span)];
-    for span in misplaced.into_iter().flatten() {
-        problems.at(span, "counts only with action = \"offer\"; change the action or leave it out");
+    if let Some(acknowledge) = &raw.acknowledge {
+        problems
+            .at(acknowledge.span(), "counts only with action = \"offer\"; change the action or leave it out");
+    }
+    if let (Some(module), false) = (&raw.module, plain == Action::Monitor) {
+        problems.at(
+            module.span(),
+            "counts only with action = \"offer\" or \"monitor\"; change the action or leave it out",
+        );
     }
     plain
 }
 
 fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems: &mut Problems) -> Action {
-    let names = || modules.iter().map(|module| module.name.as_str());
     let Some(wanted) = &spanned.get_ref().module else {
         let message = "is missing; name the module that the flow is offered to";
         problems.missing(spanned.span(), "module", message);
         return Action::Drop;
     };
-    match names().position(|name| name == wanted.get_ref()) {
+    match find(modules, wanted, problems) {
         Some(index) => {
             if let (Some(_), Some(raw)) = (modules[index].client_first, &spanned.get_ref().acknowledge)
                 && *raw.get_ref() == external::Acknowledge::Through
@@ -237,17 +243,24 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems:
             }
             Action::Offer { module: variant(modules, index, wanted.map(|wanted| *wanted.get_ref())) as u16 }
         }
-        None => {
-            let distinct = || names().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
-            let list = || match distinct().join(", ") {
-                list if list.is_empty() => format!("; add a table [module.{}]", wanted.get_ref()),
-                list => format!("; there is {list}"),
-            };
-            let hint = did_you_mean(wanted.get_ref(), names(), list);
-            problems.at(wanted.span(), format!("no module is named \"{}\"{hint}", wanted.get_ref()));
-            Action::Drop
-        }
+        None => Action::Drop,
     }
+}
+
+/// The index of the module of this name.
+pub(super) fn find(modules: &[Module], wanted: &Spanned<String>, problems: &mut Problems) -> Option<usize> {
+    let names = || modules.iter().map(|module| module.name.as_str());
+    let found = names().position(|name| name == wanted.get_ref());
+    if found.is_none() {
+        let distinct = || names().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+        let list = || match distinct().join(", ") {
+            list if list.is_empty() => format!("; add a table [module.{}]", wanted.get_ref()),
+            list => format!("; there is {list}"),
+        };
+        let hint = did_you_mean(wanted.get_ref(), names(), list);
+        problems.at(wanted.span(), format!("no module is named \"{}\"{hint}", wanted.get_ref()));
+    }
+    found
 }
 
 /// The index of the module at `index` with what a rule says about acknowledging: itself, or another of its name.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
-use dataplane::policy::{Per, RateSpec, Side, SynMatch, VlanMatch};
+use dataplane::policy::{Per, RateSpec, Side, Standing, SynMatch, VlanMatch};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
@@ -26,6 +26,8 @@ pub struct Rule {
     pub action: Action,
     /// What its flows are searched for where they pass: index into [`super::Config::inspections`].
     pub inspection: Option<u16>,
+    /// What it goes on asking of its flows; the module is an index into [`super::Config::modules`].
+    pub standing: Standing,
 }
 
 /// What flows are searched for, by name.

@@ -138,14 +138,15 @@ impl<L: Pool> Core<L> {
         let mark = self.mark(slot);
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
-        let worker = usize::from(partial.worker);
+        let (worker, ticket) = (usize::from(partial.worker), self.suspended.ticket(slot));
         let session = self.modules[usize::from(partial.module)].session(&key);
         let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
         let connection = Connection::answered(&mut cx, &answered, session, frame);
         let flow = partial.flow;
         match connection {
-            Some(connection) => {
+            Some(mut connection) => {
+                connection.name(ticket);
                 self.hand_over(slot);
                 self.place(place, worker, flow, connection);
             }

@@ -111,6 +111,22 @@ impl Session for Turn {
         self.inner.data(direction, bytes)
     }
 
+    fn named(&mut self, ticket: Ticket) -> bool {
+        self.inner.named(ticket)
+    }
+
+    fn decide(&mut self, direction: Direction) -> (Edit, Step) {
+        self.inner.decide(direction)
+    }
+
+    fn finished(&mut self, direction: Direction) -> (Edit, Step) {
+        self.inner.finished(direction)
+    }
+
+    fn overdue(&mut self, direction: Direction) -> (Edit, Step) {
+        self.inner.overdue(direction)
+    }
+
     fn may_leave(&self) -> bool {
         self.inner.may_leave()
     }

@@ -1,0 +1,122 @@
+//! What is ordered about flows, and what who has ordered it is told, and when.
+
+use std::time::Duration;
+
+use control::core::handover::{HandOver, Refused};
+use control::module::relay::MergeWhen;
+use dataplane::counters::Counter;
+use dataplane::flow::object::{Path, Track, View};
+use dataplane::flow::terms::{Promises, Terms};
+use dataplane::wire::seq::Seq;
+use dataplane::worker::message::{Event, Unsplittable};
+
+use crate::rig::*;
+
+impl Rig {
+    /// What the senders of a flow that the worker is to split may have been promised.
+    fn reserve(&mut self) -> u32 {
+        self.ordered_split.take().expect("the worker is told").reserve
+    }
+
+    /// The worker does not split it.
+    fn unsplit(&mut self, why: Unsplittable) {
+        let flow = self.flow;
+        assert!(self.tell(Event::Unsplit { flow, why }).is_empty());
+    }
+
+    /// The flow has been idle for as long as its rule allows.
+    fn idle(&mut self) -> Vec<Said> {
+        let flow = self.flow;
+        self.tell(Event::Idle { flow })
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// An idle flow, each of whose senders may send so many bytes.
+fn idle(window: u32) -> View {
+    View {
+        track: [Track { end: Seq(C), ack: Seq(S) }, Track { end: Seq(S), ack: Seq(C) }],
+        edges: [Seq(C + window), Seq(S + window)],
+        promises: Promises::mirrored(Terms::new(Some([SHIFT, SHIFT]), true, false)),
+        mss: [1460, 1460],
+        ..View::default()
+    }
+}
+
+#[test]
+fn a_merge_that_waits_says_so_and_is_made_later() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    rig.split(0, 0, idle(10_000));
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    rig.wait(Duration::from_millis(499));
+    assert!(answered.try_recv().is_err(), "it may still be made");
+    rig.wait(2 * MOMENT);
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Waiting)));
+    rig.client(ack(C, S), b"");
+    let said = script(&rig.server(ack(S, C), b""));
+    assert!(said.contains(&"park".into()), "as soon as both are heard: {said:?}");
+}
+
+#[test]
+fn a_flow_that_ends_is_not_merged() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    rig.split(0, 0, idle(10_000));
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    rig.expired();
+    rig.wait(MOMENT);
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Gone)));
+}
+
+/// All that senders may send after a split has room, or there is no split.
+#[test]
+fn promises_fill_the_memory_for_buffers_until_they_are_used_up() {
+    let small = control::core::context::Settings { connections: 16, buffered: 400_000, ..settings() };
+    let mut rig = Rig::with(relay(MergeWhen::Never), small);
+    for n in 0..3 {
+        rig.turn_to(n);
+        rig.split(0, 0, idle(50_000));
+    }
+    assert_eq!(rig.core.load().promised, 300_000);
+    rig.turn_to(3);
+    let answered = rig.order_hand_over(HandOver::Split, Path::CutThrough);
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Promises)));
+    // One of them sends, and another one is gone.
+    rig.turn_to(0);
+    rig.client(ack(C, S), &[b'x'; 1000]);
+    assert_eq!(rig.core.load().promised, 299_000);
+    rig.turn_to(1);
+    rig.expired();
+    assert_eq!(rig.core.load().promised, 199_000);
+    rig.turn_to(3);
+    rig.split(0, 0, idle(50_000));
+}
+
+#[test]
+fn a_larger_promise_is_asked_about_again_if_there_is_room() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    let answered = rig.order_hand_over(HandOver::Split, Path::CutThrough);
+    assert_eq!(rig.reserve(), 65_536);
+    rig.unsplit(Unsplittable::Window);
+    assert_eq!(rig.reserve(), 1 << 18);
+    rig.unsplit(Unsplittable::Window);
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Window)));
+    assert_eq!(rig.core.load().promised, 0);
+}
+
+#[test]
+fn a_flow_is_split_for_the_module_that_is_named() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    let answered = rig.order_hand_over(HandOver::SplitFor(1), Path::Monitored);
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::NoModule)), "there is one module");
+    rig.order_hand_over(HandOver::SplitFor(0), Path::Monitored);
+    assert_eq!(rig.reserve(), 65_536, "it is ordered");
+}
+
+#[test]
+fn a_flow_that_its_rule_lets_be_idle_no_longer_is_reset() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    assert_eq!(script(&rig.idle()), [">C R. 5001:1001 0", ">S R. 1001:5001 0"]);
+    assert_eq!(rig.count(Counter::FlowsExpired), 1);
+    assert!(rig.idle().is_empty(), "once");
+}
