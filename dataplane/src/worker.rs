@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::counters::Counter;
 use crate::flow::hash::KeyedHash;
 use crate::flow::table::FlowTable;
-use crate::inspect::stream::{self, Streams};
+use crate::inspect::places::{self, Streams};
 use crate::policy::Installed;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
@@ -33,6 +33,7 @@ mod service;
 mod split;
 pub mod steer;
 pub mod transmit;
+mod waiting;
 
 use mailbox::{Receiver, Sender};
 use message::{Event, Order};
@@ -112,6 +113,8 @@ pub struct Worker<P: Port> {
     table: FlowTable,
     parked: Parked<P::Buffer>,
     streams: Streams,
+    /// Segments of searched flows, by their lane's number.
+    waiting: Parked<P::Buffer>,
     steering: Steering,
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
@@ -136,7 +139,8 @@ impl<P: Port> Worker<P> {
             timeouts: parts.timeouts,
             table: FlowTable::new(parts.limits.flows, parts.limits.far_sides, parts.hash),
             parked: Parked::new(parts.limits.parked),
-            streams: Streams::new(stream::Limits::default(), [0; 4]),
+            streams: Streams::new(places::Limits::default(), [0; 4]),
+            waiting: Parked::new(0),
             steering: parts.steering,
             neighbours: parts.neighbours,
             events: parts.events,
@@ -242,6 +246,11 @@ impl<P: Port> Worker<P> {
     /// Flows whose bytes are searched.
     pub fn searched(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Bytes that are kept of them, by whole blocks.
+    pub fn kept(&self) -> usize {
+        self.streams.kept.used()
     }
 
     /// The flow table, for checks.

@@ -13,9 +13,11 @@ impl<P: Port> Worker<P> {
         let flow = split.flow;
         let slot = match self.splittable(flow, split.reserve) {
             Ok(slot) => slot,
-            Err(why) => return self.answer(Event::Unsplit { flow, why }),
+            Err(why) => {
+                self.refuse_closer_look(flow);
+                return self.answer(Event::Unsplit { flow, why });
+            }
         };
-        self.end_search(slot);
         let key = self.table.key(slot);
         let object = self.table.object_mut(slot);
         object.path = Path::Participating;
@@ -30,6 +32,7 @@ impl<P: Port> Worker<P> {
         *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
         self.counters.count(Counter::Splits);
         self.answer(Event::Split(split));
+        self.hand_up(slot);
     }
 
     fn splittable(&self, flow: FlowRef, reserve: u32) -> Result<u32, Unsplittable> {
