@@ -7,6 +7,7 @@ mod cut_through;
 mod generator;
 mod mac_swap;
 mod rules;
+mod worker;
 
 use std::time::Instant;
 

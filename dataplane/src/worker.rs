@@ -75,6 +75,19 @@ pub struct Timeouts {
     pub control_stall: Duration,
 }
 
+impl Timeouts {
+    /// The same for all.
+    pub const fn all(duration: Duration) -> Timeouts {
+        Timeouts {
+            opening: duration,
+            established: duration,
+            half_closed: duration,
+            linger: duration,
+            control_stall: duration,
+        }
+    }
+}
+
 /// What a worker is made of.
 pub struct Parts<P: Port> {
     /// Its number, dense from 0.

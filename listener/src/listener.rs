@@ -144,7 +144,7 @@ impl Listener {
     /// # Errors
     /// `UnexpectedEof` when the appliance has gone or has closed the connection (its log says why); `InvalidData` when it
     /// sends what this version does not understand.
-    #[allow(clippy::should_implement_trait, reason = "an iterator would hide the errors that end it")]
+    #[expect(clippy::should_implement_trait, reason = "an iterator would hide the errors that end it")]
     pub fn next(&mut self) -> io::Result<Event> {
         match self.waiting.pop_front() {
             Some(event) => Ok(event),

@@ -20,9 +20,10 @@ use dataplane::policy::{Fallback, Snapshot};
 use dataplane::port::PortId;
 use dataplane::worker::Worker;
 
-use super::syns::{HOUR, Rig, SynPort, rig};
+use super::syns::{SynPort, rig};
 use crate::Contender;
 use crate::generator::Frames;
+use crate::worker::{HOUR, Rig};
 
 /// SYNs that are held at once.
 const HELD: usize = 4096;
@@ -37,7 +38,7 @@ pub struct Held {
 impl Held {
     pub fn new(snapshot: Arc<Snapshot>, quads: &[Quad]) -> Held {
         let heartbeat = Arc::new(AtomicU64::new(0));
-        let Rig { worker, frames, orders, events } = rig(snapshot, quads, 2 * HELD, &heartbeat);
+        let (Rig { worker, orders, events }, frames) = rig(snapshot, quads, 2 * HELD, &heartbeat);
         let module = Relay {
             merge: MergeWhen::Established,
             server_ack: ServerAck::AfterClient,

@@ -8,11 +8,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::flow::quad::Quad;
-use dataplane::policy::{
-    Action, Defaults, Fallback, Per, Prefix, RateSpec, RuleSpec, Side, Snapshot, Strays, SynMatch,
-};
+use dataplane::policy::{Per, Prefix, RateSpec, RuleSpec, Side, Snapshot, SynMatch};
 
-const OFFER: Action = Action::Offer { module: 0 };
+use crate::worker::OFFER;
 
 /// Of all rules of a list.
 #[derive(Clone, Copy)]
@@ -156,17 +154,11 @@ impl Set {
                     (0, _) => Vec::new(),
                     (first, last) => vec![first..=last],
                 },
-                ..RuleSpec::everything(OFFER)
+                ..RuleSpec::everything(OFFER.action)
             })
             .enumerate()
             .map(|(index, spec)| change(index, spec))
             .collect();
-        let defaults = Defaults {
-            action: OFFER,
-            strays: Strays::Drop,
-            flows_full: Fallback::Drop,
-            on_control_stall: Fallback::Drop,
-        };
-        Snapshot::compile(&specs, defaults).expect("ten thousand rules fit")
+        Snapshot::compile(&specs, OFFER).expect("ten thousand rules fit")
     }
 }

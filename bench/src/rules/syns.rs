@@ -2,26 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use dataplane::clock::{Clock, SystemClock};
-use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::Quad;
-use dataplane::policy::{Installed, Snapshot};
-use dataplane::port::{BURST, Burst, Port, PortId};
+use dataplane::policy::Snapshot;
+use dataplane::port::{BURST, Burst, Port};
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::TcpOptions;
-use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
+use dataplane::worker::Worker;
+use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
-use dataplane::worker::steer::{Neighbours, Steering};
-use dataplane::worker::transmit::Line;
-use dataplane::worker::{Limits, Parts, Timeouts, Worker};
 
 use crate::Contender;
 use crate::generator::{Frame, Frames};
+use crate::worker::Rig;
 
 /// Gives out the SYNs in turn, whole bursts of them, or nothing.
 pub struct SynPort {
@@ -92,54 +89,21 @@ pub struct Syns {
     events: Receiver<Event<Frame>>,
 }
 
-/// Nothing ends while we measure.
-pub const HOUR: Duration = Duration::from_secs(3600);
-
-/// A worker that gets SYNs.
-pub struct Rig {
-    pub worker: Worker<SynPort>,
-    /// What its frames are made of.
-    pub frames: Frames,
-    pub orders: Sender<Order<Frame>>,
-    pub events: Receiver<Event<Frame>>,
-}
-
-/// With room for so many flows.
-pub fn rig(snapshot: Arc<Snapshot>, quads: &[Quad], flows: usize, heartbeat: &Arc<AtomicU64>) -> Rig {
-    let (orders, order_receiver) = mailbox(256);
-    let (event_sender, events) = mailbox(256);
+/// A worker that gets SYNs, with room for so many flows; and what its frames are made of.
+pub fn rig(
+    snapshot: Arc<Snapshot>,
+    quads: &[Quad],
+    flows: usize,
+    heartbeat: &Arc<AtomicU64>,
+) -> (Rig<SynPort>, Frames) {
     let frames = Frames::default();
-    let line = |syns, peer| {
-        let port = SynPort { frames: frames.clone(), syns, next: 0 };
-        Line::new(port, PortId(peer), 0, 1500)
-    };
-    let worker = Worker::new(Parts {
-        id: 0,
-        lines: vec![line(syns(quads), 1), line(Arc::from([]), 0)],
-        limits: Limits { flows, parked: 16, far_sides: 16 },
-        timeouts: Timeouts {
-            opening: HOUR,
-            established: HOUR,
-            half_closed: HOUR,
-            linger: HOUR,
-            control_stall: HOUR,
-        },
-        hash: KeyedHash::new([1, 2, 3, 4]),
-        steering: Steering::Single,
-        neighbours: Neighbours::mesh(1, 1).remove(0),
-        events: event_sender,
-        orders: order_receiver,
-        icmp_errors: Default::default(),
-        policy: Box::new(Installed::new(snapshot)),
-        heartbeat: Arc::clone(heartbeat),
-        report: Arc::default(),
-    });
-    Rig { worker, frames, orders, events }
+    let ports = [syns(quads), Arc::from([])].map(|syns| SynPort { frames: frames.clone(), syns, next: 0 });
+    (Rig::new(ports, flows, snapshot, heartbeat), frames)
 }
 
 impl Syns {
     pub fn new(snapshot: Arc<Snapshot>, quads: &[Quad]) -> Syns {
-        let Rig { worker, frames, orders, events } = rig(snapshot, quads, 4096, &Arc::default());
+        let (Rig { worker, orders, events }, frames) = rig(snapshot, quads, 4096, &Arc::default());
         Syns { worker, clock: SystemClock::start(), frames, orders, events }
     }
 }

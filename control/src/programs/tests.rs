@@ -1,8 +1,8 @@
 //! Both halves and the client crate; the test plays the control core.
 
-mod cost;
 mod deciding;
 mod streaming;
+mod volume;
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant as WallInstant};

@@ -5,7 +5,6 @@ use std::time::Duration;
 use control::config::BYTES_PER_PARTICIPATING;
 use control::core::context::Settings;
 use control::module::relay::MergeWhen;
-use control::suspended;
 use control::tcp::Limits;
 
 use crate::rig::*;
@@ -70,23 +69,4 @@ fn idle_flows_cost_no_timers() {
         rounds += 1;
     }
     assert!(rounds < 15_000, "{rounds}: the wheel is looked at every 64 ms at most");
-}
-
-/// From the worker's event to the SYN that leaves for the server, the rig's own work included: the best of several rounds.
-#[test]
-#[ignore = "measures, and asserts nothing"]
-fn what_a_held_syn_costs() {
-    const SYNS: u32 = 20_000;
-    let best = (0..15).map(|_| {
-        let suspended = suspended::Limits::of(SYNS as usize);
-        let mut rig = Rig::with(relay(MergeWhen::Never), Settings { suspended, ..settings() });
-        let begin = std::time::Instant::now();
-        for n in 0..SYNS {
-            rig.turn_to(n);
-            rig.offer(syn(C));
-        }
-        assert_eq!(rig.core.suspended(), SYNS as usize);
-        begin.elapsed().as_nanos() / u128::from(SYNS)
-    });
-    println!("{:?} ns for each SYN", best.min());
 }

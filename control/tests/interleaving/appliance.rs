@@ -68,18 +68,11 @@ impl Appliance {
         let (order_sender, orders, order_receiver) = Seam::new();
         let (client_port, client_queue) = SimPort::new(usize::MAX);
         let (server_port, server_queue) = SimPort::new(usize::MAX);
-        let day = DAY;
         let worker = Worker::new(worker::Parts {
             id: 0,
             lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
             limits: Limits { flows: 8, parked: 64, far_sides: 4 },
-            timeouts: Timeouts {
-                opening: day,
-                established: day,
-                half_closed: day,
-                linger: day,
-                control_stall: day,
-            },
+            timeouts: Timeouts::all(DAY),
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
             neighbours: Neighbours::mesh(1, 8).remove(0),

@@ -72,6 +72,11 @@ impl TcpState {
         TcpState::Reset,
     ];
 
+    /// The handshake is not over.
+    pub const fn is_opening(self) -> bool {
+        matches!(self, TcpState::SynSent | TcpState::SynReceived)
+    }
+
     /// The connection is over; only stragglers are expected, and a SYN begins another one.
     pub const fn is_over(self) -> bool {
         matches!(self, TcpState::Closed | TcpState::Reset)

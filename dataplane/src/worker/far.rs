@@ -12,7 +12,6 @@ use super::*;
 use crate::flow::far::{FarSide, LinkHeader, NextHop};
 use crate::flow::object::Path;
 use crate::flow::quad::{Addresses, Direction, FlowKey, Quad, Segment};
-use crate::flow::state::TcpState;
 use crate::flow::table::{FlowRef, Refused};
 use crate::packet::{self, IcmpError, Packet, TcpHeaders};
 use crate::rewrite::translate;
@@ -305,7 +304,8 @@ impl<P: Port> Worker<P> {
             let (is_held, is_gone) = match object.path {
                 Path::Suspended => (true, true),
                 Path::Participating | Path::Parked => (true, false),
-                _ => (false, is_opening(object.tcp) || object.tcp.is_over()),
+                // The client has yet to show that it is there: a server answers SYNs of forged sources, too.
+                _ => (false, object.tcp.is_opening() || object.tcp.is_over()),
             };
             if !is_gone {
                 self.table.settle_far(slot);
@@ -321,11 +321,6 @@ impl<P: Port> Worker<P> {
         }
         false
     }
-}
-
-/// Whether the client has yet to show that it is there: a server answers SYNs of forged sources, too.
-fn is_opening(tcp: TcpState) -> bool {
-    matches!(tcp, TcpState::SynSent | TcpState::SynReceived)
 }
 
 /// Gives a frame whose IP header begins at `l3` another link header; of the one with the same tags (`same_tags`), only the

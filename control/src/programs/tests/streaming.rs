@@ -26,7 +26,7 @@ fn accept(core: &mut Core, listener: &mut Listener, ticket: Ticket) -> Box<dyn E
     core.module.endpoint(ticket, &key).unwrap()
 }
 
-fn established() -> (Core, Box<dyn Endpoint>, Stream) {
+pub(super) fn established() -> (Core, Box<dyn Endpoint>, Stream) {
     let (mut core, mut listener, mut endpoint) = accepting();
     endpoint.established();
     core.module.decided(Instant::ZERO);

@@ -1,0 +1,57 @@
+//! One worker with two ports, alone: no neighbours, and nothing ends while we measure.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use dataplane::flow::hash::KeyedHash;
+use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
+use dataplane::port::{Port, PortId};
+use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
+use dataplane::worker::message::{Event, Order};
+use dataplane::worker::steer::{Neighbours, Steering};
+use dataplane::worker::transmit::Line;
+use dataplane::worker::{Limits, Parts, Timeouts, Worker};
+
+/// Longer than any run.
+pub const HOUR: Duration = Duration::from_secs(3600);
+
+/// Every SYN that no rule matches is offered to the first module.
+pub const OFFER: Defaults = Defaults {
+    action: Action::Offer { module: 0 },
+    strays: Strays::Drop,
+    flows_full: Fallback::Drop,
+    on_control_stall: Fallback::Drop,
+};
+
+/// A worker, and the control core's ends of its mailboxes.
+pub struct Rig<P: Port> {
+    pub worker: Worker<P>,
+    pub orders: Sender<Order<P::Buffer>>,
+    pub events: Receiver<Event<P::Buffer>>,
+}
+
+impl<P: Port> Rig<P> {
+    /// With the client's port and the server's, and room for so many flows.
+    pub fn new(ports: [P; 2], flows: usize, rules: Arc<Snapshot>, heartbeat: &Arc<AtomicU64>) -> Rig<P> {
+        let (orders, order_receiver) = mailbox(256);
+        let (event_sender, events) = mailbox(256);
+        let [client, server] = ports;
+        let worker = Worker::new(Parts {
+            id: 0,
+            lines: vec![Line::new(client, PortId(1), 0, 1500), Line::new(server, PortId(0), 0, 1500)],
+            limits: Limits { flows, parked: 16, far_sides: 16 },
+            timeouts: Timeouts::all(HOUR),
+            hash: KeyedHash::new([1, 2, 3, 4]),
+            steering: Steering::Single,
+            neighbours: Neighbours::mesh(1, 1).remove(0),
+            events: event_sender,
+            orders: order_receiver,
+            icmp_errors: Default::default(),
+            policy: Box::new(Installed::new(rules)),
+            heartbeat: Arc::clone(heartbeat),
+            report: Arc::default(),
+        });
+        Rig { worker, orders, events }
+    }
+}
