@@ -19,6 +19,7 @@ mod split;
 mod stall_free;
 mod through;
 mod urgent;
+mod withheld;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -176,7 +177,7 @@ impl<L: Pool> Connection<L> {
         }
         let fin_acked = matches!(to.block.state(), State::FinWait2 | State::TimeWait | State::Closed);
         let fin = u64::from(from.block.fin_received() && !fin_acked);
-        u64::from(from.block.readable()) + u64::from(to.block.queued()) + fin
+        u64::from(from.block.readable()) + self.withheld(direction) + u64::from(to.block.queued()) + fin
     }
 
     /// What it keeps.
@@ -241,7 +242,8 @@ impl<L: Pool> Connection<L> {
             Phase::Draining { deadline } => Some(deadline),
             Phase::Choosing { until } => until,
             Phase::Relaying => {
-                [self.merge_retry, self.ending.map(|(_, until)| until)].into_iter().flatten().min()
+                let ending = self.ending.map(|(_, until)| until);
+                [self.merge_retry, ending, self.withheld_until()].into_iter().flatten().min()
             }
             _ => None,
         };
@@ -277,6 +279,7 @@ impl<L: Pool> Connection<L> {
             Phase::Answered => self.offer_windows(cx),
             Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
+                self.tick_session(cx.now);
                 self.pump(cx);
                 self.end_if_delivered(cx);
                 self.begin_merge_if_due(cx);

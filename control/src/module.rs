@@ -2,6 +2,7 @@
 //!
 //! A module is asked on the control core's thread and must answer at once; it is never asked about a single packet.
 
+pub mod edit;
 pub mod redirect;
 pub mod relay;
 pub mod several;
@@ -368,6 +369,25 @@ pub trait Session: Send {
 
     /// In-order bytes from the sender of `direction`, about to be relayed.
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step);
+
+    /// What passes without having been shown to it, or to a worker, would be missed.
+    fn sees_all(&self) -> bool {
+        false
+    }
+
+    /// What time it is; told before anything that comes then.
+    fn tick(&mut self, _now: Instant) {}
+
+    /// It has taken so many bytes of `direction` that have still to go on, and keeps them until then at most. Nothing is merged
+    /// before.
+    fn keeps(&self, _direction: Direction) -> Option<(usize, Instant)> {
+        None
+    }
+
+    /// Nothing follows what it keeps of `direction`, or nothing has in time: these bytes go on.
+    fn let_go(&mut self, _direction: Direction) -> (Vec<u8>, Step) {
+        (Vec::new(), Step::Relay)
+    }
 }
 
 /// The far end of an accepted flow: what a server's socket is to its kernel. Sans-I/O, and called on the control core's thread.

@@ -261,6 +261,11 @@ impl<P: Port> Worker<P> {
         self.streams.len()
     }
 
+    /// Segments of theirs that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Bytes that are kept of them, by whole blocks.
     pub fn kept(&self) -> usize {
         self.streams.kept.used()

@@ -47,7 +47,9 @@ impl<L: Pool> Connection<L> {
             return cx.counters.count(Counter::MergesRefusedOptions);
         }
         self.merge_began = cx.now;
-        let is_bulk = self.is_bulk();
+        // What passes while it leaves nobody would search.
+        let is_searched = self.session.as_ref().is_some_and(|session| session.sees_all());
+        let is_bulk = self.is_bulk() && !is_searched;
         let Some(server) = self.server.as_mut() else { return };
         // Step 604: a blank acknowledgment for the last byte taken.
         self.client.block.acknowledge_now();
@@ -59,6 +61,11 @@ impl<L: Pool> Connection<L> {
         let rtt =
             [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
+    }
+
+    /// It was not split by order: its session may have it merged.
+    pub(crate) fn may_return(&mut self) {
+        self.stays_split = false;
     }
 
     /// Somebody wants it merged, whatever its module says.
@@ -91,7 +98,10 @@ impl<L: Pool> Connection<L> {
                 && !block.has_gap()
                 && block.readable() == 0
         };
-        self.splitting.is_none() && ready(&self.client) && self.server.as_ref().is_some_and(ready)
+        self.withheld_until().is_none()
+            && self.splitting.is_none()
+            && ready(&self.client)
+            && self.server.as_ref().is_some_and(ready)
     }
 
     /// A segment while merging: its acknowledgment counts at once, its bytes wait.

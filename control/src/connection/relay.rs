@@ -141,6 +141,7 @@ impl<L: Pool> Connection<L> {
         }
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
             self.pump_direction(cx, direction);
+            self.let_withheld_go(cx, direction);
             self.close_behind_data(direction);
         }
         self.offer_windows(cx);
@@ -277,7 +278,9 @@ impl<L: Pool> Connection<L> {
 
     /// What lies between the numbers of the legs, for a segment that travels in `direction`.
     pub(super) fn numbers_of(&mut self, direction: Direction) -> Deltas {
-        let edited = |direction: Direction| self.edited[direction.index()];
+        // What passes end to end since a split is about bytes before all that has been edited since.
+        let is_splitting = self.splitting.is_some();
+        let edited = |direction: Direction| if is_splitting { 0 } else { self.edited[direction.index()] };
         let edited = [edited(direction), edited(direction.reverse())];
         let Some([from, to]) = self.legs(direction) else { return NO_DELTAS };
         let (own, other) = (

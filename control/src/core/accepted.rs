@@ -8,6 +8,7 @@ use dataplane::policy::Fallback;
 use dataplane::refusal::Rejection;
 
 use super::Core;
+use super::handover::session;
 use crate::connection::{Accepting, Connection, Greeting};
 use crate::module::{Gone, Proxying};
 
@@ -25,7 +26,8 @@ impl<L: Pool> Core<L> {
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
-        let session = self.modules[usize::from(partial.module)].session(&key);
+        let module = &mut self.modules[usize::from(partial.module)];
+        let session = session(module, self.rules.as_deref(), partial.inspection, &key, Default::default());
         let profile = self.means.history.profile(&key);
         let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
         let mut cx = self.means.context(now, worker);

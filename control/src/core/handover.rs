@@ -9,13 +9,15 @@ use dataplane::clock::Instant;
 use dataplane::flow::object::{Path, Record};
 use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::flow::table::FlowRef;
+use dataplane::policy::Snapshot;
 use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 
 use super::Core;
 use super::journal::Happening;
 use super::load::Load;
 use crate::connection::Connection;
-use crate::module::Proxying;
+use crate::module::edit::{Before, EditSession};
+use crate::module::{Module, Proxying, Session};
 
 /// Which way a flow is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,17 @@ struct Pending {
     place: u32,
     module: u16,
     since: Instant,
-    answer: Option<Answer>,
+    asker: Asker,
+}
+
+/// Who wants a split.
+pub(super) enum Asker {
+    /// Somebody who hears what comes of it, and orders the merge, too.
+    User(Answer),
+    /// An inspection: the flow's module is to look at it.
+    Inspection,
+    /// An inspection that replaces something by something of another length; behind that the flow merges again.
+    Edit,
 }
 
 /// Splits under way.
@@ -130,12 +142,12 @@ impl<L: Pool> Core<L> {
             (_, Err(refused)) => Err(refused),
             (HandOver::Split, Ok((worker, flow))) if flow.record.module != Record::NO_MODULE => {
                 let ListedFlow { flow, key, record, .. } = flow;
-                return self.begin_split(now, worker, (flow, key, record.module), Some(answer));
+                return self.begin_split(now, worker, (flow, key, record.module), Asker::User(answer));
             }
             (HandOver::Split, Ok(_)) => Err(Refused::NoModule),
             (HandOver::Merge, Ok((worker, flow))) => self.order_merge(now, worker, flow.flow),
         };
-        reply(Some(answer), done);
+        reply(Asker::User(answer), done);
     }
 
     /// Orders the worker to split the flow. A place is kept for it, so that what comes up has somewhere to go.
@@ -144,13 +156,13 @@ impl<L: Pool> Core<L> {
         now: Instant,
         worker: usize,
         (flow, key, module): (FlowRef, FlowKey, u16),
-        answer: Option<Answer>,
+        asker: Asker,
     ) {
         if self.pendings.by_flow.contains_key(&(worker, flow)) || self.by_flow.contains_key(&(worker, flow)) {
-            return reply(answer, Err(Refused::OtherPath));
+            return reply(asker, Err(Refused::OtherPath));
         }
-        let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
-        self.pendings.by_flow.insert((worker, flow), Pending { place, module, since: now, answer });
+        let Some(place) = self.find_place(now) else { return reply(asker, Err(Refused::Full)) };
+        self.pendings.by_flow.insert((worker, flow), Pending { place, module, since: now, asker });
         let split = Split::wanted(flow, key, self.reserve());
         self.means.outboxes[worker].order(Order::Split(Box::new(split)));
     }
@@ -165,23 +177,28 @@ impl<L: Pool> Core<L> {
     /// The worker has split a flow: from now on its segments come up.
     pub(super) fn on_split(&mut self, now: Instant, worker: usize, split: &Split) {
         let Some(pending) = self.pendings.by_flow.remove(&(worker, split.flow)) else { return };
-        let Pending { place, module, since, answer } = pending;
+        let Pending { place, module, since, asker } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
-        let session = self.modules[usize::from(module)].session(&split.key);
+        let before = Before { returns: matches!(asker, Asker::Edit), edited: split.edited };
+        let module = &mut self.modules[usize::from(module)];
+        let session = session(module, self.rules.as_deref(), split.inspection, &split.key, before);
         let cx = self.means.context(now, worker);
-        let connection = Connection::split(&cx, worker, split, Proxying::default(), session);
+        let mut connection = Connection::split(&cx, worker, split, Proxying::default(), session);
+        if !matches!(asker, Asker::User(_)) {
+            connection.may_return();
+        }
         self.by_flow.insert((worker, split.flow), place);
         self.means.load.change(Load::default(), connection.load());
         self.connections[place as usize] = Some(connection);
         self.rearm(place);
-        reply(answer, Ok(()));
+        reply(asker, Ok(()));
     }
 
     /// The worker has not.
     pub(super) fn on_unsplit(&mut self, worker: usize, flow: FlowRef, why: Unsplittable) {
-        if let Some(Pending { place, answer, .. }) = self.pendings.by_flow.remove(&(worker, flow)) {
+        if let Some(Pending { place, asker, .. }) = self.pendings.by_flow.remove(&(worker, flow)) {
             self.free.push(place);
-            reply(answer, Err(why.into()));
+            reply(asker, Err(why.into()));
         }
     }
 
@@ -193,8 +210,23 @@ impl<L: Pool> Core<L> {
     }
 }
 
-fn reply(answer: Option<Answer>, done: Result<(), Refused>) {
-    if let Some(answer) = answer {
+/// Who looks at the bytes of a flow, and edits them by the rules.
+pub(super) fn session(
+    module: &mut Box<dyn Module>,
+    rules: Option<&Snapshot>,
+    inspection: u16,
+    key: &FlowKey,
+    before: Before,
+) -> Box<dyn Session> {
+    let session = module.session(key);
+    match rules.and_then(|rules| rules.inspections().get(usize::from(inspection))) {
+        Some(inspection) => EditSession::around(session, inspection, before),
+        None => session,
+    }
+}
+
+fn reply(asker: Asker, done: Result<(), Refused>) {
+    if let Asker::User(answer) = asker {
         // Who asked may have given up.
         let _ = answer.send(done);
     }

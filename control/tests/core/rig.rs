@@ -284,7 +284,7 @@ impl Rig {
         let (headers, frame) = self.frame(C2S, &syn, payload);
         let key = FlowKey { quad: self.quad, segment: Segment(0) };
         let flow = self.flow;
-        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, headers, frame })
+        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, inspection: 0, headers, frame })
     }
 
     pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
@@ -357,7 +357,7 @@ impl Rig {
     /// The worker wants the flow split; whether it is told to.
     pub fn want_split(&mut self, module: u16) -> bool {
         let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
-        assert!(self.tell(Event::Wanted { flow, key, module }).is_empty());
+        assert!(self.tell(Event::Wanted { flow, key, module, edits: false }).is_empty());
         self.ordered_split.take().is_some_and(|split| split.flow == flow)
     }
 

@@ -5,6 +5,7 @@
 
 mod apps;
 mod bulk;
+mod edits;
 mod experience;
 mod handover;
 mod held;

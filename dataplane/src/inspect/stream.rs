@@ -30,8 +30,21 @@ pub enum Outcome {
     Found(Verdict),
     /// It waits: it ends with what may be the beginning of something to be replaced.
     Hold,
-    /// It waits for somebody who looks closer, or changes its length.
-    Await,
+    /// It waits for somebody else.
+    Await(Why),
+}
+
+/// Why somebody else is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// To look closer.
+    Look,
+    /// To replace something by something of another length.
+    Resize,
+    /// To take what may be the beginning of something, so that its sender hears that it has come: one that sends the rest only
+    /// then (Nagle's algorithm, a full window) would never send it. Or to take the last word of one end while the other one's
+    /// may still have to be edited.
+    Rest,
 }
 
 /// A segment to be judged.
@@ -64,10 +77,14 @@ pub struct Stream {
     queued: Seq,
     state: Option<patterns::State>,
     editing: Option<edits::State>,
-    /// What is queued waits for somebody else, and so does what follows.
-    is_awaited: bool,
+    /// What is queued waits for somebody else, and so does what follows: [`Outcome::Await`].
+    awaits: Option<Why>,
     /// Nothing comes behind what is kept.
     is_last: bool,
+    /// Behind the last byte that was replaced.
+    edited: Seq,
+    /// What follows is somebody else's.
+    is_over: bool,
     /// When the first of what is queued came.
     pub(super) since: Instant,
 }
@@ -82,8 +99,10 @@ impl Stream {
             queued: next,
             state: inspection.patterns(direction).map(|patterns| patterns.start()),
             editing: inspection.edits(direction).map(|edits| edits.start()),
-            is_awaited: false,
+            awaits: None,
             is_last: false,
+            edited: next,
+            is_over: false,
             since: Instant::ZERO,
         }
     }
@@ -100,12 +119,17 @@ impl Stream {
 
     /// Whether a segment that waits and ends at `end` may go on.
     pub const fn is_settled(&self, end: Seq) -> bool {
-        !self.is_awaited && end.le(self.settled)
+        self.awaits.is_none() && end.le(self.settled)
     }
 
-    /// Somebody else is to look at what waits.
-    pub const fn is_awaited(&self) -> bool {
-        self.is_awaited
+    /// Why somebody else is to have what waits.
+    pub const fn awaits(&self) -> Option<Why> {
+        self.awaits
+    }
+
+    /// The rest has not come: somebody else is to have what waits.
+    pub fn await_rest(&mut self) {
+        self.awaits = Some(Why::Rest);
     }
 
     /// All before `end` has gone out.
@@ -126,13 +150,16 @@ impl Stream {
         let end = part.end();
         if part.at.gt(self.queued) {
             return match (inspection.ahead, part.bytes.is_empty()) {
+                (_, true) if part.is_last && closes(inspection, direction) => {
+                    Outcome::Drop(Counter::DropInspectAhead)
+                }
                 (_, true) => Outcome::Pass { restored: false },
                 (Ahead::Drop, false) => Outcome::Drop(Counter::DropInspectAhead),
                 (Ahead::Pass, false) => self.pass_ahead(kept, inspection, direction, end),
             };
         }
         if part.bytes.is_empty() {
-            return self.take_empty(part);
+            return self.take_empty(inspection, direction, part);
         }
         if end.le(self.queued) {
             // A repetition, and what it repeats has gone out, or waits and is not lost.
@@ -141,20 +168,22 @@ impl Stream {
                 false => Outcome::Drop(Counter::DropInspectHeld),
             };
         }
-        if self.is_awaited {
+        if let Some(why) = self.awaits {
             self.queued = end;
-            return Outcome::Await;
+            return Outcome::Await(why);
         }
         self.take_new(kept, inspection, direction, part, hit)
     }
 
     /// No bytes: only a FIN in its turn says anything.
-    fn take_empty(&mut self, part: &Part<'_>) -> Outcome {
+    fn take_empty(&mut self, inspection: &Inspection, direction: Direction, part: &Part<'_>) -> Outcome {
         if part.is_last && part.at == self.queued {
-            if self.is_awaited {
-                return Outcome::Await;
+            if let Some(why) = self.awaits {
+                return Outcome::Await(why);
             }
-            self.settle_if_last(part);
+            if self.settle_if_last(part) && closes(inspection, direction) {
+                return self.await_somebody(part.end(), Why::Rest);
+            }
         }
         Outcome::Pass { restored: false }
     }
@@ -177,7 +206,7 @@ impl Stream {
         if let (Some(patterns), Some(state)) = (inspection.patterns(direction), &mut state) {
             let searched = patterns.search(*state, new, hit);
             match searched.verdict {
-                Some(Verdict::Split) => return self.await_somebody(part.end()),
+                Some(Verdict::Split) => return self.await_somebody(part.end(), Why::Look),
                 Some(verdict @ (Verdict::Drop | Verdict::Reset)) => return Outcome::Found(verdict),
                 _ => *state = searched.state,
             }
@@ -187,7 +216,7 @@ impl Stream {
             && edits.resizes()
             && resizes(edits, state, new)
         {
-            return self.await_somebody(part.end());
+            return self.await_somebody(part.end(), Why::Resize);
         }
         if kept.push(&mut self.kept, new).is_err() {
             return Outcome::Drop(Counter::DropInspectInFlight);
@@ -201,6 +230,7 @@ impl Stream {
                 let at = next.advance(found.end as u32).retreat(found.len);
                 kept.overwrite(&self.kept, at, found.replacement);
                 (from, is_edited) = (found.end, true);
+                self.edited = next.advance(found.end as u32);
             }
             self.editing = Some(state);
             self.settled = self.kept.end().retreat(edits.pending(state));
@@ -208,7 +238,9 @@ impl Stream {
             self.settled = self.kept.end();
         }
         self.queued = part.end();
-        self.settle_if_last(part);
+        if self.settle_if_last(part) && closes(inspection, direction) {
+            return self.await_somebody(part.end(), Why::Rest);
+        }
         match self.is_settled(part.end()) {
             true => Outcome::Pass { restored: is_edited || !old.is_empty() },
             false => Outcome::Hold,
@@ -216,35 +248,43 @@ impl Stream {
     }
 
     /// The search goes on only with what passes: what is found is found again when it is repeated.
-    fn await_somebody(&mut self, end: Seq) -> Outcome {
-        self.is_awaited = true;
+    fn await_somebody(&mut self, end: Seq, why: Why) -> Outcome {
+        self.awaits = Some(why);
         self.queued = end;
-        Outcome::Await
+        Outcome::Await(why)
     }
 
-    fn settle_if_last(&mut self, part: &Part<'_>) {
-        if part.is_last && part.end() == self.kept.end() {
-            self.is_last = true;
-            self.settled = self.kept.end();
+    /// Whether it is the first that says so.
+    fn settle_if_last(&mut self, part: &Part<'_>) -> bool {
+        if !part.is_last || part.end() != self.kept.end() {
+            return false;
         }
+        self.settled = self.kept.end();
+        !std::mem::replace(&mut self.is_last, true)
     }
 
     /// What waits has waited long enough for the rest of what it may be the beginning of: it goes on as it is.
     pub fn settle(&mut self, inspection: &Inspection, direction: Direction) {
         self.settled = self.kept.end();
+        self.awaits = None;
         self.editing = inspection.edits(direction).map(|edits| edits.start());
     }
 
     /// What waits has been dropped, or given to somebody else: its sender repeats it.
     pub fn forget_queue(&mut self) {
         self.queued = self.gone;
-        self.is_awaited = false;
+        self.awaits = None;
     }
 
-    /// From here on the bytes are somebody else's; what has gone out is still repeated from here.
-    pub fn end(&mut self, kept: &mut Kept) {
+    /// From here on the bytes are somebody else's; what has gone out is still repeated from here. Returns behind what has gone
+    /// out, and how many bytes behind that have been edited here: the end of something whose beginning has gone out.
+    pub fn end(&mut self, kept: &mut Kept) -> (Seq, u32) {
+        let (gone, edited) = (self.gone, self.gone.distance_to(self.edited));
+        self.gone = gone.advance(edited);
         self.forget_queue();
+        self.is_over = true;
         kept.cut(&mut self.kept, self.gone);
+        (gone, edited)
     }
 
     fn pass_ahead(
@@ -254,7 +294,7 @@ impl Stream {
         direction: Direction,
         end: Seq,
     ) -> Outcome {
-        if self.is_awaited {
+        if self.awaits.is_some() {
             return Outcome::Drop(Counter::DropInspectAhead);
         }
         let since = self.since;
@@ -266,7 +306,7 @@ impl Stream {
     /// The receiver has acknowledged all before `ack`. What has not gone out cannot have been acknowledged.
     pub fn acknowledge(&mut self, kept: &mut Kept, ack: Seq) {
         // One more: a FIN is not searched.
-        if ack.gt(self.kept.start()) && ack.le(self.gone.advance(1)) {
+        if ack.gt(self.kept.start()) && (self.is_over || ack.le(self.gone.advance(1))) {
             kept.release(&mut self.kept, ack.min(self.gone));
         }
     }
@@ -275,6 +315,12 @@ impl Stream {
     pub fn give_back(mut self, kept: &mut Kept) {
         kept.restart(&mut self.kept, self.gone);
     }
+}
+
+/// Whether the flow had better be split before the sender of `direction` has closed: afterwards it cannot be, and what the
+/// other one still says may have to be edited.
+fn closes(inspection: &Inspection, direction: Direction) -> bool {
+    inspection.edits(direction.reverse()).is_some()
 }
 
 /// Whether something in `bytes` is replaced by something of another length.

@@ -79,7 +79,7 @@ impl<P: Port> Worker<P> {
                 self.counters.count(Counter::InspectGaps);
                 self.dress(slot, direction, headers, &mut frame, false);
             }
-            Outcome::Hold | Outcome::Await => {
+            Outcome::Hold | Outcome::Await(_) => {
                 self.keep_waiting(now, slot, direction, headers, frame, outcome);
                 return None;
             }

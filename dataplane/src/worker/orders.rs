@@ -57,7 +57,7 @@ impl<P: Port> Worker<P> {
             Order::Install { flow, delta_c2s, delta_s2c, view } => {
                 self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, &view));
             }
-            Order::Split(split) => self.split(split),
+            Order::Split(split) => self.split(now, split),
             Order::Replay { flow, direction, headers, frame } => {
                 self.replay(now, flow, direction, &headers, frame);
             }

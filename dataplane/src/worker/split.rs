@@ -3,23 +3,31 @@
 use super::message::{Event, Split, Unsplittable};
 use super::*;
 use crate::flow::object::{Path, Traits, View};
+use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
 
 impl<P: Port> Worker<P> {
     /// From this moment on the flow's segments go up, behind the answer: the highest numbers that have passed so far are the
     /// boundary.
-    pub(super) fn split(&mut self, mut split: Box<Split>) {
+    pub(super) fn split(&mut self, now: Instant, mut split: Box<Split>) {
         let flow = split.flow;
         let slot = match self.splittable(flow, split.reserve) {
             Ok(slot) => slot,
             Err(why) => {
-                self.refuse_closer_look(flow);
+                self.refuse_closer_look(now, flow);
                 return self.answer(Event::Unsplit { flow, why });
             }
         };
+        let ended = self.end_streams(slot);
         let key = self.table.key(slot);
         let object = self.table.object_mut(slot);
+        for direction in Direction::BOTH {
+            // An acknowledgment shows what its sender has sent, which may wait here, or be lost before us: nobody has
+            // searched that yet.
+            let track = &mut object.track[direction.index()];
+            track.end = ended[direction.index()].map_or(track.end, |(gone, _)| track.end.min(gone));
+        }
         object.path = Path::Participating;
         let (delta_c2s, delta_s2c) = (object.delta_c2s, object.delta_s2c);
         let (client_side, is_far) = (PortId(object.client_side), object.traits.has(Traits::FAR));
@@ -27,9 +35,21 @@ impl<P: Port> Worker<P> {
         let (promises, clock) = self.table.promises(slot);
         let record = self.table.record_mut(slot);
         record.splits = record.splits.saturating_add(1);
-        let (module, mss) = (record.module, record.mss);
+        let (module, inspection, mss) = (record.module, record.inspection, record.mss);
         let view = View { track, edges, promises, clock, mss, tcp: TcpState::Established };
-        *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
+        let edited = ended.map(|ended| ended.map_or(0, |(_, edited)| edited));
+        *split = Split {
+            key,
+            client_side,
+            module,
+            inspection,
+            edited,
+            is_far,
+            delta_c2s,
+            delta_s2c,
+            view,
+            ..*split
+        };
         self.counters.count(Counter::Splits);
         self.answer(Event::Split(split));
         self.hand_up(slot);

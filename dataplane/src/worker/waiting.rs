@@ -5,17 +5,20 @@ use super::inspect::clear_urgent;
 use super::message::Event;
 use super::parked::Waiting;
 use super::*;
-use crate::flow::object::Path;
+use crate::flow::object::{Path, Record, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::table::FlowRef;
 use crate::inspect::places::Lane;
-use crate::inspect::stream::{Outcome, Stream};
+use crate::inspect::stream::{Outcome, Stream, Why};
 use crate::packet::TcpHeaders;
+use crate::wire::seq::Seq;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::tcp_flags::TcpFlags;
 
 /// Lanes looked at in one housekeeping, at most.
 const LOOKED_AT: usize = 64;
+/// How long the rest of what may be something to be replaced may take to come by itself.
+const NEXT: Duration = Duration::from_millis(10);
 /// How long a split is waited for: a control core that is alive and willing has answered by then. Then the segments are
 /// dropped, and their repetition asks again.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -41,16 +44,22 @@ impl<P: Port> Worker<P> {
         if is_first {
             self.streams.watch(lane, now);
         }
-        if outcome == Outcome::Await {
-            self.want_split(slot);
+        match outcome {
+            // Nobody would come.
+            Outcome::Await(Why::Rest) if self.table.record(slot).module == Record::NO_MODULE => {
+                self.settle(now, lane);
+            }
+            Outcome::Await(why) => self.want_split(slot, why),
+            _ => {}
         }
     }
 
     /// The control core orders the split, and knows what it has ordered already. When its mailbox is full, the next segment
     /// asks again.
-    fn want_split(&mut self, slot: u32) {
+    fn want_split(&mut self, slot: u32, why: Why) {
+        let edits = why != Why::Look;
         let (flow, key) = (self.table.flow_ref(slot), self.table.key(slot));
-        let event = Event::Wanted { flow, key, module: self.table.record(slot).module };
+        let event = Event::Wanted { flow, key, module: self.table.record(slot).module, edits };
         if self.events.free() > EVENT_RESERVE {
             // There is room.
             let _ = self.events.try_send(event);
@@ -138,24 +147,38 @@ impl<P: Port> Worker<P> {
 
     /// The flow cannot be split: what waits for that has waited in vain.
     #[cold]
-    pub(super) fn refuse_closer_look(&mut self, flow: FlowRef) {
+    pub(super) fn refuse_closer_look(&mut self, now: Instant, flow: FlowRef) {
         let Some(slot) = self.table.resolve(flow) else { return };
         for direction in Direction::BOTH {
             let Some(lane) = self.streams.lane(slot, direction) else { return };
-            if self.streams.get(lane).is_some_and(|(stream, _)| stream.is_awaited()) {
-                self.drop_waiting(slot, direction, Counter::DropInspectSplit);
+            if self.streams.get(lane).is_some_and(|(stream, _)| stream.awaits().is_some()) {
+                self.give_up_waiting(now, lane);
             }
         }
     }
 
-    /// The flow has been split: what waits goes up, behind the answer. What has gone out already is still repeated from here
-    /// (`restore_passing`), for its receiver has seen no other bytes.
+    /// The flow is being split: what is searched of it, where there is something, has passed up to here, and so many bytes
+    /// behind have been edited already. What has gone out is still repeated from here (`restore_passing`), for its receiver has
+    /// seen no other bytes.
+    pub(super) fn end_streams(&mut self, slot: u32) -> [Option<(Seq, u32)>; 2] {
+        let object = *self.table.object(slot);
+        let inspection = self.policy.snapshot.inspection(self.table.record(slot).inspection);
+        let searched = |direction| inspection.is_some_and(|inspection| inspection.searches_in(direction));
+        let is_searched = Direction::BOTH.map(|of| object.traits.has(Traits::SEARCHED) && searched(of));
+        Direction::BOTH.map(|direction| {
+            let lane = self.streams.lane(slot, direction);
+            let stream = lane.and_then(|lane| self.streams.get(lane));
+            let ended = stream.map(|(stream, kept)| stream.end(kept));
+            // Without a place nothing has passed that is not acknowledged.
+            let acknowledged = object.track[direction.reverse().index()].ack;
+            ended.or(Some((acknowledged, 0))).filter(|_| is_searched[direction.index()])
+        })
+    }
+
+    /// The flow has been split: what waits goes up, behind the answer.
     pub(super) fn hand_up(&mut self, slot: u32) {
         for direction in Direction::BOTH {
             let Some(lane) = self.streams.lane(slot, direction) else { return };
-            if let Some((stream, kept)) = self.streams.get(lane) {
-                stream.end(kept);
-            }
             while let Some(Waiting { headers, frame, .. }) = self.waiting.pop(lane.number()) {
                 self.send_up(slot, direction, &headers, frame);
             }
@@ -202,37 +225,47 @@ impl<P: Port> Worker<P> {
             if self.waiting.first(lane.number()).is_none() {
                 continue;
             }
-            match now - since >= self.patience(lane) {
-                true => {
-                    self.give_up_waiting(now, lane);
-                    work += 1;
-                }
-                false => self.streams.watch(lane, since),
+            let age = now - since;
+            let Some((stream, _)) = self.streams.get(lane) else { continue };
+            let awaits = stream.awaits();
+            let record = self.table.record(lane.slot);
+            let inspection = self.policy.snapshot.inspection(record.inspection);
+            let hold = inspection.map_or(Duration::ZERO, |inspection| inspection.hold);
+            let patience = if matches!(awaits, None | Some(Why::Rest)) { hold } else { PATIENCE };
+            if age >= patience {
+                self.give_up_waiting(now, lane);
+                work += 1;
+                continue;
             }
+            if age >= NEXT && awaits.is_none() && record.module != Record::NO_MODULE {
+                stream.await_rest();
+                self.want_split(lane.slot, Why::Rest);
+            }
+            self.streams.watch(lane, since);
         }
         work
     }
 
-    fn patience(&mut self, lane: Lane) -> Duration {
-        if self.streams.get(lane).is_some_and(|(stream, _)| stream.is_awaited()) {
-            return PATIENCE;
-        }
-        let index = self.table.record(lane.slot).inspection;
-        self.policy.snapshot.inspection(index).map_or(Duration::ZERO, |inspection| inspection.hold)
-    }
-
     #[cold]
     fn give_up_waiting(&mut self, now: Instant, lane: Lane) {
+        let Some((stream, _)) = self.streams.get(lane) else { return };
+        if matches!(stream.awaits(), Some(Why::Look | Why::Resize)) {
+            return self.drop_waiting(lane.slot, lane.direction, Counter::DropInspectSplit);
+        }
+        self.counters.count(Counter::InspectGivenUp);
+        self.settle(now, lane);
+    }
+
+    /// What waits goes on as it is, as far as it has been searched.
+    fn settle(&mut self, now: Instant, lane: Lane) {
         let Lane { slot, direction, .. } = lane;
         let index = self.table.record(slot).inspection;
         let Some((stream, _)) = self.streams.get(lane) else { return };
-        if stream.is_awaited() {
-            return self.drop_waiting(slot, direction, Counter::DropInspectSplit);
-        }
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
         stream.settle(inspection, direction);
-        self.counters.count(Counter::InspectGivenUp);
         self.let_go(now, slot, direction);
+        // What came while somebody else was waited for has not been searched.
+        self.drop_waiting(slot, direction, Counter::DropInspectSplit);
     }
 
     /// On to its receiver, by the flow's path.

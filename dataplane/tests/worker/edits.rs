@@ -124,12 +124,11 @@ fn a_fin_says_that_nothing_follows() {
     assert_eq!(flow.out(0), out(&[(0, "no sec"), (6, "r")]));
     assert_eq!(flow.say(0, 7, b"et"), [], "nothing can follow");
     assert_eq!(flow.bench.count(Counter::DropAfterFin), 1);
-    // One that comes before what it ends.
+    // One that comes before what it ends waits for its turn as data does: once it has passed, the flow cannot be split.
     assert_eq!(flow.say(1, 0, b"s"), []);
     let fin = flow.segment(1, FIN, 2, 0, b"");
     flow.bench.deliver(SERVER, &fin);
-    assert_eq!(flow.out(1), out(&[(2, "")]));
-    assert_eq!(flow.say(1, 1, b"e"), out(&[(0, "s"), (1, "e")]));
+    assert_eq!((flow.out(1), flow.bench.count(Counter::DropInspectAhead)), (vec![], 1));
     // A bare one behind what waits.
     let mut flow = Flow::open(&[("secret", "XXXXXX")], false, [100, 500]);
     assert_eq!(flow.say(0, 0, b"no sec"), []);
@@ -181,26 +180,50 @@ fn on_cut_through_the_deltas_follow() {
 }
 
 #[test]
+fn a_sender_that_does_not_go_on_is_acknowledged_by_somebody_else() {
+    let mut bench = bench(OFFER, &[("secret", "XXXXXX")], ROOMY);
+    cut_through(&mut bench, 0, 0);
+    let send = |bench: &mut Bench, seq, text: &str| {
+        bench.deliver(CLIENT, &frame(quad(false), ACK, seq, 501, text.as_bytes(), &[]));
+        bench.collect(SERVER).map(|frame| String::from_utf8(frame[54..].to_vec()).unwrap())
+    };
+    assert_eq!(send(&mut bench, 101, "a sec"), None);
+    bench.wait(Duration::from_millis(9));
+    assert!(bench.events.try_receive().is_none());
+    bench.wait(Duration::from_millis(1));
+    let Some(Event::Wanted { flow, key, edits: true, .. }) = bench.events.try_receive() else { panic!() };
+    assert_eq!(send(&mut bench, 106, "ret"), None, "who takes the one takes the other");
+    // The handshake of this flow was not seen: it stays, and so does what nobody has come for.
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    let out = bench.collect(SERVER).expect("it goes on as it is");
+    assert_eq!((&out[54..], bench.collect(SERVER)), (&b"a sec"[..], None));
+    let counted = [Counter::InspectGivenUp, Counter::DropInspectSplit];
+    assert_eq!(counted.map(|counter| bench.count(counter)), [1, 1]);
+    assert_eq!(send(&mut bench, 106, "ret").as_deref(), Some("ret"));
+}
+
+#[test]
 fn another_length_waits_for_the_split_from_the_pattern_on() {
     let mut flow = Flow::open(&[("evil", "good"), ("worse", "better")], false, [100, 500]);
     assert_eq!(flow.say(0, 0, b"evil, "), out(&[(0, "good, ")]));
     assert_eq!(flow.say(0, 6, b"evil wor"), []);
     assert_eq!((flow.say(0, 14, b"se"), flow.say(0, 16, b" and")), (vec![], vec![]));
-    let Some(Event::Wanted { flow: of, key, .. }) = flow.bench.events.try_receive() else {
+    let Some(Event::Wanted { flow: of, key, edits: true, .. }) = flow.bench.events.try_receive() else {
         panic!("nothing")
     };
     while flow.bench.events.try_receive().is_some() {}
     flow.bench.order(Order::Split(Box::new(Split::wanted(of, key, 1 << 20))));
     let Some(Event::Split(split)) = flow.bench.events.try_receive() else { panic!("no split") };
     assert_eq!(split.view.track[Direction::ClientToServer.index()].end, Seq(107));
-    for text in [&b"evil wor"[..], b"se", b" and"] {
+    assert_eq!(split.edited, [4, 0]);
+    for text in [&b"good wor"[..], b"se", b" and"] {
         let Some(Event::Segment { frame, .. }) = flow.bench.events.try_receive() else { panic!("nothing") };
-        assert_eq!(&frame.bytes()[54..], text, "as it came: it has not been sent on");
+        assert_eq!(&frame.bytes()[54..], text, "what is in place is done");
     }
     // What was edited before the split is repeated as it was edited.
     assert_eq!(flow.say(0, 0, b"evil, evil"), []);
     let Some(Event::Segment { frame, .. }) = flow.bench.events.try_receive() else { panic!("nothing") };
-    assert_eq!(&frame.bytes()[54..], b"good, evil");
+    assert_eq!(&frame.bytes()[54..], b"good, good");
 }
 
 /// What becomes of a whole stream, searched naively.

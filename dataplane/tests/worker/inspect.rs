@@ -302,7 +302,9 @@ fn a_closer_look_is_wanted_and_nothing_is_lost_by_it() {
     let mut bench = bench(OFFER, Verdict::Split);
     cut_through(&mut bench, 0, 0);
     assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
-    let Some(Event::Wanted { flow, key, module: 0 }) = bench.events.try_receive() else { panic!("nothing") };
+    let Some(Event::Wanted { flow, key, module: 0, edits: false }) = bench.events.try_receive() else {
+        panic!("nothing")
+    };
     assert_eq!((key.quad, bench.count(Counter::InspectWaited)), (quad(false), 1));
     bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
     // The handshake of this flow was not seen: it cannot be split, and nothing passes for that.

@@ -14,6 +14,7 @@ use dataplane::wire::seq::Seq;
 use super::kept::Heard;
 use crate::connection::{Answered, Connection, is_source_quench};
 use crate::core::Core;
+use crate::core::handover::session;
 use crate::module::{Answer, Decision, Gone, Isn, Outcome, Proxying, Target};
 use crate::suspended::ask;
 use crate::suspended::partial::{Phase, Side, patience};
@@ -139,7 +140,8 @@ impl<L: Pool> Core<L> {
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let worker = usize::from(partial.worker);
-        let session = self.modules[usize::from(partial.module)].session(&key);
+        let module = &mut self.modules[usize::from(partial.module)];
+        let session = session(module, self.rules.as_deref(), partial.inspection, &key, Default::default());
         let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
         let connection = Connection::answered(&mut cx, &answered, session, frame);
