@@ -278,9 +278,10 @@ impl<L: Pool> Connection<L> {
 
     /// What lies between the numbers of the legs, for a segment that travels in `direction`.
     pub(super) fn numbers_of(&mut self, direction: Direction) -> Deltas {
-        // What passes end to end since a split is about bytes before all that has been edited since.
-        let is_splitting = self.splitting.is_some();
-        let edited = |direction: Direction| if is_splitting { 0 } else { self.edited[direction.index()] };
+        // What lies below the boundary of a split has passed before anything was edited behind it.
+        let is_past =
+            |direction| self.splitting.as_ref().is_none_or(|splitting| splitting.is_over(direction));
+        let edited = |of: Direction| if is_past(of) { self.edited[of.index()] } else { 0 };
         let edited = [edited(direction), edited(direction.reverse())];
         let Some([from, to]) = self.legs(direction) else { return NO_DELTAS };
         let (own, other) = (

@@ -8,7 +8,7 @@ use control::core::context::Settings;
 use control::core::secret::IsnKey;
 use control::core::{self, Core, WorkerLink};
 use control::module::relay::{MergeWhen, Relay};
-use control::module::{Acknowledge, Isn, ServerAck};
+use control::module::{Acknowledge, Isn, Module, ServerAck};
 use control::suspended::{self, WhenFull};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
@@ -25,7 +25,7 @@ use dataplane::worker::{self, Limits, Timeouts, Worker};
 
 const CLIENT: PortId = PortId(0);
 const SERVER: PortId = PortId(1);
-const DAY: Duration = Duration::from_secs(86_400);
+pub const IDLE: Duration = Duration::from_secs(600);
 
 /// A mailbox in two parts.
 pub struct Seam<T> {
@@ -63,7 +63,18 @@ pub struct Appliance {
 }
 
 impl Appliance {
-    pub fn new() -> Appliance {
+    /// With a module that only reads.
+    pub fn relaying() -> Appliance {
+        Appliance::with(Box::new(Relay {
+            merge: MergeWhen::Established,
+            server_ack: ServerAck::AfterClient,
+            isn: Isn::Keyed,
+            acknowledge: Acknowledge::Receipt,
+            client_first: None,
+        }))
+    }
+
+    pub fn with(module: Box<dyn Module>) -> Appliance {
         let (event_sender, events, event_receiver) = Seam::new();
         let (order_sender, orders, order_receiver) = Seam::new();
         let (client_port, client_queue) = SimPort::new(usize::MAX);
@@ -72,7 +83,7 @@ impl Appliance {
             id: 0,
             lines: vec![Line::new(client_port, SERVER, 0, 1500), Line::new(server_port, CLIENT, 0, 1500)],
             limits: Limits { flows: 8, parked: 64, far_sides: 4 },
-            timeouts: Timeouts::all(DAY),
+            timeouts: Timeouts::all(IDLE),
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
             neighbours: Neighbours::mesh(1, 8).remove(0),
@@ -84,17 +95,10 @@ impl Appliance {
             report: Arc::default(),
         });
         let pool = SimPool::with_capacity(256, 2048);
-        let relay = Relay {
-            merge: MergeWhen::Established,
-            server_ack: ServerAck::AfterClient,
-            isn: Isn::Keyed,
-            acknowledge: Acknowledge::Receipt,
-            client_first: None,
-        };
         let core = Core::new(core::Parts {
             links: vec![WorkerLink { events: event_receiver, orders: order_sender }],
             pool: pool.clone(),
-            modules: vec![Box::new(relay)],
+            modules: vec![module],
             settings: settings(),
             heartbeat: Arc::default(),
             report: Arc::default(),
@@ -199,8 +203,8 @@ fn settings() -> Settings {
         drain: Duration::from_millis(150),
         refused: Duration::from_secs(10),
         icmp_errors: Default::default(),
-        idle_established: DAY,
-        half_closed: DAY,
+        idle_established: IDLE,
+        half_closed: IDLE,
         isn_key: IsnKey::new([4, 3, 2, 1]),
         peers: vec![SERVER, CLIENT],
         mtu: vec![1500, 1500],

@@ -68,7 +68,7 @@ impl World {
         let client = End::new(quad, Seq(u32::MAX - 120), 0);
         let server = End::new(quad.reversed(), Seq((1 << 31) - 130), 0);
         let mut world = World {
-            appliance: Appliance::new(),
+            appliance: Appliance::relaying(),
             ends: [client, server],
             orders: [].iter(),
             quad,

@@ -1,10 +1,12 @@
-//! Any sequence of data, loss, duplicates, reordering, splits, merges, timeouts and FINs, over numbers that pass 2^31 and
+//! Any sequence of data, loss, duplicates, reordering, splits, merges, edits, timeouts, FINs and RSTs, over numbers that pass 2^31 and
 //! 2^32, against a plain model of two byte streams. Real worker, real control core; what fails is shrunk to few moves.
 mod end;
+mod scribe;
 mod world;
 
-use self::world::{Move, Side, World};
 use proptest::prelude::*;
+
+use self::world::{Move, Side, World};
 
 fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Client), Just(Side::Server)]
@@ -31,12 +33,46 @@ fn isn() -> impl Strategy<Value = u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::number("QUADRILLE_CASES", 512) as u32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::number("QUADRILLE_CASES", 512) as u32, failure_persistence: None, max_shrink_iters: 3000, ..ProptestConfig::default() })]
 
     #[test]
     fn two_streams_of_bytes(isns in (isn(), isn()), moves in moves()) {
-        let mut world = World::new([isns.0, isns.1]);
-        moves.iter().for_each(|next| world.take(*next));
-        world.finish();
+        play(isns, &moves, false);
+    }
+
+    #[test]
+    fn two_streams_that_a_module_edits(isns in (isn(), isn()), moves in moves()) {
+        play(isns, &moves, true);
+    }
+}
+
+fn play(isns: (u32, u32), moves: &[Move], may_be_edited: bool) {
+    let mut world = World::new([isns.0, isns.1], may_be_edited);
+    moves.iter().for_each(|next| world.take(*next));
+    world.finish();
+}
+
+/// Bytes that passed before a split keep their numbers, whatever is edited behind them.
+#[test]
+fn a_repetition_of_what_has_passed_before_an_edit() {
+    use Move::{Lose, Pass, Split, Write};
+    use Side::{Client, Server};
+    let pass = Pass { out: false, side: Client };
+    let written = [162, 203, 256, 220, 311, 380, 362, 156].map(|len| Write(Client, len));
+    let mut moves = vec![Write(Server, 1), pass, pass, Lose { out: true, side: Server }];
+    moves.splice(1..1, written.iter().copied().take(2));
+    moves.push(Split);
+    moves.extend(written.iter().copied().skip(2));
+    play((0, 0), &moves, true);
+}
+
+#[test]
+fn a_reset_crosses_on_every_path() {
+    use Side::{Client, Server};
+    for moves in
+        [&[Move::Reset(Client)][..], &[Move::Split, Move::Reset(Client)], &[Move::Reset(Server), Move::Split]]
+    {
+        let before = [Move::Write(Client, 700), Move::Write(Server, 700), Move::Wait(10)];
+        play((0, 0), &[&before, moves].concat(), false);
     }
 }

@@ -10,8 +10,9 @@ use dataplane::clock::Instant;
 use dataplane::flow::quad::Quad;
 use dataplane::wire::seq::Seq;
 
-use super::end::End;
-use crate::appliance::Appliance;
+use super::end::{End, Life};
+use super::scribe::Scribe;
+use crate::appliance::{Appliance, IDLE};
 use crate::books;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Move {
     Write(Side, u32),
     /// It writes no more.
     Close(Side),
+    /// It resets the connection.
+    Reset(Side),
     /// The first frame on that cable arrives, is lost, arrives and stays, or goes behind the others.
     Pass {
         out: bool,
@@ -61,12 +64,17 @@ pub struct World {
 
 impl World {
     /// With the flow established.
-    pub fn new(isns: [u32; 2]) -> World {
+    pub fn new(isns: [u32; 2], may_be_edited: bool) -> World {
         let quad =
             Quad::between(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 80).into()).expect("one family");
-        let ends = [End::new(quad, Seq(isns[0])), End::new(quad.reversed(), Seq(isns[1]))];
+        let ends = [(quad, isns[0]), (quad.reversed(), isns[1])]
+            .map(|(quad, isn)| End::new(quad, Seq(isn), may_be_edited));
         let now = Instant::from_millis(1_000);
-        let mut world = World { appliance: Appliance::new(), ends, cables: Default::default(), quad, now };
+        let appliance = match may_be_edited {
+            true => Appliance::with(Box::new(Scribe)),
+            false => Appliance::relaying(),
+        };
+        let mut world = World { appliance, ends, cables: Default::default(), quad, now };
         for side in [0, 1] {
             let syn = world.ends[side].syn();
             world.cables[0][side].push_back(syn);
@@ -83,6 +91,7 @@ impl World {
             }
             Move::Write(..) => {}
             Move::Close(side) => self.ends[side as usize].closed = true,
+            Move::Reset(side) => self.ends[side as usize].reset(),
             Move::Pass { out, side } => self.pass(out, side as usize),
             Move::Lose { out, side } => drop(self.cable(out, side).pop_front()),
             Move::Duplicate { out, side } => {
@@ -165,7 +174,10 @@ impl World {
         for _ in 0..200 {
             self.run_dry();
             let [client, server] = &self.ends;
-            let is_done = |end: &End, peer: &End| end.acked == end.total() && end.got == peer.total();
+            if client.life != Life::Open || server.life != Life::Open {
+                return self.finish_reset();
+            }
+            let is_done = |end: &End, peer: &End| end.acked == end.total() && end.has_all_of(peer);
             if is_done(client, server) && is_done(server, client) {
                 break;
             }
@@ -177,12 +189,57 @@ impl World {
             self.run_dry();
         }
         let [client, server] = &self.ends;
-        let numbers = |end: &End| (end.acked, end.got, end.peer_closed);
-        let all = |end: &End, peer: &End| (end.total(), peer.total(), peer.closed);
-        assert_eq!([numbers(client), numbers(server)], [all(client, server), all(server, client)]);
+        let [acked, total] = [|end: &End| end.acked, End::total].map(|of| [of(client), of(server)]);
+        assert_eq!(
+            acked,
+            total,
+            "{:?} {}",
+            self.appliance.core.connections().collect::<Vec<_>>(),
+            self.appliance.dump()
+        );
+        assert!(client.has_all_of(server) && server.has_all_of(client), "bytes are missing");
+        self.audit();
+    }
+
+    /// The other end hears of it at the latest when it has something to say.
+    fn finish_reset(&mut self) {
+        for _ in 0..20 {
+            let is_open = |end: &End| end.life == Life::Open;
+            if !self.ends.iter().any(is_open) {
+                break;
+            }
+            self.ends.iter_mut().filter(|end| is_open(end) && !end.closed).for_each(|end| end.written += 1);
+            self.wait(1_000);
+            self.run_dry();
+        }
+        // What the appliance has still to say is answered with RST, or the flow ends because nobody speaks.
+        self.wait(2_000);
+        self.run_dry();
+        self.now = self.now + 2 * IDLE;
+        self.wait(2_000);
+        self.run_dry();
+        // Who has closed, and has been told that all has arrived, waits for nothing that a RST could end.
+        let is_at_rest = |end: &End| end.life != Life::Open || end.closed && end.acked == end.total();
+        assert!(
+            self.ends.iter().all(is_at_rest),
+            "{:?} {:?} {}",
+            self.ends.each_ref().map(|end| end.life),
+            self.appliance.core.connections().collect::<Vec<_>>(),
+            self.appliance.dump()
+        );
+        self.audit();
+    }
+
+    fn audit(&self) {
         let workers = || std::iter::once(&self.appliance.worker);
         books::ownership(workers(), &self.appliance.core).unwrap_or_else(|what| panic!("{what}"));
         books::names(workers(), &self.appliance.core).unwrap_or_else(|what| panic!("{what}"));
-        assert_eq!(self.appliance.pool.in_use(), 0, "a buffer is kept");
+        assert_eq!(
+            self.appliance.pool.in_use(),
+            0,
+            "a buffer is kept: {:?} {}",
+            self.appliance.core.connections().collect::<Vec<_>>(),
+            self.appliance.dump()
+        );
     }
 }
