@@ -73,6 +73,38 @@ fn what_cannot_be_searched_for() {
             "inspect.web.patterns[1].name: another pattern has this name already",
         ),
         (
+            one("{ text = \"a\", verdict = \"split\" }"),
+            "q.toml:14:11: rule[0].inspect: a pattern of it has the verdict \"split\"",
+        ),
+        (
+            one(&format!("{{ text = \"{}\", verdict = \"drop\" }}", "a".repeat(65_537))),
+            "inspect.web.patterns[0]: all patterns together have more than 64.0 KiB",
+        ),
+        (
+            one("{ text = \"a\", verdict = \"drop\" }").replace("\"monitor\"", "\"drop\""),
+            "rule[0].inspect: counts only with action = \"monitor\" or \"offer\"",
+        ),
+        (
+            one("{ text = \"a\", verdict = \"drop\" }").replace("inspect.web", "inspect.wep"),
+            "rule[0].inspect: no inspection is named \"web\"; did you mean",
+        ),
+    ];
+    for (text, expected) in cases {
+        let said = reject(&text);
+        assert!(said.contains(expected), "{said}\n  expected {expected}");
+    }
+    let said = reject(&format!("{BASE}{RULE}"));
+    assert!(
+        said.ends_with("rule[0].inspect: no inspection is named \"web\"; add a table [inspect.web]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_cannot_be_replaced() {
+    let one = |pattern: &str| format!("{BASE}{RULE}[inspect.web]\npatterns = [{pattern}]\n");
+    let cases = [
+        (
             one("{ text = \"a\", verdict = \"edit\" }"),
             "inspect.web.patterns[0].replace: is missing; write what takes its place, with `replace` or with `replace_hex`",
         ),
@@ -106,32 +138,11 @@ fn what_cannot_be_searched_for() {
             one("{ text = \"a\", verdict = \"count\" }").replace("patterns", "hold = \"2m\"\npatterns"),
             "inspect.web.hold: 2m is out of range",
         ),
-        (
-            one("{ text = \"a\", verdict = \"split\" }"),
-            "q.toml:14:11: rule[0].inspect: a pattern of it has the verdict \"split\"",
-        ),
-        (
-            one(&format!("{{ text = \"{}\", verdict = \"drop\" }}", "a".repeat(65_537))),
-            "inspect.web.patterns[0]: all patterns together have more than 64.0 KiB",
-        ),
-        (
-            one("{ text = \"a\", verdict = \"drop\" }").replace("\"monitor\"", "\"drop\""),
-            "rule[0].inspect: counts only with action = \"monitor\" or \"offer\"",
-        ),
-        (
-            one("{ text = \"a\", verdict = \"drop\" }").replace("inspect.web", "inspect.wep"),
-            "rule[0].inspect: no inspection is named \"web\"; did you mean",
-        ),
     ];
     for (text, expected) in cases {
         let said = reject(&text);
         assert!(said.contains(expected), "{said}\n  expected {expected}");
     }
-    let said = reject(&format!("{BASE}{RULE}"));
-    assert!(
-        said.ends_with("rule[0].inspect: no inspection is named \"web\"; add a table [inspect.web]"),
-        "{said}"
-    );
 }
 
 #[test]
