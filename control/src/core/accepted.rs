@@ -27,7 +27,7 @@ impl<L: Pool> Core<L> {
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
         let module = &mut self.modules[usize::from(partial.module)];
-        let session = session(module, self.rules.as_deref(), partial.inspection, &key, Default::default());
+        let session = session(module, self.rules.as_deref(), None, &key, Default::default());
         let profile = self.means.history.profile(&key);
         let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
         let mut cx = self.means.context(now, worker);

@@ -181,7 +181,7 @@ impl<L: Pool> Core<L> {
         self.means.journal.note(now, since, split.key, Happening::Split);
         let before = Before { returns: matches!(asker, Asker::Edit), edited: split.edited };
         let module = &mut self.modules[usize::from(module)];
-        let session = session(module, self.rules.as_deref(), split.inspection, &split.key, before);
+        let session = session(module, self.rules.as_deref(), Some(split.inspection), &split.key, before);
         let cx = self.means.context(now, worker);
         let mut connection = Connection::split(&cx, worker, split, Proxying::default(), session);
         if !matches!(asker, Asker::User(_)) {
@@ -210,16 +210,21 @@ impl<L: Pool> Core<L> {
     }
 }
 
-/// Who looks at the bytes of a flow, and edits them by the rules.
+/// Who looks at the bytes of a flow, and edits them by the rules. Where the inspection is not known (a partial connection has
+/// no room for it), it is that of the first rule for its quad that asks nothing more of a SYN.
 pub(super) fn session(
     module: &mut Box<dyn Module>,
     rules: Option<&Snapshot>,
-    inspection: u16,
+    inspection: Option<u16>,
     key: &FlowKey,
     before: Before,
 ) -> Box<dyn Session> {
     let session = module.session(key);
-    match rules.and_then(|rules| rules.inspections().get(usize::from(inspection))) {
+    let inspection = rules.and_then(|rules| {
+        let named = || rules.inspection_of(rules.decide(&key.quad, key.segment).rule);
+        rules.inspections().get(usize::from(inspection.unwrap_or_else(named)))
+    });
+    match inspection {
         Some(inspection) => EditSession::around(session, inspection, before),
         None => session,
     }

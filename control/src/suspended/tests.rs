@@ -28,7 +28,7 @@ fn syn(key: &FlowKey) -> Vec<u8> {
 fn insert(store: &mut Suspended, n: u32, worker: usize, key: FlowKey) -> Result<u32, Full> {
     let flow = FlowRef { slot: n, generation: 0 };
     let syn = syn(&key);
-    let arrival = Arrival { worker, flow, client_side: PortId(0), module: 0, inspection: 0, key, syn: &syn };
+    let arrival = Arrival { worker, flow, client_side: PortId(0), module: 0, key, syn: &syn };
     store.insert(Instant::from_millis(n.into()), &arrival)
 }
 

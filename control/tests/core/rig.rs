@@ -284,7 +284,7 @@ impl Rig {
         let (headers, frame) = self.frame(C2S, &syn, payload);
         let key = FlowKey { quad: self.quad, segment: Segment(0) };
         let flow = self.flow;
-        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, inspection: 0, headers, frame })
+        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, headers, frame })
     }
 
     pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {

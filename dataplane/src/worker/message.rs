@@ -23,8 +23,6 @@ pub enum Event<B> {
         client_side: PortId,
         /// Module that the rule names.
         module: u16,
-        /// Inspection that the rule names, or [`Record::NO_INSPECTION`].
-        inspection: u16,
         /// The SYN's headers.
         headers: TcpHeaders,
         /// The SYN, verbatim.

@@ -135,8 +135,8 @@ fn what_cannot_be_replaced() {
             "q.toml:14:11: rule[0].inspect: a pattern of it is replaced by something of another length",
         ),
         (
-            one("{ text = \"a\", verdict = \"count\" }").replace("patterns", "hold = \"2m\"\npatterns"),
-            "inspect.web.hold: 2m is out of range",
+            one("{ text = \"a\", verdict = \"count\" }").replace("patterns =", "hold = \"2m\"\npatterns ="),
+            "inspect.web.hold: \"2m\" is out of range",
         ),
     ];
     for (text, expected) in cases {

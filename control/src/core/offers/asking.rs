@@ -141,7 +141,7 @@ impl<L: Pool> Core<L> {
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let worker = usize::from(partial.worker);
         let module = &mut self.modules[usize::from(partial.module)];
-        let session = session(module, self.rules.as_deref(), partial.inspection, &key, Default::default());
+        let session = session(module, self.rules.as_deref(), None, &key, Default::default());
         let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
         let connection = Connection::answered(&mut cx, &answered, session, frame);
