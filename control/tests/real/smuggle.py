@@ -68,7 +68,7 @@ def named():
 
 
 def at_random(number):
-    """Pieces of what is to be read and of what is not, which contradict each other, in any order."""
+    """Pieces of what is to be read and of what is not, which contradict each other, in any order; then what is to be read."""
     chance = random.Random(number)
     pieces = []
     for _ in range(chance.randint(3, 9)):
@@ -76,6 +76,11 @@ def at_random(number):
         text = EVIL if chance.random() < 0.7 else HONEST
         how = {"ttl": 5} if chance.random() < 0.2 else {"bad": True} if chance.random() < 0.1 else {}
         pieces.append(segment(at, text[at:at + chance.randint(1, 30)], **how))
+    at = 0
+    while at < len(EVIL):
+        length = chance.randint(1, 15)
+        pieces.append(segment(at, EVIL[at:at + length]))
+        at += length
     return f"at_random_{number}", pieces
 
 
