@@ -35,7 +35,9 @@ use crate::tcp::{Block, Handshake, State};
 const MOST_SAID: u32 = 16 * 1024;
 /// Window scale of a server that nobody has heard.
 const USUAL_SHIFT: u8 = 7;
-const USUAL_WINDOW: u16 = u16::MAX;
+/// What the client may say before its server is known. A larger promise would keep the flow from merging until the server
+/// has room for all of it.
+const USUAL_WINDOW: u16 = MOST_SAID as u16;
 
 /// A partial connection whose client is to speak first.
 pub(crate) struct Greeting<'a> {
