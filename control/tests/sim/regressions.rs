@@ -67,4 +67,8 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("hostile", 39_072),
     // A flow split while idle, of whose client a RST was the first that was heard: its server never got one.
     ("split", 273),
+    // A client answered before its server was known, merged with bytes beyond its window: a RST that it did not obey.
+    ("greeted", 8100),
+    // A RST that came up while the worker parked, to a flow that stayed to answer for it.
+    ("vlan", 528),
 ];
