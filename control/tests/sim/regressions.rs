@@ -73,4 +73,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("vlan", 528),
     // A flow cut before anybody was heard since its split, whose client resets it: its RST was answered.
     ("cut", 580),
+    // A SYN-ACK to a SYN that was taken back, taken for the answer to the next one, which had the same number.
+    ("together-moody", 633),
 ];
