@@ -215,6 +215,12 @@ impl<L: Pool> Connection<L> {
             Phase::Relaying if self.splitting.is_some() => {
                 self.on_splitting(cx, direction, &segment, headers, frame);
             }
+            // What it had still to be told it knows, and a RST is never answered.
+            Phase::Ended { .. } if segment.flags.rst() => {
+                if let Some(leg) = self.sender(direction) {
+                    leg.block.end_silently();
+                }
+            }
             Phase::Relaying | Phase::Choosing { .. } | Phase::Connecting | Phase::Ended { .. } => {
                 self.on_relayed(cx, direction, &segment, headers, frame);
             }

@@ -206,13 +206,13 @@ impl<L: Pool> Core<L> {
                     // A client that reuses its port was quicker than the order that removes its last flow.
                     self.means.outboxes[worker].order(Order::Readmit { port, frame });
                 } else {
-                    self.on_flow(now, worker, flow, |c, cx| c.on_segment(cx, direction, &headers, frame));
+                    self.on_frame(now, worker, flow, |c, cx| c.on_segment(cx, direction, &headers, frame));
                 }
             }
             Event::FarSide { flow, placed } => self.on_far_side(now, worker, flow, placed),
             Event::Icmp { flow, quoted, error, frame } => match self.suspended.find(worker, flow) {
                 Some(slot) => self.on_partial_icmp(now, slot, quoted, &error, frame),
-                None => self.on_flow(now, worker, flow, |c, cx| c.on_icmp(cx, quoted, &error, frame)),
+                None => self.on_frame(now, worker, flow, |c, cx| c.on_icmp(cx, quoted, &error, frame)),
             },
             Event::Parked { flow } => {
                 self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx));
@@ -258,7 +258,8 @@ impl<L: Pool> Core<L> {
         self.rearm(slot);
     }
 
-    fn on_flow(
+    /// A frame of a flow, which may have been merged or removed while the frame was on its way.
+    fn on_frame(
         &mut self,
         now: Instant,
         worker: usize,
@@ -267,8 +268,20 @@ impl<L: Pool> Core<L> {
     ) {
         match self.by_flow.get(&(worker, flow)) {
             Some(slot) => self.on_slot(now, *slot, handle),
-            // The flow was merged or removed while this event was on its way.
             None => self.means.counters.count(Counter::DropFlowGone),
+        }
+    }
+
+    /// Any other event of a flow: nothing is lost with it.
+    fn on_flow(
+        &mut self,
+        now: Instant,
+        worker: usize,
+        flow: FlowRef,
+        handle: impl FnOnce(&mut Connection<L>, &mut Context<'_, L>),
+    ) {
+        if let Some(slot) = self.by_flow.get(&(worker, flow)) {
+            self.on_slot(now, *slot, handle);
         }
     }
 

@@ -33,9 +33,15 @@ use crate::tcp::{Block, Handshake, State};
 
 /// What a client may say before its server is known, and what a module is shown of it.
 const MOST_SAID: u32 = 16 * 1024;
+/// A server that was asked on the client's behalf, and then told that nobody asks, has got the client's number or the keyed
+/// one. So far from that an answer that is still on its way is none to this SYN (RFC 9293 section 3.10.7.3), and that RST is
+/// not about it.
+const APART: u32 = 1 << 30;
 /// Window scale of a server that nobody has heard.
 const USUAL_SHIFT: u8 = 7;
-const USUAL_WINDOW: u16 = u16::MAX;
+/// What the client may say before its server is known. A larger promise would keep the flow from merging until the server
+/// has room for all of it.
+const USUAL_WINDOW: u16 = MOST_SAID as u16;
 
 /// A partial connection whose client is to speak first.
 pub(crate) struct Greeting<'a> {
@@ -171,7 +177,7 @@ impl<L: Pool> Connection<L> {
             ecn: TcpFlags(0),
             ..client.peer_offer().clone()
         };
-        let iss = cx.settings.isn_key.towards_server(&self.key, self.client.block.irs());
+        let iss = cx.settings.isn_key.towards_server(&self.key, self.client.block.irs()).advance(APART);
         let mut block = Block::connect(cx.now, iss, &offer, cx.settings.leg);
         block.set_family(family(&self.key.quad));
         self.server = Some(Leg { block, template: greeted.look.clone(), way, look: Look::Known });

@@ -104,7 +104,21 @@ impl<L: Pool> Connection<L> {
             // It could not be split again, should what still comes have to be edited.
             state => state.is_some() && !self.is_searched(),
         };
-        is_open && ready(&self.client) && self.server.as_ref().is_some_and(ready)
+        let is_ready = ready(&self.client) && self.server.as_ref().is_some_and(ready);
+        is_open && is_ready && self.has_room_for_promises()
+    }
+
+    /// Nobody may still send what its receiver has no room for. A client that was greeted before its server was known, or
+    /// whose bytes a module has made longer, has been promised more: what it sends in this promise waits here for the
+    /// receiver. End to end it would be lost, and a RST behind it not obeyed (RFC 5961 section 3.2).
+    fn has_room_for_promises(&self) -> bool {
+        let Some(server) = &self.server else { return false };
+        let (client, server) = (&self.client.block, &server.block);
+        [(client, server), (server, client)].into_iter().all(|(from, to)| {
+            let promised = from.rcv_nxt().distance_to(from.offered_right_edge());
+            let fits = to.closed_at().advance(promised).le(to.peer_highest_edge());
+            fits || promised == 0 || from.fin_received()
+        })
     }
 
     /// Its bytes pass nowhere without being searched.

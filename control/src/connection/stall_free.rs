@@ -155,7 +155,8 @@ impl<L: Pool> Connection<L> {
         let end = leaving.object.track[direction.index()].end;
         let passed = end.plus(leaving.object.own_delta(direction));
         if segment.flags.rst() {
-            if is_above && leaving.object.tcp.is_over() {
+            // With nothing left below it is the object's, which knows of it, and its worker's who is asked about it.
+            if is_above && leaving.object.tcp.is_over() && self.phase == Phase::Leaving {
                 leaving.reset = Some((direction, *headers, frame));
                 self.pass_reset_behind_data(cx);
             } else if is_above {

@@ -87,6 +87,11 @@ impl<B: Buffer> Block<B> {
         self.snd.edge
     }
 
+    /// The highest right edge that the peer has ever offered; who sends up to there is within what it was promised.
+    pub fn peer_highest_edge(&self) -> Seq {
+        self.snd.max_edge
+    }
+
     /// The peer's last window field, raw.
     pub fn peer_window(&self) -> u16 {
         self.snd.field

@@ -186,6 +186,37 @@ fn what_the_server_said_can_be_answered_otherwise_and_the_server_forgets_it() {
     }
 }
 
+/// The server repeats its SYN-ACK before our RST has reached it, and by then it is asked anew: taken for the answer to that, it
+/// would be a connection that the server has forgotten.
+#[test]
+fn an_answer_to_a_syn_that_was_taken_back_is_none_to_the_next_one() {
+    for isn in [Isn::Mirror, Isn::Keyed] {
+        let (notes, puppet) = Puppet::new(consulting(isn));
+        let client_first = Proxying { order: Order::ClientFirst, isn, ..Proxying::default() };
+        let mut rig = Rig::new(Puppet { answered: LATER, ..puppet });
+        let said = rig.offer(syn(C));
+        let [Said::Tcp(SERVER, first, _)] = &said[..] else { panic!("{said:?}") };
+        let before = first.seq.0.wrapping_add(1);
+        assert!(rig.server(syn_ack(S, before), b"").is_empty());
+        notes.decide(Decision::Proxy(client_first));
+        let said = rig.wait(Duration::from_millis(1));
+        assert!(script(&said).contains(&format!(">S R {before}:0 0")), "{said:?}");
+        let ours = said.iter().find_map(|said| match said {
+            Said::Tcp(CLIENT, greeting, _) => Some(greeting.seq.0.wrapping_add(1)),
+            _ => None,
+        });
+        let said = rig.client(ack(C + 1, ours.expect("a SYN-ACK")), b"hello");
+        let asked = said.iter().find_map(|said| match said {
+            Said::Tcp(SERVER, asked, _) => Some(asked.seq.0.wrapping_add(1)),
+            _ => None,
+        });
+        let asked = asked.expect("a SYN to the server");
+        assert_eq!(script(&rig.server(syn_ack(S, before), b"")), [format!(">S R {before}:0 0")]);
+        let said = script(&rig.server(syn_ack(S + 7_000, asked), b""));
+        assert!(said.contains(&format!(">S . {asked}:{} 5", S + 7_001)), "{said:?}");
+    }
+}
+
 #[test]
 fn what_a_module_thinks_about_is_kept_and_the_server_hears_nothing_more() {
     for isn in [Isn::Mirror, Isn::Keyed] {

@@ -50,8 +50,8 @@ fn conventional() {
     });
     let next = asked.expect("a SYN to the server");
     let said = script(&rig.server(syn_ack(S, next), b""));
-    // Its ACK and the request are one segment.
-    assert_eq!(said, [format!(">S . {next}:5001 5")]);
+    // Its ACK and the request are one segment. The client learns how much more the server takes than it was promised.
+    assert_eq!(said, [format!(">C . {ours}:1006 0"), format!(">S . {next}:5001 5")]);
     let said = script(&rig.server(ack(S + 1, next.wrapping_add(5)), b"200"));
     assert!(said.contains(&format!(">C . {ours}:1006 3")), "{said:?}");
 }

@@ -12,6 +12,7 @@ use dataplane::flow::object::Path;
 use dataplane::flow::state::TcpState;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
+use dataplane::worker::message::Event;
 
 use crate::rig::*;
 
@@ -133,6 +134,31 @@ fn a_reset_follows_what_was_said_before_it() {
     assert_eq!(said, [format!(">S R {}:0 0", next - SEGMENT)]);
     assert!(script(&rig.wait(Duration::from_secs(11))).contains(&"remove".to_owned()));
     rig.assert_gone();
+}
+
+/// The worker parks already, and knows from its object that the flow is over: who asks is answered by the other end.
+#[test]
+fn a_reset_while_the_worker_parks_is_in_the_object() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    assert_eq!(script(&rig.server(ack(S + 1, next), b"")).last().map(String::as_str), Some("park"));
+    assert_eq!(script(&rig.client(rst(next), b"")), [format!(">S R {next}:0 0")]);
+    assert_eq!(script(&rig.parked()), ["install 0 0", "resume"]);
+    assert_eq!(rig.installed.map(|view| view.tcp), Some(TcpState::Reset));
+    rig.assert_gone();
+}
+
+/// No frame is lost with it, so none is counted.
+#[test]
+fn an_answer_about_a_flow_that_has_ended_meanwhile_is_no_drop() {
+    let mut rig = leaving();
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    rig.server(ack(S + 1, C + 1 + SENT), b"");
+    let flow = rig.flow;
+    assert!(script(&rig.tell(Event::Idle { flow })).contains(&"remove".to_owned()));
+    assert!(rig.parked().is_empty());
+    assert_eq!(rig.count(Counter::DropFlowGone), 0);
 }
 
 /// The server is gone, and something of the client's is ours still: the client obeys a RST with the number that it expects,

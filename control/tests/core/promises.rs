@@ -186,3 +186,29 @@ fn a_client_that_offers_nothing_teaches_nothing_about_its_server() {
     assert_eq!((promised.window_scale, promised.sack_permitted), (Some(SHIFT), true));
     assert!(promised.timestamps.is_some());
 }
+
+/// The server takes less than its client was promised in its name. What the client has sent in this promise would be lost end
+/// to end, and a RST behind it not obeyed: it stays here until the server has room for it.
+#[test]
+fn a_promise_that_the_server_has_no_room_for_is_kept_before_the_merge() {
+    let module = Relay { client_first: Some(Duration::from_secs(3)), ..relay(MergeWhen::Established) };
+    let mut rig = Rig::new(module);
+    let greeting = to(CLIENT, &rig.offer(syn(C)));
+    let next = greeting.seq.0.wrapping_add(1);
+    let asked = to(SERVER, &rig.client(ack(C + 1, next), &[b'x'; 1400])).seq.0.wrapping_add(1);
+    rig.server(TcpRepr { window: 2_000, ..syn_ack(S, asked) }, b"");
+    let window = |n: u32| TcpRepr { window: 2_000 >> SHIFT, ..ack(S + 1, asked.wrapping_add(n)) };
+    let end = u32::from(greeting.window);
+    assert!(!script(&rig.server(window(1400), b"")).contains(&"park".into()));
+    // The client sends all that it may, and gives up.
+    for sent in (1400..end).step_by(1400) {
+        rig.client(ack(C + 1 + sent, next), &vec![b'x'; 1400.min(end - sent) as usize]);
+    }
+    assert!(rig.client(rst(C + 1 + end), b"").is_empty());
+    for got in (2800..end).step_by(1400) {
+        assert!(!script(&rig.server(window(got), b"")).contains(&"park".into()), "{got} of {end}");
+    }
+    assert_eq!(script(&rig.server(window(end), b"")), ["park"]);
+    let behind_all = format!("replay ClientToServer {}", C + 1 + end);
+    assert_eq!(script(&rig.parked())[3..], [behind_all, "resume".into()]);
+}

@@ -27,6 +27,15 @@ fn who_was_not_heard_learns_of_the_end_when_it_speaks() {
     );
 }
 
+/// What comes first is the client's own RST: it is told nothing (invariant 5), the server is.
+#[test]
+fn who_was_not_heard_and_resets_is_not_answered() {
+    let mut rig = split();
+    assert!(rig.wait(Duration::from_secs(3601)).is_empty());
+    let said = script(&rig.client(rst(C + 1 + 1000), b""));
+    assert_eq!(said, [format!(">S R. {}:{} 0", at_server(1000), S + 1 + 500)]);
+}
+
 /// The client has spoken, the server has not; then the flow has lived too long. The client's own frame tells where it is.
 #[test]
 fn an_end_that_was_heard_is_reset_though_the_other_was_not() {

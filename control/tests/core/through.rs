@@ -155,13 +155,15 @@ fn a_merge_waits_for_what_has_not_been_sent() {
     assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
 }
 
+/// The client may still send what it was promised before its bytes became more: the server has room for that when it has
+/// taken those.
 #[test]
 fn a_merge_waits_for_what_was_edited() {
     let mut rig = Rig::established(MergingShouter);
     rig.client(ack(C + 1, S + 1), b"hi");
-    assert!(matches!(rig.core.connections().next().map(|c| c.phase()), Some(Phase::Draining { .. })));
+    assert_eq!(rig.core.connections().next().map(|c| c.phase()), Some(Phase::Relaying));
     let said = script(&rig.server(ack(S + 1, C + 6), b""));
-    assert_eq!(said, [">C . 5001:1003 0", "park"]);
+    assert_eq!(said, [">C . 5001:1003 0", ">S . 1006:5001 0", "park"]);
     assert_eq!(script(&rig.parked())[0], "install 3 0");
 }
 

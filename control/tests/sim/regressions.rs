@@ -67,4 +67,12 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("hostile", 39_072),
     // A flow split while idle, of whose client a RST was the first that was heard: its server never got one.
     ("split", 273),
+    // A client answered before its server was known, merged with bytes beyond its window: a RST that it did not obey.
+    ("greeted", 8100),
+    // A RST that came up while the worker parked, to a flow that stayed to answer for it.
+    ("vlan", 528),
+    // A flow cut before anybody was heard since its split, whose client resets it: its RST was answered.
+    ("cut", 580),
+    // A SYN-ACK to a SYN that was taken back, taken for the answer to the next one, which had the same number.
+    ("together-moody", 633),
 ];
