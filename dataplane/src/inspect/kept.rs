@@ -270,9 +270,24 @@ mod tests {
             assert_eq!((list, kept.used()), (List::new(end), 0));
             list = List::new(AT);
         }
-        let mut kept = Kept::new(BLOCK * 2000);
+        let mut kept = Kept::new(BLOCK * 16_384);
         assert_eq!(kept.push(&mut list, &stream(BLOCK * 1024)), Ok(()));
         assert_eq!(kept.push(&mut list, b"a"), Err(Full), "one flow does not take everything");
+    }
+
+    #[test]
+    fn the_less_there_is_the_less_anybody_gets() {
+        let (mut kept, mut taken) = (Kept::new(BLOCK * 1000), Vec::new());
+        for _ in 0..30 {
+            let mut list = List::new(AT);
+            while kept.push(&mut list, &stream(BLOCK)).is_ok() {}
+            taken.push(kept.used() / BLOCK - taken.iter().sum::<usize>());
+        }
+        assert_eq!(taken[..2], [111, 98], "an eighth of what is left then");
+        assert!(
+            taken.is_sorted_by(|before, after| before >= after) && taken[29] == LEAST_BLOCKS,
+            "{taken:?}"
+        );
     }
 
     #[test]
