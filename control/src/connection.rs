@@ -22,6 +22,7 @@ mod split;
 mod stall_free;
 mod through;
 mod urgent;
+mod withheld;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -180,7 +181,7 @@ impl<L: Pool> Connection<L> {
         }
         let fin_acked = matches!(to.block.state(), State::FinWait2 | State::TimeWait | State::Closed);
         let fin = u64::from(from.block.fin_received() && !fin_acked);
-        u64::from(from.block.readable()) + u64::from(to.block.queued()) + fin
+        u64::from(from.block.readable()) + self.withheld(direction) + u64::from(to.block.queued()) + fin
     }
 
     /// What it keeps.
@@ -253,7 +254,8 @@ impl<L: Pool> Connection<L> {
             Phase::Choosing { until } => until,
             Phase::Relaying => {
                 let ending = self.ending.map(|(_, until)| until);
-                [self.merge_retry, ending, self.hold.deadline()].into_iter().flatten().min()
+                let kept = [self.hold.deadline(), self.withheld_until()];
+                [self.merge_retry, ending].into_iter().chain(kept).flatten().min()
             }
             _ => None,
         };
@@ -290,6 +292,7 @@ impl<L: Pool> Connection<L> {
             Phase::Leaving => self.mirror_windows(),
             Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
+                self.tick_session(cx.now);
                 self.judge_overdue(cx);
                 self.pump(cx);
                 self.carry_out_cut(cx);

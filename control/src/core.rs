@@ -26,6 +26,7 @@ use dataplane::flow::expiry::Wheel;
 use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
+use dataplane::policy::Snapshot;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::{Counters, Gauges, Report};
@@ -37,7 +38,7 @@ use crate::suspended::rejections::Rejections;
 
 use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
-use handover::Pendings;
+use handover::{Asker, Pendings};
 use history::History;
 use journal::Journal;
 use load::Load;
@@ -96,6 +97,8 @@ pub struct Core<L: Pool> {
     report: Arc<Report>,
     buffered: Arc<AtomicU64>,
     rounds: u32,
+    /// Those of the workers, for what inspections ask of participating flows.
+    rules: Option<Arc<Snapshot>>,
 }
 
 /// Events between two looks at how many buffers are left.
@@ -138,6 +141,7 @@ impl<L: Pool> Core<L> {
             report: parts.report,
             buffered: parts.buffered,
             rounds: 0,
+            rules: None,
             events,
             means: Means {
                 pool: parts.pool,
@@ -151,6 +155,11 @@ impl<L: Pool> Core<L> {
                 settings,
             },
         }
+    }
+
+    /// With the rules of its workers: where they inspect, participating flows are edited, too.
+    pub fn with_rules(self, rules: Arc<Snapshot>) -> Self {
+        Core { rules: Some(rules), ..self }
     }
 
     /// One round. Returns how much there was to do; 0 lets the caller idle.
@@ -187,7 +196,8 @@ impl<L: Pool> Core<L> {
     fn handle(&mut self, now: Instant, worker: usize, event: Event<L::Buffer>) {
         match event {
             Event::Offered { flow, key, client_side, module, headers, frame } => {
-                self.offer(now, Offer { worker, flow, key, client_side, module, headers, frame });
+                let offer = Offer { worker, flow, key, client_side, module, headers, frame };
+                self.offer(now, offer);
             }
             Event::Segment { flow, direction, port, headers, frame } => {
                 if let Some(slot) = self.suspended.find(worker, flow) {
@@ -220,8 +230,9 @@ impl<L: Pool> Core<L> {
                 Next::HandOver(what, found, answer) => self.hand_over_flow(now, what, found, answer),
             },
             Event::Split(split) => self.on_split(now, worker, &split),
-            Event::Wanted { flow, key, module } if module != Record::NO_MODULE => {
-                self.begin_split(now, worker, (flow, key, module), None);
+            Event::Wanted { flow, key, module, edits } if module != Record::NO_MODULE => {
+                let asker = if edits { Asker::Edit } else { Asker::Inspection };
+                self.begin_split(now, worker, (flow, key, module), asker);
             }
             Event::Wanted { .. } => {}
             Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
@@ -386,6 +397,9 @@ impl<L: Pool> Core<L> {
         self.means.settings.when_full = change.when_full;
         self.means.settings.when_suspended_full = change.when_suspended_full;
         self.changes.begin(self.means.outboxes.len(), before, change.retired, change.answer);
+        if let Some(policy) = change.policies.first() {
+            self.rules = Some(Arc::clone(&policy.snapshot));
+        }
         for (outbox, policy) in self.means.outboxes.iter_mut().zip(change.policies) {
             outbox.order(Order::Policy(Box::new(policy)));
         }

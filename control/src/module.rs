@@ -2,6 +2,7 @@
 //!
 //! A module is asked on the control core's thread and must answer at once; it is never asked about a single packet.
 
+pub mod edit;
 pub mod redirect;
 pub mod relay;
 mod session;

@@ -144,6 +144,7 @@ macro_rules! repository {
 }
 
 const HAND_OVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/hand-overs.md");
+const INSPECTION: &str = repository!("docs/inspection.md");
 const DELAYED_ACCEPTANCE: &str = repository!("docs/delayed-acceptance.md");
 /// Where the actions are that can be ordered: those of modules, and those of programs.
 const DECISIONS: &str = repository!("control/src/module.rs");
@@ -226,6 +227,14 @@ fn every_way_of_delayed_acceptance_has_its_diagram_counter_and_test() {
     problems.extend(actions().into_iter().filter(unnamed).map(|action| format!("nothing about {action}")));
     assert!(sections >= 25, "only {sections} ways are shown");
     assert!(problems.is_empty(), "docs/delayed-acceptance.md:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_way_of_an_inspected_segment_has_its_diagram_counter_and_test() {
+    let document = fs::read_to_string(INSPECTION).expect("docs/inspection.md");
+    let (sections, problems) = faults_of_ways(&document);
+    assert!(sections >= 3, "only {sections} ways are shown");
+    assert!(problems.is_empty(), "docs/inspection.md:\n{}", problems.join("\n"));
 }
 
 #[test]

@@ -134,17 +134,16 @@ counters! {
     DropBeforeHandshake = "drop_before_handshake",
     /// A segment of an inspected flow in which a pattern with the verdict "drop" ends, each time that it is sent.
     DropInspectMatch = "drop_inspect_match",
-    /// A segment of an inspected flow in which a pattern with the verdict "split" ends: its repetition takes the participating
-    /// path.
+    /// A segment of an inspected flow that waited for a closer look, or for an edit of another length, which nobody took on.
     DropInspectSplit = "drop_inspect_split",
     /// A segment of an inspected flow in which a pattern with the verdict "reset" ends, or one that came after: it became
     /// the RST that ends the connection.
     DropInspectReset = "drop_inspect_reset",
     /// A segment of an inspected flow ahead of a hole: its sender repeats it once the hole is filled.
     DropInspectAhead = "drop_inspect_ahead",
-    /// A segment of an inspected flow that repeats other bytes than have passed before, or bytes cut at another place.
-    DropInspectAmbiguous = "drop_inspect_ambiguous",
-    /// A segment of an inspected flow with as many unacknowledged ones before it as are remembered.
+    /// A repetition of what waits in an inspected flow, and will go on.
+    DropInspectHeld = "drop_inspect_held",
+    /// A segment of an inspected flow with as many unacknowledged bytes before it as are kept.
     DropInspectInFlight = "drop_inspect_in_flight",
     /// Data of an inspected flow in a SYN, or before both ends have agreed on their numbers.
     DropInspectHandshake = "drop_inspect_handshake",
@@ -187,6 +186,13 @@ counters! {
     FlowsForwarded = "flows_forwarded",
     /// Occurrences of patterns in the bytes of inspected flows.
     InspectMatches = "inspect_matches",
+    /// Segments of inspected flows whose bytes became others: what was to be edited, or what repeated something else than had
+    /// passed before.
+    InspectRewritten = "inspect_rewritten",
+    /// Segments of inspected flows that waited: for the rest of what might be something to be edited, or for a closer look.
+    InspectWaited = "inspect_waited",
+    /// What might have been the beginning of something to be edited, and went on as it was because nothing followed.
+    InspectGivenUp = "inspect_given_up",
     /// Segments of inspected flows that have passed ahead of a hole: what fills it is never searched.
     InspectGaps = "inspect_gaps",
     /// Flows that pass without inspection, because all places were taken and the config says pass.

@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::counters::Counter;
 use crate::flow::hash::KeyedHash;
 use crate::flow::table::FlowTable;
-use crate::inspect::stream::{self, Streams};
+use crate::inspect::places::{self, Streams};
 use crate::policy::Installed;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
@@ -34,6 +34,7 @@ mod split;
 mod standing;
 pub mod steer;
 pub mod transmit;
+mod waiting;
 
 use mailbox::{Receiver, Sender};
 use message::{Event, Order};
@@ -126,6 +127,8 @@ pub struct Worker<P: Port> {
     table: FlowTable,
     parked: Parked<P::Buffer>,
     streams: Streams,
+    /// Segments of searched flows, by their lane's number.
+    waiting: Parked<P::Buffer>,
     steering: Steering,
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
@@ -150,7 +153,8 @@ impl<P: Port> Worker<P> {
             timeouts: parts.timeouts,
             table: FlowTable::new(parts.limits.flows, parts.limits.far_sides, parts.hash),
             parked: Parked::new(parts.limits.parked),
-            streams: Streams::new(stream::Limits::default(), [0; 4]),
+            streams: Streams::new(places::Limits::default(), [0; 4]),
+            waiting: Parked::new(0),
             steering: parts.steering,
             neighbours: parts.neighbours,
             events: parts.events,
@@ -256,6 +260,16 @@ impl<P: Port> Worker<P> {
     /// Flows whose bytes are searched.
     pub fn searched(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Segments of theirs that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Bytes that are kept of them, by whole blocks.
+    pub fn kept(&self) -> usize {
+        self.streams.kept.used()
     }
 
     /// The flow table, for checks.

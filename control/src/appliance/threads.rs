@@ -11,6 +11,7 @@ use tracing::warn;
 
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::hash::KeyedHash;
+use dataplane::policy::Snapshot;
 use dataplane::port::dpdk::DpdkPool;
 use dataplane::port::{Port, PortId};
 use dataplane::worker::idle::{Idle, Idler};
@@ -70,6 +71,8 @@ impl Threads {
         let heartbeat = Arc::new(AtomicU64::new(0));
         let (queries, asked) = crossbeam::channel::bounded(QUERIES);
         let (reloader, start) = Reloader::new(config, machine, clock, queries.clone(), random_key(), custom)?;
+        let rules = start.policies.first().map(|policy| Arc::clone(&policy.snapshot));
+        let rules = rules.context("at least one worker")?;
         let mut policies = start.policies.into_iter();
         let mut threads = Threads {
             stop: Arc::new(AtomicBool::new(false)),
@@ -117,7 +120,7 @@ impl Threads {
             report: Arc::clone(&threads.control_report),
             buffered: Arc::clone(&threads.buffered),
         };
-        threads.spawn_control(config, eal, parts, asked)?;
+        threads.spawn_control(config, eal, parts, rules, asked)?;
         Ok(threads)
     }
 
@@ -142,11 +145,12 @@ impl Threads {
         config: &Config,
         eal: &EalHandle,
         parts: core::Parts<DpdkPool>,
+        rules: Arc<Snapshot>,
         asked: crossbeam::channel::Receiver<Query>,
     ) -> anyhow::Result<()> {
         let clock = self.clock;
         self.spawn("control".into(), config.cores.control, config, eal, move |idler, stop| {
-            let mut core = Core::new(parts);
+            let mut core = Core::new(parts).with_rules(rules);
             while !stop.load(Ordering::Relaxed) {
                 let asked = asked.try_recv().map(|query| core.ask(query)).is_ok();
                 idler.after_round(core.poll(clock.now()) + usize::from(asked));

@@ -106,7 +106,7 @@ pub(super) struct Limits {
     pub(super) held_packets: Number,
     pub(super) far_sides: Number,
     pub(super) inspected: Number,
-    pub(super) inspected_segments: Number,
+    pub(super) inspected_bytes: WithUnit,
     pub(super) send_buffer: WithUnit,
     pub(super) receive_buffer: WithUnit,
     pub(super) participating_bytes: WithUnit,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
-use dataplane::inspect::stream;
+use dataplane::inspect::places;
 use dataplane::policy::{Fallback, Strays};
 use dataplane::port::PortId;
 use dataplane::port::impaired::Impairment;
@@ -66,10 +66,11 @@ impl Config {
     }
 
     /// What each worker keeps of the flows that it searches: of none yet, perhaps, but a reload may bring some.
-    pub fn inspection_limits(&self) -> stream::Limits {
-        stream::Limits {
+    pub fn inspection_limits(&self) -> places::Limits {
+        places::Limits {
             flows: self.limits.inspected as usize,
-            segments: self.limits.inspected_segments as usize,
+            bytes: self.limits.inspected_bytes as usize,
+            waiting: self.limits.held_packets as usize,
         }
     }
 
@@ -230,8 +231,8 @@ pub struct Limits {
     pub far_sides: u32,
     /// Flows that are searched, per worker.
     pub inspected: u32,
-    /// Segments of theirs that are remembered until they are acknowledged, per worker.
-    pub inspected_segments: u32,
+    /// Bytes of theirs that are kept until they are acknowledged, per worker.
+    pub inspected_bytes: u64,
     /// Packets held back by merges and verdicts, in all.
     pub held_packets: u32,
     /// Unacknowledged bytes that one leg may come to keep.

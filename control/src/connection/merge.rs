@@ -48,7 +48,8 @@ impl<L: Pool> Connection<L> {
             return cx.counters.count(Counter::MergesRefusedOptions);
         }
         self.merge_began = cx.now;
-        let is_bulk = self.is_bulk(cx);
+        // What passes while it leaves nobody would search.
+        let is_bulk = self.is_bulk(cx) && !self.is_searched();
         let Some(server) = self.server.as_mut() else { return };
         // Step 604: a blank acknowledgment for the last byte taken.
         self.client.block.acknowledge_now();
@@ -95,8 +96,16 @@ impl<L: Pool> Connection<L> {
         let ready = |leg: &Leg<L::Buffer>| {
             leg.block.is_settled() && !leg.block.has_gap() && leg.block.readable() == 0
         };
+        if self.splitting.is_some() || self.withheld_until().is_some() {
+            return false;
+        }
+        let is_open = match self.open_state() {
+            Some(TcpState::Established) => true,
+            // It could not be split again, should what still comes have to be edited.
+            state => state.is_some() && !self.is_searched(),
+        };
         let is_ready = ready(&self.client) && self.server.as_ref().is_some_and(ready);
-        is_ready && self.splitting.is_none() && self.open_state().is_some() && self.has_room_for_promises()
+        is_open && is_ready && self.has_room_for_promises()
     }
 
     /// Nobody may still send what its receiver has no room for. A client that was greeted before its server was known, or
@@ -110,6 +119,11 @@ impl<L: Pool> Connection<L> {
             let fits = to.closed_at().advance(promised).le(to.peer_highest_edge());
             fits || promised == 0 || from.fin_received()
         })
+    }
+
+    /// Its bytes pass nowhere without being searched.
+    fn is_searched(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.sees_all())
     }
 
     /// What an object that takes the place of both legs says of them; none while a FIN has not been passed on and

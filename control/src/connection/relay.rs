@@ -141,6 +141,7 @@ impl<L: Pool> Connection<L> {
         }
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
             self.pump_direction(cx, direction);
+            self.let_withheld_go(cx, direction);
             self.close_behind_data(direction);
         }
         self.offer_windows(cx);

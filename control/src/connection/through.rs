@@ -30,12 +30,14 @@ pub(super) struct Ledger {
     taken: Seq,
     given: Seq,
     edits: VecDeque<Edited>,
+    /// Bytes behind all that, which a session has taken and keeps: nothing stands for them yet.
+    withheld: u32,
 }
 
 impl Ledger {
     /// The bytes after both SYNs.
     pub(super) fn new(taken: Seq, given: Seq) -> Self {
-        Ledger { taken, given, edits: VecDeque::new() }
+        Ledger { taken, given, edits: VecDeque::new(), withheld: 0 }
     }
 
     /// The sender's `taken` bytes from `at` on have become `given` bytes from `into` on.
@@ -111,12 +113,19 @@ impl<L: Pool> Connection<L> {
         self.through = Some(ledgers);
     }
 
-    /// A module has made `given` bytes of the `taken` bytes that were just read, and they have not been written yet.
+    /// A module has made `given` bytes of the `taken` bytes that were just read, and they have not been written yet. What its
+    /// session keeps is not acknowledged before it has gone on and arrived.
     pub(super) fn note_edit(&mut self, direction: Direction, taken: u32, given: u32) {
         let Some(mut ledgers) = self.through.take() else { return };
+        let withheld = self.withheld(direction) as u32;
         if let Some([from, to]) = self.legs(direction) {
-            let at = from.block.read_to().retreat(taken);
-            ledgers[direction.index()].edited(at, taken, to.block.written_to(), given);
+            let ledger = &mut ledgers[direction.index()];
+            let settled = (taken + ledger.withheld).saturating_sub(withheld);
+            ledger.withheld = withheld;
+            let at = from.block.read_to().retreat(settled + withheld);
+            if settled + given > 0 {
+                ledger.edited(at, settled, to.block.written_to(), given);
+            }
         }
         self.through = Some(ledgers);
     }

@@ -8,6 +8,7 @@ use dataplane::policy::Fallback;
 use dataplane::refusal::Rejection;
 
 use super::Core;
+use super::handover::edited;
 use crate::connection::{Accepting, Connection, Greeting};
 use crate::module::{Gone, Proxying};
 
@@ -26,7 +27,8 @@ impl<L: Pool> Core<L> {
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let ticket = self.suspended.ticket(slot);
         let (worker, flow) = (usize::from(partial.worker), partial.flow);
-        let session = self.modules[usize::from(partial.module)].session(&key);
+        let module = &mut self.modules[usize::from(partial.module)];
+        let session = edited(module.session(&key), self.rules.as_deref(), None, &key, Default::default());
         let profile = self.means.history.profile(&key);
         let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
         let mut cx = self.means.context(now, worker);

@@ -11,13 +11,15 @@ use dataplane::clock::Instant;
 use dataplane::flow::object::{Path, Record};
 use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::flow::table::FlowRef;
+use dataplane::policy::Snapshot;
 use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 
 use super::Core;
 use super::journal::Happening;
 use super::load::Load;
 use crate::connection::Connection;
-use crate::module::Ticket;
+use crate::module::edit::{Before, EditSession};
+use crate::module::{Session, Ticket};
 
 /// Which way a flow is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +125,17 @@ struct Pending {
     /// What each sender may have been promised, at most.
     reserve: u32,
     since: Instant,
-    answer: Option<Answer>,
+    asker: Asker,
+}
+
+/// Who wants a split.
+pub(super) enum Asker {
+    /// Somebody who hears what comes of it, and orders the merge, too.
+    User(Answer),
+    /// An inspection: the flow's module is to look at it.
+    Inspection,
+    /// An inspection that replaces something by something of another length; behind that the flow merges again.
+    Edit,
 }
 
 /// Tickets of flows that were split are none that a partial connection can have: there, this is the generation of a slot.
@@ -190,13 +202,13 @@ impl<L: Pool> Core<L> {
             }
             (HandOver::Split, Ok((worker, flow))) => {
                 let ListedFlow { flow, key, record, .. } = flow;
-                return self.begin_split(now, worker, (flow, key, record.module), Some(answer));
+                return self.begin_split(now, worker, (flow, key, record.module), Asker::User(answer));
             }
             (HandOver::SplitFor(module), Ok(_)) if self.modules.len() <= usize::from(module) => {
                 Err(Refused::NoModule)
             }
             (HandOver::SplitFor(module), Ok((worker, flow))) => {
-                return self.begin_split(now, worker, (flow.flow, flow.key, module), Some(answer));
+                return self.begin_split(now, worker, (flow.flow, flow.key, module), Asker::User(answer));
             }
             (HandOver::Merge, Ok((worker, flow))) => match self.order_merge(now, worker, flow.flow) {
                 Ok(()) if self.pendings.merges.len() < MERGES_AWAITED => {
@@ -207,7 +219,7 @@ impl<L: Pool> Core<L> {
                 refused => refused,
             },
         };
-        reply(Some(answer), done);
+        reply(Asker::User(answer), done);
     }
 
     /// A flow's merge has been carried out.
@@ -217,7 +229,7 @@ impl<L: Pool> Core<L> {
         }
         let is_meant = |merging: &mut Merging| (merging.worker, merging.flow) == (worker, flow);
         for Merging { answer, .. } in self.pendings.merges.extract_if(.., is_meant) {
-            reply(Some(answer), Ok(()));
+            reply(Asker::User(answer), Ok(()));
         }
     }
 
@@ -228,7 +240,7 @@ impl<L: Pool> Core<L> {
         let is_due = |merging: &mut Merging| merging.until <= now || is_gone(merging);
         for merging in self.pendings.merges.extract_if(.., is_due) {
             let why = if is_gone(&merging) { Refused::Gone } else { Refused::Waiting };
-            reply(Some(merging.answer), Err(why));
+            reply(Asker::User(merging.answer), Err(why));
         }
     }
 
@@ -238,17 +250,17 @@ impl<L: Pool> Core<L> {
         now: Instant,
         worker: usize,
         (flow, key, module): (FlowRef, FlowKey, u16),
-        answer: Option<Answer>,
+        asker: Asker,
     ) {
         if self.pendings.by_flow.contains_key(&(worker, flow)) || self.by_flow.contains_key(&(worker, flow)) {
-            return reply(answer, Err(Refused::OtherPath));
+            return reply(asker, Err(Refused::OtherPath));
         }
         let reserve = self.modest_reserve();
         if !self.has_room(reserve) {
-            return reply(answer, Err(Refused::Promises));
+            return reply(asker, Err(Refused::Promises));
         }
-        let Some(place) = self.find_place(now) else { return reply(answer, Err(Refused::Full)) };
-        self.order_split(worker, flow, Pending { place, key, module, reserve, since: now, answer });
+        let Some(place) = self.find_place(now) else { return reply(asker, Err(Refused::Full)) };
+        self.order_split(worker, flow, Pending { place, key, module, reserve, since: now, asker });
     }
 
     fn order_split(&mut self, worker: usize, flow: FlowRef, pending: Pending) {
@@ -286,10 +298,12 @@ impl<L: Pool> Core<L> {
     /// The worker has split a flow: from now on its segments come up.
     pub(super) fn on_split(&mut self, now: Instant, worker: usize, split: &Split) {
         let Some(pending) = self.take_pending(worker, split.flow) else { return };
-        let Pending { place, module, since, answer, .. } = pending;
+        let Pending { place, module, since, asker, .. } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
+        let before = Before { returns: matches!(asker, Asker::Edit), edited: split.edited };
         let module = &mut self.modules[usize::from(module)];
         let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
+        let session = edited(session, self.rules.as_deref(), Some(split.inspection), &split.key, before);
         let cx = self.means.context(now, worker);
         let mut connection = Connection::split(&cx, worker, split, proxying, session);
         self.pendings.tickets += 1;
@@ -301,7 +315,7 @@ impl<L: Pool> Core<L> {
         self.means.load.change(Load::default(), connection.load());
         self.connections[place as usize] = Some(connection);
         self.rearm(place);
-        reply(answer, Ok(()));
+        reply(asker, Ok(()));
     }
 
     /// The worker has not.
@@ -316,7 +330,7 @@ impl<L: Pool> Core<L> {
             why => why.into(),
         };
         self.free.push(pending.place);
-        reply(pending.answer, Err(why));
+        reply(pending.asker, Err(why));
     }
 
     fn order_merge(&mut self, now: Instant, worker: usize, flow: FlowRef) -> Result<(), Refused> {
@@ -327,8 +341,27 @@ impl<L: Pool> Core<L> {
     }
 }
 
-fn reply(answer: Option<Answer>, done: Result<(), Refused>) {
-    if let Some(answer) = answer {
+/// The session, in what edits by the rules. Where the inspection is not known (a partial connection has no room for it), it is
+/// that of the first rule for its quad that asks nothing more of a SYN.
+pub(super) fn edited(
+    session: Box<dyn Session>,
+    rules: Option<&Snapshot>,
+    inspection: Option<u16>,
+    key: &FlowKey,
+    before: Before,
+) -> Box<dyn Session> {
+    let inspection = rules.and_then(|rules| {
+        let named = || rules.inspection_of(rules.decide(&key.quad, key.segment).rule);
+        rules.inspections().get(usize::from(inspection.unwrap_or_else(named)))
+    });
+    match inspection {
+        Some(inspection) => EditSession::around(session, inspection, before),
+        None => session,
+    }
+}
+
+fn reply(asker: Asker, done: Result<(), Refused>) {
+    if let Asker::User(answer) = asker {
         // Who asked may have given up.
         let _ = answer.send(done);
     }

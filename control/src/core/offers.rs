@@ -24,7 +24,7 @@ pub(super) use kept::Kept;
 use super::Core;
 use crate::connection::read_segment;
 use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Target, Ticket};
-use crate::suspended::partial::{Phase, Side};
+use crate::suspended::partial::{Partial, Phase, Side};
 use crate::suspended::{Arrival, Full, WhenFull};
 use crate::tcp::{Handshake, Segment};
 
@@ -390,15 +390,15 @@ impl<L: Pool> Core<L> {
     fn begin_anew(&mut self, now: Instant, slot: u32, headers: &TcpHeaders, frame: L::Buffer) {
         let Some(key) = self.suspended.key(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
-        let (worker, flow, client_side, module) =
-            (usize::from(partial.worker), partial.flow, partial.client_side, partial.module);
-        let side = partial.side;
+        let Partial { worker, flow, client_side, module, side, .. } = *partial;
+        let worker = usize::from(worker);
         self.forget_partial(slot, Gone::Renewed);
         if side != Side::Own {
             // The far side, and the worker's answer to who has ordered it, go with the flow.
             return self.means.outboxes[worker].order(Order::Restart { flow, port: client_side, frame });
         }
-        self.offer(now, Offer { worker, flow, key, client_side, module, headers: *headers, frame });
+        let headers = *headers;
+        self.offer(now, Offer { worker, flow, key, client_side, module, headers, frame });
     }
 
     fn tell_gone(&mut self, slot: u32, why: Gone) {

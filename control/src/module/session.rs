@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
 
 use super::{Target, Ticket};
@@ -87,5 +88,24 @@ pub trait Session: Send {
     /// It has kept bytes of `direction` back for as long as it wanted to: what now? To hold them again is to end the flow.
     fn overdue(&mut self, _direction: Direction) -> (Edit, Step) {
         (Edit::Hold(Duration::MAX), Step::Reset)
+    }
+
+    /// What passes without having been shown to it, or to a worker, would be missed.
+    fn sees_all(&self) -> bool {
+        false
+    }
+
+    /// What time it is; told before anything that comes then.
+    fn tick(&mut self, _now: Instant) {}
+
+    /// It has taken so many bytes of `direction` that have still to go on, and keeps them until then at most. Nothing is merged
+    /// before.
+    fn keeps(&self, _direction: Direction) -> Option<(usize, Instant)> {
+        None
+    }
+
+    /// Nothing follows what it keeps of `direction`, or nothing has in time: these bytes go on.
+    fn let_go(&mut self, _direction: Direction) -> (Vec<u8>, Step) {
+        (Vec::new(), Step::Relay)
     }
 }

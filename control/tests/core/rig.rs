@@ -358,7 +358,7 @@ impl Rig {
     /// The worker wants the flow split; whether it is told to.
     pub fn want_split(&mut self, module: u16) -> bool {
         let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
-        assert!(self.tell(Event::Wanted { flow, key, module }).is_empty());
+        assert!(self.tell(Event::Wanted { flow, key, module, edits: false }).is_empty());
         self.ordered_split.take().is_some_and(|split| split.flow == flow)
     }
 

@@ -106,7 +106,7 @@ impl App {
                 return;
             }
             let limit = self.abort_limit().min(piece.len - self.piece_sent);
-            let (outgoing, offset) = (self.outgoing, self.sent);
+            let (outgoing, offset) = (&self.outgoing, self.sent);
             let fill = |room: &mut [u8]| {
                 let n = room.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
                 outgoing.fill(offset, &mut room[..n]);

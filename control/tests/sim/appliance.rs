@@ -17,6 +17,7 @@ use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Direction, Quad};
+use dataplane::inspect::{Inspection, Manner, places};
 use dataplane::packet::{Packet, parse};
 use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
@@ -28,12 +29,17 @@ use dataplane::worker::transmit::Line;
 use dataplane::worker::{self, Limits, Timeouts, Worker};
 
 use crate::books;
+use crate::content;
 use crate::doubtful::{Cuts, Doubtful};
 use crate::hands::Hands;
 use crate::middle::{Middle, Parts};
 use crate::moody::Moody;
+use crate::profile::Edits;
 use crate::rng::Rng;
 use crate::tap::Tap;
+
+/// What workers keep of flows that are edited.
+const INSPECTED: places::Limits = places::Limits { flows: 64, bytes: 1 << 23, waiting: 256 };
 
 const CLIENT: PortId = PortId(0);
 const SERVER: PortId = PortId(1);
@@ -62,6 +68,8 @@ pub struct Appliance {
     stays: bool,
     /// Connections that its module has cut.
     cuts: Cuts,
+    /// Streams become others on their way.
+    resizes: bool,
     /// Its clock moves by so many nanoseconds at a time.
     tick: u64,
     now: Instant,
@@ -84,9 +92,11 @@ impl Appliance {
         let workers = 1 + parts.rng.below(2) as usize;
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
         let client_first = parts.profile.greets.then_some(Duration::from_millis(300));
+        // Who is acknowledged through may wait for that with the rest of a pattern.
+        let waits = parts.profile.edits != Edits::None;
         let through = parts.rng.clone().below(3) == 0 || parts.profile.through;
-        let acknowledge =
-            if through && client_first.is_none() { Acknowledge::Through } else { Acknowledge::Receipt };
+        let is_through = through && client_first.is_none() && !waits;
+        let acknowledge = if is_through { Acknowledge::Through } else { Acknowledge::Receipt };
         let relay = Relay { merge, server_ack, isn, acknowledge, client_first };
         let stays = merge == MergeWhen::Never;
         let mut module: Box<dyn Module> = if parts.profile.moody {
@@ -112,6 +122,7 @@ impl Appliance {
             1 => Steering::Single,
             n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },
         };
+        let rules = Arc::new(everything_is_offered(profile.edits));
         let mut links = Vec::new();
         let mut lanes = Vec::new();
         for (id, neighbours) in Neighbours::mesh(workers, 256).into_iter().enumerate() {
@@ -131,10 +142,14 @@ impl Appliance {
                 events: event_sender,
                 orders: order_receiver,
                 icmp_errors: Default::default(),
-                policy: Box::new(Installed::new(Arc::new(everything_is_offered()))),
+                policy: Box::new(Installed::new(Arc::clone(&rules))),
                 heartbeat: Arc::clone(&heartbeat),
                 report: Arc::default(),
             });
+            let worker = match profile.edits {
+                Edits::None => worker,
+                _ => worker.with_inspection(INSPECTED, [3; 4]),
+            };
             lanes.push(Lane { worker, queues: [client_queue, server_queue] });
         }
         let core = Core::new(core::Parts {
@@ -146,6 +161,7 @@ impl Appliance {
             report: Arc::default(),
             buffered: Arc::default(),
         });
+        let core = core.with_rules(rules);
         let hands = profile.splits.then(|| Hands::new(rng.fork(11)));
         let ports = [client, server];
         let now = Instant::ZERO;
@@ -160,6 +176,7 @@ impl Appliance {
             hands,
             stays,
             cuts: Cuts::default(),
+            resizes: profile.edits == Edits::AnyLength,
             tick,
             now,
         }
@@ -244,6 +261,9 @@ impl Middle for Appliance {
     }
 
     fn held_bytes(&self, quad: &Quad, direction: Direction) -> Option<u64> {
+        if self.resizes {
+            return None;
+        }
         let of_flow = self.core.connections().find(|connection| connection.key().quad == *quad);
         Some(of_flow.map_or(0, |connection| connection.held_bytes(direction)))
     }
@@ -296,7 +316,7 @@ fn key(rng: &mut Rng) -> [u64; 4] {
     std::array::from_fn(|_| rng.next())
 }
 
-fn everything_is_offered() -> Snapshot {
+fn everything_is_offered(edits: Edits) -> Snapshot {
     let rule = RuleSpec::everything(Action::Offer { module: 0 });
     let defaults = Defaults {
         action: Action::Pass,
@@ -304,7 +324,14 @@ fn everything_is_offered() -> Snapshot {
         flows_full: Fallback::Drop,
         on_control_stall: Fallback::Drop,
     };
-    Snapshot::compile(&[rule], defaults).expect("one rule fits")
+    let snapshot = Snapshot::compile(&[rule], defaults).expect("one rule fits");
+    if edits == Edits::None {
+        return snapshot;
+    }
+    // Nobody says half a pattern and waits.
+    let manner = Manner { hold: PATIENCE, ..Manner::default() };
+    let inspection = Inspection::new(&content::patterns(edits), manner).expect("few patterns");
+    snapshot.with_inspections(vec![Arc::new(inspection)], vec![0])
 }
 
 /// All that one client tries of the one server, whatever the ports; sometimes more than there is room for.

@@ -40,6 +40,7 @@ pub fn ownership<'a>(workers: impl Iterator<Item = &'a W>, core: &Core<SimPool>)
 
 /// Invariant 4: every frame received was sent on, ended in a TCB, or is counted under a named reason.
 pub fn names<'a>(workers: impl Iterator<Item = &'a W> + Clone, core: &Core<SimPool>) -> Result<(), String> {
+    let lanes = workers.clone();
     let workers = |counter| workers.clone().map(|worker| worker.counters().get(counter)).sum::<u64>();
     let control = |counter| core.counters().get(counter);
     let drops = Counter::ALL.iter().filter(|counter| counter.name().starts_with("drop_"));
@@ -49,9 +50,10 @@ pub fn names<'a>(workers: impl Iterator<Item = &'a W> + Clone, core: &Core<SimPo
     let taken = workers(Counter::FlowsOffered) + control(Counter::Terminated);
     let ours = workers(Counter::Originated) + workers(Counter::Replayed) + workers(Counter::Restarted);
     let (received, sent) = (workers(Counter::Received), workers(Counter::Transmitted));
-    if received + ours != sent + dropped + gone + taken {
+    let waiting = lanes.map(|worker| worker.waiting() as u64).sum::<u64>();
+    if received + ours != sent + dropped + gone + taken + waiting {
         return Err(format!(
-            "{received} received and {ours} our own, but {sent} sent, {dropped} dropped, {gone} late, {taken} taken"
+            "{received} received and {ours} our own, but {sent} sent, {dropped} dropped, {gone} late, {taken} taken, {waiting} wait"
         ));
     }
     Ok(())

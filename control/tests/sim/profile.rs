@@ -56,6 +56,18 @@ pub struct Profile {
     pub greets: bool,
     /// The hosts' numbers pass 2^32 or 2^31 within each transfer.
     pub wraps: bool,
+    /// The appliance replaces what the hosts say.
+    pub edits: Edits,
+}
+
+/// What is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edits {
+    None,
+    /// By as many bytes.
+    InPlace,
+    /// By more, and by fewer.
+    AnyLength,
 }
 
 /// Nothing goes wrong on the way; the others differ from it.
@@ -89,6 +101,7 @@ const CLEAN: Profile = Profile {
     half_closes: false,
     greets: false,
     wraps: false,
+    edits: Edits::None,
 };
 
 /// The participating path alone, on cables that do nothing wrong.
@@ -232,6 +245,35 @@ pub const PROFILES: &[Profile] = &[
         jitter_us: 1_000,
         ..CLEAN
     },
+    Profile { name: "edited", edits: Edits::InPlace, ..CLEAN },
+    Profile {
+        name: "edited-lossy",
+        edits: Edits::InPlace,
+        loss_ppm: 20_000,
+        duplicate_ppm: 10_000,
+        jitter_us: 1_000,
+        wraps: true,
+        ..CLEAN
+    },
+    Profile {
+        name: "edited-split",
+        edits: Edits::InPlace,
+        splits: true,
+        bytes: 100_000,
+        loss_ppm: 5_000,
+        jitter_us: 300,
+        ..CLEAN
+    },
+    Profile { name: "resized", edits: Edits::AnyLength, ..CLEAN },
+    Profile {
+        name: "resized-lossy",
+        edits: Edits::AnyLength,
+        loss_ppm: 20_000,
+        duplicate_ppm: 5_000,
+        jitter_us: 1_000,
+        bytes: 30_000,
+        ..CLEAN
+    },
 ];
 
 impl Profile {
@@ -252,7 +294,7 @@ impl Profile {
 
     /// Whether the ends cope without the appliance between them, so that a wire can be tried too.
     pub fn wires(&self) -> bool {
-        !(self.narrow || self.squeezes || self.bad_clocks)
+        !(self.narrow || self.squeezes || self.bad_clocks || self.edits != Edits::None)
     }
 
     /// What a sender may expect. smoltcp does not acknowledge every second segment when its own MTU is tiny: tail probes

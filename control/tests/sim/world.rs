@@ -70,9 +70,13 @@ impl World {
         let mut connections = Vec::with_capacity(profile.connections);
         for index in 0..profile.connections {
             let plan = Plan::draw(index, &profile, &mut plans);
-            let contents = [Content::new(seed, index, 0), Content::new(seed, index, 1)];
+            let contents = [0, 1].map(|side| {
+                let pieces = plan.parts[side].pieces.iter().map(|piece| piece.len);
+                Content::new(seed, index, side).with(profile.edits, pieces)
+            });
             for side in [0, 1] {
-                let app = App::new(plan.parts[side].clone(), contents[side], contents[1 - side]);
+                let [outgoing, incoming] = [side, 1 - side].map(|side| contents[side].clone());
+                let app = App::new(plan.parts[side].clone(), outgoing, incoming);
                 hosts[side].add(&plan, app, side == Side::Server as usize && plan.kind != Kind::ClosedPort);
             }
             connections.push(Connection::new(index, plan));

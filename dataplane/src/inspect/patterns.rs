@@ -15,7 +15,9 @@ use crate::flow::quad::Direction;
 pub enum Verdict {
     /// It is counted.
     Count,
-    /// The segment that completes it is dropped, and the flow is split for a closer look: its module gets the repetition.
+    /// Something else goes on instead of it (`edits.rs`).
+    Edit,
+    /// The flow is split for a closer look: its module gets the segment that completes it, which waits for that.
     Split,
     /// The segment that completes it is dropped, as often as it is repeated.
     Drop,
@@ -34,11 +36,13 @@ pub struct Pattern {
     pub direction: Option<Direction>,
     /// What happens when it is found.
     pub verdict: Verdict,
+    /// What takes its place when it is to be edited.
+    pub replacement: Vec<u8>,
 }
 
 /// The patterns cannot be compiled.
 #[derive(Debug)]
-pub struct PatternsError(BuildError);
+pub struct PatternsError(pub(super) BuildError);
 
 impl std::fmt::Display for PatternsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,8 +63,6 @@ pub struct Searched {
     pub state: State,
     /// The strongest verdict of all that was found.
     pub verdict: Option<Verdict>,
-    /// Occurrences found.
-    pub found: u32,
 }
 
 /// The patterns for one direction, compiled.
@@ -68,18 +70,22 @@ pub struct Searched {
 pub struct Patterns {
     automaton: DFA,
     start: StateID,
-    verdicts: Box<[Verdict]>,
+    /// Of each pattern, and its number among all of the inspection.
+    verdicts: Box<[(Verdict, u16)]>,
 }
 
 impl Patterns {
-    /// Those of `all` that concern `direction`; `None` when none does.
+    /// Those of `all` that concern `direction` and are not edited; `None` when none does.
     pub fn compile(
         all: &[Pattern],
         direction: Direction,
         ignore_case: bool,
     ) -> Result<Option<Patterns>, PatternsError> {
-        let concerns = |pattern: &&Pattern| pattern.direction.is_none_or(|of| of == direction);
-        let chosen: Vec<&Pattern> = all.iter().filter(concerns).collect();
+        let concerns = |pattern: &Pattern| {
+            pattern.verdict != Verdict::Edit && pattern.direction.is_none_or(|of| of == direction)
+        };
+        let chosen: Vec<(usize, &Pattern)> =
+            all.iter().enumerate().filter(|(_, pattern)| concerns(pattern)).collect();
         if chosen.is_empty() {
             return Ok(None);
         }
@@ -88,11 +94,11 @@ impl Patterns {
             .match_kind(MatchKind::Standard)
             .prefilter(false)
             .ascii_case_insensitive(ignore_case)
-            .build(chosen.iter().map(|pattern| &pattern.bytes))
+            .build(chosen.iter().map(|(_, pattern)| &pattern.bytes))
             .map_err(PatternsError)?;
         // A DFA that was built for unanchored searches has such a start.
         let start = automaton.start_state(Anchored::No).unwrap_or(StateID::ZERO);
-        let verdicts = chosen.iter().map(|pattern| pattern.verdict).collect();
+        let verdicts = chosen.iter().map(|(number, pattern)| (pattern.verdict, *number as u16)).collect();
         Ok(Some(Patterns { automaton, start, verdicts }))
     }
 
@@ -101,19 +107,22 @@ impl Patterns {
         State(self.start)
     }
 
-    /// Searches `bytes`, which follow what has led to `state`. What began in earlier bytes is found where it ends.
-    pub fn search(&self, state: State, bytes: &[u8]) -> Searched {
-        let (mut state, mut verdict, mut found) = (state.0, None, 0);
+    /// Searches `bytes`, which follow what has led to `state`. What began in earlier bytes is found where it ends. `hit` is told
+    /// the number of each pattern that was found, as often as it was.
+    pub fn search(&self, state: State, bytes: &[u8], hit: &mut dyn FnMut(u16)) -> Searched {
+        let (mut state, mut verdict) = (state.0, None);
         for byte in bytes {
             state = self.automaton.next_state(Anchored::No, state, *byte);
             if self.automaton.is_special(state) && self.automaton.is_match(state) {
-                let ending = (0..self.automaton.match_len(state))
-                    .map(|index| self.verdicts[self.automaton.match_pattern(state, index).as_usize()]);
-                verdict = verdict.max(ending.max());
-                found += 1;
+                for index in 0..self.automaton.match_len(state) {
+                    let pattern = self.automaton.match_pattern(state, index).as_usize();
+                    let (ending, number) = self.verdicts[pattern];
+                    verdict = verdict.max(Some(ending));
+                    hit(number);
+                }
             }
         }
-        Searched { state: State(state), verdict, found }
+        Searched { state: State(state), verdict }
     }
 
     /// Bytes that the automaton takes.
@@ -129,7 +138,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn pattern(bytes: &str, direction: Option<Direction>, verdict: Verdict) -> Pattern {
-        Pattern { name: bytes.to_owned(), bytes: bytes.as_bytes().to_vec(), direction, verdict }
+        Pattern {
+            name: bytes.to_owned(),
+            bytes: bytes.as_bytes().to_vec(),
+            direction,
+            verdict,
+            replacement: Vec::new(),
+        }
+    }
+
+    /// What is found, and how often.
+    fn search(patterns: &Patterns, state: State, bytes: &[u8]) -> (Searched, u32) {
+        let mut found = 0;
+        let searched = patterns.search(state, bytes, &mut |_| found += 1);
+        (searched, found)
     }
 
     fn patterns(all: &[(&str, Verdict)]) -> Patterns {
@@ -140,11 +162,11 @@ mod tests {
     #[test]
     fn the_strongest_verdict_wins_wherever_it_stands() {
         let all = patterns(&[("bcd", Verdict::Count), ("c", Verdict::Drop), ("abcde", Verdict::Reset)]);
-        let verdict = |text: &str| all.search(all.start(), text.as_bytes()).verdict;
+        let verdict = |text: &str| search(&all, all.start(), text.as_bytes()).0.verdict;
         assert_eq!(verdict("xxab"), None);
         assert_eq!(verdict("abc"), Some(Verdict::Drop));
         assert_eq!(verdict("abcdefg"), Some(Verdict::Reset), "patterns within others are found, too");
-        assert_eq!(all.search(all.start(), b"c bcd").found, 3);
+        assert_eq!(search(&all, all.start(), b"c bcd").1, 3);
     }
 
     #[test]
@@ -153,7 +175,7 @@ mod tests {
         assert!(Patterns::compile(&all, ServerToClient, false).unwrap().is_none());
         for (ignore_case, expected) in [(false, None), (true, Some(Verdict::Drop))] {
             let up = Patterns::compile(&all, ClientToServer, ignore_case).unwrap().unwrap();
-            assert_eq!(up.search(up.start(), b"uP").verdict, expected);
+            assert_eq!(search(&up, up.start(), b"uP").0.verdict, expected);
         }
     }
 
@@ -171,7 +193,7 @@ mod tests {
         fn a_stream_may_be_cut_anywhere(text in "[abc]{0,40}", cuts in prop::collection::vec(0usize..40, 0..5)) {
             let wanted = [("abca", Verdict::Count), ("cc", Verdict::Drop), ("bab", Verdict::Reset)];
             let all = patterns(&wanted);
-            let whole = all.search(all.start(), text.as_bytes());
+            let (whole, total) = search(&all, all.start(), text.as_bytes());
             let expected = wanted.iter().filter(|(bytes, _)| text.contains(bytes)).map(|(_, verdict)| *verdict).max();
             prop_assert_eq!(whole.verdict, expected);
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
@@ -179,11 +201,11 @@ mod tests {
             cuts.push(text.len());
             let (mut from, mut state, mut verdict, mut found) = (0, all.start(), None, 0);
             for cut in cuts {
-                let searched = all.search(state, &text.as_bytes()[from..cut]);
+                let (searched, count) = search(&all, state, &text.as_bytes()[from..cut]);
                 (from, state, verdict) = (cut, searched.state, verdict.max(searched.verdict));
-                found += searched.found;
+                found += count;
             }
-            prop_assert_eq!((state, verdict, found), (whole.state, whole.verdict, whole.found));
+            prop_assert_eq!((state, verdict, found), (whole.state, whole.verdict, total));
         }
     }
 }

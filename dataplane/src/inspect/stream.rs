@@ -1,202 +1,336 @@
 //! One direction of a flow as it is searched: in-order bytes only, each of them once.
+//!
+//! Four numbers say how far it is, in this order: what has *gone* out; what is *settled*, because nothing before it can still
+//! become part of something to be replaced; what is *queued*, in segments that wait; and the end of what is kept. Without
+//! edits, and while nobody is asked to look closer, they are the same.
 
-use ahash::RandomState;
-use hashbrown::HashMap;
-
+use crate::clock::Instant;
 use crate::counters::Counter;
-use crate::flow::object::NONE;
+use crate::flow::quad::Direction;
 use crate::wire::seq::Seq;
 
-use super::Ahead;
-use super::fingerprints::{Fingerprints, List};
-use super::patterns::{Patterns, State, Verdict};
+use super::edits;
+use super::kept::{Kept, List};
+use super::patterns::{self, Verdict};
+use super::{Ahead, Inspection};
 
 /// What becomes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It passes.
-    Pass,
+    /// It passes, behind all that waits. `restored`: with the bytes that are kept instead of its own.
+    Pass {
+        /// See above.
+        restored: bool,
+    },
     /// It passes; what was not seen before it is never searched.
     PassAhead,
     /// It goes nowhere, under this name.
     Drop(Counter),
     /// It goes nowhere, and this has been found in it.
     Found(Verdict),
+    /// It waits: it ends with what may be the beginning of something to be replaced.
+    Hold,
+    /// It waits for somebody else.
+    Await(Why),
+}
+
+/// Why somebody else is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// To look closer.
+    Look,
+    /// To replace something by something of another length.
+    Resize,
+    /// To take what may be the beginning of something, so that its sender hears that it has come: one that sends the rest only
+    /// then (Nagle's algorithm, a full window) would never send it. Or to take the last word of one end while the other one's
+    /// may still have to be edited.
+    Rest,
+}
+
+/// A segment to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Its number.
+    pub at: Seq,
+    /// Its payload.
+    pub bytes: &'a [u8],
+    /// Nothing comes behind it.
+    pub is_last: bool,
+}
+
+impl Part<'_> {
+    fn end(&self) -> Seq {
+        self.at.advance(self.bytes.len() as u32)
+    }
 }
 
 /// How far one direction has been searched.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
-    /// What has passed from `floor` on, or from a little before; it ends with what is next.
-    passed: List,
-    /// What is before this matters to nobody: its receiver has acknowledged it, or had it before the search began.
-    floor: Seq,
-    state: State,
+    /// What has passed and is not acknowledged, and what waits and has been searched.
+    kept: List,
+    /// Behind the last byte that has gone out.
+    gone: Seq,
+    /// Behind the last byte that may go out.
+    settled: Seq,
+    /// Behind the last segment that waits; [`Stream::gone`] when none does.
+    queued: Seq,
+    state: Option<patterns::State>,
+    editing: Option<edits::State>,
+    /// What is queued waits for somebody else, and so does what follows: [`Outcome::Await`].
+    awaits: Option<Why>,
+    /// Nothing comes behind what is kept.
+    is_last: bool,
+    /// Behind the last byte that was replaced.
+    edited: Seq,
+    /// What follows is somebody else's.
+    is_over: bool,
+    /// When the first of what is queued came.
+    pub(super) since: Instant,
 }
 
 impl Stream {
     /// Nothing has been searched; `next` comes next.
-    pub fn new(next: Seq, patterns: &Patterns) -> Stream {
-        Stream { passed: List::new(next), floor: next, state: patterns.start() }
+    pub fn new(next: Seq, inspection: &Inspection, direction: Direction) -> Stream {
+        Stream {
+            kept: List::new(next),
+            gone: next,
+            settled: next,
+            queued: next,
+            state: inspection.patterns(direction).map(|patterns| patterns.start()),
+            editing: inspection.edits(direction).map(|edits| edits.start()),
+            awaits: None,
+            is_last: false,
+            edited: next,
+            is_over: false,
+            since: Instant::ZERO,
+        }
     }
 
-    /// The number that comes next.
-    pub const fn next(&self) -> Seq {
-        self.passed.end
+    /// Behind the last byte that has gone out.
+    pub const fn gone(&self) -> Seq {
+        self.gone
     }
 
-    /// Judges a segment whose payload is `bytes`, at `at`, and the number of occurrences that were found in it. The stream
-    /// goes on only with what passes.
+    /// What is kept.
+    pub const fn kept(&self) -> &List {
+        &self.kept
+    }
+
+    /// Whether a segment that waits and ends at `end` may go on.
+    pub const fn is_settled(&self, end: Seq) -> bool {
+        self.awaits.is_none() && end.le(self.settled)
+    }
+
+    /// Why somebody else is to have what waits.
+    pub const fn awaits(&self) -> Option<Why> {
+        self.awaits
+    }
+
+    /// The rest has not come: somebody else is to have what waits.
+    pub fn await_rest(&mut self) {
+        self.awaits = Some(Why::Rest);
+    }
+
+    /// All before `end` has gone out.
+    pub fn go(&mut self, end: Seq) {
+        self.gone = self.gone.max(end);
+        self.queued = self.queued.max(end);
+    }
+
+    /// Judges a segment. `hit` is told the number of each pattern that ends in it.
     pub fn take(
         &mut self,
-        prints: &mut Fingerprints,
-        patterns: &Patterns,
-        ahead: Ahead,
-        at: Seq,
-        bytes: &[u8],
-    ) -> (Outcome, u32) {
-        if bytes.is_empty() {
-            return (Outcome::Pass, 0);
+        kept: &mut Kept,
+        inspection: &Inspection,
+        direction: Direction,
+        part: &Part<'_>,
+        hit: &mut dyn FnMut(u16),
+    ) -> Outcome {
+        let end = part.end();
+        if part.at.gt(self.queued) {
+            return match (inspection.ahead, part.bytes.is_empty()) {
+                (_, true) if part.is_last && closes(inspection, direction) => {
+                    Outcome::Drop(Counter::DropInspectAhead)
+                }
+                (_, true) => Outcome::Pass { restored: false },
+                (Ahead::Drop, false) => Outcome::Drop(Counter::DropInspectAhead),
+                (Ahead::Pass, false) => self.pass_ahead(kept, inspection, direction, end),
+            };
         }
-        if at.gt(self.next()) {
-            return (self.take_ahead(prints, patterns, ahead, at.advance(bytes.len() as u32)), 0);
+        if part.bytes.is_empty() {
+            return self.take_empty(inspection, direction, part);
         }
-        // A receiver cuts off what it has already (RFC 9293 section 3.10.7.4), if it has it.
-        let (old, new) = bytes.split_at(bytes.len().min(at.distance_to(self.next()) as usize));
-        if !old.is_empty() && !prints.has_passed(&self.passed, at, self.floor, old) {
-            return (Outcome::Drop(Counter::DropInspectAmbiguous), 0);
+        if end.le(self.queued) {
+            // A repetition, and what it repeats has gone out, or waits and is not lost.
+            return match end.le(self.gone) {
+                true => Outcome::Pass { restored: true },
+                false => Outcome::Drop(Counter::DropInspectHeld),
+            };
         }
-        if new.is_empty() {
-            return (Outcome::Pass, 0);
+        if let Some(why) = self.awaits {
+            self.queued = end;
+            return Outcome::Await(why);
         }
-        if !prints.has_room(&self.passed) {
-            return (Outcome::Drop(Counter::DropInspectInFlight), 0);
-        }
-        let searched = patterns.search(self.state, new);
-        if let Some(verdict @ (Verdict::Split | Verdict::Drop | Verdict::Reset)) = searched.verdict {
-            return (Outcome::Found(verdict), searched.found);
-        }
-        // There is room, or we would not be here.
-        let _ = prints.push(&mut self.passed, new);
-        self.state = searched.state;
-        (Outcome::Pass, searched.found)
+        self.take_new(kept, inspection, direction, part, hit)
     }
 
-    fn take_ahead(
+    /// No bytes: only a FIN in its turn says anything.
+    fn take_empty(&mut self, inspection: &Inspection, direction: Direction, part: &Part<'_>) -> Outcome {
+        if part.is_last && part.at == self.queued {
+            if let Some(why) = self.awaits {
+                return Outcome::Await(why);
+            }
+            if self.settle_if_last(part) && closes(inspection, direction) {
+                return self.await_somebody(part.end(), Why::Rest);
+            }
+        }
+        Outcome::Pass { restored: false }
+    }
+
+    fn take_new(
         &mut self,
-        prints: &mut Fingerprints,
-        patterns: &Patterns,
-        ahead: Ahead,
+        kept: &mut Kept,
+        inspection: &Inspection,
+        direction: Direction,
+        part: &Part<'_>,
+        hit: &mut dyn FnMut(u16),
+    ) -> Outcome {
+        let next = self.kept.end();
+        // A receiver cuts off what it has already (RFC 9293 section 3.10.7.4), if it has it.
+        let (old, new) = part.bytes.split_at(part.bytes.len().min(part.at.distance_to(next) as usize));
+        if self.is_last && !new.is_empty() {
+            return Outcome::Drop(Counter::DropAfterFin);
+        }
+        let mut state = self.state;
+        if let (Some(patterns), Some(state)) = (inspection.patterns(direction), &mut state) {
+            let searched = patterns.search(*state, new, hit);
+            match searched.verdict {
+                Some(Verdict::Split) => return self.await_somebody(part.end(), Why::Look),
+                Some(verdict @ (Verdict::Drop | Verdict::Reset)) => return Outcome::Found(verdict),
+                _ => *state = searched.state,
+            }
+        }
+        let edits = inspection.edits(direction).zip(self.editing);
+        if let Some((edits, state)) = edits
+            && edits.resizes()
+            && resizes(edits, state, new)
+        {
+            return self.await_somebody(part.end(), Why::Resize);
+        }
+        if kept.push(&mut self.kept, new).is_err() {
+            return Outcome::Drop(Counter::DropInspectInFlight);
+        }
+        self.state = state;
+        let mut is_edited = false;
+        if let Some((edits, mut state)) = edits {
+            let mut from = 0;
+            while let Some(found) = edits.next(&mut state, new, from) {
+                hit(found.number);
+                let at = next.advance(found.end as u32).retreat(found.len);
+                kept.overwrite(&self.kept, at, found.replacement);
+                (from, is_edited) = (found.end, true);
+                self.edited = next.advance(found.end as u32);
+            }
+            self.editing = Some(state);
+            self.settled = self.kept.end().retreat(edits.pending(state));
+        } else {
+            self.settled = self.kept.end();
+        }
+        self.queued = part.end();
+        if self.settle_if_last(part) && closes(inspection, direction) {
+            return self.await_somebody(part.end(), Why::Rest);
+        }
+        match self.is_settled(part.end()) {
+            true => Outcome::Pass { restored: is_edited || !old.is_empty() },
+            false => Outcome::Hold,
+        }
+    }
+
+    /// The search goes on only with what passes: what is found is found again when it is repeated.
+    fn await_somebody(&mut self, end: Seq, why: Why) -> Outcome {
+        self.awaits = Some(why);
+        self.queued = end;
+        Outcome::Await(why)
+    }
+
+    /// Whether it is the first that says so.
+    fn settle_if_last(&mut self, part: &Part<'_>) -> bool {
+        if !part.is_last || part.end() != self.kept.end() {
+            return false;
+        }
+        self.settled = self.kept.end();
+        !std::mem::replace(&mut self.is_last, true)
+    }
+
+    /// What waits has waited long enough for the rest of what it may be the beginning of: it goes on as it is.
+    pub fn settle(&mut self, inspection: &Inspection, direction: Direction) {
+        self.settled = self.kept.end();
+        self.awaits = None;
+        self.editing = inspection.edits(direction).map(|edits| edits.start());
+    }
+
+    /// What waits has been dropped, or given to somebody else: its sender repeats it.
+    pub fn forget_queue(&mut self) {
+        self.queued = self.gone;
+        self.awaits = None;
+    }
+
+    /// From here on the bytes are somebody else's; what has gone out is still repeated from here. Returns behind what has gone
+    /// out, and how many bytes behind that have been edited here: the end of something whose beginning has gone out.
+    pub fn end(&mut self, kept: &mut Kept) -> (Seq, u32) {
+        let (gone, edited) = (self.gone, self.gone.distance_to(self.edited));
+        self.gone = gone.advance(edited);
+        self.forget_queue();
+        self.is_over = true;
+        kept.cut(&mut self.kept, self.gone);
+        (gone, edited)
+    }
+
+    fn pass_ahead(
+        &mut self,
+        kept: &mut Kept,
+        inspection: &Inspection,
+        direction: Direction,
         end: Seq,
     ) -> Outcome {
-        if ahead == Ahead::Drop {
+        if self.awaits.is_some() {
             return Outcome::Drop(Counter::DropInspectAhead);
         }
-        prints.restart(&mut self.passed, end);
-        (self.floor, self.state) = (end, patterns.start());
+        let since = self.since;
+        kept.restart(&mut self.kept, end);
+        *self = Stream { since, ..Stream::new(end, inspection, direction) };
         Outcome::PassAhead
     }
 
-    /// The receiver has acknowledged all before `ack`. What has not passed cannot have been acknowledged.
-    pub fn acknowledge(&mut self, prints: &mut Fingerprints, ack: Seq) {
+    /// The receiver has acknowledged all before `ack`. What has not gone out cannot have been acknowledged.
+    pub fn acknowledge(&mut self, kept: &mut Kept, ack: Seq) {
         // One more: a FIN is not searched.
-        if ack.gt(self.floor) && ack.le(self.next().advance(1)) {
-            self.floor = ack.min(self.next());
-            prints.release(&mut self.passed, self.floor);
+        if ack.gt(self.kept.start()) && (self.is_over || ack.le(self.gone.advance(1))) {
+            kept.release(&mut self.kept, ack.min(self.gone));
         }
     }
-}
 
-/// Both directions of a flow; one in which nothing is searched for has none.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    streams: [Option<Stream>; 2],
-    next_free: u32,
-}
-
-/// The streams of all inspected flows of a worker, and what has passed of them.
-pub struct Streams {
-    places: Box<[Place]>,
-    free: u32,
-    /// Place by slot of the flow: most flows have none, and no room for one in their lines.
-    by_slot: HashMap<u32, u32, RandomState>,
-    /// What has passed.
-    pub prints: Fingerprints,
-}
-
-/// Sizes, taken at start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
-    /// Flows that are searched.
-    pub flows: usize,
-    /// Segments that are remembered until they are acknowledged, of all flows together.
-    pub segments: usize,
-}
-
-impl Limits {
-    /// What they take.
-    pub const fn bytes(&self) -> usize {
-        self.flows * (size_of::<Place>() + 4 * (size_of::<(u32, u32)>() + 1))
-            + self.segments * Fingerprints::BYTES
+    /// Gives back what is kept.
+    pub fn give_back(mut self, kept: &mut Kept) {
+        kept.restart(&mut self.kept, self.gone);
     }
 }
 
-impl Streams {
-    /// Takes the memory. `key` comes from the system's generator.
-    pub fn new(limits: Limits, key: [u64; 4]) -> Streams {
-        let next = |at: usize| if at + 1 == limits.flows { NONE } else { at as u32 + 1 };
-        let places = (0..limits.flows).map(|at| Place { streams: [None; 2], next_free: next(at) }).collect();
-        let free = if limits.flows == 0 { NONE } else { 0 };
-        // Twice the room: a table that is more than half full grows when tombstones use up the rest.
-        let hash = RandomState::with_seeds(key[0], key[1], key[2], key[3]);
-        let by_slot = HashMap::with_capacity_and_hasher(limits.flows * 2, hash);
-        Streams { places, free, by_slot, prints: Fingerprints::new(limits.segments, key) }
-    }
+/// Whether the flow had better be split before the sender of `direction` has closed: afterwards it cannot be, and what the
+/// other one still says may have to be edited.
+fn closes(inspection: &Inspection, direction: Direction) -> bool {
+    inspection.edits(direction.reverse()).is_some()
+}
 
-    /// Flows that are searched.
-    pub fn len(&self) -> usize {
-        self.by_slot.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.by_slot.is_empty()
-    }
-
-    /// The place of the flow in `slot`, or [`NONE`].
-    pub fn place_of(&self, slot: u32) -> u32 {
-        self.by_slot.get(&slot).copied().unwrap_or(NONE)
-    }
-
-    /// A place for the flow in `slot`, which has none; `None` when there is none left.
-    pub fn take(&mut self, slot: u32, streams: [Option<Stream>; 2]) -> Option<u32> {
-        let at = self.free;
-        let place = self.places.get_mut(at as usize)?;
-        self.free = place.next_free;
-        place.streams = streams;
-        self.by_slot.insert(slot, at);
-        Some(at)
-    }
-
-    /// Gives back the place of the flow in `slot`, if it has one, and what has passed of it.
-    pub fn give_back(&mut self, slot: u32) {
-        if self.by_slot.is_empty() {
-            return;
+/// Whether something in `bytes` is replaced by something of another length.
+fn resizes(edits: &edits::Edits, mut state: edits::State, bytes: &[u8]) -> bool {
+    let mut from = 0;
+    while let Some(found) = edits.next(&mut state, bytes, from) {
+        if found.resizes() {
+            return true;
         }
-        let Some(at) = self.by_slot.remove(&slot) else { return };
-        let Some(place) = self.places.get_mut(at as usize) else { return };
-        for stream in place.streams.iter_mut().filter_map(Option::take) {
-            let mut passed = stream.passed;
-            let end = passed.end;
-            self.prints.restart(&mut passed, end);
-        }
-        place.next_free = self.free;
-        self.free = at;
+        from = found.end;
     }
-
-    /// One direction of the flow at `at`, and the fingerprints that go with it.
-    pub fn get(&mut self, at: u32, direction: usize) -> Option<(&mut Stream, &mut Fingerprints)> {
-        let stream = self.places.get_mut(at as usize)?.streams[direction].as_mut()?;
-        Some((stream, &mut self.prints))
-    }
+    false
 }

@@ -130,7 +130,7 @@ impl<P: Port> Worker<P> {
         slot: u32,
         direction: Direction,
         headers: &TcpHeaders,
-        frame: P::Buffer,
+        mut frame: P::Buffer,
     ) {
         if headers.first_fragment {
             self.counters.count(Counter::DropFragmentParticipating);
@@ -140,7 +140,11 @@ impl<P: Port> Worker<P> {
             self.counters.count(Counter::DropTcpChecksum);
             return;
         }
-        let port = self.side_of(self.table.object(slot), direction);
+        let object = self.table.object(slot);
+        let port = self.side_of(object, direction);
+        if object.traits.has(Traits::SEARCHED) {
+            self.restore_passing(slot, direction, headers, &mut frame);
+        }
         let flow = self.table.flow_ref(slot);
         let event = Event::Segment { flow, direction, port, headers: *headers, frame };
         self.send_event(event);
@@ -169,7 +173,21 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         frame: P::Buffer,
     ) {
-        let Some(mut frame) = self.let_by(now, slot, direction, headers, frame) else { return };
+        if let Some(frame) = self.let_by(now, slot, direction, headers, frame) {
+            self.rewrite(now, slot, direction, headers, frame);
+        }
+    }
+
+    /// By the deltas, and out.
+    #[inline]
+    pub(super) fn rewrite(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        mut frame: P::Buffer,
+    ) {
         let object = self.table.object(slot);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
         let is_reconciled = object.traits.has(Traits::RECONCILED);

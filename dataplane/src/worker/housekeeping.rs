@@ -43,6 +43,7 @@ impl<P: Port> Worker<P> {
             let Some(slot) = self.table.expire(now) else { break };
             expired += usize::from(self.expire(now, slot));
         }
+        expired += self.look_at_waiting(now);
         for line in &mut self.lines {
             line.settle(&mut self.counters);
         }

@@ -1,13 +1,13 @@
 //! What has to be looked at before it passes (seed 001, FIG. 7: steps 704 and 706).
 
 use super::carry::is_verified;
-use super::message::Event;
 use super::*;
-use crate::flow::object::{NONE, Object, Traits};
+use crate::flow::object::{Object, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::inspect::patterns::Verdict;
-use crate::inspect::stream::{self, Outcome, Stream, Streams};
+use crate::inspect::places::{self, Streams};
+use crate::inspect::stream::{Outcome, Part, Stream};
 use crate::inspect::{Inspection, window};
 use crate::packet::{self, Packet, TcpHeaders};
 use crate::policy::Fallback;
@@ -19,8 +19,8 @@ use crate::wire::tcp_flags::TcpFlags;
 
 impl<P: Port> Worker<P> {
     /// With room to search flows; without this there is none. `key` comes from the system's generator.
-    pub fn with_inspection(self, limits: stream::Limits, key: [u64; 4]) -> Self {
-        Worker { streams: Streams::new(limits, key), ..self }
+    pub fn with_inspection(self, limits: places::Limits, key: [u64; 4]) -> Self {
+        Worker { streams: Streams::new(limits, key), waiting: Parked::new(limits.waiting), ..self }
     }
 
     /// The flow gets the inspection that its rule names.
@@ -71,11 +71,24 @@ impl<P: Port> Worker<P> {
         }
         let outcome = match traits.has(Traits::SEARCHED) {
             true => self.search(slot, direction, headers, frame.bytes()),
-            false => Outcome::Pass,
+            false => return Some(frame),
         };
+        if traits.has(Traits::SEARCHED) {
+            self.let_go(now, slot, direction);
+        }
         match outcome {
-            Outcome::Pass => {}
-            Outcome::PassAhead => self.counters.count(Counter::InspectGaps),
+            Outcome::Pass { restored } => {
+                self.dress(slot, direction, headers, &mut frame, restored);
+                self.note_gone(slot, direction, headers);
+            }
+            Outcome::PassAhead => {
+                self.counters.count(Counter::InspectGaps);
+                self.dress(slot, direction, headers, &mut frame, false);
+            }
+            Outcome::Hold | Outcome::Await(_) => {
+                self.keep_waiting(now, slot, direction, headers, frame, outcome);
+                return None;
+            }
             Outcome::Drop(reason) => {
                 self.counters.count(reason);
                 return None;
@@ -85,17 +98,13 @@ impl<P: Port> Worker<P> {
                 return None;
             }
         }
-        if traits.has(Traits::SEARCHED) && headers.flags.intersects(TcpFlags::URG) {
-            clear_urgent(frame.bytes_mut(), headers);
-            self.counters.count(Counter::UrgentCleared);
-        }
         Some(frame)
     }
 
     fn search(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &[u8]) -> Outcome {
-        let record = self.table.record(slot);
-        let (index, mut place) = (record.inspection, self.streams.place_of(slot));
-        let Some(inspection) = self.policy.snapshot.inspection(index) else { return Outcome::Pass };
+        const PASS: Outcome = Outcome::Pass { restored: false };
+        let index = self.table.record(slot).inspection;
+        let Some(inspection) = self.policy.snapshot.inspection(index) else { return PASS };
         let bytes = frame.get(usize::from(headers.payload)..usize::from(headers.end)).unwrap_or_default();
         // Nobody takes what is in a RST.
         let bytes = if headers.flags.rst() { &[] } else { bytes };
@@ -103,33 +112,41 @@ impl<P: Port> Worker<P> {
         if !bytes.is_empty() && headers.flags.syn() {
             return Outcome::Drop(Counter::DropInspectHandshake);
         }
-        if place == NONE && !bytes.is_empty() {
+        if !bytes.is_empty() && self.streams.lane(slot, direction).is_none() {
             let Some(next) = agreed(object, direction, headers) else {
                 return Outcome::Drop(Counter::DropInspectHandshake);
             };
-            let Some(taken) = self.streams.take(slot, streams(inspection, next)) else {
+            if !self.streams.take(slot, streams(inspection, next)) {
                 return self.without_place(slot);
-            };
-            place = taken;
+            }
         }
-        let mut outcome = Outcome::Pass;
-        if let (Some(patterns), Some((stream, prints))) =
-            (inspection.patterns(direction), self.streams.get(place, direction.index()))
+        let mut outcome = PASS;
+        if let Some(lane) = self.streams.lane(slot, direction)
+            && let Some((stream, kept)) = self.streams.get(lane)
         {
-            let found;
-            (outcome, found) = stream.take(prints, patterns, inspection.ahead, headers.seq, bytes);
-            self.counters.add(Counter::InspectMatches, found.into());
+            let part = Part { at: headers.seq, bytes, is_last: is_last(object, direction, headers) };
+            let mut found = 0;
+            outcome = stream.take(kept, inspection, direction, &part, &mut |pattern| {
+                inspection.hits.count(self.id, pattern);
+                found += 1;
+            });
+            self.counters.add(Counter::InspectMatches, found);
         }
-        let passes = matches!(outcome, Outcome::Pass | Outcome::PassAhead);
-        if passes
-            && headers.flags.ack()
-            && !headers.flags.rst()
-            && let Some((stream, prints)) = self.streams.get(place, direction.reverse().index())
-        {
-            let ack = headers.ack.minus(self.table.object(slot).other_delta(direction));
-            stream.acknowledge(prints, ack);
+        if !matches!(outcome, Outcome::Drop(_) | Outcome::Found(_)) {
+            self.acknowledge_kept(slot, direction, headers);
         }
         outcome
+    }
+
+    /// What the segment acknowledges need not be kept any longer.
+    pub(super) fn acknowledge_kept(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders) {
+        if headers.flags.ack()
+            && !headers.flags.rst()
+            && let Some(lane) = self.streams.lane(slot, direction.reverse())
+            && let Some((stream, kept)) = self.streams.get(lane)
+        {
+            stream.acknowledge(kept, headers.ack.minus(self.table.object(slot).other_delta(direction)));
+        }
     }
 
     /// All places are taken.
@@ -141,7 +158,7 @@ impl<P: Port> Worker<P> {
             Some(Fallback::Pass) | None => {
                 self.table.object_mut(slot).traits.set(Traits::SEARCHED, false);
                 self.counters.count(Counter::InspectionsSkipped);
-                Outcome::Pass
+                Outcome::Pass { restored: false }
             }
         }
     }
@@ -158,6 +175,12 @@ impl<P: Port> Worker<P> {
 
     /// The flow's bytes are not searched any more.
     pub(super) fn end_search(&mut self, slot: u32) {
+        if self.streams.is_empty() {
+            return;
+        }
+        for direction in Direction::BOTH {
+            self.drop_waiting(slot, direction, Counter::DropFlowGone);
+        }
         self.streams.give_back(slot);
     }
 
@@ -172,24 +195,10 @@ impl<P: Port> Worker<P> {
         frame: P::Buffer,
     ) {
         match verdict {
-            // Passes, and is not heard of here.
-            Verdict::Count => {}
-            Verdict::Split => {
-                self.counters.count(Counter::DropInspectSplit);
-                self.want_split(slot);
-            }
+            // They are not heard of here.
+            Verdict::Count | Verdict::Edit | Verdict::Split => {}
             Verdict::Drop => self.counters.count(Counter::DropInspectMatch),
             Verdict::Reset => self.condemn(now, slot, direction, headers, frame),
-        }
-    }
-
-    /// The control core orders the split. When its mailbox is full, the next repetition asks again.
-    pub(super) fn want_split(&mut self, slot: u32) {
-        let (flow, key) = (self.table.flow_ref(slot), self.table.key(slot));
-        let event = Event::Wanted { flow, key, module: self.table.record(slot).module };
-        if self.events.free() > EVENT_RESERVE {
-            // There is room.
-            let _ = self.events.try_send(event);
         }
     }
 
@@ -205,9 +214,9 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         mut frame: P::Buffer,
     ) {
-        let place = self.streams.place_of(slot);
-        let next =
-            self.streams.get(place, direction.index()).map_or(headers.seq, |(stream, _)| stream.next());
+        let lane = self.streams.lane(slot, direction);
+        let stream = lane.and_then(|lane| self.streams.get(lane));
+        let next = stream.map_or(headers.seq, |(stream, _)| stream.gone());
         self.end_search(slot);
         let object = self.table.object_mut(slot);
         object.tcp = TcpState::Reset;
@@ -251,8 +260,15 @@ impl<P: Port> Worker<P> {
 /// Where both directions begin.
 fn streams(inspection: &Inspection, next: [Seq; 2]) -> [Option<Stream>; 2] {
     Direction::BOTH.map(|direction| {
-        inspection.patterns(direction).map(|patterns| Stream::new(next[direction.index()], patterns))
+        inspection.searches_in(direction).then(|| Stream::new(next[direction.index()], inspection, direction))
     })
+}
+
+/// Whether nothing comes behind the segment: its FIN says so, or an earlier one that came ahead of it.
+fn is_last(object: &Object, direction: Direction, headers: &TcpHeaders) -> bool {
+    let end = headers.seq.advance(headers.payload_len());
+    let is_known = || end.advance(1) == object.track[direction.index()].end;
+    headers.flags.fin() || (object.tcp.fin_seen(direction) && is_known())
 }
 
 /// What comes next in each direction before any data has passed; `None` unless each end has acknowledged exactly what the
@@ -277,7 +293,7 @@ fn agreed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Option
 }
 
 /// Receivers take the urgent byte out of the stream (RFC 6093 section 3.4): without the flag it stays where it was seen.
-fn clear_urgent(frame: &mut [u8], headers: &TcpHeaders) {
+pub(super) fn clear_urgent(frame: &mut [u8], headers: &TcpHeaders) {
     let Some(tcp) = frame.get_mut(usize::from(headers.l4)..).and_then(TcpHeader::view_mut) else { return };
     tcp.clear_urgent();
 }

@@ -82,6 +82,8 @@ pub enum Event<B> {
         key: FlowKey,
         /// Module that it was offered to, or [`Record::NO_MODULE`].
         module: u16,
+        /// Nobody need look: something has to be replaced, and the worker cannot do that.
+        edits: bool,
     },
     /// A suspended or participating flow was idle for its life time; the worker has forgotten it.
     Expired {
@@ -226,6 +228,10 @@ pub struct Split {
     pub client_side: PortId,
     /// As an order: the module that it is for, [`Record::NO_MODULE`] where that is known. As an answer: which it is.
     pub module: u16,
+    /// Inspection that its rule names, or [`Record::NO_INSPECTION`].
+    pub inspection: u16,
+    /// So many bytes behind the boundary have been edited already, by direction.
+    pub edited: [u32; 2],
     /// It has a far side.
     pub is_far: bool,
     /// Δ1.
@@ -245,6 +251,8 @@ impl Split {
             key,
             client_side: PortId(0),
             module: Record::NO_MODULE,
+            inspection: Record::NO_INSPECTION,
+            edited: [0; 2],
             is_far: false,
             delta_c2s: Delta::ZERO,
             delta_s2c: Delta::ZERO,

@@ -78,6 +78,15 @@ impl<B> Parked<B> {
         Ok(())
     }
 
+    /// The first that is parked of the flow in `slot`.
+    pub fn first(&self, slot: u32) -> Option<&Waiting<B>> {
+        // Nothing is parked most of the time.
+        if self.used == 0 {
+            return None;
+        }
+        self.cells.get(*self.heads.get(&slot)? as usize)?.waiting.as_ref()
+    }
+
     /// Takes the first that is parked of the flow in `slot`.
     pub fn pop(&mut self, slot: u32) -> Option<Waiting<B>> {
         let id = *self.heads.get(&slot)?;

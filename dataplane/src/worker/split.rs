@@ -3,6 +3,7 @@
 use super::message::{Event, Split, Unsplittable};
 use super::*;
 use crate::flow::object::{Path, Record, Traits, View};
+use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
 
@@ -13,11 +14,20 @@ impl<P: Port> Worker<P> {
         let flow = split.flow;
         let slot = match self.splittable(flow, split.reserve) {
             Ok(slot) => slot,
-            Err(why) => return self.answer(Event::Unsplit { flow, why }),
+            Err(why) => {
+                self.refuse_closer_look(now, flow);
+                return self.answer(Event::Unsplit { flow, why });
+            }
         };
-        self.end_search(slot);
+        let ended = self.end_streams(slot);
         let key = self.table.key(slot);
         let object = self.table.object_mut(slot);
+        for direction in Direction::BOTH {
+            // An acknowledgment shows what its sender has sent, which may wait here, or be lost before us: nobody has
+            // searched that yet.
+            let track = &mut object.track[direction.index()];
+            track.end = ended[direction.index()].map_or(track.end, |(gone, _)| track.end.min(gone));
+        }
         object.path = Path::Participating;
         let (delta_c2s, delta_s2c) = (object.delta_c2s, object.delta_s2c);
         let (client_side, is_far) = (PortId(object.client_side), object.traits.has(Traits::FAR));
@@ -28,13 +38,26 @@ impl<P: Port> Worker<P> {
         if split.module != Record::NO_MODULE {
             record.module = split.module;
         }
-        let (module, mss) = (record.module, record.mss);
+        let (module, inspection, mss) = (record.module, record.inspection, record.mss);
         let view = View { track, edges, promises, clock, mss, tcp: TcpState::Established };
         // Its rule may have an idle time for it.
         self.table.arm(slot, now);
-        *split = Split { key, client_side, module, is_far, delta_c2s, delta_s2c, view, ..*split };
+        let edited = ended.map(|ended| ended.map_or(0, |(_, edited)| edited));
+        *split = Split {
+            key,
+            client_side,
+            module,
+            inspection,
+            edited,
+            is_far,
+            delta_c2s,
+            delta_s2c,
+            view,
+            ..*split
+        };
         self.counters.count(Counter::Splits);
         self.answer(Event::Split(split));
+        self.hand_up(slot);
     }
 
     fn splittable(&self, flow: FlowRef, reserve: u32) -> Result<u32, Unsplittable> {

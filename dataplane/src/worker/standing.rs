@@ -7,6 +7,7 @@ use super::message::Event;
 use super::*;
 use crate::flow::object::{Path, Traits};
 use crate::flow::state::TcpState;
+use crate::inspect::stream::Why;
 use crate::policy::Standing;
 
 /// The shortest wait before a flow that could not be split is tried again. It grows with the flow's age: what cannot be split
@@ -82,7 +83,7 @@ impl<P: Port> Worker<P> {
         if !wait.is_zero() {
             return Some(wait);
         }
-        self.want_split(slot);
+        self.want_split(slot, Why::Look);
         Some(RETRY.max(self.age_of(now, slot) / 2))
     }
 

@@ -1,14 +1,16 @@
 //! What is searched, what is found however it is cut, repeated or reordered, and what happens then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
 use super::{ACK, OFFER, SYN, cut_through, headers};
+use dataplane::buffer::Buffer;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 use dataplane::inspect::patterns::{Pattern, Verdict};
-use dataplane::inspect::stream::Limits;
-use dataplane::inspect::{Ahead, Inspection};
+use dataplane::inspect::places::Limits;
+use dataplane::inspect::{Ahead, Inspection, Manner};
 use dataplane::packet::is_tcp_checksum_valid;
 use dataplane::policy::{Action, Fallback, Snapshot};
 use dataplane::port::PortId;
@@ -16,15 +18,21 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{Event, Order, Split};
 
-const ROOMY: Limits = Limits { flows: 4, segments: 64 };
+pub const ROOMY: Limits = Limits { flows: 4, bytes: 64 << 10, waiting: 8 };
 
 fn pattern(bytes: &str, direction: Option<Direction>, verdict: Verdict) -> Pattern {
-    Pattern { name: bytes.to_owned(), bytes: bytes.as_bytes().to_vec(), direction, verdict }
+    Pattern {
+        name: bytes.to_owned(),
+        bytes: bytes.as_bytes().to_vec(),
+        direction,
+        verdict,
+        replacement: Vec::new(),
+    }
 }
 
 fn inspected(action: Action, verdict: Verdict, ahead: Ahead, when_full: Fallback) -> Snapshot {
     let patterns = [pattern("evil", None, verdict)];
-    let inspection = Inspection::new(&patterns, false, false, ahead, when_full).unwrap();
+    let inspection = Inspection::new(&patterns, Manner { ahead, when_full, ..Manner::default() }).unwrap();
     rules(action).with_inspections(vec![Arc::new(inspection)], vec![0])
 }
 
@@ -112,20 +120,27 @@ fn both_ends_are_reset_with_the_numbers_that_they_obey() {
 }
 
 #[test]
-fn bytes_that_are_repeated_with_others_do_not_pass() {
+fn bytes_that_are_repeated_with_others_pass_as_they_were() {
     let mut bench = monitored(Verdict::Drop);
     assert!(send(&mut bench, 101, "abcd") && send(&mut bench, 105, "efgh"));
-    // The first ones may never have come to their receiver.
-    assert!(!send(&mut bench, 101, "evil"));
-    assert!(!send(&mut bench, 101, "abcdevil") && !send(&mut bench, 105, "evilij"));
-    assert!(!send(&mut bench, 103, "cdef"), "cut where it cannot be compared");
-    assert_eq!(bench.count(Counter::DropInspectAmbiguous), 4);
-    assert!(send(&mut bench, 101, "abcd") && send(&mut bench, 101, "abcdefgh"));
-    assert!(send(&mut bench, 105, "efghij"));
+    // The first ones may never have come to their receiver. However they are cut, there is one version of each.
+    for (at, came, goes) in [
+        (101, "evil", "abcd"),
+        (101, "abcdevil", "abcdefgh"),
+        (103, "XXXX", "cdef"),
+        (105, "evilij", "efghij"),
+        (104, "evilevil", "defghij!"),
+    ] {
+        let came = if goes.ends_with('!') { "evilevi!" } else { came };
+        bench.deliver(CLIENT, &frame(quad(false), ACK, at, 501, came.as_bytes(), &[]));
+        assert_eq!(bench.collect(SERVER), Some(frame(quad(false), ACK, at, 501, goes.as_bytes(), &[])));
+    }
+    assert_eq!(bench.count(Counter::InspectRewritten), 5);
+    assert!(send(&mut bench, 101, "abcd") && send(&mut bench, 102, "bcdefgh"));
     // What has been acknowledged nobody takes again.
-    acknowledge(&mut bench, 105);
-    assert!(send(&mut bench, 101, "evil") && !send(&mut bench, 105, "evil"));
-    assert!(send(&mut bench, 103, "XXefghij"));
+    acknowledge(&mut bench, 112);
+    assert!(send(&mut bench, 101, "evil") && !send(&mut bench, 112, "evil"));
+    assert_eq!((bench.count(Counter::InspectRewritten), bench.worker.kept()), (5, 0));
 }
 
 #[test]
@@ -202,8 +217,8 @@ fn the_urgent_byte_stays_where_it_was_seen() {
 
 #[test]
 fn full_tables_have_a_named_policy() {
-    let none = Limits { flows: 0, segments: 0 };
-    let few = Limits { flows: 1, segments: 1 };
+    let none = Limits::default();
+    let few = Limits { flows: 1, bytes: 2048, waiting: 0 };
     for (when_full, counter) in
         [(Fallback::Drop, Counter::DropInspectionsFull), (Fallback::Pass, Counter::InspectionsSkipped)]
     {
@@ -215,10 +230,11 @@ fn full_tables_have_a_named_policy() {
     }
     let mut bench = monitored(Verdict::Drop);
     bench.worker = bench.worker.with_inspection(few, [7; 4]);
-    assert!(send(&mut bench, 101, "a") && !send(&mut bench, 102, "b"));
+    let full = "a".repeat(1024);
+    assert!(send(&mut bench, 101, &full) && send(&mut bench, 1125, &full) && !send(&mut bench, 2149, "b"));
     assert_eq!(bench.count(Counter::DropInspectInFlight), 1);
-    acknowledge(&mut bench, 102);
-    assert!(send(&mut bench, 102, "b"));
+    acknowledge(&mut bench, 2149);
+    assert!(send(&mut bench, 2149, "b"));
 }
 
 #[test]
@@ -226,7 +242,7 @@ fn the_server_is_searched_by_patterns_of_its_own_and_places_come_back() {
     let there = [pattern("up", Some(Direction::ClientToServer), Verdict::Drop)];
     let back = [pattern("down", Some(Direction::ServerToClient), Verdict::Drop)];
     let patterns = [there, back].concat();
-    let inspection = Inspection::new(&patterns, false, false, Ahead::Drop, Fallback::Drop).unwrap();
+    let inspection = Inspection::new(&patterns, Manner::default()).unwrap();
     let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
     bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
     open(&mut bench);
@@ -254,7 +270,7 @@ fn a_flow_that_merges_is_searched_from_there_on() {
 
 #[test]
 fn what_does_not_belong_to_the_connection_is_dropped_by_name() {
-    let inspection = Inspection::new(&[], false, true, Ahead::Drop, Fallback::Drop).unwrap();
+    let inspection = Inspection::new(&[], Manner { window: true, ..Manner::default() }).unwrap();
     let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
     bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
     bench.collect(SERVER);
@@ -282,27 +298,47 @@ fn what_does_not_belong_to_the_connection_is_dropped_by_name() {
 }
 
 #[test]
-fn a_closer_look_is_wanted_and_the_repetition_goes_up() {
+fn a_closer_look_is_wanted_and_nothing_is_lost_by_it() {
     let mut bench = bench(OFFER, Verdict::Split);
     cut_through(&mut bench, 0, 0);
     assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
-    let Some(Event::Wanted { flow, key, module: 0 }) = bench.events.try_receive() else { panic!("nothing") };
-    assert_eq!((key.quad, bench.count(Counter::DropInspectSplit)), (quad(false), 1));
+    let Some(Event::Wanted { flow, key, module: 0, edits: false }) = bench.events.try_receive() else {
+        panic!("nothing")
+    };
+    assert_eq!((key.quad, bench.count(Counter::InspectWaited)), (quad(false), 1));
     bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
     // The handshake of this flow was not seen: it cannot be split, and nothing passes for that.
     assert!(matches!(bench.events.try_receive(), Some(Event::Unsplit { .. })));
+    assert_eq!(bench.count(Counter::DropInspectSplit), 1);
     assert!(!send(&mut bench, 103, "il") && bench.events.try_receive().is_some());
-    assert!(send(&mut bench, 103, "ent"));
+    bench.wait(Duration::from_millis(499));
+    assert!(!send(&mut bench, 103, "il") && !send(&mut bench, 105, " and more"));
+    assert_eq!(bench.count(Counter::DropInspectHeld), 1);
+    // Nobody answers.
+    bench.wait(Duration::from_millis(1));
+    assert_eq!(bench.count(Counter::DropInspectSplit), 3);
+    assert!(!send(&mut bench, 105, " and more") && send(&mut bench, 103, "ent"));
 
     let mut bench = monitored(Verdict::Split);
-    assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
+    assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il") && !send(&mut bench, 105, "!"));
+    bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, 106, 501, b"", &[]));
     let Some(Event::Wanted { flow, key, .. }) = bench.events.try_receive() else { panic!("nothing") };
+    while bench.events.try_receive().is_some() {}
     bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
     let Some(Event::Split(split)) = bench.events.try_receive() else { panic!("no split") };
-    assert_eq!(split.view.track[0].end, Seq(103), "what was dropped is above the boundary");
-    assert!(!send(&mut bench, 103, "il"));
-    assert!(matches!(bench.events.try_receive(), Some(Event::Segment { .. })));
-    assert_eq!(bench.worker.searched(), 0);
+    assert_eq!(split.view.track[0].end, Seq(103), "what waits is above the boundary");
+    let mut up = std::iter::from_fn(|| match bench.events.try_receive() {
+        Some(Event::Segment { headers, .. }) => Some((headers.seq.0, headers.payload_len())),
+        _ => None,
+    });
+    assert!(up.by_ref().eq([(103, 2), (105, 1), (106, 0)]));
+    // What has passed is repeated as it passed, for as long as its receiver may lack it.
+    assert!(!send(&mut bench, 101, "XX"));
+    let Some(Event::Segment { frame: passed, .. }) = bench.events.try_receive() else { panic!("no segment") };
+    assert_eq!(&passed.bytes()[54..], b"ev");
+    assert_eq!(bench.worker.searched(), 1);
+    bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 501, 103, b"", &[]));
+    assert_eq!((bench.worker.searched(), bench.worker.kept()), (0, 0));
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(in crate::config) struct Inspect {
     pub(in crate::config) ahead: Ahead,
     #[serde(default)]
     pub(in crate::config) when_full: super::PassOrDrop<false>,
+    pub(in crate::config) hold: super::WithUnit,
 }
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +25,8 @@ pub(in crate::config) struct Pattern {
     pub(in crate::config) name: Option<Spanned<String>>,
     pub(in crate::config) text: Option<Spanned<String>>,
     pub(in crate::config) hex: Option<Spanned<String>>,
+    pub(in crate::config) replace: Option<Spanned<String>>,
+    pub(in crate::config) replace_hex: Option<Spanned<String>>,
     #[serde(default)]
     pub(in crate::config) from: From,
     pub(in crate::config) verdict: Spanned<Verdict>,
@@ -42,6 +45,7 @@ pub(in crate::config) enum From {
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum Verdict {
     Count,
+    Edit,
     Split,
     Drop,
     Reset,

@@ -39,7 +39,7 @@ fn rules_name_what_their_flows_are_searched_for() {
         ("pattern[1]", &[0x90, 0x90, 0x90, 0xcc][..], Verdict::Drop)
     );
     let upper = web.patterns(Direction::ClientToServer).unwrap();
-    assert_eq!(upper.search(upper.start(), b"GET /ETC/PASSWD").verdict, Some(Verdict::Reset));
+    assert_eq!(upper.search(upper.start(), b"GET /ETC/PASSWD", &mut |_| {}).verdict, Some(Verdict::Reset));
     let snapshot = crate::policy::compile::compile(&config).unwrap();
     assert_eq!((snapshot.inspection_of(0), snapshot.inspection_of(1)), (Record::NO_INSPECTION, 1));
     assert!(snapshot.inspection(1).is_some());
@@ -98,6 +98,71 @@ fn what_cannot_be_searched_for() {
         said.ends_with("rule[0].inspect: no inspection is named \"web\"; add a table [inspect.web]"),
         "{said}"
     );
+}
+
+#[test]
+fn what_cannot_be_replaced() {
+    let one = |pattern: &str| format!("{BASE}{RULE}[inspect.web]\npatterns = [{pattern}]\n");
+    let cases = [
+        (
+            one("{ text = \"a\", verdict = \"edit\" }"),
+            "inspect.web.patterns[0].replace: is missing; write what takes its place, with `replace` or with `replace_hex`",
+        ),
+        (
+            one("{ text = \"a\", replace = \"b\", verdict = \"drop\" }"),
+            "inspect.web.patterns[0].replace: counts only with verdict = \"edit\"",
+        ),
+        (
+            one("{ text = \"a\", replace = \"b\", replace_hex = \"00\", verdict = \"edit\" }"),
+            "inspect.web.patterns[0].replace_hex: stands beside `replace`",
+        ),
+        (
+            one("{ text = \"a\", replace_hex = \"0\", verdict = \"edit\" }"),
+            "inspect.web.patterns[0].replace_hex: \"0\" is not hexadecimal",
+        ),
+        (
+            one(&format!("{{ text = \"{}\", replace = \"\", verdict = \"edit\" }}", "a".repeat(1025))),
+            "inspect.web.patterns[0]: has 1025 bytes; at most 1024 can be replaced",
+        ),
+        (
+            one(
+                "{ text = \"xaby\", replace = \"1234\", verdict = \"edit\" }, { name = \"ab\", text = \"ab\", replace = \"12\", verdict = \"edit\" }",
+            ),
+            "inspect.web.patterns[0]: \"ab\" is part of it and ends before, so this one would never be found",
+        ),
+        (
+            one("{ text = \"a\", replace = \"\", verdict = \"edit\" }"),
+            "q.toml:14:11: rule[0].inspect: a pattern of it is replaced by something of another length",
+        ),
+        (
+            one("{ text = \"a\", verdict = \"count\" }").replace("patterns =", "hold = \"2m\"\npatterns ="),
+            "inspect.web.hold: \"2m\" is out of range",
+        ),
+    ];
+    for (text, expected) in cases {
+        let said = reject(&text);
+        assert!(said.contains(expected), "{said}\n  expected {expected}");
+    }
+}
+
+#[test]
+fn what_is_replaced_and_how_long_it_is_waited_for() {
+    let config = accept(&format!(
+        "{BASE}{RULE}[inspect.web]\nhold = \"1s\"\npatterns = [
+            {{ text = \"nginx\", replace = \"iis/7\", verdict = \"edit\", from = \"server\" }},
+            {{ hex = \"00ff\", replace_hex = \"ff 00\", verdict = \"edit\" }},
+            {{ text = \"xnginx\", replace = \"123456\", verdict = \"edit\", from = \"server\" }},
+            {{ text = \"nginx/\", replace = \"123456\", verdict = \"edit\", from = \"client\" }},
+        ]"
+    ));
+    let web = &config.inspections[0].compiled;
+    assert_eq!(web.hold, std::time::Duration::from_secs(1));
+    assert_eq!(
+        web.given().iter().map(|pattern| &pattern.replacement[..]).collect::<Vec<_>>(),
+        [&b"iis/7"[..], &[0xff, 0], b"123456", b"123456"]
+    );
+    assert!(web.edits(Direction::ServerToClient).is_some_and(|edits| !edits.resizes()));
+    assert!(web.patterns(Direction::ServerToClient).is_none());
 }
 
 #[test]

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dataplane::flow::quad::Direction;
+use dataplane::inspect::edits::MAX_EDITED;
 use dataplane::inspect::patterns::{Pattern, Verdict};
-use dataplane::inspect::{self, Ahead};
-use dataplane::policy::Fallback;
+use dataplane::inspect::{self, Ahead, Manner};
 use toml::Spanned;
 
 use super::fallback;
 use crate::config::error::{Problems, did_you_mean};
 use crate::config::external;
-use crate::config::scalar::{name, show_bytes};
+use crate::config::scalar::{duration, name, show_bytes};
 use crate::config::validated::{Action, Inspection};
 
 /// Bytes of all patterns together. Their automata take up to a KiB a byte, once for each direction.
@@ -34,7 +35,7 @@ pub(super) fn validate(
             let compiled = inspection(key, raw.get_ref(), &mut room, problems);
             // At fault, it stands for itself all the same: rules that name it are not.
             let compiled = compiled.or_else(|| {
-                inspect::Inspection::new(&[], false, true, Ahead::default(), Fallback::default()).ok()
+                inspect::Inspection::new(&[], Manner { window: true, ..Manner::default() }).ok()
             })?;
             Some(Inspection { name: key.get_ref().clone(), compiled: Arc::new(compiled) })
         })
@@ -56,7 +57,8 @@ fn inspection(
     for (index, spanned) in raw.patterns.iter().enumerate() {
         let raw = spanned.get_ref();
         let bytes = bytes(spanned, problems)?;
-        let Some(left) = room.checked_sub(bytes.len()) else {
+        let replacement = replacement(spanned, bytes.len(), problems)?;
+        let Some(left) = room.checked_sub(bytes.len() + replacement.len()) else {
             let most = show_bytes(MAX_BYTES as u64);
             let message = format!("all patterns together have more than {most}; make them shorter, or fewer");
             problems.at(spanned.span(), message);
@@ -82,21 +84,99 @@ fn inspection(
             },
             verdict: match raw.verdict.get_ref() {
                 external::Verdict::Count => Verdict::Count,
+                external::Verdict::Edit => Verdict::Edit,
                 external::Verdict::Split => Verdict::Split,
                 external::Verdict::Drop => Verdict::Drop,
                 external::Verdict::Reset => Verdict::Reset,
             },
+            replacement,
         });
     }
-    let ahead = match raw.ahead {
-        external::Ahead::Drop => Ahead::Drop,
-        external::Ahead::Pass => Ahead::Pass,
-    };
-    let compiled =
-        inspect::Inspection::new(&patterns, raw.ignore_case, raw.window, ahead, fallback(raw.when_full));
+    never_found(raw, &patterns, problems);
+    let compiled = inspect::Inspection::new(&patterns, manner(raw, problems));
     compiled
         .map_err(|why| problems.at(key.span(), format!("the patterns cannot be compiled: {why}; use fewer")))
         .ok()
+}
+
+fn manner(raw: &external::Inspect, problems: &mut Problems) -> Manner {
+    Manner {
+        ignore_case: raw.ignore_case,
+        window: raw.window,
+        ahead: match raw.ahead {
+            external::Ahead::Drop => Ahead::Drop,
+            external::Ahead::Pass => Ahead::Pass,
+        },
+        when_full: fallback(raw.when_full),
+        hold: duration(&raw.hold, Manner::HOLD, Duration::ZERO..=Duration::from_secs(60), problems),
+    }
+}
+
+/// What is replaced is what ends first: a pattern that has another one before its end is never reached.
+fn never_found(raw: &external::Inspect, patterns: &[Pattern], problems: &mut Problems) {
+    let is_edit = |pattern: &Pattern| pattern.verdict == Verdict::Edit;
+    let meet = |one: &Pattern, other: &Pattern| {
+        one.direction.is_none() || other.direction.is_none() || one.direction == other.direction
+    };
+    for (index, pattern) in patterns.iter().enumerate().filter(|(_, pattern)| is_edit(pattern)) {
+        let before_end = &pattern.bytes[..pattern.bytes.len() - 1];
+        let is_within = |other: &&Pattern| {
+            let mut windows = before_end.windows(other.bytes.len());
+            is_edit(other) && meet(other, pattern) && windows.any(|window| window == other.bytes)
+        };
+        if let Some(other) = patterns.iter().find(is_within) {
+            let message = format!(
+                "\"{}\" is part of it and ends before, so this one would never be found; leave one of them out",
+                other.name
+            );
+            problems.at(raw.patterns[index].span(), message);
+        }
+    }
+}
+
+/// What takes the place of a pattern of `len` bytes: nothing unless it is to be edited.
+fn replacement(pattern: &Spanned<external::Pattern>, len: usize, problems: &mut Problems) -> Option<Vec<u8>> {
+    let raw = pattern.get_ref();
+    let is_edit = *raw.verdict.get_ref() == external::Verdict::Edit;
+    let given = match (&raw.replace, &raw.replace_hex) {
+        (None, None) if !is_edit => return Some(Vec::new()),
+        (None, None) => {
+            let message = "is missing; write what takes its place, with `replace` or with `replace_hex`";
+            problems.missing(pattern.span(), "replace", message);
+            return None;
+        }
+        (Some(replace), _) | (None, Some(replace)) if !is_edit => {
+            problems.at(
+                replace.span(),
+                "counts only with verdict = \"edit\"; change the verdict or leave it out",
+            );
+            return None;
+        }
+        (Some(_), Some(hex)) => {
+            problems.at(hex.span(), "stands beside `replace`; leave one of them out");
+            return None;
+        }
+        (Some(text), None) => text.get_ref().as_bytes().to_vec(),
+        (None, Some(hex)) => match from_hex(hex.get_ref()) {
+            Some(bytes) => bytes,
+            None => {
+                problems.at(hex.span(), not_hexadecimal(hex.get_ref()));
+                return None;
+            }
+        },
+    };
+    if len > MAX_EDITED {
+        let message = format!(
+            "has {len} bytes; at most {MAX_EDITED} can be replaced, for the first may wait for the last"
+        );
+        problems.at(pattern.span(), message);
+        return None;
+    }
+    Some(given)
+}
+
+fn not_hexadecimal(given: &str) -> String {
+    format!("{given:?} is not hexadecimal; write two digits a byte: \"90 90 cc\"")
 }
 
 /// Either `text`, byte by byte as it stands in the file, or `hex`.
@@ -104,11 +184,9 @@ fn bytes(pattern: &Spanned<external::Pattern>, problems: &mut Problems) -> Optio
     let raw = pattern.get_ref();
     let given = match (&raw.text, &raw.hex) {
         (Some(text), None) => Ok((text.get_ref().as_bytes().to_vec(), text.span())),
-        (None, Some(hex)) => from_hex(hex.get_ref()).map(|bytes| (bytes, hex.span())).ok_or_else(|| {
-            let message =
-                format!("{:?} is not hexadecimal; write two digits a byte: \"90 90 cc\"", hex.get_ref());
-            (hex.span(), message)
-        }),
+        (None, Some(hex)) => from_hex(hex.get_ref())
+            .map(|bytes| (bytes, hex.span()))
+            .ok_or_else(|| (hex.span(), not_hexadecimal(hex.get_ref()))),
         (Some(_), Some(hex)) => Err((hex.span(), "stands beside `text`; leave one of them out".to_owned())),
         (None, None) => {
             let message = "is missing; write the bytes to search for, with `text` or with `hex`";
@@ -161,13 +239,19 @@ pub(super) fn of_rule(
         problems.at(wanted.span(), format!("no inspection is named \"{}\"{hint}", wanted.get_ref()));
         return None;
     };
-    let splits =
-        || inspections[index].compiled.given().iter().any(|pattern| pattern.verdict == Verdict::Split);
+    let given = || inspections[index].compiled.given().iter();
+    let splits = || given().any(|pattern| pattern.verdict == Verdict::Split);
+    let resizes = |pattern: &Pattern| pattern.bytes.len() != pattern.replacement.len();
+    let resizes = || given().any(|pattern| pattern.verdict == Verdict::Edit && resizes(pattern));
     match action {
         Action::Offer { .. } => {}
         Action::Monitor if splits() && rule.module.is_none() => problems.at(
             wanted.span(),
             "a pattern of it has the verdict \"split\", and nobody would look closer: name a module in the rule, or write action = \"offer\"",
+        ),
+        Action::Monitor if resizes() => problems.at(
+            wanted.span(),
+            "a pattern of it is replaced by something of another length, for which its flow must be able to participate: write action = \"offer\"",
         ),
         Action::Monitor => {}
         _ => problems.at(

@@ -48,7 +48,7 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
         // A SYN to another server or hop takes both: with fewer far sides, those would be what a flood runs out of.
         far_sides: number(&raw.far_sides, flows.min(1 << 22), 16..=1 << 22, problems),
         inspected: number(&raw.inspected, 16_384, 1..=1 << 22, problems),
-        inspected_segments: number(&raw.inspected_segments, 65_536, 64..=1 << 26, problems),
+        inspected_bytes: bytes(&raw.inspected_bytes, 16 << 20, 64 << 10..=1 << 40, problems),
         held_packets: number(&raw.held_packets, 4_096, 64..=1 << 20, problems),
         send_buffer: bytes(&raw.send_buffer, default_buffer, buffer.clone(), problems),
         receive_buffer: bytes(&raw.receive_buffer, default_buffer, buffer, problems),

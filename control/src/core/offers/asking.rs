@@ -14,6 +14,7 @@ use dataplane::wire::seq::Seq;
 use super::kept::Heard;
 use crate::connection::{Answered, Connection, is_source_quench};
 use crate::core::Core;
+use crate::core::handover::edited;
 use crate::module::{Answer, Decision, Gone, Isn, Outcome, Proxying, Target};
 use crate::suspended::ask;
 use crate::suspended::partial::{Phase, Side, patience};
@@ -140,6 +141,7 @@ impl<L: Pool> Core<L> {
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let (worker, ticket) = (usize::from(partial.worker), self.suspended.ticket(slot));
         let session = self.modules[usize::from(partial.module)].session(&key);
+        let session = edited(session, self.rules.as_deref(), None, &key, Default::default());
         let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
         let connection = Connection::answered(&mut cx, &answered, session, frame);

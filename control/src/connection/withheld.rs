@@ -1,0 +1,54 @@
+//! Bytes that a session has taken and keeps for a moment (`module/edit.rs`): they go on when it says so, when their sender has
+//! closed, or when their time is up.
+
+use dataplane::buffer::Pool;
+use dataplane::clock::Instant;
+use dataplane::flow::quad::Direction;
+
+use super::Connection;
+use crate::core::context::Context;
+use crate::tcp::{Chunk, State};
+
+impl<L: Pool> Connection<L> {
+    /// The session hears what time it is.
+    pub(super) fn tick_session(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.tick(now);
+        }
+    }
+
+    /// Bytes of a direction that the session keeps.
+    pub(super) fn withheld(&self, direction: Direction) -> u64 {
+        self.session
+            .as_ref()
+            .and_then(|session| session.keeps(direction))
+            .map_or(0, |(bytes, _)| bytes as u64)
+    }
+
+    /// When the first of what it keeps has to go on.
+    pub(super) fn withheld_until(&self) -> Option<Instant> {
+        let session = self.session.as_ref()?;
+        Direction::BOTH.iter().filter_map(|direction| session.keeps(*direction)).map(|(_, until)| until).min()
+    }
+
+    /// What the session keeps of a direction goes on as it is, when nothing more will come, or nothing has for so long.
+    pub(super) fn let_withheld_go(&mut self, cx: &mut Context<'_, L>, direction: Direction) {
+        let Some((_, until)) = self.session.as_ref().and_then(|session| session.keeps(direction)) else {
+            return;
+        };
+        let Some([from, to]) = self.legs(direction) else { return };
+        let is_all = from.block.fin_received() && from.block.readable() == 0;
+        if (cx.now < until && !is_all) || to.block.state() == State::Closed {
+            return;
+        }
+        let Some(session) = &mut self.session else { return };
+        let (bytes, step) = session.let_go(direction);
+        let edited = &mut self.edited[direction.index()];
+        *edited = edited.wrapping_add(bytes.len() as i32);
+        self.note_edit(direction, 0, bytes.len() as u32);
+        if let Some([_, to]) = self.legs(direction) {
+            to.block.write(Chunk::owned(bytes));
+        }
+        self.take_step(step);
+    }
+}

@@ -1,0 +1,162 @@
+//! The streams of all inspected flows of a worker.
+
+use std::collections::VecDeque;
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+
+use crate::clock::Instant;
+use crate::flow::object::NONE;
+use crate::flow::quad::Direction;
+
+use super::kept::Kept;
+use super::stream::Stream;
+
+/// Both directions of a flow; one in which nothing is searched for has none.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    streams: [Option<Stream>; 2],
+    slot: u32,
+    next_free: u32,
+    /// There is an entry for it among those that are looked at.
+    is_watched: [bool; 2],
+}
+
+/// One direction of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    /// The flow's slot.
+    pub slot: u32,
+    /// Of its sender.
+    pub direction: Direction,
+    place: u32,
+}
+
+impl Lane {
+    /// Its number among all lanes of the worker.
+    pub const fn number(self) -> u32 {
+        self.place * 2 + self.direction.index() as u32
+    }
+}
+
+/// The streams of all inspected flows of a worker, and what has passed of them.
+pub struct Streams {
+    places: Box<[Place]>,
+    free: u32,
+    /// Place by slot of the flow: most flows have none, and no room for one in their lines.
+    by_slot: HashMap<u32, u32, RandomState>,
+    /// Lanes in which something waits, or has waited lately, looked at one after the other.
+    watched: VecDeque<u32>,
+    /// What has passed.
+    pub kept: Kept,
+}
+
+/// Sizes, taken at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Flows that are searched.
+    pub flows: usize,
+    /// Bytes that are kept until they are acknowledged, of all flows together.
+    pub bytes: usize,
+    /// Segments that wait, of all flows together.
+    pub waiting: usize,
+}
+
+impl Limits {
+    /// What they take; the segments that wait stay in their buffers.
+    pub const fn bytes(&self) -> usize {
+        let lanes = 2 * size_of::<u32>();
+        self.flows * (size_of::<Place>() + lanes + 4 * (size_of::<(u32, u32)>() + 1))
+            + Kept::bytes_for(self.bytes)
+    }
+}
+
+impl Streams {
+    /// Takes the memory. `key` comes from the system's generator.
+    pub fn new(limits: Limits, key: [u64; 4]) -> Streams {
+        let next = |at: usize| if at + 1 == limits.flows { NONE } else { at as u32 + 1 };
+        let place =
+            |at| Place { streams: [None; 2], slot: NONE, next_free: next(at), is_watched: [false; 2] };
+        let places = (0..limits.flows).map(place).collect();
+        let free = if limits.flows == 0 { NONE } else { 0 };
+        // Twice the room: a table that is more than half full grows when tombstones use up the rest.
+        let hash = RandomState::with_seeds(key[0], key[1], key[2], key[3]);
+        let by_slot = HashMap::with_capacity_and_hasher(limits.flows * 2, hash);
+        let watched = VecDeque::with_capacity(limits.flows * 2);
+        Streams { places, free, by_slot, watched, kept: Kept::new(limits.bytes) }
+    }
+
+    /// Flows that are searched.
+    pub fn len(&self) -> usize {
+        self.by_slot.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.by_slot.is_empty()
+    }
+
+    /// The most of them.
+    pub fn capacity(&self) -> usize {
+        self.places.len()
+    }
+
+    /// One direction of the flow in `slot`, when the flow has a place.
+    pub fn lane(&self, slot: u32, direction: Direction) -> Option<Lane> {
+        self.by_slot.get(&slot).map(|place| Lane { slot, direction, place: *place })
+    }
+
+    /// A place for the flow in `slot`, which has none; false when there is none left.
+    pub fn take(&mut self, slot: u32, streams: [Option<Stream>; 2]) -> bool {
+        let at = self.free;
+        let Some(place) = self.places.get_mut(at as usize) else { return false };
+        self.free = place.next_free;
+        *place = Place { streams, slot, ..*place };
+        self.by_slot.insert(slot, at);
+        true
+    }
+
+    /// Gives back the place of the flow in `slot`, if it has one, and what has passed of it.
+    pub fn give_back(&mut self, slot: u32) {
+        let Some(at) = self.by_slot.remove(&slot) else { return };
+        let Some(place) = self.places.get_mut(at as usize) else { return };
+        for stream in place.streams.iter_mut().filter_map(Option::take) {
+            stream.give_back(&mut self.kept);
+        }
+        place.next_free = self.free;
+        self.free = at;
+    }
+
+    /// The stream of a lane, and what is kept of it and others.
+    pub fn get(&mut self, lane: Lane) -> Option<(&mut Stream, &mut Kept)> {
+        let stream = self.places.get_mut(lane.place as usize)?.streams[lane.direction.index()].as_mut()?;
+        Some((stream, &mut self.kept))
+    }
+
+    /// Something has begun to wait in a lane.
+    pub fn watch(&mut self, lane: Lane, now: Instant) {
+        let Some(place) = self.places.get_mut(lane.place as usize) else { return };
+        let direction = lane.direction.index();
+        if let Some(stream) = &mut place.streams[direction] {
+            stream.since = now;
+        }
+        if !std::mem::replace(&mut place.is_watched[direction], true) {
+            self.watched.push_back(lane.number());
+        }
+    }
+
+    /// Lanes to be looked at.
+    pub fn watched(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Takes the lane that has not been looked at for the longest time, and since when something waits in it.
+    pub fn next_watched(&mut self) -> Option<(Lane, Instant)> {
+        let number = self.watched.pop_front()?;
+        let direction = Direction::BOTH[number as usize % 2];
+        let place = self.places.get_mut(number as usize / 2)?;
+        place.is_watched[direction.index()] = false;
+        let since = place.streams[direction.index()].as_ref().map_or(Instant::ZERO, |stream| stream.since);
+        Some((Lane { slot: place.slot, direction, place: number / 2 }, since))
+    }
+}

@@ -1,0 +1,288 @@
+//! Segments of searched flows that wait on the worker: for the rest of what may be something to be replaced, or for somebody
+//! who looks closer (a split). Nothing is lost by it, and a full arena is as if they had been lost.
+
+use super::inspect::clear_urgent;
+use super::message::Event;
+use super::parked::Waiting;
+use super::*;
+use crate::flow::object::{Path, Record, Traits};
+use crate::flow::quad::Direction;
+use crate::flow::table::FlowRef;
+use crate::inspect::places::Lane;
+use crate::inspect::stream::{Outcome, Stream, Why};
+use crate::packet::TcpHeaders;
+use crate::wire::seq::Seq;
+use crate::wire::tcp::TcpHeader;
+use crate::wire::tcp_flags::TcpFlags;
+
+/// Lanes looked at in one housekeeping, at most.
+const LOOKED_AT: usize = 64;
+/// How long the rest of what may be something to be replaced may take to come by itself.
+const NEXT: Duration = Duration::from_millis(10);
+/// How long a split is waited for: a control core that is alive and willing has answered by then. Then the segments are
+/// dropped, and their repetition asks again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl<P: Port> Worker<P> {
+    /// The segment waits behind those that do already.
+    pub(super) fn keep_waiting(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+        outcome: Outcome,
+    ) {
+        let Some(lane) = self.streams.lane(slot, direction) else { return };
+        let is_first = self.waiting.first(lane.number()).is_none();
+        if self.waiting.push(lane.number(), Waiting { direction, headers: *headers, frame }).is_err() {
+            self.counters.count(Counter::DropParkedFull);
+            return self.drop_waiting(slot, direction, Counter::DropParkedFull);
+        }
+        self.counters.count(Counter::InspectWaited);
+        if is_first {
+            self.streams.watch(lane, now);
+        }
+        match outcome {
+            // Nobody would come.
+            Outcome::Await(Why::Rest) if self.table.record(slot).module == Record::NO_MODULE => {
+                self.settle(now, lane);
+            }
+            Outcome::Await(why) => self.want_split(slot, why),
+            _ => {}
+        }
+    }
+
+    /// The control core orders the split, and knows what it has ordered already. When its mailbox is full, the next segment
+    /// asks again.
+    pub(super) fn want_split(&mut self, slot: u32, why: Why) {
+        let edits = why != Why::Look;
+        let (flow, key) = (self.table.flow_ref(slot), self.table.key(slot));
+        let event = Event::Wanted { flow, key, module: self.table.record(slot).module, edits };
+        if self.events.free() > EVENT_RESERVE {
+            // There is room.
+            let _ = self.events.try_send(event);
+        }
+    }
+
+    /// What waits and need not any more goes on, in order.
+    pub(super) fn let_go(&mut self, now: Instant, slot: u32, direction: Direction) {
+        let Some(lane) = self.streams.lane(slot, direction) else { return };
+        while let Some(first) = self.waiting.first(lane.number()) {
+            let end = first.headers.seq.advance(first.headers.payload_len());
+            if !self.streams.get(lane).is_some_and(|(stream, _)| stream.is_settled(end)) {
+                return;
+            }
+            let Some(Waiting { headers, mut frame, .. }) = self.waiting.pop(lane.number()) else { return };
+            self.dress(slot, direction, &headers, &mut frame, true);
+            self.note_gone(slot, direction, &headers);
+            self.go_on(now, slot, direction, &headers, frame);
+        }
+    }
+
+    /// The segment goes out.
+    pub(super) fn note_gone(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders) {
+        if headers.payload_len() == 0 || headers.flags.rst() {
+            return;
+        }
+        if let Some(lane) = self.streams.lane(slot, direction)
+            && let Some((stream, _)) = self.streams.get(lane)
+        {
+            stream.go(headers.seq.advance(headers.payload_len()));
+        }
+    }
+
+    /// The bytes that its receiver gets. Urgent ones stay where they were seen.
+    pub(super) fn dress(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: &mut P::Buffer,
+        restored: bool,
+    ) {
+        if headers.flags.intersects(TcpFlags::URG) {
+            clear_urgent(frame.bytes_mut(), headers);
+            self.counters.count(Counter::UrgentCleared);
+        }
+        if restored && self.restore(slot, direction, headers, frame) {
+            self.counters.count(Counter::InspectRewritten);
+        }
+    }
+
+    /// Whatever is kept takes the place of what came; whether that was something else.
+    fn restore(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: &mut P::Buffer,
+    ) -> bool {
+        let Some(lane) = self.streams.lane(slot, direction) else { return false };
+        let Some((stream, kept)) = self.streams.get(lane) else { return false };
+        let Some(segment) = frame.bytes_mut().get_mut(usize::from(headers.l4)..usize::from(headers.end))
+        else {
+            return false;
+        };
+        let offset = usize::from(headers.payload - headers.l4);
+        let Some((_, payload)) = segment.split_at_mut_checked(offset) else { return false };
+        let Some(update) = kept.restore(stream.kept(), headers.seq, offset, payload) else { return false };
+        if let Some(tcp) = TcpHeader::view_mut(segment) {
+            tcp.update_checksum(update);
+        }
+        true
+    }
+
+    /// What waits goes nowhere: its sender repeats it.
+    pub(super) fn drop_waiting(&mut self, slot: u32, direction: Direction, why: Counter) {
+        let Some(lane) = self.streams.lane(slot, direction) else { return };
+        while self.waiting.pop(lane.number()).is_some() {
+            self.counters.count(why);
+        }
+        if let Some((stream, _)) = self.streams.get(lane) {
+            stream.forget_queue();
+        }
+    }
+
+    /// The flow cannot be split: what waits for that has waited in vain.
+    #[cold]
+    pub(super) fn refuse_closer_look(&mut self, now: Instant, flow: FlowRef) {
+        let Some(slot) = self.table.resolve(flow) else { return };
+        for direction in Direction::BOTH {
+            let Some(lane) = self.streams.lane(slot, direction) else { return };
+            if self.streams.get(lane).is_some_and(|(stream, _)| stream.awaits().is_some()) {
+                self.give_up_waiting(now, lane);
+            }
+        }
+    }
+
+    /// The flow is being split: what is searched of it, where there is something, has passed up to here, and so many bytes
+    /// behind have been edited already. What has gone out is still repeated from here (`restore_passing`), for its receiver has
+    /// seen no other bytes.
+    pub(super) fn end_streams(&mut self, slot: u32) -> [Option<(Seq, u32)>; 2] {
+        let object = *self.table.object(slot);
+        let inspection = self.policy.snapshot.inspection(self.table.record(slot).inspection);
+        let searched = |direction| inspection.is_some_and(|inspection| inspection.searches_in(direction));
+        let is_searched = Direction::BOTH.map(|of| object.traits.has(Traits::SEARCHED) && searched(of));
+        Direction::BOTH.map(|direction| {
+            let lane = self.streams.lane(slot, direction);
+            let stream = lane.and_then(|lane| self.streams.get(lane));
+            let ended = stream.map(|(stream, kept)| stream.end(kept));
+            // Without a place nothing has passed that is not acknowledged.
+            let acknowledged = object.track[direction.reverse().index()].ack;
+            ended.or(Some((acknowledged, 0))).filter(|_| is_searched[direction.index()])
+        })
+    }
+
+    /// The flow has been split: what waits goes up, behind the answer.
+    pub(super) fn hand_up(&mut self, slot: u32) {
+        for direction in Direction::BOTH {
+            let Some(lane) = self.streams.lane(slot, direction) else { return };
+            while let Some(Waiting { headers, frame, .. }) = self.waiting.pop(lane.number()) {
+                self.send_up(slot, direction, &headers, frame);
+            }
+        }
+        self.give_back_if_done(slot);
+    }
+
+    /// A segment of a flow that was split with something kept: repetitions of what had gone out are what had gone out.
+    #[cold]
+    pub(super) fn restore_passing(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: &mut P::Buffer,
+    ) {
+        if self.streams.lane(slot, direction).is_none() {
+            return;
+        }
+        if self.restore(slot, direction, headers, frame) {
+            self.counters.count(Counter::InspectRewritten);
+        }
+        self.acknowledge_kept(slot, direction, headers);
+        self.give_back_if_done(slot);
+    }
+
+    fn give_back_if_done(&mut self, slot: u32) {
+        let mut is_needed = |direction| {
+            let Some(lane) = self.streams.lane(slot, direction) else { return false };
+            let waits = self.waiting.first(lane.number()).is_some();
+            let keeps = |(stream, _): (&mut Stream, _)| stream.kept().start() != stream.kept().end();
+            waits || self.streams.get(lane).is_some_and(keeps)
+        };
+        if !is_needed(Direction::ClientToServer) && !is_needed(Direction::ServerToClient) {
+            self.end_search(slot);
+        }
+    }
+
+    /// Housekeeping: what has waited for long enough. Returns how much there was to do.
+    pub(super) fn look_at_waiting(&mut self, now: Instant) -> usize {
+        let mut work = 0;
+        for _ in 0..self.streams.watched().min(LOOKED_AT) {
+            let Some((lane, since)) = self.streams.next_watched() else { break };
+            if self.waiting.first(lane.number()).is_none() {
+                continue;
+            }
+            let age = now - since;
+            let Some((stream, _)) = self.streams.get(lane) else { continue };
+            let awaits = stream.awaits();
+            let record = self.table.record(lane.slot);
+            let inspection = self.policy.snapshot.inspection(record.inspection);
+            let hold = inspection.map_or(Duration::ZERO, |inspection| inspection.hold);
+            let patience = if matches!(awaits, None | Some(Why::Rest)) { hold } else { PATIENCE };
+            if age >= patience {
+                self.give_up_waiting(now, lane);
+                work += 1;
+                continue;
+            }
+            if age >= NEXT && awaits.is_none() && record.module != Record::NO_MODULE {
+                stream.await_rest();
+                self.want_split(lane.slot, Why::Rest);
+            }
+            self.streams.watch(lane, since);
+        }
+        work
+    }
+
+    #[cold]
+    fn give_up_waiting(&mut self, now: Instant, lane: Lane) {
+        let Some((stream, _)) = self.streams.get(lane) else { return };
+        if matches!(stream.awaits(), Some(Why::Look | Why::Resize)) {
+            return self.drop_waiting(lane.slot, lane.direction, Counter::DropInspectSplit);
+        }
+        self.counters.count(Counter::InspectGivenUp);
+        self.settle(now, lane);
+    }
+
+    /// What waits goes on as it is, as far as it has been searched.
+    fn settle(&mut self, now: Instant, lane: Lane) {
+        let Lane { slot, direction, .. } = lane;
+        let index = self.table.record(slot).inspection;
+        let Some((stream, _)) = self.streams.get(lane) else { return };
+        let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
+        stream.settle(inspection, direction);
+        self.let_go(now, slot, direction);
+        // What came while somebody else was waited for has not been searched.
+        self.drop_waiting(slot, direction, Counter::DropInspectSplit);
+    }
+
+    /// On to its receiver, by the flow's path.
+    pub(super) fn go_on(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        match self.table.object(slot).path {
+            Path::Monitored | Path::Bypassed => {
+                self.observe(now, slot, direction, headers, &frame);
+                self.deliver(slot, direction, headers, frame);
+            }
+            _ => self.rewrite(now, slot, direction, headers, frame),
+        }
+    }
+}
