@@ -61,6 +61,7 @@ impl Crutch {
             self.acked = Some(Seq(segment.ack));
         }
         self.hold_back_fin(segment, frame);
+        self.let_probes_end(socket, segment, frame);
         let stale = reorders && self.keep_window_open(segment, frame);
         self.shut = segment.window == 0 && !stale;
         let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
@@ -126,6 +127,18 @@ impl Crutch {
         let end = Seq(segment.seq).advance(segment.payload.len() as u32);
         if segment.flags.fin() && self.offered.is_some_and(|edge| end.gt(edge)) {
             frame[segment.header.start + 13] &= !(TcpFlags::FIN.0 as u8);
+            frame::fill_checksum(frame, segment);
+        }
+    }
+
+    /// smoltcp ends its zero-window probes when the window opens, and not when there is nothing left to ask for: all that it has
+    /// sent, its FIN too, is acknowledged with a window that is still closed, and when the timer expires it sends for ever.
+    fn let_probes_end(&self, socket: &Socket, segment: &Segment, frame: &mut [u8]) {
+        let has_closed = matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck);
+        let all = self.outstanding.is_some_and(|(first, end)| first == end && Seq(segment.ack) == end);
+        if segment.window == 0 && has_closed && all {
+            let at = segment.header.start + 14;
+            frame[at..at + 2].copy_from_slice(&1u16.to_be_bytes());
             frame::fill_checksum(frame, segment);
         }
     }
