@@ -31,25 +31,14 @@ impl CutThrough {
         let frames = Frames::default();
         let ports = [false, true].map(|from_server| Generator::new(flows, from_server, frames.clone()));
         let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
-        let Rig { mut worker, mut orders, mut events } =
-            Rig::new(ports, flows as usize, rules, &Arc::default());
+        let mut rig = Rig::new(ports, flows as usize, rules, &Arc::default());
         let clock = SystemClock::start();
         for n in 0..flows {
-            worker.port_mut(0).inject = Some(frame(quad(n), TcpFlags::SYN, 0, 0));
-            worker.poll(clock.now());
-            let Some(Event::Offered { flow, .. }) = events.try_receive() else {
-                unreachable!("a SYN of a new flow is offered")
-            };
+            rig.worker.port_mut(0).inject = Some(frame(quad(n), TcpFlags::SYN, 0, 0));
             let view = View { track: [Track { end: Seq(1), ack: Seq(1) }; 2], ..View::default() };
-            let (delta_c2s, delta_s2c) = (Delta(delta), Delta(delta));
-            let install = Order::Install { flow, delta_c2s, delta_s2c, view };
-            for order in [Order::Participate { flow }, Order::Park { flow }, install, Order::Resume { flow }]
-            {
-                assert!(orders.try_send(order).is_ok(), "four orders fit");
-            }
-            worker.poll(clock.now());
-            assert!(matches!(events.try_receive(), Some(Event::Parked { .. })), "parking is answered");
+            rig.cut_through(clock.now(), Delta(delta), view);
         }
+        let Rig { mut worker, orders, events } = rig;
         (0..2).for_each(|port| worker.port_mut(port).running = true);
         CutThrough { worker, clock, sent: 0, _orders: orders, _events: events }
     }

@@ -13,7 +13,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 
 /// Bytes of a frame without FCS: the shortest that Ethernet carries.
 pub const FRAME: usize = 60;
-const CAPACITY: usize = 128;
+const CAPACITY: usize = 1536;
 
 /// A frame in memory that goes back to its list by transmission; dropped, it is gone.
 pub struct Frame {
@@ -47,7 +47,7 @@ impl Buffer for Frame {
 pub struct Frames(Arc<Mutex<Vec<Frame>>>);
 
 impl Frames {
-    /// A frame with a copy of `bytes`, at most 128.
+    /// A frame with a copy of `bytes`, at most [`CAPACITY`] of them.
     pub fn copy_of(&self, bytes: &[u8]) -> Frame {
         let mut frame = self.take_one();
         frame.len = bytes.len();

@@ -1,10 +1,12 @@
-//! How far the worker's cut-through path is from what its port allows, and what rules cost a SYN.
+//! How far the worker's cut-through path is from what its port allows, and what rules cost a SYN, and an inspection a
+//! segment.
 //!
 //! One thread, generator ports, no DPDK. Each sample runs all contenders one after the other, and
 //! only ratios within a sample count: this is as good as figures get on a machine that is shared.
 
 mod cut_through;
 mod generator;
+mod inspect;
 mod mac_swap;
 mod rules;
 mod worker;
@@ -18,7 +20,7 @@ const FRAMES: u64 = 400_000;
 
 #[derive(Parser)]
 #[command(
-    about = "Cut-through against mac-swap, and SYNs under many rules against few, as ratios in one interleaved run"
+    about = "Cut-through against mac-swap, and SYNs under many rules against few, and inspection against none, as ratios in one interleaved run"
 )]
 struct Arguments {
     /// Flows to spread the frames over.
@@ -30,6 +32,9 @@ struct Arguments {
     /// Only what rules cost.
     #[arg(long)]
     rules: bool,
+    /// Only what an inspection costs.
+    #[arg(long, conflicts_with = "rules")]
+    inspect: bool,
 }
 
 /// Something that takes bursts from one port and gives them to the other.
@@ -55,11 +60,17 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn main() {
     let arguments = Arguments::parse();
-    if !arguments.rules {
+    let samples = arguments.samples.max(1);
+    if !arguments.rules && !arguments.inspect {
         cut_through(&arguments);
         println!();
     }
-    rules::report(arguments.samples.max(1));
+    if !arguments.inspect {
+        rules::report(samples);
+    }
+    if !arguments.rules {
+        inspect::report(samples);
+    }
 }
 
 fn cut_through(arguments: &Arguments) {

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dataplane::clock::Instant;
 use dataplane::flow::hash::KeyedHash;
+use dataplane::flow::object::View;
 use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
 use dataplane::port::{Port, PortId};
+use dataplane::wire::seq::Delta;
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::steer::{Neighbours, Steering};
@@ -53,5 +56,19 @@ impl<P: Port> Rig<P> {
             report: Arc::default(),
         });
         Rig { worker, orders, events }
+    }
+
+    /// The flow whose SYN is received next is offered, and cut through at once.
+    pub fn cut_through(&mut self, now: Instant, delta: Delta, view: View) {
+        self.worker.poll(now);
+        let Some(Event::Offered { flow, .. }) = self.events.try_receive() else {
+            unreachable!("a SYN of a new flow is offered")
+        };
+        let install = Order::Install { flow, delta_c2s: delta, delta_s2c: delta, view };
+        for order in [Order::Participate { flow }, Order::Park { flow }, install, Order::Resume { flow }] {
+            assert!(self.orders.try_send(order).is_ok(), "four orders fit");
+        }
+        self.worker.poll(now);
+        assert!(matches!(self.events.try_receive(), Some(Event::Parked { .. })), "parking is answered");
     }
 }

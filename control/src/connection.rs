@@ -303,6 +303,7 @@ impl<L: Pool> Connection<L> {
         }
         self.acknowledge_through(cx);
         self.count_copies(cx);
+        self.use_promises();
         self.emit(cx);
         self.restart_if_over(cx);
         self.end_if_over(cx);

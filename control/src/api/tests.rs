@@ -36,6 +36,7 @@ impl Backend for Small {
             ports: vec![],
             mbufs: Mbufs { total: 4095, in_use: 7 },
             tables: [("flows".to_owned(), Usage { used: 1, capacity: 10 })].into(),
+            inspections: Default::default(),
         })
     }
 

@@ -99,6 +99,21 @@ pub struct Stats {
     pub mbufs: Mbufs,
     /// By name: `flows`, `suspended`, `participating`, …
     pub tables: BTreeMap<String, Usage>,
+    /// By name of the inspection: its patterns, in the order of the configuration.
+    #[serde(default)]
+    pub inspections: BTreeMap<String, Vec<PatternStats>>,
+}
+
+/// One pattern of an inspection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatternStats {
+    /// As given, or `pattern[N]`.
+    pub pattern: String,
+    /// As in the configuration.
+    pub verdict: String,
+    /// How often it was found, all workers and the edits of participating flows together, since the inspection first said what
+    /// it says: a reload that changes nothing about it goes on counting.
+    pub matches: u64,
 }
 
 /// One worker's share.
@@ -110,6 +125,9 @@ pub struct WorkerStats {
     pub core: usize,
     /// Its counters.
     pub counters: Counters,
+    /// Its own tables, by name.
+    #[serde(default)]
+    pub tables: BTreeMap<String, Usage>,
 }
 
 /// What one device counts, in its driver's words.
@@ -130,7 +148,7 @@ pub struct Mbufs {
     pub in_use: u64,
 }
 
-/// How full a table is, all workers together.
+/// How full a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Entries (or bytes, for buffers).

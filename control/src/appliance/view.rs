@@ -1,5 +1,6 @@
 //! What the management interface sees of a running appliance. Never touches packets: reports are read, flows asked for.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,14 +11,15 @@ use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path as FlowPath;
 use dataplane::flow::quad::Quad;
+use dataplane::inspect::Inspection;
 use dataplane::policy::Fallback;
 use dataplane::worker::message::ListedFlow;
 use dataplane::worker::report::{Gauges, Report};
 use dpdk_bindings::{Mempool, Port};
 
 use crate::api::types::{
-    CoreStatus, Counters, EventInfo, FlowInfo, HandedOver, Link, Mbufs, Path as PathName, PortStats,
-    PortStatus, ReloadInfo, RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
+    CoreStatus, Counters, EventInfo, FlowInfo, HandedOver, Link, Mbufs, Path as PathName, PatternStats,
+    PortStats, PortStatus, ReloadInfo, RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
 };
 use crate::api::{Backend, BackendError};
 use crate::config::validated::{Action, Config};
@@ -143,6 +145,7 @@ impl Backend for View {
                 worker,
                 core: self.config.cores.workers[worker],
                 counters: counters(&[report]),
+                tables: tables(&report.gauges()),
             })
             .collect();
         let ports = self.config.ports.iter().zip(self.ports.iter()).map(|(settings, port)| {
@@ -151,7 +154,6 @@ impl Backend for View {
         });
         let (sum, control) = (self.gauges(), self.control_report.gauges());
         let buffered = self.buffered.load(Ordering::Relaxed);
-        let usage = |used, capacity| Usage { used, capacity };
         let everybody: Vec<&Arc<Report>> =
             self.worker_reports.iter().chain(std::iter::once(&self.control_report)).collect();
         Ok(Stats {
@@ -161,21 +163,16 @@ impl Backend for View {
             ports: ports.collect::<Result<_, _>>()?,
             mbufs: Mbufs { total: self.pool.buffers().into(), in_use: self.pool.in_use() as u64 },
             tables: [
-                ("flows", usage(sum.flows, sum.flows_capacity)),
                 ("suspended", usage(control.suspended, control.suspended_capacity)),
-                ("parked", usage(sum.parked, sum.parked_capacity)),
-                ("far_sides", usage(sum.far_sides, sum.far_sides_capacity)),
                 ("participating", usage(control.flows, control.flows_capacity)),
                 ("held", usage(control.parked, control.parked_capacity)),
                 ("participating_bytes", usage(buffered, self.config.limits.participating_bytes)),
             ]
             .into_iter()
-            // Hardly anybody has impaired cables.
-            .chain(
-                (sum.impaired_capacity > 0).then(|| ("impaired", usage(sum.impaired, sum.impaired_capacity))),
-            )
             .map(|(name, usage)| (name.to_owned(), usage))
+            .chain(tables(&sum))
             .collect(),
+            inspections: inspections(&self.reloader.in_force().config),
         })
     }
 
@@ -273,6 +270,39 @@ impl Backend for View {
 fn counters(reports: &[&Arc<Report>]) -> Counters {
     let sum = |counter| reports.iter().map(|report| report.get(counter)).sum();
     Counter::ALL.iter().map(|counter| (counter.name().to_owned(), sum(*counter))).collect()
+}
+
+fn usage(used: u64, capacity: u64) -> Usage {
+    Usage { used, capacity }
+}
+
+/// The tables of one worker, or of all together.
+fn tables(gauges: &Gauges) -> BTreeMap<String, Usage> {
+    let tables = [
+        ("flows", usage(gauges.flows, gauges.flows_capacity)),
+        ("parked", usage(gauges.parked, gauges.parked_capacity)),
+        ("far_sides", usage(gauges.far_sides, gauges.far_sides_capacity)),
+        ("inspected", usage(gauges.inspected, gauges.inspected_capacity)),
+        ("inspected_bytes", usage(gauges.inspected_bytes, gauges.inspected_bytes_capacity)),
+        ("impaired", usage(gauges.impaired, gauges.impaired_capacity)),
+    ];
+    // Hardly anybody has impaired cables.
+    let are_there = tables.into_iter().filter(|(name, usage)| *name != "impaired" || usage.capacity > 0);
+    are_there.map(|(name, usage)| (name.to_owned(), usage)).collect()
+}
+
+fn inspections(config: &Config) -> BTreeMap<String, Vec<PatternStats>> {
+    let patterns = |inspection: &Inspection| {
+        let given = inspection.given().iter().enumerate();
+        given
+            .map(|(number, pattern)| PatternStats {
+                pattern: pattern.name.clone(),
+                verdict: pattern.verdict.name().to_owned(),
+                matches: inspection.hits.of(number),
+            })
+            .collect()
+    };
+    config.inspections.iter().map(|given| (given.name.clone(), patterns(&given.compiled))).collect()
 }
 
 fn path_name(path: FlowPath) -> PathName {

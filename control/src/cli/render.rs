@@ -118,7 +118,7 @@ fn or_dash(text: String) -> String {
 
 /// `quadrille stats`: what is zero everywhere is left out.
 pub(super) fn stats(stats: &Stats) -> String {
-    let mut out = workers(stats);
+    let mut out = workers(stats) + &inspections(stats);
     out += &section("control core", &stats.control);
     for port in &stats.ports {
         out += &section(&format!("port {}", port.name), &port.counters);
@@ -147,6 +147,18 @@ fn workers(stats: &Stats) -> String {
         }
     }
     if table.is_empty() { "no packets yet\n\n".to_owned() } else { table.lines(0) + "\n" }
+}
+
+/// Patterns that were found, inspection by inspection.
+fn inspections(stats: &Stats) -> String {
+    let mut table = Table::new(["INSPECTION", "PATTERN", "VERDICT", ">MATCHES"]);
+    let patterns = |(name, patterns)| std::iter::repeat::<&String>(name).zip::<&Vec<_>>(patterns);
+    for (inspection, found) in
+        stats.inspections.iter().flat_map(patterns).filter(|(_, found)| found.matches != 0)
+    {
+        table.row([inspection.clone(), found.pattern.clone(), found.verdict.clone(), count(found.matches)]);
+    }
+    if table.is_empty() { String::new() } else { table.lines(0) + "\n" }
 }
 
 fn section(title: &str, counters: &Counters) -> String {

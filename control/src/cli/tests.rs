@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{render, render_check, units};
 use crate::api::types::{
-    self, CoreStatus, Counters, FlowInfo, Link, Mbufs, PortStats, PortStatus, Stats, Status, Usage,
-    WorkerStats,
+    self, CoreStatus, Counters, FlowInfo, Link, Mbufs, PatternStats, PortStats, PortStatus, Stats, Status,
+    Usage, WorkerStats,
 };
 use crate::config::{Devices, Machine, parse};
 
@@ -95,7 +95,14 @@ fn counters<const N: usize>(list: [(&str, u64); N]) -> Counters {
 
 #[test]
 fn stats_leave_out_what_is_zero() {
-    let worker = |worker, list| WorkerStats { worker, core: worker + 1, counters: counters(list) };
+    let worker = |worker, list| WorkerStats {
+        worker,
+        core: worker + 1,
+        counters: counters(list),
+        tables: Default::default(),
+    };
+    let pattern =
+        |name: &str, matches| PatternStats { pattern: name.into(), verdict: "reset".into(), matches };
     let stats = Stats {
         counters: counters([("received", 1500), ("drop_land", 1), ("drop_tcp_flags", 0)]),
         workers: vec![
@@ -109,11 +116,15 @@ fn stats_leave_out_what_is_zero() {
         ],
         mbufs: Mbufs { total: 32_767, in_use: 4096 },
         tables: [("flows".to_owned(), Usage { used: 12, capacity: 65_536 })].into(),
+        inspections: [("web".to_owned(), vec![pattern("never", 0), pattern("passwd", 1234)])].into(),
     };
     let expected = "\
 COUNTER    TOTAL  WORKER 0  WORKER 1
 drop_land      1         0         1
 received   1,500     1,000       500
+
+INSPECTION  PATTERN  VERDICT  MATCHES
+web         passwd   reset      1,234
 
 CONTROL CORE  TOTAL
 merges            3
@@ -131,6 +142,7 @@ flows     12    65,536   0 %
         workers: vec![],
         control: Counters::new(),
         ports: vec![],
+        inspections: Default::default(),
         ..stats
     };
     assert!(render::stats(&idle).starts_with("no packets yet\n\nTABLE "));

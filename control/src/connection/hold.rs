@@ -90,6 +90,13 @@ impl<L: Pool> Connection<L> {
         left(&self.client, edges[0]) + left(server, edges[1])
     }
 
+    /// What has been used up of them follows what comes, or it would seem to lie ahead after 2^31 bytes.
+    pub(super) fn use_promises(&mut self) {
+        let (Some(edges), Some(server)) = (&mut self.hold.promised, &self.server) else { return };
+        let next = [self.client.block.rcv_nxt(), server.block.rcv_nxt()];
+        edges.iter_mut().zip(next).for_each(|(edge, next)| *edge = edge.max(next));
+    }
+
     /// The session has something to say though nothing has come.
     pub(crate) fn on_stirred(&mut self, cx: &mut Context<'_, L>) {
         if self.phase == Phase::Relaying {

@@ -10,6 +10,7 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
+use dataplane::counters::Counter;
 use dataplane::flow::object::View;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
@@ -131,8 +132,12 @@ impl<L: Pool> Connection<L> {
         }
         let Some(below) = self.below(direction) else { return };
         if !self.is_plausible(&below, direction, segment) {
-            // Whoever gets it knows better; nothing is concluded from it here.
-            return self.pass_end_to_end(cx, direction, headers, frame);
+            // Whoever gets it knows better; nothing is concluded from it here. But what is ours does not pass us.
+            let is_below = !below.is_over && segment.end().le(below.at);
+            return match is_below || segment.sequence_len() == 0 {
+                true => self.pass_end_to_end(cx, direction, headers, frame),
+                false => cx.counters.count(Counter::DropBeyondBoundary),
+            };
         }
         self.hear(cx.now, direction, segment);
         let starts_below = !below.is_over && segment.seq.lt(below.at);
@@ -193,7 +198,9 @@ impl<L: Pool> Connection<L> {
         let Some([from, to]) = self.legs(direction) else { return false };
         let reserve = from.block.receive_buffer().max(to.block.receive_buffer());
         let oldest = below.acked.retreat(reserve);
-        let fits = segment.seq.le(from.block.offered_right_edge()) && segment.end().ge(oldest);
+        // What all is known of stays where it is; 2^31 bytes later it would seem to lie ahead.
+        let is_old = !below.is_over && segment.end().lt(oldest);
+        let fits = segment.seq.le(from.block.offered_right_edge()) && !is_old;
         let sent = from.block.snd_nxt();
         fits && (!segment.flags.ack() || (segment.ack.le(sent) && segment.ack.ge(sent.retreat(OLDEST))))
     }

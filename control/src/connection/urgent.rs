@@ -11,6 +11,10 @@ impl<L: Pool> Connection<L> {
     /// for any. To be called before bytes are read: what a module has lengthened so far moves the pointer, and what it makes
     /// of the urgent bytes themselves does not.
     pub(super) fn pass_urgent(&mut self, direction: Direction) {
+        // The receiver would take a byte out of what was searched with it.
+        if self.is_searched() {
+            return;
+        }
         let edited = self.edited[direction.index()];
         let Some([from, to]) = self.legs(direction) else { return };
         if let Some(point) = from.block.urgent() {

@@ -28,7 +28,11 @@ impl<L: Pool> Connection<L> {
     /// When the first of what it keeps has to go on.
     pub(super) fn withheld_until(&self) -> Option<Instant> {
         let session = self.session.as_ref()?;
-        Direction::BOTH.iter().filter_map(|direction| session.keeps(*direction)).map(|(_, until)| until).min()
+        let legs = [self.server.as_ref(), Some(&self.client)];
+        let has_receiver =
+            |of: &Direction| legs[of.index()].is_some_and(|leg| leg.block.state() != State::Closed);
+        let kept = Direction::BOTH.into_iter().filter(has_receiver).filter_map(|of| session.keeps(of));
+        kept.map(|(_, until)| until).min()
     }
 
     /// What the session keeps of a direction goes on as it is, when nothing more will come, or nothing has for so long.

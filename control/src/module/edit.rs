@@ -1,5 +1,7 @@
-//! What an inspection replaces in the streams of a participating flow: a session around that of the flow's module.
+//! What an inspection does to the streams of a participating flow: a session around that of the flow's module.
 //!
+//! What it searches for is found in the bytes as they came: where a worker would drop or reset, the flow is reset, for of a
+//! stream nothing can be left out; and where a worker would have it looked at, it stays where it is.
 //! The module sees bytes as they came; what it lets pass, or has made of them, is edited on its way out. Both paths search by
 //! the same rules (`dataplane::inspect::edits`), so it makes no difference which of them a flow takes. What may be the beginning
 //! of something to be replaced is kept here: at most a pattern, until the rest has come, the sender has closed, or the
@@ -11,6 +13,7 @@ use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
 use dataplane::inspect::Inspection;
 use dataplane::inspect::edits::State;
+use dataplane::inspect::patterns::{self, Verdict};
 
 use super::{Choice, Edit, Session, Step, Ticket};
 
@@ -32,6 +35,8 @@ struct Lane {
     since: Option<Instant>,
     /// [`Before::edited`].
     edited: usize,
+    /// Where the search for what is not replaced stands.
+    search: Option<patterns::State>,
     /// A copy of what the inner session keeps back, which is still with the leg: should it let that pass, it is edited first.
     held: Vec<u8>,
 }
@@ -70,6 +75,23 @@ impl EditSession {
         }
         let keeps = self.lanes.iter().any(|lane| !lane.tail.is_empty());
         if self.merges && !keeps { Step::Merge } else { Step::Relay }
+    }
+
+    /// What else is found in `bytes` ends the flow, or keeps it here.
+    fn search(&mut self, direction: Direction, bytes: &[u8]) -> Step {
+        let Some(patterns) = self.inspection.patterns(direction) else { return Step::Relay };
+        let lane = &mut self.lanes[direction.index()];
+        let before = lane.search.unwrap_or_else(|| patterns.start());
+        let searched = patterns.search(before, bytes, &mut |number| self.inspection.hits.count(0, number));
+        lane.search = Some(searched.state);
+        match searched.verdict {
+            Some(Verdict::Drop | Verdict::Reset) => Step::Reset,
+            Some(Verdict::Split) => {
+                self.merges = false;
+                Step::Relay
+            }
+            Some(_) | None => Step::Relay,
+        }
     }
 
     /// The inner session's word about `bytes` and all that it keeps back before them, and what becomes of that.
@@ -147,6 +169,9 @@ impl Session for EditSession {
     }
 
     fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
+        if let Step::Reset = self.search(direction, bytes) {
+            return (Edit::Replace(Vec::new()), Step::Reset);
+        }
         let word = self.inner.data(direction, bytes);
         self.judge(direction, bytes, word)
     }
@@ -201,7 +226,7 @@ mod tests {
     use super::*;
     use Direction::{ClientToServer as C, ServerToClient as S};
     use dataplane::inspect::Manner;
-    use dataplane::inspect::patterns::{Pattern, Verdict};
+    use dataplane::inspect::patterns::Pattern;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -298,6 +323,33 @@ mod tests {
         assert_eq!([session.data(C, b"an ev"), session.data(C, b"il man")], [held.clone(), held]);
         assert_eq!(session.keeps(C), None, "that is with the leg");
         assert_eq!(session.decide(C), (Edit::Replace(b"an better man".to_vec()), Step::Merge));
+    }
+
+    #[test]
+    fn what_is_searched_for_is_found_here_too() {
+        let all = [("evil", Verdict::Reset), ("odd", Verdict::Split)].map(|(bytes, verdict)| Pattern {
+            name: bytes.to_owned(),
+            bytes: bytes.as_bytes().to_vec(),
+            direction: None,
+            verdict,
+            replacement: Vec::new(),
+        });
+        let inspection = Arc::new(Inspection::new(&all, Manner::default()).unwrap());
+        let before = Before { returns: true, edited: [0; 2] };
+        let mut session = EditSession::around(Box::new(Doubtless), &inspection, before);
+        assert_eq!(session.data(C, b"ev"), (Edit::Pass, Step::Merge));
+        assert_eq!(session.data(S, b"odd"), (Edit::Pass, Step::Relay), "somebody is to look at it");
+        assert_eq!(session.data(C, b"il"), (Edit::Replace(Vec::new()), Step::Reset));
+        assert_eq!([inspection.hits.of(0), inspection.hits.of(1)], [1, 1]);
+    }
+
+    /// Lets everything pass.
+    struct Doubtless;
+
+    impl Session for Doubtless {
+        fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
+            (Edit::Pass, Step::Relay)
+        }
     }
 
     proptest! {

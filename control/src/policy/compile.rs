@@ -23,8 +23,8 @@ pub fn compile(config: &Config) -> Result<Snapshot, TooLarge> {
 
 /// The same where module number `n` of the configuration has the index `module_index(n)`.
 ///
-/// Inspections keep the index that they have in `known`, those that flows may still refer to; new ones follow. What rules go
-/// on asking of their flows likewise, in `standings`.
+/// Inspections keep the index that they have in `known`, those that flows may still refer to ([`keep_known`]); new ones follow.
+/// What rules go on asking of their flows likewise, in `standings`.
 pub fn compile_with(
     config: &Config,
     module_index: impl Fn(u16) -> u16,
@@ -60,15 +60,29 @@ pub fn compile_with(
     Ok(snapshot.with_hops(config.hops.clone()).with_services(services).with_rejections(rejections))
 }
 
+/// What says the same as one of `known` is that one, which has its index and its counts; two that are configured never are one.
+pub fn keep_known(configured: &mut [validated::Inspection], known: &[Arc<Inspection>]) {
+    let mut is_free = vec![true; known.len()];
+    for given in configured {
+        let same =
+            known.iter().zip(&mut is_free).find(|(known, is_free)| **is_free && **known == given.compiled);
+        if let Some((known, is_free)) = same {
+            given.compiled = Arc::clone(known);
+            *is_free = false;
+        }
+    }
+}
+
 /// All inspections by index, and the index of each that is configured.
 fn place(config: &Config, known: &[Arc<Inspection>]) -> Result<(Vec<Arc<Inspection>>, Vec<u16>), TooLarge> {
     let mut inspections = known.to_vec();
     let mut indices = Vec::with_capacity(config.inspections.len());
     for given in &config.inspections {
-        let index = inspections.iter().position(|known| *known == given.compiled).unwrap_or_else(|| {
-            inspections.push(Arc::clone(&given.compiled));
-            inspections.len() - 1
-        });
+        let index =
+            inspections.iter().position(|known| Arc::ptr_eq(known, &given.compiled)).unwrap_or_else(|| {
+                inspections.push(Arc::clone(&given.compiled));
+                inspections.len() - 1
+            });
         indices.push(index as u16);
     }
     match inspections.len() {

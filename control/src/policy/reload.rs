@@ -13,7 +13,7 @@ use dataplane::clock::SystemClock;
 use dataplane::policy::services::Services;
 use dataplane::policy::{Hits, Installed, Snapshot, TooLarge};
 
-use super::compile::{compile, compile_with};
+use super::compile::{compile, compile_with, keep_known};
 use super::differences::{are_ports_numbered_alike, needing_restart};
 use super::modules::{MOST, Modules, Placed};
 use crate::config::validated;
@@ -211,10 +211,12 @@ impl Reloader {
         {
             return Err(ReloadError::OtherPorts);
         }
+        let mut inspections = file.inspections;
+        keep_known(&mut inspections, before.snapshot.inspections());
         let config = Config {
             rules: file.rules,
             modules: file.modules,
-            inspections: file.inspections,
+            inspections,
             hops: file.hops,
             policy: file.policy,
             warnings: file.warnings,

@@ -25,6 +25,7 @@ mod reload;
 mod rules;
 mod several;
 mod shutdown;
+mod smuggle;
 mod thousand;
 mod traffic;
 mod verdicts;

@@ -12,6 +12,9 @@ use crate::wire::seq::Seq;
 pub const BLOCK: usize = 2048;
 /// The most blocks of one direction of a flow: a repetition walks over as many links at the worst.
 pub const MOST_BLOCKS: u32 = 1024;
+/// Of the free blocks one list may have this part, and this many in any case.
+const SHARE: usize = 8;
+const LEAST_BLOCKS: usize = 4;
 
 /// All kept bytes of a worker.
 pub struct Kept {
@@ -84,7 +87,9 @@ impl Kept {
         let begun = list.base.distance_to(list.end) as usize;
         let wanted = (begun + bytes.len()).div_ceil(BLOCK).saturating_sub(list.blocks as usize);
         let blocks = self.next.len() - self.used as usize;
-        if wanted > blocks || list.blocks as usize + wanted > MOST_BLOCKS as usize {
+        // The less there is, the less anybody gets: a few whose receivers say nothing must not take it all.
+        let most = (blocks / SHARE).clamp(LEAST_BLOCKS, MOST_BLOCKS as usize);
+        if wanted > blocks || (wanted > 0 && list.blocks as usize + wanted > most) {
             return Err(Full);
         }
         let mut rest = bytes;

@@ -25,6 +25,19 @@ pub enum Verdict {
     Reset,
 }
 
+impl Verdict {
+    /// As in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Count => "count",
+            Verdict::Edit => "edit",
+            Verdict::Split => "split",
+            Verdict::Drop => "drop",
+            Verdict::Reset => "reset",
+        }
+    }
+}
+
 /// One thing to search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {

@@ -135,6 +135,8 @@ impl Stream {
     /// All before `end` has gone out.
     pub fn go(&mut self, end: Seq) {
         self.gone = self.gone.max(end);
+        // It follows, or it would seem to lie ahead after 2^31 bytes.
+        self.edited = self.edited.max(self.gone);
         self.queued = self.queued.max(end);
     }
 

@@ -55,11 +55,19 @@ pub struct Gauges {
     pub far_sides: u64,
     /// The most of them.
     pub far_sides_capacity: u64,
+    /// Flows that are searched.
+    pub inspected: u64,
+    /// The most of them.
+    pub inspected_capacity: u64,
+    /// Bytes of blocks that are kept of theirs until they are acknowledged.
+    pub inspected_bytes: u64,
+    /// The most bytes.
+    pub inspected_bytes_capacity: u64,
     /// 1 while the control core counts as stalled.
     pub control_stalled: u64,
 }
 
-const GAUGES: usize = 11;
+const GAUGES: usize = 15;
 
 impl Gauges {
     fn to_array(self) -> [u64; GAUGES] {
@@ -74,6 +82,10 @@ impl Gauges {
             self.impaired_capacity,
             self.far_sides,
             self.far_sides_capacity,
+            self.inspected,
+            self.inspected_capacity,
+            self.inspected_bytes,
+            self.inspected_bytes_capacity,
             self.control_stalled,
         ]
     }
@@ -90,6 +102,10 @@ impl Gauges {
             impaired_capacity,
             far_sides,
             far_sides_capacity,
+            inspected,
+            inspected_capacity,
+            inspected_bytes,
+            inspected_bytes_capacity,
             control_stalled,
         ] = values;
         Gauges {
@@ -103,6 +119,10 @@ impl Gauges {
             impaired_capacity,
             far_sides,
             far_sides_capacity,
+            inspected,
+            inspected_capacity,
+            inspected_bytes,
+            inspected_bytes_capacity,
             control_stalled,
         }
     }

@@ -15,7 +15,10 @@ impl<P: Port> Worker<P> {
         let slot = match self.splittable(flow, split.reserve) {
             Ok(slot) => slot,
             Err(why) => {
-                self.refuse_closer_look(now, flow);
+                // A larger window may be allowed yet; if it is not, what waits here goes on after its inspection's `hold`.
+                if why != Unsplittable::Window {
+                    self.refuse_closer_look(now, flow);
+                }
                 return self.answer(Event::Unsplit { flow, why });
             }
         };

@@ -201,6 +201,11 @@ impl<P: Port> Worker<P> {
         if self.restore(slot, direction, headers, frame) {
             self.counters.count(Counter::InspectRewritten);
         }
+        // As when it went out.
+        if headers.flags.intersects(TcpFlags::URG) {
+            clear_urgent(frame.bytes_mut(), headers);
+            self.counters.count(Counter::UrgentCleared);
+        }
         self.acknowledge_kept(slot, direction, headers);
         self.give_back_if_done(slot);
     }

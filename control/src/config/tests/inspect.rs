@@ -10,7 +10,7 @@ use dataplane::policy::Fallback;
 
 use super::rejected::reject;
 use super::{BASE, accept};
-use crate::policy::compile::compile_with;
+use crate::policy::compile::{compile_with, keep_known};
 
 const RULE: &str = "[[rule]]\naction = \"monitor\"\ninspect = \"web\"\n";
 
@@ -173,7 +173,9 @@ fn an_index_keeps_its_meaning_over_reloads() {
         ))
     };
     let compile = |text: &str, known: &[Arc<Inspection>]| {
-        compile_with(&config(text), |module| module, known, &[]).unwrap()
+        let mut config = config(text);
+        keep_known(&mut config.inspections, known);
+        compile_with(&config, |module| module, known, &[]).unwrap()
     };
     let first = compile("a", &[]);
     let second = compile("b", first.inspections());
@@ -181,4 +183,27 @@ fn an_index_keeps_its_meaning_over_reloads() {
     assert_eq!(second.inspection(0), first.inspection(0), "flows of before still have what they had");
     let third = compile("a", second.inspections());
     assert_eq!((third.inspection_of(0), third.inspections().len()), (0, 2));
+}
+
+#[test]
+fn what_stays_goes_on_counting_and_what_changes_begins_anew() {
+    let config = |texts: [&str; 2]| {
+        let table = |name: &str, text: &str| {
+            format!("[inspect.{name}]\npatterns = [{{ text = \"{text}\", verdict = \"drop\" }}]\n")
+        };
+        accept(&format!("{BASE}{RULE}{}{}", table("alike", texts[0]), table("web", texts[1])))
+    };
+    let counts =
+        |config: &crate::config::Config| [0, 1].map(|index| config.inspections[index].compiled.hits.of(0));
+    let before = config(["a", "a"]);
+    let known = compile_with(&before, |module| module, &[], &[]).unwrap();
+    assert_eq!(known.inspections().len(), 2, "what says the same under two names is counted under each");
+    before.inspections[0].compiled.hits.count(0, 0);
+    before.inspections[1].compiled.hits.count(1, 0);
+    before.inspections[1].compiled.hits.count(2, 0);
+    for (texts, expected) in [(["a", "a"], [1, 2]), (["b", "b"], [0, 0])] {
+        let mut after = config(texts);
+        keep_known(&mut after.inspections, known.inspections());
+        assert_eq!(counts(&after), expected);
+    }
 }
