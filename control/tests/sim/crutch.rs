@@ -33,6 +33,8 @@ pub struct Crutch {
     /// an acknowledgment of all before.
     outstanding: Option<(Seq, Seq)>,
     head_sent: Instant,
+    /// The number behind the FIN that this end has sent.
+    closed_at: Option<Seq>,
     /// The last acknowledgment without payload that this end has got.
     pure: Option<(Vec<u8>, Segment)>,
 }
@@ -61,6 +63,7 @@ impl Crutch {
             self.acked = Some(Seq(segment.ack));
         }
         self.hold_back_fin(segment, frame);
+        self.let_probes_end(segment, frame);
         let stale = reorders && self.keep_window_open(segment, frame);
         self.shut = segment.window == 0 && !stale;
         let pure = segment.flags == TcpFlags::ACK && segment.payload.is_empty();
@@ -97,6 +100,9 @@ impl Crutch {
 
     fn note_sent(&mut self, now: Instant, segment: &Segment) {
         let (start, len) = (Seq(segment.seq), segment.sequence_len());
+        if segment.flags.fin() {
+            self.closed_at = Some(start.advance(len));
+        }
         let (first, end) = *self.outstanding.get_or_insert((start, start));
         if first == end || first.in_window(start, len) {
             self.head_sent = now;
@@ -126,6 +132,16 @@ impl Crutch {
         let end = Seq(segment.seq).advance(segment.payload.len() as u32);
         if segment.flags.fin() && self.offered.is_some_and(|edge| end.gt(edge)) {
             frame[segment.header.start + 13] &= !(TcpFlags::FIN.0 as u8);
+            frame::fill_checksum(frame, segment);
+        }
+    }
+
+    /// smoltcp ends its zero-window probes when the window opens, and not when there is nothing left to ask for: all that it has
+    /// sent, its FIN too, is acknowledged with a window that is still closed, and when the timer expires it sends for ever.
+    fn let_probes_end(&self, segment: &Segment, frame: &mut [u8]) {
+        if segment.window == 0 && self.closed_at == Some(Seq(segment.ack)) {
+            let at = segment.header.start + 14;
+            frame[at..at + 2].copy_from_slice(&1u16.to_be_bytes());
             frame::fill_checksum(frame, segment);
         }
     }

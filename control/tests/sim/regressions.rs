@@ -75,4 +75,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("cut", 580),
     // A SYN-ACK to a SYN that was taken back, taken for the answer to the next one, which had the same number.
     ("together-moody", 633),
+    // smoltcp: a FIN acknowledged behind a closed window, and the window is probed for ever, at one moment.
+    ("greeted", 2020),
 ];
