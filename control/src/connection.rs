@@ -1,8 +1,9 @@
-//! One flow on the control core: from its server's SYN-ACK to its merge or its end.
+//! One flow on the control core: from its server's SYN-ACK, or its split, to its merge or its end.
 //!
-//! What comes before is a partial connection (`crate::suspended`, seed 000). `answered` brings both handshakes to their
-//! end, `relay` moves bytes between the legs (seed 002), `merge` replaces both by a connection object (seed 001), `leg` frames what a TCB wants sent, `life` ends
-//! what nobody else ends.
+//! What comes before is a partial connection (`crate::suspended`, seed 000). `answered` brings both handshakes to their end,
+//! `relay` moves bytes between the legs (seed 002), `hold` keeps them back until there is a verdict (seed 004), `merge` replaces
+//! both legs by a connection object (seed 001) and `stall_free` does so without draining them, `split` makes two legs of an
+//! object, `passing` is what goes past both meanwhile. `leg` frames what a TCB wants sent, `life` ends what nobody else ends.
 
 mod allowance;
 mod answered;
