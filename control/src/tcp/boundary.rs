@@ -74,6 +74,8 @@ impl<B: Buffer> Block<B> {
         // The boundary may lie beyond what the peer has sent: whatever it says first is news.
         block.snd.wl1 = boundary.rcv_nxt.retreat(OLDEST);
         block.rcv.edge = boundary.rcv_edge.max(boundary.rcv_nxt);
+        // Nothing more is given before somebody has said what there is room for.
+        block.rcv.allowed = Some(block.rcv.edge);
         block.withhold_acknowledgments();
         block.let_acknowledge(boundary.acknowledged);
         if let Some(through) = &mut block.rcv.through {

@@ -123,6 +123,35 @@ fn a_window_stays_as_large_as_it_was() {
     assert!(acknowledged.distance_to(edge) > WINDOW - 5_000, "{}", acknowledged.distance_to(edge));
 }
 
+/// What is said of the first segment after a split is said before anything has been offered: the window is the one that its
+/// receiver has, and not our buffer. An end that is idle never uses up what it was promised too much, and the flow could not
+/// merge for as long (found by a thousand hand-overs of one flow).
+#[test]
+fn the_first_that_passes_promises_nothing_new() {
+    const WINDOW: u32 = 64_000;
+    let leg = Limits { receive_buffer: 4 << 20, ..Limits::default() };
+    let terms = Terms::new(Some([SHIFT, SHIFT]), true, false);
+    let given_to_server = |tcp: TcpRepr, payload: &[u8]| {
+        let rig = Rig::with(relay(MergeWhen::Established), Settings { leg, buffered: 1 << 24, ..settings() });
+        let mut rig = split_in(rig, terms, WINDOW);
+        let edges = rig.client(tcp, payload).into_iter().filter_map(|said| match said {
+            Said::Tcp(SERVER, tcp, _) => Some(tcp.ack.advance(u32::from(tcp.window) << SHIFT)),
+            _ => None,
+        });
+        edges.reduce(Seq::max).expect("something has passed")
+    };
+    let promised = Seq(S + 1 + 500 + WINDOW);
+    let whole = ack(C + 1 + 1000, at_client(500));
+    let wide = TcpRepr { window: u16::MAX, ..ack(C + 1 + 1000, at_client(2000)) };
+    for (tcp, payload) in
+        [(whole.clone(), vec![]), (ack(C + 1 + 900, at_client(500)), bytes(300)), (whole, bytes(10))]
+    {
+        assert!(given_to_server(tcp.clone(), &payload).le(promised), "{tcp:?}");
+    }
+    // A window that the client itself has just made wider is another matter.
+    assert!(given_to_server(wide, &[]).gt(promised));
+}
+
 const TERMS: fn() -> Terms = || Terms::new(Some([SHIFT, SHIFT]), true, false);
 
 /// A boundary that a corrupt number has moved too far: the client has sent 800 bytes, and closes.
