@@ -4,16 +4,16 @@
 //! ```no_run
 //! use quadrille_listener::{Event, Listener};
 //!
-//! let mut listener = Listener::connect("/run/quadrille-filter.sock")?;
-//! loop {
-//!     match listener.next()? {
-//!         Event::Partial(partial) if partial.server().port() == 23 => partial.reject_with_reset()?,
-//!         Event::Partial(partial) => partial.proxy()?,
-//!         _ => {}
+//! fn decide() -> std::io::Result<()> {
+//!     let mut listener = Listener::connect("/run/quadrille-filter.sock")?;
+//!     loop {
+//!         match listener.next()? {
+//!             Event::Partial(partial) if partial.server().port() == 23 => partial.reject_with_reset()?,
+//!             Event::Partial(partial) => partial.proxy()?,
+//!             _ => {}
+//!         }
 //!     }
 //! }
-//! # #[allow(unreachable_code)]
-//! # Ok::<(), std::io::Error>(())
 //! ```
 //!
 //! `listener/README.md` says how the appliance is configured for it.
