@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::time::Duration;
 
 use dataplane::flow::quad::Segment;
+use dataplane::policy::Standing;
 use serde::{Deserialize, Serialize};
 
 /// Name → count.
@@ -158,22 +161,54 @@ pub struct Usage {
 }
 
 /// One rule, or at the end of the list what holds where none matches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleInfo {
     /// As given, or `rule[N]`; `(default)` for what no rule matches.
     pub name: String,
     /// As in the configuration; of the default `pass` or `drop`.
     pub action: String,
-    /// The module that it offers flows to.
+    /// The module that it offers flows to; of `monitor`, the one that looks at them once they are split.
     pub module: Option<String>,
     /// What it rejects with, or the hop that it forwards by, in words.
     #[serde(default)]
     pub by: Option<String>,
+    /// The inspection that its flows are searched by where they pass.
+    #[serde(default)]
+    pub inspect: Option<String>,
+    /// When each of its flows is split.
+    #[serde(default)]
+    pub split: Option<RuleSplit>,
+    /// Milliseconds that its flows live without a packet while they are open; `timeouts.idle_established` unless said.
+    #[serde(default)]
+    pub idle_ms: Option<u64>,
     /// What it speaks about, in words.
     #[serde(rename = "match")]
     pub matches: String,
     /// SYNs that it has decided since the rules were read last, all workers together.
     pub hits: u64,
+}
+
+/// When a rule has each of its flows split: at whichever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSplit {
+    /// When so many bytes have passed, as `flows` counts them, both directions together.
+    pub after_bytes: Option<u64>,
+    /// When it is so old, milliseconds.
+    pub after_ms: Option<u64>,
+}
+
+impl RuleSplit {
+    /// `None` of a rule that splits nothing.
+    pub fn of(standing: &Standing) -> Option<RuleSplit> {
+        let after_bytes = standing.split_bytes.map(NonZeroU64::get);
+        let after_ms = standing.split_age.map(millis);
+        (after_bytes.is_some() || after_ms.is_some()).then_some(RuleSplit { after_bytes, after_ms })
+    }
+}
+
+/// Whole milliseconds, for the fields that are called so.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a reload came to.

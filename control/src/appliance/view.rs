@@ -19,7 +19,7 @@ use dpdk_bindings::{Mempool, Port};
 
 use crate::api::types::{
     CoreStatus, Counters, EventInfo, FlowInfo, HandedOver, Link, Mbufs, Path as PathName, PatternStats,
-    PortStats, PortStatus, ReloadInfo, RuleInfo, Stats, Status, Usage, WorkerStats, vlans,
+    PortStats, PortStatus, ReloadInfo, RuleInfo, RuleSplit, Stats, Status, Usage, WorkerStats, millis, vlans,
 };
 use crate::api::{Backend, BackendError};
 use crate::config::validated::{Action, Config};
@@ -192,6 +192,9 @@ impl Backend for View {
                 Action::Reject(rejection) => Some(rejection.to_string()),
                 _ => None,
             },
+            inspect: rule.inspection.map(|index| config.inspections[usize::from(index)].name.clone()),
+            split: RuleSplit::of(&rule.standing),
+            idle_ms: rule.standing.idle.map(millis),
             matches: rule.matches.to_string(),
             hits: in_force.hits(index),
         });
@@ -201,10 +204,9 @@ impl Backend for View {
                 Fallback::Pass => "pass".into(),
                 Fallback::Drop => "drop".into(),
             },
-            module: None,
-            by: None,
             matches: "everything else".into(),
             hits: in_force.hits(config.rules.len()),
+            ..RuleInfo::default()
         };
         Ok(rules.chain([default]).collect())
     }

@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use super::render_rules;
 use super::table::Table;
 use super::units::{bytes, count, of};
+use crate::api::types::{RuleSplit, millis};
 use crate::config::validated::{Acknowledge, Action, Config, Idle, Merge, Port, Role};
 use crate::module::several::Complete;
 use dataplane::flow::far::NextHop;
@@ -135,7 +137,7 @@ fn memory(config: &Config) -> String {
 }
 
 fn rules(config: &Config) -> String {
-    let mut table = Table::new(["RULE", "ACTION", "MATCH"]);
+    let mut table = Table::new(["RULE", "ACTION", "FLOWS", "MATCH"]);
     for rule in &config.rules {
         let action = match rule.action {
             Action::Reject(rejection) => format!("reject with {rejection}"),
@@ -143,15 +145,21 @@ fn rules(config: &Config) -> String {
                 format!("forward by {}", config.next_hop(config.hops[usize::from(hop)]))
             }
             Action::Offer { module } => offer(config, module),
-            other => other.name().to_owned(),
+            other => match rule.standing.module {
+                Some(module) => format!("{} for {}", other.name(), config.modules[usize::from(module)].name),
+                None => other.name().to_owned(),
+            },
         };
-        table.row([rule.name.clone(), action, rule.matches.to_string()]);
+        let inspect = rule.inspection.map(|index| config.inspections[usize::from(index)].name.as_str());
+        let idle = rule.standing.idle.map(millis);
+        let flows = render_rules::flows(inspect, RuleSplit::of(&rule.standing), idle);
+        table.row([rule.name.clone(), action, flows, rule.matches.to_string()]);
     }
     let default = match config.policy.default {
         dataplane::policy::Fallback::Pass => "pass",
         dataplane::policy::Fallback::Drop => "drop",
     };
-    table.row(["(default)".to_owned(), default.to_owned(), "everything else".to_owned()]);
+    table.row(["(default)", default, "-", "everything else"].map(str::to_owned));
     format!("rules\n{}", table.lines(2))
 }
 

@@ -168,6 +168,8 @@ fn check_shows_what_a_configuration_comes_to() {
         match = { source = ["10.0.0.0/8", "fd00::1"], destination_ports = ["80-88", 443], vlan = ["none", "100.7"] }
         action = "offer"
         module = "relay"
+        split = { after = "10s" }
+        idle = "5m"
         [[rule]]
         action = "reject"
         match = { destination_ports = 23 }
@@ -180,7 +182,7 @@ fn check_shows_what_a_configuration_comes_to() {
     let config = parse("q.toml", text, &Machine { cores: vec![0, 1], devices: Devices::Unknown }).unwrap();
     let expected = "\
 q.toml is valid
-warning: q.toml:25:17: module.spare: no rule offers flows to this module
+warning: q.toml:27:17: module.spare: no rule offers flows to this module
 
 socket   /run/quadrille.sock
 cores    control 0, workers 1, idle: spin
@@ -206,11 +208,11 @@ memory
   all            587.6 MiB
 
 rules
-  RULE       ACTION                                  MATCH
-  web        offer to relay (merged after 64.0 KiB)  source 10.0.0.0/8, fd00::1/128; destination port 80-88, 443; vlan \
+  RULE       ACTION                                  FLOWS                           MATCH
+  web        offer to relay (merged after 64.0 KiB)  split after 10s, idle up to 5m  source 10.0.0.0/8, fd00::1/128; destination port 80-88, 443; vlan \
 none, 100.7
-  rule[1]    reject with reset                       destination port 23
-  (default)  pass                                    everything else
+  rule[1]    reject with reset                       -                               destination port 23
+  (default)  pass                                    -                               everything else
 ";
     assert_eq!(render_check::check(Path::new("q.toml"), &config), expected);
 }
