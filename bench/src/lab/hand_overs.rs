@@ -14,6 +14,9 @@ use crate::{Arguments, say};
 /// Between two rounds of orders, at most.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Splits in each round without which a ratio says nothing: the flow was as good as left alone.
+const LEAST_SPLITS: u64 = 1;
+
 /// Bits a second with which the size of a file is chosen before a path is known.
 const MODEST: f64 = 20e6;
 
@@ -24,6 +27,8 @@ struct Side {
     figure: f64,
     error: Option<String>,
     note: String,
+    /// Orders that the appliance has refused: the flow had ended, or was busy with the one before.
+    refused: u64,
     /// Counters of the appliance, and segments that both hosts have sent again.
     splits: u64,
     merges: u64,
@@ -41,7 +46,19 @@ struct Row {
     handed: Side,
 }
 
-/// Runs everything on every path, and gives the tables; whether all went well is the second.
+impl Row {
+    /// What there is instead of a ratio: a run has failed, or the flows have hardly changed hands.
+    fn fault(&self, rounds: u32) -> Option<String> {
+        let Side { splits, .. } = self.handed;
+        if self.handed.error.is_some() || self.alone.error.is_some() {
+            return Some("failed".into());
+        }
+        let splits_shown = if splits == 1 { "1 split".to_owned() } else { format!("{splits} splits") };
+        (splits < LEAST_SPLITS * u64::from(rounds)).then(|| format!("{splits_shown}: too few"))
+    }
+}
+
+/// Runs everything on every path, and gives the tables; whether every row has its ratio is the second.
 pub fn run(lab: &Lab, hosts: &Hosts, asked: &Arguments) -> Result<(String, bool)> {
     let (mut text, mut all_well) = (String::new(), true);
     let cells = asked.loss.iter().flat_map(|loss| {
@@ -61,7 +78,7 @@ pub fn run(lab: &Lab, hosts: &Hosts, asked: &Arguments) -> Result<(String, bool)
             rows.extend(on_network(lab, hosts, asked, (&appliance, cell, net))?);
         }
         finish(appliance)?;
-        all_well &= rows.iter().all(|row| row.handed.error.is_none() && row.alone.error.is_none());
+        all_well &= rows.iter().all(|row| row.fault(asked.rounds).is_none());
         let _ = write!(text, "{}", table(cell, &rows, asked.rounds));
     }
     Ok((text, all_well))
@@ -118,8 +135,10 @@ impl Side {
             Ok((figure, note)) => (self.figure, self.note) = (self.figure + figure, note),
             Err(error) => self.error = Some(one_line(&error)),
         }
-        if let Some(Err(error)) = orders.map(HandOvers::stop) {
-            self.error = Some(one_line(&error));
+        match orders.map(HandOvers::stop) {
+            Some(Ok(ordered)) => self.refused += ordered.refused,
+            Some(Err(error)) => self.error = Some(one_line(&error)),
+            None => {}
         }
         let after = Side::counters(lab, appliance)?;
         self.splits += after.splits - before.splits;
@@ -158,11 +177,9 @@ impl Side {
     }
 }
 
-fn ratio(row: &Row) -> String {
-    match (&row.handed.error, &row.alone.error) {
-        (None, None) => figure(row.handed.figure / row.alone.figure),
-        _ => "-".into(),
-    }
+/// Or why there is none.
+fn ratio(row: &Row, rounds: u32) -> String {
+    row.fault(rounds).unwrap_or_else(|| figure(row.handed.figure / row.alone.figure))
 }
 
 fn family(net: Net) -> &'static str {
@@ -171,13 +188,14 @@ fn family(net: Net) -> &'static str {
 
 fn progress(row: &Row, rounds: u32) -> String {
     let (handed, alone) = (row.handed.shown(rounds), row.alone.shown(rounds));
-    let Side { splits, merges, in_motion, undone, dropped, sent_again, .. } = row.handed;
-    let (name, unit, family, ratio) = (row.measure.name(), row.measure.unit(), family(row.net), ratio(row));
+    let Side { splits, merges, in_motion, undone, dropped, sent_again, refused, .. } = row.handed;
+    let (name, unit, family) = (row.measure.name(), row.measure.unit(), family(row.net));
+    let ratio = ratio(row, rounds);
     let whys = [&row.handed, &row.alone].into_iter().filter_map(|side| side.error.as_ref());
     let whys: String = whys.map(|why| format!("\n   {why}")).collect();
     format!(
         "   {family} {name:<72} handed over {handed:>8}  left alone {alone:>8} {unit:<15} ratio {ratio:>6}; {splits} splits, \
-         {merges} merges, {in_motion} of them in motion, {undone} undone; {sent_again} sent again, {} alone; {dropped} \
+         {merges} merges, {in_motion} of them in motion, {undone} undone, {refused} orders refused; {sent_again} sent again, {} alone; {dropped} \
          dropped{whys}",
         row.alone.sent_again
     )
@@ -206,7 +224,7 @@ fn table(cell: Cell, rows: &[Row], rounds: u32) -> String {
             handed.shown(rounds),
             alone.shown(rounds),
             row.measure.unit(),
-            ratio(row),
+            ratio(row, rounds),
             handed.splits,
             handed.merges,
             handed.in_motion,
@@ -218,4 +236,31 @@ fn table(cell: Cell, rows: &[Row], rounds: u32) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(splits: u64, error: Option<&str>) -> Row {
+        let side = Side { figure: 10.0, ..Side::default() };
+        let handed = Side { splits, error: error.map(str::to_owned), ..side.clone() };
+        Row { net: Net::V4, measure: Measure::BulkDown, alone: side, handed }
+    }
+
+    #[test]
+    fn where_nothing_was_split_there_is_no_ratio() {
+        let cases = [
+            (row(0, None), 1, "0 splits: too few"),
+            (row(1, None), 1, "1.00"),
+            (row(1, None), 2, "1 split: too few"),
+            (row(9, Some("curl: 56")), 1, "failed"),
+        ];
+        for (row, rounds, expected) in cases {
+            assert_eq!(ratio(&row, rounds), expected);
+            assert_eq!(row.fault(rounds).is_none(), expected == "1.00");
+            let table = table(Cell { loss: 0.0, delay: 0 }, &[row], rounds);
+            assert!(table.contains(&format!("(**{expected}**)")), "{table}");
+        }
+    }
 }
