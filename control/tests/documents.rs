@@ -1,6 +1,9 @@
 //! Documents that repeat what the code knows. `QUADRILLE_WRITE_DOCS=1 cargo test -p control --test documents` writes
 //! them anew.
 
+#[path = "documents/paths.rs"]
+mod paths;
+
 use std::fs;
 use std::path::Path;
 
