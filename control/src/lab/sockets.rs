@@ -55,25 +55,27 @@ impl Endpoint {
         Ok(told.lines().map(Socket::parse).collect())
     }
 
-    /// A counter of this host by the kernel's name in /proc/net/snmp or /proc/net/netstat, for example
-    /// `RetransSegs` or `TCPTimeouts`.
+    /// A counter of this host by the kernel's name in /proc/net/snmp, netstat or snmp6, for example `RetransSegs`,
+    /// `TCPTimeouts` or `Ip6ReasmOKs`.
     ///
     /// # Errors
     /// [`LabError::Unexpected`] when there is none of that name.
     pub fn kernel_counter(&self, name: &str) -> Result<u64> {
-        let told = self.command("cat").words("/proc/net/snmp /proc/net/netstat").ok()?;
+        let told = self.command("cat").words("/proc/net/snmp /proc/net/netstat /proc/net/snmp6").ok()?;
         counter(&told, name)
             .ok_or_else(|| LabError::Unexpected { expected: format!("the counter {name}"), got: told })
     }
 }
 
-/// Lines come in pairs: names, then values, both behind the same first word.
+/// Lines come in pairs: names, then values, both behind the same first word; those of snmp6 are a name and its value.
 fn counter(told: &str, name: &str) -> Option<u64> {
     let lines: Vec<&str> = told.lines().collect();
-    lines.chunks_exact(2).find_map(|pair| {
+    let of_pair = |pair: &[&str]| {
         let place = pair[0].split(' ').position(|word| word == name)?;
         pair[1].split(' ').nth(place)?.parse().ok()
-    })
+    };
+    let of_line = |line: &&str| line.strip_prefix(name)?.trim().parse().ok();
+    lines.chunks_exact(2).find_map(of_pair).or_else(|| lines.iter().find_map(of_line))
 }
 
 #[cfg(test)]

@@ -1,10 +1,15 @@
 //! Paths that are narrower beyond the appliance: routers say so about segments that it has rewritten, or made (RFC 1191,
 //! RFC 8201), and where they may, they cut.
 
-use control::lab::{Appliance, Isn, Lab, Merge, Net, Pmd, Result, Routed, Setup, expect, isolated};
+use control::lab::{
+    Appliance, Hook, Isn, Lab, LabError, Merge, Net, Pmd, Result, Routed, Setup, expect, isolated,
+};
 
 use crate::EXECUTABLE;
-use crate::traffic::{Conversation, SOON};
+use crate::traffic::{Conversation, SOON, server_name};
+
+/// See there: a stream of which each segment is cut by its sender's kernel.
+const CUTTER: &str = concat!(include_str!("raw_peer.py"), include_str!("fragments.py"));
 
 const PORT: u16 = 7000;
 
@@ -118,5 +123,44 @@ fn fragments_cross_on_cut_through() {
         let whole = routed.far().kernel_counter("ReasmOKs")?;
         let cut = lab.client().kernel_counter("FragOKs")?;
         expect(whole >= 30, format!("the {cut} datagrams that were cut, put together"), whole.to_string())
+    });
+}
+
+/// Nobody but a sender cuts in IPv6, and a TCP does not.
+#[test]
+fn fragments_of_ipv6_cross_on_cut_through() {
+    const MARK: &str = "7";
+    const COUNT: usize = 40;
+    // More than a frame: no kernel cuts what fits into one. A receiver takes whatever its window has room for.
+    const LENGTH: usize = 2000;
+    isolated("path_mtu::fragments_of_ipv6_cross_on_cut_through", |inside| {
+        let lab = Lab::builder(inside, EXECUTABLE).build()?;
+        let setup = Setup::relay(Merge::Established, Isn::Keyed).pmd(Pmd::AfXdp);
+        let appliance = lab.appliance(&setup)?;
+        lab.client().rule(Hook::Output, &format!("tcp dport {PORT} meta mark != {MARK} drop"))?;
+        let copy = lab.server().directory().join("copy");
+        let (listen, create) = (format!("TCP6-LISTEN:{PORT}"), format!("CREATE:{}", copy.display()));
+        let mut sink = lab.server().command("socat").args(["-u", &listen, &create]).spawn()?;
+        lab.server().wait_for_listener(PORT, SOON)?;
+        let address = lab.server().address(Net::V6).to_string();
+        let numbers = [PORT.to_string(), MARK.into(), COUNT.to_string(), LENGTH.to_string()];
+        let cutter = lab.client().command("python3").args(["-c", CUTTER, &address]).args(numbers);
+        let mut cutter = cutter.spawn()?;
+        cutter.wait_for_text("open", SOON)?;
+        let flow = appliance.wait_for_flow(&server_name(&lab, Net::V6, PORT), "cut_through", SOON)?;
+        expect(flow["delta_c2s"] != 0, "a delta", flow.to_string())?;
+        cutter.write(b"go\n")?;
+        cutter.wait(SOON)?.ok()?;
+        sink.wait(SOON)?.ok()?;
+        let came = std::fs::read(&copy).map_err(LabError::io("reading the copy"))?;
+        let sent: Vec<u8> = (0..COUNT).flat_map(|m| (0..LENGTH).map(move |n| (m + n) as u8)).collect();
+        expect(came == sent, format!("the {} bytes that were sent", sent.len()), came.len().to_string())?;
+        let [cut, whole] =
+            [lab.client().kernel_counter("Ip6FragOKs")?, lab.server().kernel_counter("Ip6ReasmOKs")?];
+        expect(
+            cut.min(whole) >= COUNT as u64,
+            "each segment cut, and put together",
+            format!("{cut}, {whole}"),
+        )
     });
 }

@@ -9,7 +9,7 @@ use crate::EXECUTABLE;
 use crate::traffic::SOON;
 
 /// See there for what it tries.
-const SMUGGLER: &str = include_str!("smuggle.py");
+const SMUGGLER: &str = concat!(include_str!("raw_peer.py"), include_str!("smuggle.py"));
 
 const PATTERN: &str = "/etc/passwd";
 const INSPECTION: &str = "[inspect.web]
