@@ -186,7 +186,7 @@ counters! {
     FlowsMonitored = "flows_monitored",
     /// Flows sent on by another next hop.
     FlowsForwarded = "flows_forwarded",
-    /// Occurrences of patterns in the bytes of inspected flows.
+    /// Occurrences of patterns in what inspected flows have sent past the control core; `inspections` of `stats` has all of them.
     InspectMatches = "inspect_matches",
     /// Segments of inspected flows whose bytes became others: what was to be edited, or what repeated something else than had
     /// passed before.

@@ -114,8 +114,8 @@ pub struct PatternStats {
     pub pattern: String,
     /// As in the configuration.
     pub verdict: String,
-    /// How often it was found, all workers and the edits of participating flows together, since the inspection first said what
-    /// it says: a reload that changes nothing about it goes on counting.
+    /// How often it was found, flows that pass and flows that participate together, since the inspection first said what it
+    /// says: a reload that changes nothing about it goes on counting.
     pub matches: u64,
 }
 

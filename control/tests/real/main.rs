@@ -18,6 +18,7 @@ mod passing;
 mod path_mtu;
 mod peers;
 mod programs;
+mod queries;
 mod redirect;
 mod refusal;
 mod relay;
