@@ -6,14 +6,18 @@ hand_overs.py SOCKET SEED PAUSE DELTAS
     ends at once with exit code 1. The last line is a report in JSON.
 """
 import collections
+import concurrent.futures
 import json
 import random
 import select
 import socket
 import sys
+import threading
 
 # Orders in one round.
 MOST = 32
+# Merges that are waited for at once: of a busy flow each takes half a second, and others should not wait behind it.
+WAITING = 16
 
 
 class Appliance:
@@ -25,6 +29,31 @@ class Appliance:
     def ask(self, verb, **arguments):
         self.connection.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
         return json.loads(self.lines.readline())
+
+
+class Merges:
+    """Orders whose answers may take their time, each flow's by itself."""
+
+    def __init__(self, path):
+        self.own = threading.local()
+        self.path, self.pending, self.answers = path, {}, []
+        self.pool = concurrent.futures.ThreadPoolExecutor(WAITING)
+
+    def ask(self, client, server):
+        if not hasattr(self.own, "appliance"):
+            self.own.appliance = Appliance(self.path)
+        return self.own.appliance.ask("merge", client=client, server=server)
+
+    def order(self, flow):
+        ends = flow["client"], flow["server"]
+        if ends in self.pending and not self.pending[ends].done():
+            return
+        if ends in self.pending:
+            self.answers.append(self.pending[ends].result())
+        self.pending[ends] = self.pool.submit(self.ask, *ends)
+
+    def all(self):
+        return [*self.answers, *(answer.result() for answer in self.pending.values())]
 
 
 class Deltas:
@@ -48,8 +77,16 @@ class Deltas:
 
 def main(path, seed, pause, wanted):
     dice = random.Random(int(seed))
-    appliance, deltas = Appliance(path), Deltas(wanted)
+    appliance, merges, deltas = Appliance(path), Merges(path), Deltas(wanted)
     ordered, refused = collections.Counter(), collections.Counter()
+
+    def count(verb, answer):
+        # What ends meanwhile, or is busy with its last order, refuses this one by name.
+        if "ok" in answer:
+            ordered[verb] += 1
+        else:
+            refused[answer["error"]] += 1
+
     appliance.ask("status")
     print("ordering", flush=True)
     # Standard input is readable when it ends: nobody writes to it.
@@ -64,12 +101,12 @@ def main(path, seed, pause, wanted):
             verb = {"cut_through": "split", "monitored": "split", "participating": "merge"}.get(flow["path"])
             if not verb or dice.random() < 0.2:
                 continue
-            answer = appliance.ask(verb, client=flow["client"], server=flow["server"])
-            # What ends meanwhile, or is busy with its last order, refuses this one by name.
-            if "ok" in answer:
-                ordered[verb] += 1
+            if verb == "merge":
+                merges.order(flow)
             else:
-                refused[answer["error"]] += 1
+                count(verb, appliance.ask(verb, client=flow["client"], server=flow["server"]))
+    for answer in merges.all():
+        count("merge", answer)
     print(json.dumps({"split": ordered["split"], "merge": ordered["merge"], "refused": refused}))
 
 
