@@ -11,6 +11,8 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 
+use crate::worker::Source;
+
 /// Bytes of a frame without FCS: the shortest that Ethernet carries.
 pub const FRAME: usize = 60;
 const CAPACITY: usize = 1536;
@@ -120,6 +122,16 @@ impl Generator {
         frame.bytes[at_port..at_port + 2].copy_from_slice(&quad.client_port.to_be_bytes());
         fill_ip_checksum(&mut frame.bytes[14..34]);
         self.next = (self.next + STRIDE) % self.flows;
+    }
+}
+
+impl Source for Generator {
+    fn start(&mut self) {
+        self.running = true;
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent
     }
 }
 

@@ -18,12 +18,9 @@ use dataplane::policy::{Action, RuleSpec, Snapshot};
 use dataplane::port::{Burst, Port};
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::worker::Worker;
-use dataplane::worker::mailbox::{Receiver, Sender};
-use dataplane::worker::message::{Event, Order};
 
-use crate::generator::{Frame, frame, quad};
-use crate::worker::{OFFER, Rig};
+use crate::generator::{frame, quad};
+use crate::worker::{Carrier, OFFER, Rig};
 use crate::{Contender, measure, median};
 use data::{Conversation, DataPort};
 
@@ -81,67 +78,35 @@ impl Contender for Wire {
 }
 
 /// The real worker with every flow cut through, and inspected or not.
-struct Inspected {
-    worker: Worker<DataPort>,
-    clock: SystemClock,
-    sent: u64,
-    // Held so that the worker's mailboxes stay connected.
-    _orders: Sender<Order<Frame>>,
-    _events: Receiver<Event<Frame>>,
+fn inspected(inspection: Option<Inspection>, text: usize) -> Carrier<DataPort> {
+    let everything = RuleSpec::everything(Action::Offer { module: 0 });
+    let rules = Snapshot::compile(&[everything], OFFER).expect("one rule fits");
+    let rules = match inspection {
+        Some(inspection) => rules.with_inspections(vec![Arc::new(inspection)], vec![0]),
+        None => rules,
+    };
+    let mut rig =
+        Rig::new(Conversation::ports(FLOWS, text), FLOWS as usize, Arc::new(rules), &Arc::default());
+    let limits = Limits { flows: FLOWS as usize, bytes: FLOWS as usize * 4096, waiting: 16 };
+    rig.worker = rig.worker.with_inspection(limits, [1, 2, 3, 4]);
+    let clock = SystemClock::start();
+    for n in 0..FLOWS {
+        rig.worker.port_mut(0).inject = Some(frame(quad(n), TcpFlags::SYN, 0, 0).to_vec());
+        let promises = Promises::mirrored(Terms::new(Some([7, 7]), true, false));
+        let track = [Track { end: Seq(1), ack: Seq(1) }; 2];
+        let view = View { track, edges: [Seq(data::WINDOW << 7); 2], promises, ..View::default() };
+        rig.cut_through(clock.now(), Delta(0), view);
+    }
+    Carrier::start(rig, clock)
 }
 
-impl Inspected {
-    fn new(inspection: Option<Inspection>, text: usize) -> Inspected {
-        let everything = RuleSpec {
-            sources: vec![],
-            destinations: vec![],
-            source_ports: vec![],
-            destination_ports: vec![],
-            vlans: vec![],
-            syn: None,
-            rate: None,
-            action: Action::Offer { module: 0 },
-        };
-        let rules = Snapshot::compile(&[everything], OFFER).expect("one rule fits");
-        let rules = match inspection {
-            Some(inspection) => rules.with_inspections(vec![Arc::new(inspection)], vec![0]),
-            None => rules,
-        };
-        let mut rig =
-            Rig::new(Conversation::ports(FLOWS, text), FLOWS as usize, Arc::new(rules), &Arc::default());
-        let limits = Limits { flows: FLOWS as usize, bytes: FLOWS as usize * 4096, waiting: 16 };
-        rig.worker = rig.worker.with_inspection(limits, [1, 2, 3, 4]);
-        let clock = SystemClock::start();
-        for n in 0..FLOWS {
-            rig.worker.port_mut(0).inject = Some(frame(quad(n), TcpFlags::SYN, 0, 0).to_vec());
-            let promises = Promises::mirrored(Terms::new(Some([7, 7]), true, false));
-            let track = [Track { end: Seq(1), ack: Seq(1) }; 2];
-            let view = View { track, edges: [Seq(data::WINDOW << 7); 2], promises, ..View::default() };
-            rig.cut_through(clock.now(), Delta(0), view);
-        }
-        let Rig { mut worker, orders, events } = rig;
-        (0..2).for_each(|port| worker.port_mut(port).running = true);
-        Inspected { worker, clock, sent: 0, _orders: orders, _events: events }
-    }
-
-    /// What is dropped is quick.
-    fn assert_all_has_passed(&self) {
-        let counters = self.worker.counters();
-        let is_about_loss =
-            |counter: &&Counter| counter.name().starts_with("drop_") || counter.name().starts_with("inspect");
-        for counter in Counter::ALL.iter().filter(is_about_loss) {
-            assert_eq!(counters.get(*counter), 0, "{}", counter.name());
-        }
-    }
-}
-
-impl Contender for Inspected {
-    fn round(&mut self) -> usize {
-        self.worker.poll(self.clock.now());
-        let sent: u64 = self.worker.lines().iter().map(|line| line.port().sent).sum();
-        let moved = sent - self.sent;
-        self.sent = sent;
-        moved as usize
+/// What is dropped is quick.
+fn assert_all_has_passed(carrier: &Carrier<DataPort>) {
+    let counters = carrier.worker.counters();
+    let is_about_loss =
+        |counter: &&Counter| counter.name().starts_with("drop_") || counter.name().starts_with("inspect");
+    for counter in Counter::ALL.iter().filter(is_about_loss) {
+        assert_eq!(counters.get(*counter), 0, "{}", counter.name());
     }
 }
 
@@ -157,7 +122,7 @@ pub fn report(samples: usize) {
         let names = asked.each_ref().map(|asked| asked.what);
         let mut wire = Wire(Conversation::ports(FLOWS, text));
         wire.0.iter_mut().for_each(|port| port.running = true);
-        let mut contenders = asked.map(|asked| Inspected::new(asked.inspection, text));
+        let mut contenders = asked.map(|asked| inspected(asked.inspection, text));
         let mut columns: [Vec<f64>; 5] = Default::default();
         let mut ratios: [Vec<f64>; 5] = Default::default();
         for _ in 0..samples {
@@ -168,7 +133,7 @@ pub fn report(samples: usize) {
                 ratios[at].push(value / now[0]);
             }
         }
-        contenders.iter().for_each(Inspected::assert_all_has_passed);
+        contenders.iter().for_each(assert_all_has_passed);
         for ((name, column), ratios) in names.into_iter().zip(columns).zip(ratios) {
             let (low, high) = ratios.iter().fold((f64::MAX, 0f64), |(l, h), r| (l.min(*r), h.max(*r)));
             let (ns, ratio) = (median(column), median(ratios));

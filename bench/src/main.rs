@@ -81,8 +81,8 @@ fn cut_through(arguments: &Arguments) {
     );
     for &flows in &arguments.flows {
         let mut swap = mac_swap::MacSwap::new(flows);
-        let mut zero = cut_through::CutThrough::new(flows, 0);
-        let mut rewriting = cut_through::CutThrough::new(flows, 1_000_003);
+        let mut zero = cut_through::cut_through(flows, 0);
+        let mut rewriting = cut_through::cut_through(flows, 1_000_003);
         let mut samples: [Vec<f64>; 3] = Default::default();
         let mut ratios = Vec::new();
         for _ in 0..arguments.samples.max(1) {

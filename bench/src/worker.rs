@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use dataplane::clock::Instant;
+use dataplane::clock::{Clock, Instant, SystemClock};
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::object::View;
 use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
@@ -15,6 +15,8 @@ use dataplane::worker::message::{Event, Order};
 use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{Limits, Parts, Timeouts, Worker};
+
+use crate::Contender;
 
 /// Longer than any run.
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -70,5 +72,42 @@ impl<P: Port> Rig<P> {
         }
         self.worker.poll(now);
         assert!(matches!(self.events.try_receive(), Some(Event::Parked { .. })), "parking is answered");
+    }
+}
+
+/// A port that makes up its frames.
+pub trait Source: Port {
+    /// Begins to.
+    fn start(&mut self);
+    /// Frames that were transmitted to it.
+    fn sent(&self) -> u64;
+}
+
+/// A contender: a worker that carries what its ports make up.
+pub struct Carrier<P: Source> {
+    pub worker: Worker<P>,
+    clock: SystemClock,
+    sent: u64,
+    // Held so that the worker's mailboxes stay connected.
+    _orders: Sender<Order<P::Buffer>>,
+    _events: Receiver<Event<P::Buffer>>,
+}
+
+impl<P: Source> Carrier<P> {
+    /// Whose flows are there already; from here on its ports make up frames.
+    pub fn start(rig: Rig<P>, clock: SystemClock) -> Carrier<P> {
+        let Rig { mut worker, orders, events } = rig;
+        (0..2).for_each(|port| worker.port_mut(port).start());
+        Carrier { worker, clock, sent: 0, _orders: orders, _events: events }
+    }
+}
+
+impl<P: Source> Contender for Carrier<P> {
+    fn round(&mut self) -> usize {
+        self.worker.poll(self.clock.now());
+        let sent: u64 = self.worker.lines().iter().map(|line| line.port().sent()).sum();
+        let moved = sent - self.sent;
+        self.sent = sent;
+        moved as usize
     }
 }

@@ -8,6 +8,7 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 
 use crate::generator::{Frame, Frames, quad};
+use crate::worker::Source;
 
 /// As offered by both ends, before scaling.
 pub const WINDOW: u32 = 1000;
@@ -85,6 +86,16 @@ impl DataPort {
         self.bytes[42..46].copy_from_slice(&ack.to_be_bytes());
         self.bytes[50..52].copy_from_slice(&sum.to_be_bytes());
         self.frames.copy_of(&self.bytes)
+    }
+}
+
+impl Source for DataPort {
+    fn start(&mut self) {
+        self.running = true;
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent
     }
 }
 

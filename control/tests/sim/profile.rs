@@ -107,6 +107,13 @@ const CLEAN: Profile = Profile {
 /// The participating path alone, on cables that do nothing wrong.
 const RELAY: Profile = Profile { name: "relay", connections: 8, stays: true, ..CLEAN };
 
+/// What a path does now and then, and what a bad one does.
+const ROUGH: Profile = Profile { loss_ppm: 10_000, duplicate_ppm: 5_000, jitter_us: 1_000, ..CLEAN };
+const WORSE: Profile = Profile { loss_ppm: 20_000, duplicate_ppm: 10_000, jitter_us: 1_000, ..CLEAN };
+
+/// Flows that change hands on a rough path.
+const ROUGH_SPLIT: Profile = Profile { splits: true, bytes: 100_000, connections: 6, ..ROUGH };
+
 /// All profiles, in the order in which they are run.
 pub const PROFILES: &[Profile] = &[
     CLEAN,
@@ -160,73 +167,17 @@ pub const PROFILES: &[Profile] = &[
     Profile { name: "wrap", wraps: true, loss_ppm: 10_000, jitter_us: 300, ..CLEAN },
     Profile { name: "wrap-relay", wraps: true, worst_loss_ppm: 20_000, ..RELAY },
     Profile { name: "split", splits: true, bytes: 300_000, jitter_us: 20, connections: 6, ..CLEAN },
-    Profile {
-        name: "split-lossy",
-        splits: true,
-        bytes: 100_000,
-        connections: 6,
-        loss_ppm: 10_000,
-        duplicate_ppm: 5_000,
-        jitter_us: 1_000,
-        ..CLEAN
-    },
+    Profile { name: "split-lossy", ..ROUGH_SPLIT },
     Profile { name: "greeted", greets: true, ..CLEAN },
-    Profile {
-        name: "greeted-split",
-        greets: true,
-        splits: true,
-        bytes: 100_000,
-        window: 300_000,
-        connections: 6,
-        loss_ppm: 10_000,
-        duplicate_ppm: 5_000,
-        jitter_us: 1_000,
-        ..CLEAN
-    },
+    Profile { name: "greeted-split", greets: true, window: 300_000, ..ROUGH_SPLIT },
     Profile { name: "held", doubts: true, bytes: 100_000, connections: 6, jitter_us: 20, ..CLEAN },
-    Profile {
-        name: "held-split",
-        doubts: true,
-        splits: true,
-        bytes: 100_000,
-        connections: 6,
-        loss_ppm: 10_000,
-        duplicate_ppm: 5_000,
-        jitter_us: 1_000,
-        ..CLEAN
-    },
-    Profile {
-        name: "cut",
-        doubts: true,
-        cuts: true,
-        splits: true,
-        bytes: 100_000,
-        loss_ppm: 10_000,
-        duplicate_ppm: 5_000,
-        jitter_us: 1_000,
-        ..CLEAN
-    },
+    Profile { name: "held-split", doubts: true, ..ROUGH_SPLIT },
+    Profile { name: "cut", doubts: true, cuts: true, splits: true, bytes: 100_000, ..ROUGH },
     Profile { name: "split-wrap", splits: true, wraps: true, jitter_us: 20, ..CLEAN },
     Profile { name: "split-through", through: true, bytes: 200_000, splits: true, jitter_us: 20, ..CLEAN },
-    Profile {
-        name: "split-through-lossy",
-        splits: true,
-        through: true,
-        loss_ppm: 10_000,
-        duplicate_ppm: 5_000,
-        jitter_us: 1_000,
-        ..CLEAN
-    },
+    Profile { name: "split-through-lossy", splits: true, through: true, ..ROUGH },
     Profile { name: "half-closed", splits: true, half_closes: true, bytes: 100_000, ..CLEAN },
-    Profile {
-        name: "half-closed-lossy",
-        splits: true,
-        half_closes: true,
-        loss_ppm: 20_000,
-        duplicate_ppm: 10_000,
-        jitter_us: 1_000,
-        ..CLEAN
-    },
+    Profile { name: "half-closed-lossy", splits: true, half_closes: true, ..WORSE },
     Profile {
         name: "split-corrupt",
         splits: true,
@@ -235,26 +186,9 @@ pub const PROFILES: &[Profile] = &[
         connections: 6,
         ..CLEAN
     },
-    Profile {
-        name: "split-wrap-lossy",
-        splits: true,
-        wraps: true,
-        bytes: 30_000,
-        loss_ppm: 20_000,
-        duplicate_ppm: 10_000,
-        jitter_us: 1_000,
-        ..CLEAN
-    },
+    Profile { name: "split-wrap-lossy", splits: true, wraps: true, bytes: 30_000, ..WORSE },
     Profile { name: "edited", edits: Edits::InPlace, ..CLEAN },
-    Profile {
-        name: "edited-lossy",
-        edits: Edits::InPlace,
-        loss_ppm: 20_000,
-        duplicate_ppm: 10_000,
-        jitter_us: 1_000,
-        wraps: true,
-        ..CLEAN
-    },
+    Profile { name: "edited-lossy", edits: Edits::InPlace, wraps: true, ..WORSE },
     Profile {
         name: "edited-split",
         edits: Edits::InPlace,

@@ -274,7 +274,7 @@ mod tests {
     use std::collections::HashMap;
     use std::net::SocketAddr;
 
-    fn key(n: u8, v6: bool, vlan: u16) -> FlowKey {
+    pub(super) fn key(n: u8, v6: bool, vlan: u16) -> FlowKey {
         let end = |host: u8, port: u16| -> SocketAddr {
             let text = if v6 { format!("[fd00::{host}]:{port}") } else { format!("10.0.0.{host}:{port}") };
             text.parse().unwrap()

@@ -7,9 +7,14 @@ use crate::tcp::congestion::Congestion;
 use crate::tcp::recovery::Phase;
 use crate::tcp::*;
 
-/// Established with SACK over 100 ms (so the timeout is 300 ms), with `n` segments of 1000 bytes out, the last with PSH.
+/// Established with SACK.
 fn sent(n: u32) -> Dialogue {
-    let mut d = Dialogue::established_over(Duration::from_millis(100), "sack", 60_000, Limits::default());
+    sent_with("sack", n)
+}
+
+/// Established over 100 ms (so the timeout is 300 ms), with `n` segments of 1000 bytes out, the last with PSH.
+pub(super) fn sent_with(options: &str, n: u32) -> Dialogue {
+    let mut d = Dialogue::established_over(Duration::from_millis(100), options, 60_000, Limits::default());
     d.run(&format!("! write {}", n * 1000));
     for i in 0..n {
         let flags = if i + 1 == n { "P." } else { "." };
@@ -19,7 +24,7 @@ fn sent(n: u32) -> Dialogue {
     d
 }
 
-fn window(d: &Dialogue) -> u32 {
+pub(super) fn window(d: &Dialogue) -> u32 {
     d.block.congestion.window()
 }
 

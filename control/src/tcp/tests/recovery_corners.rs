@@ -5,25 +5,10 @@ use std::time::Duration;
 use dataplane::wire::tcp_flags::TcpFlags;
 
 use super::dialogue::Dialogue;
+use super::recovery::{sent_with as sent, window};
 use crate::tcp::congestion::Congestion;
 use crate::tcp::recovery::{Frto, Phase};
 use crate::tcp::*;
-
-/// Established over 100 ms (so the timeout is 300 ms), with `n` segments of 1000 bytes out, the last with PSH.
-fn sent(options: &str, n: u32) -> Dialogue {
-    let mut d = Dialogue::established_over(Duration::from_millis(100), options, 60_000, Limits::default());
-    d.run(&format!("! write {}", n * 1000));
-    for i in 0..n {
-        let flags = if i + 1 == n { "P." } else { "." };
-        d.run(&format!("> {flags} {}+1000 ack 501", 101 + i * 1000));
-    }
-    d.run("> -");
-    d
-}
-
-fn window(d: &Dialogue) -> u32 {
-    d.block.congestion.window()
-}
 
 /// Sends all that may be sent.
 fn drain(d: &mut Dialogue) {

@@ -10,16 +10,8 @@ use crate::clock::Instant;
 use crate::flow::hash::KeyedHash;
 use crate::flow::object::Path;
 use crate::flow::quad::{Quad, Segment};
+use crate::flow::table::tests::key;
 use crate::port::PortId;
-
-fn key(n: u8, v6: bool, vlan: u16) -> FlowKey {
-    let end = |host: u8, port: u16| -> SocketAddr {
-        let text = if v6 { format!("[fd00::{host}]:{port}") } else { format!("10.0.0.{host}:{port}") };
-        text.parse().unwrap()
-    };
-    let quad = Quad::between(end(n % 3, 1000 + u16::from(n)), end(200, 80)).unwrap();
-    FlowKey { quad, segment: Segment::new(0, 0, vlan) }
-}
 
 fn side(key: FlowKey) -> FarSide {
     FarSide { key, port: PortId(1), to_server: Default::default(), to_client: Default::default() }
