@@ -70,6 +70,11 @@ impl Hold {
         kept.chain(self.cut.and_then(|cut| cut.until)).min()
     }
 
+    /// It waits for a verdict, or for room behind one.
+    pub(super) fn keeps_back(&self) -> bool {
+        self.kept.iter().any(|kept| kept.back > 0)
+    }
+
     /// One end is, or will be, cut off: the other one's window has nobody's to respect any more.
     pub(super) fn is_cut(&self) -> bool {
         self.cut.is_some()

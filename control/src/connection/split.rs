@@ -65,6 +65,11 @@ impl Splitting {
         below.is_over || below.acked == below.at
     }
 
+    /// Both receivers have said something since.
+    pub(super) fn has_heard_both(&self) -> bool {
+        self.below.iter().all(|below| below.is_acked)
+    }
+
     /// The receiver of `direction` has acknowledged all that passed before the split.
     pub(super) fn is_over(&self, direction: Direction) -> bool {
         self.below(direction).is_over

@@ -17,7 +17,7 @@ use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 use super::Core;
 use super::journal::Happening;
 use super::load::Load;
-use crate::connection::Connection;
+use crate::connection::{Awaits, Connection};
 use crate::module::edit::{Before, EditSession};
 use crate::module::{Session, Ticket};
 
@@ -76,11 +76,8 @@ pub enum Refused {
     )]
     NoModule,
     /// It is wanted, and stays wanted.
-    #[error(
-        "waiting: it merges as soon as both ends have been heard and nothing is left to acknowledge; `quadrille events` tells \
-         when"
-    )]
-    Waiting,
+    #[error("waiting: {0}; `quadrille events` tells when")]
+    Waiting(Awaits),
     /// It does not participate.
     #[error("it does not participate")]
     NotParticipating,
@@ -215,7 +212,7 @@ impl<L: Pool> Core<L> {
                     let until = now + MERGE_PATIENCE;
                     return self.pendings.merges.push(Merging { worker, flow: flow.flow, until, answer });
                 }
-                Ok(()) => Err(Refused::Waiting),
+                Ok(()) => Err(self.why_not_merged(now, worker, flow.flow)),
                 refused => refused,
             },
         };
@@ -238,10 +235,17 @@ impl<L: Pool> Core<L> {
         let by_flow = &self.by_flow;
         let is_gone = |merging: &Merging| !by_flow.contains_key(&(merging.worker, merging.flow));
         let is_due = |merging: &mut Merging| merging.until <= now || is_gone(merging);
-        for merging in self.pendings.merges.extract_if(.., is_due) {
-            let why = if is_gone(&merging) { Refused::Gone } else { Refused::Waiting };
-            reply(Asker::User(merging.answer), Err(why));
+        let due: Vec<Merging> = self.pendings.merges.extract_if(.., is_due).collect();
+        for Merging { worker, flow, answer, .. } in due {
+            reply(Asker::User(answer), Err(self.why_not_merged(now, worker, flow)));
         }
+    }
+
+    /// What a merge that was ordered waits for.
+    fn why_not_merged(&self, now: Instant, worker: usize, flow: FlowRef) -> Refused {
+        let place = self.by_flow.get(&(worker, flow));
+        let connection = place.and_then(|place| self.connections[*place as usize].as_ref());
+        connection.map_or(Refused::Gone, |connection| connection.why_not_merged(now, self.means.merging))
     }
 
     /// Orders the worker to split the flow. A place is kept for it, so that what comes up has somewhere to go.

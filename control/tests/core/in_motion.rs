@@ -49,6 +49,20 @@ fn what_comes_goes_end_to_end_and_what_came_stays_ours() {
     rig.assert_gone();
 }
 
+/// Whoever orders what is being done already hears when it is done.
+#[test]
+fn a_flow_that_is_leaving_may_be_ordered_to() {
+    let mut rig = leaving();
+    let also = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    for got in 1..=14 {
+        rig.server(ack(S + 1, C + 1 + got * SEGMENT), b"");
+    }
+    let parking = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    assert!(also.try_recv().is_err() && parking.try_recv().is_err(), "its worker does not have it yet");
+    rig.parked();
+    assert_eq!([also.try_recv(), parking.try_recv()], [Ok(Ok(())), Ok(Ok(()))]);
+}
+
 /// The client has been told up to the boundary, and is not told less.
 #[test]
 fn an_acknowledgment_with_data_is_raised_to_the_boundary() {

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use control::connection::Awaits;
 use control::core::handover::{HandOver, Refused};
+use control::core::query::Query;
 use control::module::relay::MergeWhen;
+use control::module::{Edit, Step};
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, Track, View};
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::wire::seq::Seq;
 use dataplane::worker::message::{Event, Unsplittable};
 
+use crate::keeper::Keeper;
 use crate::rig::*;
 
 impl Rig {
@@ -22,6 +26,13 @@ impl Rig {
     fn unsplit(&mut self, why: Unsplittable) {
         let flow = self.flow;
         assert!(self.tell(Event::Unsplit { flow, why }).is_empty());
+    }
+
+    fn switch_merging(&mut self, on: bool) {
+        let (answer, answered) = crossbeam::channel::bounded(1);
+        self.core.ask(Query::Merging { on, answer });
+        self.poll();
+        assert_eq!(answered.try_recv(), Ok(()));
     }
 
     /// The flow has been idle for as long as its rule allows.
@@ -52,10 +63,70 @@ fn a_merge_that_waits_says_so_and_is_made_later() {
     rig.wait(Duration::from_millis(499));
     assert!(answered.try_recv().is_err(), "it may still be made");
     rig.wait(2 * MOMENT);
-    assert_eq!(answered.try_recv(), Ok(Err(Refused::Waiting)));
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Waiting(Awaits::Heard))));
     rig.client(ack(C, S), b"");
     let said = script(&rig.server(ack(S, C), b""));
     assert!(said.contains(&"park".into()), "as soon as both are heard: {said:?}");
+}
+
+/// What who orders a merge is told when it is not carried out at once.
+fn told(rig: &mut Rig) -> Refused {
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    rig.wait(Duration::from_millis(501));
+    answered.try_recv().expect("an answer").expect_err("it waits")
+}
+
+/// Each with its remedy: nobody has to guess which end is to be waited for.
+#[test]
+fn a_merge_says_what_it_waits_for() {
+    type Before = fn(&mut Rig);
+    let cases: [(Awaits, Before); 4] = [
+        (Awaits::Fin, |rig| drop(rig.client(fin(C + 1, S + 1), b"GET"))),
+        (Awaits::Missing, |rig| drop(rig.client(ack(C + 4, S + 1), b" /"))),
+        (Awaits::Acknowledgment, |rig| {
+            for n in 0..14 {
+                rig.client(ack(C + 1 + n * 1400, S + 1), &[b'x'; 1400]);
+            }
+        }),
+        // Undone twice: the next attempt is half a second from now.
+        (Awaits::Retry, |rig| {
+            rig.client(ack(C + 1, S + 1), b"GET");
+            rig.order_hand_over(HandOver::Merge, Path::Participating);
+            rig.wait(Duration::from_millis(420));
+            rig.wait(Duration::from_millis(420));
+        }),
+    ];
+    for (awaits, before) in cases {
+        let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1 << 40)));
+        before(&mut rig);
+        let text = Refused::Waiting(awaits).to_string();
+        assert_eq!(told(&mut rig), Refused::Waiting(awaits));
+        assert!(text.starts_with("waiting: ") && text.contains("; it "), "what, and what next: {text}");
+    }
+}
+
+/// A session that has not passed on what it keeps back is not asked whether it may leave.
+#[test]
+fn a_merge_waits_for_a_verdict_and_says_so() {
+    let keeper = Keeper::default();
+    let mut rig = Rig::established(keeper.clone());
+    rig.client(ack(C + 1, S + 1), b"GET");
+    assert_eq!(told(&mut rig), Refused::Waiting(Awaits::Module));
+    keeper.later(C2S, Edit::Pass, Step::Relay);
+    rig.wait(MOMENT);
+    let said = script(&rig.server(ack(S + 1, C + 4), b""));
+    assert!(said.contains(&"park".into()), "it stayed wanted: {said:?}");
+}
+
+/// What was switched off meanwhile is not waited for.
+#[test]
+fn a_merge_that_is_switched_off_meanwhile_says_so() {
+    let mut rig = Rig::new(relay(MergeWhen::Established));
+    rig.split(0, 0, idle(10_000));
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    rig.switch_merging(false);
+    rig.wait(Duration::from_millis(501));
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Off)));
 }
 
 #[test]

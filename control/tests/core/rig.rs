@@ -416,7 +416,7 @@ impl Rig {
         said
     }
 
-    fn poll(&mut self) -> Vec<Said> {
+    pub fn poll(&mut self) -> Vec<Said> {
         self.core.poll(self.now);
         if !self.takes_orders {
             return Vec::new();

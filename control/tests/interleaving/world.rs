@@ -140,7 +140,7 @@ impl World {
     fn hear_answer(&mut self) {
         if let Some(answer) = self.pending.as_ref().and_then(|pending| pending.try_recv().ok()) {
             // One that waits is carried out later all the same.
-            self.done += u64::from(matches!(answer, Ok(()) | Err(Refused::Waiting)));
+            self.done += u64::from(matches!(answer, Ok(()) | Err(Refused::Waiting(_))));
             self.pending = None;
         }
     }
