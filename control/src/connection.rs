@@ -262,6 +262,7 @@ impl<L: Pool> Connection<L> {
                 let kept = [self.hold.deadline(), self.withheld_until()];
                 [self.merge_retry, ending].into_iter().chain(kept).flatten().min()
             }
+            Phase::Leaving => self.leaving.as_ref().and_then(|leaving| leaving.deadline()),
             _ => None,
         };
         let legs = [Some(&self.client), self.server.as_ref()];
@@ -294,7 +295,10 @@ impl<L: Pool> Connection<L> {
         match self.phase {
             // What a server acknowledged at once may send is limited like everything it sends later.
             Phase::Answered => self.offer_windows(cx),
-            Phase::Leaving => self.mirror_windows(),
+            Phase::Leaving => {
+                self.mirror_windows();
+                self.pass_reset_behind_data(cx);
+            }
             Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
                 self.tick_session(cx.now);
