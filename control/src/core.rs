@@ -195,8 +195,8 @@ impl<L: Pool> Core<L> {
 
     fn handle(&mut self, now: Instant, worker: usize, event: Event<L::Buffer>) {
         match event {
-            Event::Offered { flow, key, client_side, module, headers, frame } => {
-                let offer = Offer { worker, flow, key, client_side, module, headers, frame };
+            Event::Offered { flow, key, client_side, module, inspection, headers, frame } => {
+                let offer = Offer { worker, flow, key, client_side, module, inspection, headers, frame };
                 self.offer(now, offer);
             }
             Event::Segment { flow, direction, port, headers, frame } => {

@@ -307,7 +307,7 @@ impl<L: Pool> Core<L> {
         let before = Before { returns: matches!(asker, Asker::Edit), edited: split.edited };
         let module = &mut self.modules[usize::from(module)];
         let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
-        let session = edited(session, self.rules.as_deref(), Some(split.inspection), &split.key, before);
+        let session = edited(session, self.rules.as_deref(), split.inspection, before);
         let cx = self.means.context(now, worker);
         let mut connection = Connection::split(&cx, worker, split, proxying, session);
         self.pendings.tickets += 1;
@@ -345,20 +345,14 @@ impl<L: Pool> Core<L> {
     }
 }
 
-/// The session, in what edits by the rules. Where the inspection is not known (a partial connection has no room for it), it is
-/// that of the first rule for its quad that asks nothing more of a SYN.
+/// The session, in what edits by the flow's inspection.
 pub(super) fn edited(
     session: Box<dyn Session>,
     rules: Option<&Snapshot>,
-    inspection: Option<u16>,
-    key: &FlowKey,
+    inspection: u16,
     before: Before,
 ) -> Box<dyn Session> {
-    let inspection = rules.and_then(|rules| {
-        let named = || rules.inspection_of(rules.decide(&key.quad, key.segment).rule);
-        rules.inspections().get(usize::from(inspection.unwrap_or_else(named)))
-    });
-    match inspection {
+    match rules.and_then(|rules| rules.inspections().get(usize::from(inspection))) {
         Some(inspection) => EditSession::around(session, inspection, before),
         None => session,
     }

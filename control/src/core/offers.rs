@@ -42,6 +42,8 @@ pub(super) struct Offer<B> {
     pub(super) client_side: PortId,
     /// Index of the module.
     pub(super) module: u16,
+    /// Index of the inspection.
+    pub(super) inspection: u16,
     /// The SYN's headers.
     pub(super) headers: TcpHeaders,
     /// The SYN, verbatim.
@@ -69,8 +71,8 @@ impl<L: Pool> Core<L> {
 
     /// Finds a place for the SYN, whoever has to go for it.
     fn hold(&mut self, now: Instant, offer: &Offer<L::Buffer>) -> Option<u32> {
-        let Offer { worker, flow, key, client_side, module, ref frame, .. } = *offer;
-        let arrival = Arrival { worker, flow, client_side, module, key, syn: frame.bytes() };
+        let Offer { worker, flow, key, client_side, module, inspection, ref frame, .. } = *offer;
+        let arrival = Arrival { worker, flow, client_side, module, inspection, key, syn: frame.bytes() };
         let full = match self.suspended.insert(now, &arrival) {
             Ok(slot) => return Some(slot),
             Err(full) => full,
@@ -390,7 +392,7 @@ impl<L: Pool> Core<L> {
     fn begin_anew(&mut self, now: Instant, slot: u32, headers: &TcpHeaders, frame: L::Buffer) {
         let Some(key) = self.suspended.key(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
-        let Partial { worker, flow, client_side, module, side, .. } = *partial;
+        let Partial { worker, flow, client_side, module, inspection, side, .. } = *partial;
         let worker = usize::from(worker);
         self.forget_partial(slot, Gone::Renewed);
         if side != Side::Own {
@@ -398,7 +400,7 @@ impl<L: Pool> Core<L> {
             return self.means.outboxes[worker].order(Order::Restart { flow, port: client_side, frame });
         }
         let headers = *headers;
-        self.offer(now, Offer { worker, flow, key, client_side, module, headers, frame });
+        self.offer(now, Offer { worker, flow, key, client_side, module, inspection, headers, frame });
     }
 
     fn tell_gone(&mut self, slot: u32, why: Gone) {

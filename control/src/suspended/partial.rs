@@ -58,6 +58,8 @@ pub(crate) struct Partial {
     /// There are at most 64.
     pub(crate) worker: u8,
     pub(crate) module: u16,
+    /// Its index stays what it is over any reload.
+    pub(crate) inspection: u16,
     /// Of a refused one, the index of the interned rejection; of one with a far side, the client's port there.
     number: u16,
     pub(crate) client_side: PortId,
@@ -90,6 +92,7 @@ impl Partial {
             passed: Seq(0),
             worker: arrival.worker as u8,
             module: arrival.module,
+            inspection: arrival.inspection,
             number: 0,
             client_side: arrival.client_side,
             pair: arrival.key.segment.pair(),

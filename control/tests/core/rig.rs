@@ -21,7 +21,7 @@ use dataplane::flow::object::{Path, Record, Track, View};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
 use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{self, Packet, TcpHeaders};
-use dataplane::policy::Fallback;
+use dataplane::policy::{Fallback, Snapshot};
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPool};
 use dataplane::wire::build::FrameTemplate;
@@ -113,6 +113,8 @@ pub struct Rig {
     pub released: Vec<Vec<u8>>,
     /// DSCP and ECN of the endpoints' frames to come.
     pub class: u8,
+    /// Inspection of the rule that offers a SYN.
+    pub inspection: u16,
     /// The same of every segment sent since this was last looked at.
     pub classes: Vec<u8>,
 }
@@ -192,6 +194,12 @@ impl Rig {
         Rig::with(module, settings())
     }
 
+    /// The same, by these rules.
+    pub fn with_rules(module: impl Module + 'static, rules: Snapshot) -> Rig {
+        let rig = Rig::new(module);
+        Rig { core: rig.core.with_rules(Arc::new(rules)), ..rig }
+    }
+
     pub fn deciding(decision: Decision) -> Rig {
         Rig::new(Fixed(decision))
     }
@@ -223,6 +231,7 @@ impl Rig {
             raw: None,
             takes_orders: true,
             class: 0,
+            inspection: Record::NO_INSPECTION,
             classes: Vec::new(),
             listing: None,
             ordered_split: None,
@@ -285,7 +294,8 @@ impl Rig {
         let (headers, frame) = self.frame(C2S, &syn, payload);
         let key = FlowKey { quad: self.quad, segment: Segment(0) };
         let flow = self.flow;
-        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, headers, frame })
+        let inspection = self.inspection;
+        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, inspection, headers, frame })
     }
 
     pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {

@@ -23,6 +23,8 @@ pub enum Event<B> {
         client_side: PortId,
         /// Module that the rule names.
         module: u16,
+        /// Inspection that the rule names: what it has asked about the SYN, or the time, cannot be asked again.
+        inspection: u16,
         /// The SYN's headers.
         headers: TcpHeaders,
         /// The SYN, verbatim.
