@@ -111,7 +111,7 @@ impl<L: Pool> Connection<L> {
             clock: split.view.clock,
             allowances: [client, server].map(|of| promised(cx, split, of)),
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
-            hold: Hold::of_split(split.view.edges),
+            hold: Hold::of_split(split.view.edges.map(|edge| edge.retreat(cx.settings.leg.receive_buffer))),
             expires: cx.now + cx.settings.idle_established,
             ..Connection::begun(cx, origin, leg(client, client_side.into(), key.quad.reversed()))
         };

@@ -63,8 +63,8 @@ pub enum Refused {
     Window,
     /// What flows that were split have been promised fills the memory for buffers.
     #[error(
-        "what senders of other flows that were split have been promised leaves no room for its windows: try again when they \
-         have used them up, or raise `limits.participating_bytes`"
+        "what senders of other flows that were split have been promised beyond usual windows leaves no room for those of this \
+         one: try again when they have used them up, merge idle ones, or raise `limits.participating_bytes`"
     )]
     Promises,
     /// No place among participating flows is free.
@@ -105,7 +105,7 @@ impl From<Unsplittable> for Refused {
             Unsplittable::HandshakeUnseen => Refused::HandshakeUnseen,
             Unsplittable::Closing => Refused::Closing,
             Unsplittable::Fragments => Refused::Fragments,
-            Unsplittable::Window => Refused::Window,
+            Unsplittable::Window { .. } => Refused::Window,
         }
     }
 }
@@ -142,7 +142,7 @@ const OF_SPLIT: u64 = 1 << 63;
 pub(super) struct Pendings {
     /// Tickets given.
     tickets: u64,
-    /// Bytes that all of them may bring.
+    /// Bytes that all of them may bring, beyond what every flow is given.
     reserved: u64,
     merges: Vec<Merging>,
     by_flow: HashMap<(usize, FlowRef), Pending, ahash::RandomState>,
@@ -270,14 +270,14 @@ impl<L: Pool> Core<L> {
     fn order_split(&mut self, worker: usize, flow: FlowRef, pending: Pending) {
         let mut split = Split::wanted(flow, pending.key, pending.reserve);
         split.module = pending.module;
-        self.pendings.reserved += 2 * u64::from(pending.reserve);
+        self.pendings.reserved += self.excess(pending.reserve);
         self.pendings.by_flow.insert((worker, flow), pending);
         self.means.outboxes[worker].order(Order::Split(Box::new(split)));
     }
 
     fn take_pending(&mut self, worker: usize, flow: FlowRef) -> Option<Pending> {
         let pending = self.pendings.by_flow.remove(&(worker, flow))?;
-        self.pendings.reserved -= 2 * u64::from(pending.reserve);
+        self.pendings.reserved -= self.excess(pending.reserve);
         Some(pending)
     }
 
@@ -287,16 +287,23 @@ impl<L: Pool> Core<L> {
         quarter.max(self.means.settings.leg.receive_buffer)
     }
 
-    /// What hardly any sender is promised more than. It is asked for first, so that many flows can be split at a time.
+    /// What hardly any sender is promised more than, and every flow is given. It is asked for first.
     fn modest_reserve(&self) -> u32 {
         self.means.settings.leg.receive_buffer.min(self.reserve())
     }
 
     /// Promises are kept: those of all flows that were split, and may be made by those that are being split, fit the memory
-    /// for buffers.
+    /// for buffers, as far as they are more than any flow is given.
     fn has_room(&self, reserve: u32) -> bool {
-        let promised = self.means.load.promised + self.pendings.reserved + 2 * u64::from(reserve);
-        promised <= self.means.settings.buffered.max(2 * u64::from(reserve))
+        let promised = self.means.load.promised + self.pendings.reserved + self.excess(reserve);
+        promised <= self.means.settings.buffered.max(self.excess(reserve))
+    }
+
+    /// What both senders of a flow may have been promised beyond what every participating flow is given without asking. That
+    /// is not reserved for others either: the windows of all shrink when memory does (`load.rs`), and many idle flows with usual windows
+    /// would only keep each other out.
+    fn excess(&self, reserve: u32) -> u64 {
+        2 * u64::from(reserve.saturating_sub(self.means.settings.leg.receive_buffer))
     }
 
     /// The worker has split a flow: from now on its segments come up.
@@ -327,10 +334,14 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.take_pending(worker, flow) else { return };
         let largest = self.reserve();
         let why = match why {
-            Unsplittable::Window if pending.reserve < largest && self.has_room(largest) => {
-                return self.order_split(worker, flow, Pending { reserve: largest, ..pending });
+            Unsplittable::Window { promised } if promised <= largest => {
+                // It may have grown when the worker gets to it. What nobody has promised keeps nobody else out.
+                let reserve = promised.saturating_add(promised / 4).min(largest);
+                if self.has_room(reserve) {
+                    return self.order_split(worker, flow, Pending { reserve, ..pending });
+                }
+                Refused::Promises
             }
-            Unsplittable::Window if pending.reserve < largest => Refused::Promises,
             why => why.into(),
         };
         self.free.push(pending.place);

@@ -139,28 +139,58 @@ fn a_flow_that_ends_is_not_merged() {
     assert_eq!(answered.try_recv(), Ok(Err(Refused::Gone)));
 }
 
-/// All that senders may send after a split has room, or there is no split.
+/// The flow in this slot is to be split; each of its senders has been promised so much.
+fn split(rig: &mut Rig, slot: u32, promised: u32) -> Result<(), Refused> {
+    rig.turn_to(slot);
+    let answered = rig.order_hand_over(HandOver::Split, Path::CutThrough);
+    let ordered = rig.ordered_split.take();
+    let is_enough = ordered.as_ref().is_some_and(|split| promised <= split.reserve);
+    let ordered = if is_enough {
+        ordered
+    } else {
+        rig.unsplit(Unsplittable::Window { promised });
+        rig.ordered_split.take()
+    };
+    if let Some(split) = ordered {
+        rig.has_split(split, (0, 0), idle(promised));
+    }
+    answered.try_recv().expect("an answer")
+}
+
+/// What every flow is given.
+const USUAL: u32 = 65_536;
+
+/// All that senders may send after a split beyond usual windows has room, or there is no split. 400,000 bytes have to do for all.
 #[test]
 fn promises_fill_the_memory_for_buffers_until_they_are_used_up() {
     let small = control::core::context::Settings { connections: 16, buffered: 400_000, ..settings() };
     let mut rig = Rig::with(relay(MergeWhen::Never), small);
-    for n in 0..3 {
-        rig.turn_to(n);
-        rig.split(0, 0, idle(50_000));
+    for slot in 0..6 {
+        assert_eq!(split(&mut rig, slot, USUAL + 30_000), Ok(()), "{slot}");
     }
-    assert_eq!(rig.core.load().promised, 300_000);
-    rig.turn_to(3);
-    let answered = rig.order_hand_over(HandOver::Split, Path::CutThrough);
-    assert_eq!(answered.try_recv(), Ok(Err(Refused::Promises)));
+    assert_eq!(rig.core.load().promised, 360_000);
+    assert_eq!(split(&mut rig, 6, USUAL + 30_000), Err(Refused::Promises));
     // One of them sends, and another one is gone.
     rig.turn_to(0);
     rig.client(ack(C, S), &[b'x'; 1000]);
-    assert_eq!(rig.core.load().promised, 299_000);
+    assert_eq!(rig.core.load().promised, 359_000);
     rig.turn_to(1);
     rig.expired();
-    assert_eq!(rig.core.load().promised, 199_000);
-    rig.turn_to(3);
-    rig.split(0, 0, idle(50_000));
+    assert_eq!(rig.core.load().promised, 299_000);
+    assert_eq!(split(&mut rig, 6, USUAL + 10_000), Ok(()));
+}
+
+/// Idle flows that have been promised much, or are many, keep nobody out whose windows are usual.
+#[test]
+fn usual_promises_are_not_reserved() {
+    let small = control::core::context::Settings { connections: 16, buffered: 400_000, ..settings() };
+    let mut rig = Rig::with(relay(MergeWhen::Never), small);
+    for slot in 0..6 {
+        assert_eq!(split(&mut rig, slot, USUAL + 30_000), Ok(()), "{slot}");
+    }
+    for slot in 6..16 {
+        assert_eq!(split(&mut rig, slot, USUAL), Ok(()), "{slot}");
+    }
 }
 
 #[test]
@@ -168,9 +198,11 @@ fn a_larger_promise_is_asked_about_again_if_there_is_room() {
     let mut rig = Rig::new(relay(MergeWhen::Never));
     let answered = rig.order_hand_over(HandOver::Split, Path::CutThrough);
     assert_eq!(rig.reserve(), 65_536);
-    rig.unsplit(Unsplittable::Window);
-    assert_eq!(rig.reserve(), 1 << 18);
-    rig.unsplit(Unsplittable::Window);
+    rig.unsplit(Unsplittable::Window { promised: 100_000 });
+    assert_eq!(rig.reserve(), 125_000, "it, and what it may have grown by meanwhile");
+    rig.unsplit(Unsplittable::Window { promised: 250_000 });
+    assert_eq!(rig.reserve(), 1 << 18, "a quarter of the memory is the most");
+    rig.unsplit(Unsplittable::Window { promised: (1 << 18) + 1 });
     assert_eq!(answered.try_recv(), Ok(Err(Refused::Window)));
     assert_eq!(rig.core.load().promised, 0);
 }

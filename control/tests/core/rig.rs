@@ -358,11 +358,16 @@ impl Rig {
     /// The flow is split by order, with these deltas and what the worker has seen of it.
     pub fn split(&mut self, delta_c2s: i32, delta_s2c: i32, view: View) {
         let answered = self.order_hand_over(HandOver::Split, Path::CutThrough);
-        let mut split = self.ordered_split.take().expect("the worker is told");
+        let split = self.ordered_split.take().expect("the worker is told");
+        self.has_split(split, (delta_c2s, delta_s2c), view);
+        assert_eq!(answered.try_recv(), Ok(Ok(())));
+    }
+
+    /// The worker has carried the order out.
+    pub fn has_split(&mut self, mut split: Box<Split>, (delta_c2s, delta_s2c): (i32, i32), view: View) {
         (split.client_side, split.module, split.view) = (CLIENT, 0, view);
         (split.delta_c2s, split.delta_s2c) = (Delta(delta_c2s), Delta(delta_s2c));
         assert!(self.tell(Event::Split(split)).is_empty(), "nothing is said before anybody is heard");
-        assert_eq!(answered.try_recv(), Ok(Ok(())));
     }
 
     /// The worker wants the flow split; whether it is told to.

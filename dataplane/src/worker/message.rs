@@ -277,7 +277,10 @@ pub enum Unsplittable {
     /// Its segments come in fragments, which the participating path does not put together.
     Fragments,
     /// A sender has been promised a larger window than there is a buffer for, and promises are kept.
-    Window,
+    Window {
+        /// By the boundary: the larger of both promises, bytes.
+        promised: u32,
+    },
 }
 
 /// The client port of a far side.

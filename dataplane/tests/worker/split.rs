@@ -149,7 +149,10 @@ fn a_flow_that_cannot_be_split_stays_and_says_why() {
     assert_eq!(refused(&mut bench, flow), Unsplittable::HandshakeUnseen);
     let mut bench = Bench::new(rules(OFFER));
     let flow = known(&mut bench);
-    assert!(matches!(order(&mut bench, flow, 999), Some(Event::Unsplit { why: Unsplittable::Window, .. })));
+    assert!(matches!(
+        order(&mut bench, flow, 999),
+        Some(Event::Unsplit { why: Unsplittable::Window { promised: 8000 }, .. })
+    ));
     bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, 101, 481, b"", &[]));
     assert_eq!(refused(&mut bench, flow), Unsplittable::Closing);
 }
