@@ -217,7 +217,7 @@ impl<L: Pool> Core<L> {
     fn wait_for_module(&mut self, now: Instant, slot: u32, within: Duration) {
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.phase = Phase::Deciding;
-            partial.is_known = true;
+            partial.make_known();
             partial.wait(now, within, self.means.settings.leg.syn_timeout);
         }
     }
@@ -382,7 +382,7 @@ impl<L: Pool> Core<L> {
             && segment.seq == isn
             && let Some(partial) = self.suspended.get_mut(slot)
         {
-            partial.has_crossed = true;
+            partial.cross();
         }
     }
 
@@ -392,7 +392,8 @@ impl<L: Pool> Core<L> {
     fn begin_anew(&mut self, now: Instant, slot: u32, headers: &TcpHeaders, frame: L::Buffer) {
         let Some(key) = self.suspended.key(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
-        let Partial { worker, flow, client_side, module, inspection, side, .. } = *partial;
+        let Partial { worker, flow, client_side, module, side, .. } = *partial;
+        let inspection = partial.inspection();
         let worker = usize::from(worker);
         self.forget_partial(slot, Gone::Renewed);
         if side != Side::Own {
@@ -407,7 +408,7 @@ impl<L: Pool> Core<L> {
         self.forget_answer(slot);
         let ticket = self.suspended.ticket(slot);
         if let Some(partial) = self.suspended.get_mut(slot)
-            && std::mem::take(&mut partial.is_known)
+            && partial.take_known()
         {
             self.modules[usize::from(partial.module)].gone(ticket, why);
         }
