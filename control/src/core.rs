@@ -366,7 +366,7 @@ impl<L: Pool> Core<L> {
                 let partial = self.suspended.modules().collect();
                 Wanted::Modules(partial, answer)
             }
-            Query::HandOver { what, quad, answer } => Wanted::Flow(quad, Vec::new(), what, answer),
+            Query::HandOver { what, flow, answer } => Wanted::Flow(flow, Vec::new(), what, answer),
             Query::Events { limit, answer } => {
                 // Who asked may have given up.
                 let _ = answer.send(self.means.journal.last(limit).copied().collect());

@@ -39,7 +39,10 @@ pub enum Refused {
     #[error("no such flow: `quadrille flows` lists them")]
     Unknown,
     /// Several have it.
-    #[error("several flows have these endpoints, on different VLANs or port pairs")]
+    #[error(
+        "several flows have these endpoints, on different VLANs or port pairs: choose with `--vlan` and `--pair`, which \
+         `quadrille flows --json` shows"
+    )]
     Ambiguous,
     /// There is none any more.
     #[error("the flow has just ended")]
@@ -173,9 +176,36 @@ impl Default for Pendings {
     }
 }
 
-/// Of the flows with a quad, the one that is meant.
-pub(super) fn only(flows: &[(usize, ListedFlow)], quad: &Quad) -> Result<(usize, ListedFlow), Refused> {
-    let mut found = flows.iter().filter(|(_, flow)| flow.key.quad == *quad && flow.path != Path::Free);
+/// A flow as somebody names it: its quad, and, where that lives in several places, which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// Client → server.
+    pub quad: Quad,
+    /// Index of its port pair.
+    pub pair: Option<u8>,
+    /// Its VLAN ids, outer and inner, 0 for none.
+    pub vlans: Option<(u16, u16)>,
+}
+
+impl From<Quad> for Named {
+    fn from(quad: Quad) -> Named {
+        Named { quad, pair: None, vlans: None }
+    }
+}
+
+impl Named {
+    /// This may be the one.
+    pub(super) fn is(&self, key: &FlowKey) -> bool {
+        let vlans = (key.segment.outer_vlan(), key.segment.inner_vlan());
+        key.quad == self.quad
+            && self.pair.is_none_or(|pair| pair == key.segment.pair())
+            && self.vlans.is_none_or(|wanted| wanted == vlans)
+    }
+}
+
+/// Of the flows that have been listed, the one that is meant.
+pub(super) fn only(flows: &[(usize, ListedFlow)], named: &Named) -> Result<(usize, ListedFlow), Refused> {
+    let mut found = flows.iter().filter(|(_, flow)| named.is(&flow.key) && flow.path != Path::Free);
     match (found.next(), found.next()) {
         (Some(flow), None) => Ok(*flow),
         (None, _) => Err(Refused::Unknown),

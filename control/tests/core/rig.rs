@@ -336,7 +336,7 @@ impl Rig {
         path: Path,
     ) -> crossbeam::channel::Receiver<Result<(), control::core::handover::Refused>> {
         let (answer, answered) = crossbeam::channel::bounded(1);
-        self.core.ask(Query::HandOver { what, quad: self.quad, answer });
+        self.core.ask(Query::HandOver { what, flow: self.quad.into(), answer });
         self.poll();
         let mut listing = self.listing.take().expect("the worker is asked");
         let key = FlowKey { quad: self.quad, segment: Segment(0) };

@@ -148,7 +148,7 @@ impl World {
     fn order(&mut self) {
         let Some(what) = self.orders.next().copied() else { return };
         let (answer, answered) = crossbeam::channel::bounded(1);
-        self.appliance.core.ask(Query::HandOver { what, quad: self.quad, answer });
+        self.appliance.core.ask(Query::HandOver { what, flow: self.quad.into(), answer });
         (self.pending, self.asked) = (Some(answered), true);
     }
 
