@@ -38,7 +38,8 @@ fn rules() -> Snapshot {
 /// What the server gets of the client's "acme".
 fn edited(module: Relay, inspection: u16) -> String {
     let is_client_first = module.client_first.is_some();
-    let mut rig = Rig::with_rules(module, rules());
+    let mut rig = Rig::new(module);
+    rig.core = rig.core.with_rules(Arc::new(rules()));
     rig.inspection = inspection;
     let said = if is_client_first {
         let next_of = |said: &[Said]| {

@@ -21,7 +21,7 @@ use dataplane::flow::object::{Path, Record, Track, View};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
 use dataplane::flow::table::{FlowRef, Refused};
 use dataplane::packet::{self, Packet, TcpHeaders};
-use dataplane::policy::{Fallback, Snapshot};
+use dataplane::policy::Fallback;
 use dataplane::port::PortId;
 use dataplane::port::sim::{SimBuffer, SimPool};
 use dataplane::wire::build::FrameTemplate;
@@ -95,7 +95,7 @@ pub struct Rig {
     events: Sender<Event<SimBuffer>>,
     orders: Receiver<Order<SimBuffer>>,
     pub flow: FlowRef,
-    quad: Quad,
+    pub quad: Quad,
     /// Options of the next frame, byte for byte, instead of those that its segment has.
     raw: Option<Vec<u8>>,
     takes_orders: bool,
@@ -192,12 +192,6 @@ pub fn rst(seq: u32) -> TcpRepr {
 impl Rig {
     pub fn new(module: impl Module + 'static) -> Rig {
         Rig::with(module, settings())
-    }
-
-    /// The same, by these rules.
-    pub fn with_rules(module: impl Module + 'static, rules: Snapshot) -> Rig {
-        let rig = Rig::new(module);
-        Rig { core: rig.core.with_rules(Arc::new(rules)), ..rig }
     }
 
     pub fn deciding(decision: Decision) -> Rig {
@@ -368,13 +362,6 @@ impl Rig {
         (split.client_side, split.module, split.view) = (CLIENT, 0, view);
         (split.delta_c2s, split.delta_s2c) = (Delta(delta_c2s), Delta(delta_s2c));
         assert!(self.tell(Event::Split(split)).is_empty(), "nothing is said before anybody is heard");
-    }
-
-    /// The worker wants the flow split; whether it is told to.
-    pub fn want_split(&mut self, module: u16) -> bool {
-        let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
-        assert!(self.tell(Event::Wanted { flow, key, module, edits: false }).is_empty());
-        self.ordered_split.take().is_some_and(|split| split.flow == flow)
     }
 
     /// The worker has forgotten the flow.
