@@ -1,7 +1,6 @@
 //! What the management interface sees of a running appliance. Never touches packets: reports are read, flows asked for.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
