@@ -7,6 +7,7 @@
 
 mod allowance;
 mod answered;
+mod awaits;
 mod begun;
 mod check;
 mod client_first;
@@ -44,6 +45,7 @@ use crate::tcp::{Block, State};
 
 use allowance::Allowance;
 pub(crate) use answered::Answered;
+pub use awaits::Awaits;
 use client_first::Greeted;
 pub(crate) use client_first::Greeting;
 use hold::Hold;
@@ -135,6 +137,8 @@ pub struct Connection<L: Pool> {
     /// An undone merge is not tried again before.
     merge_retry: Option<Instant>,
     merge_attempts: u32,
+    /// A merge has waited for a receiver to have room for what its sender was promised.
+    has_awaited_room: bool,
     /// The endpoint that sends in that direction has reset its leg; when the other one is reset at the latest.
     ending: Option<(Direction, Instant)>,
     /// The way to the worker was full: what could not be said is said then.
@@ -258,6 +262,7 @@ impl<L: Pool> Connection<L> {
                 let kept = [self.hold.deadline(), self.withheld_until()];
                 [self.merge_retry, ending].into_iter().chain(kept).flatten().min()
             }
+            Phase::Leaving => self.leaving.as_ref().and_then(|leaving| leaving.deadline()),
             _ => None,
         };
         let legs = [Some(&self.client), self.server.as_ref()];
@@ -290,7 +295,10 @@ impl<L: Pool> Connection<L> {
         match self.phase {
             // What a server acknowledged at once may send is limited like everything it sends later.
             Phase::Answered => self.offer_windows(cx),
-            Phase::Leaving => self.mirror_windows(),
+            Phase::Leaving => {
+                self.mirror_windows();
+                self.pass_reset_behind_data(cx);
+            }
             Phase::Choosing { until } => self.choose(cx, until),
             Phase::Relaying => {
                 self.tick_session(cx.now);

@@ -195,8 +195,8 @@ impl<L: Pool> Core<L> {
 
     fn handle(&mut self, now: Instant, worker: usize, event: Event<L::Buffer>) {
         match event {
-            Event::Offered { flow, key, client_side, module, headers, frame } => {
-                let offer = Offer { worker, flow, key, client_side, module, headers, frame };
+            Event::Offered { flow, key, client_side, module, inspection, headers, frame } => {
+                let offer = Offer { worker, flow, key, client_side, module, inspection, headers, frame };
                 self.offer(now, offer);
             }
             Event::Segment { flow, direction, port, headers, frame } => {
@@ -366,7 +366,7 @@ impl<L: Pool> Core<L> {
                 let partial = self.suspended.modules().collect();
                 Wanted::Modules(partial, answer)
             }
-            Query::HandOver { what, quad, answer } => Wanted::Flow(quad, Vec::new(), what, answer),
+            Query::HandOver { what, flow, answer } => Wanted::Flow(flow, Vec::new(), what, answer),
             Query::Events { limit, answer } => {
                 // Who asked may have given up.
                 let _ = answer.send(self.means.journal.last(limit).copied().collect());

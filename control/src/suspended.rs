@@ -116,6 +116,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) flow: FlowRef,
     pub(crate) client_side: PortId,
     pub(crate) module: u16,
+    pub(crate) inspection: u16,
     pub(crate) key: FlowKey,
     pub(crate) syn: &'a [u8],
 }

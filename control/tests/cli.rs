@@ -1,12 +1,12 @@
 //! The binary's contract with scripts: exit codes, and what goes to which stream.
 
-use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
 use control::api::types::Path;
 use control::api::{
-    Backend, BackendError, EventInfo, FlowInfo, HandedOver, ReloadInfo, RuleInfo, Server, Stats, Status,
+    Backend, BackendError, EventInfo, FlowInfo, FlowName, HandedOver, ReloadInfo, RuleInfo, Server, Stats,
+    Status,
 };
 use control::core::handover::HandOver;
 
@@ -49,13 +49,8 @@ impl Backend for Flows {
         Err(BackendError("unused".into()))
     }
 
-    fn hand_over(
-        &self,
-        _: HandOver,
-        _: Option<&str>,
-        client: SocketAddr,
-        server: SocketAddr,
-    ) -> Result<HandedOver, BackendError> {
+    fn hand_over(&self, _: HandOver, _: Option<&str>, flow: &FlowName) -> Result<HandedOver, BackendError> {
+        let FlowName { client, server, .. } = *flow;
         Ok(HandedOver { client, server, path: Path::Participating })
     }
 

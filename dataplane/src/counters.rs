@@ -252,6 +252,8 @@ counters! {
     /// Flows that could not be merged, because nobody on the way can make up for what the client was promised in the server's
     /// name: larger segments, or timestamps.
     MergesRefusedOptions = "merges_refused_options",
+    /// Merges that had to wait because a sender might still send what its receiver has no room for.
+    MergesAwaitedRoom = "merges_awaited_room",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",
     /// Times that a session kept bytes back that it had been shown, until it has a verdict.

@@ -48,8 +48,7 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         what: HandOver,
         module: Option<&str>,
-        client: SocketAddr,
-        server: SocketAddr,
+        flow: &FlowName,
     ) -> Result<HandedOver, BackendError>;
 
     /// Up to `limit` entries of what has happened to flows lately, the last ones.
@@ -66,6 +65,19 @@ pub trait Backend: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BackendError(pub String);
+
+/// A flow as the user names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowName {
+    /// Its client.
+    pub client: SocketAddr,
+    /// Its server, as the client knows it.
+    pub server: SocketAddr,
+    /// Its VLAN ids, outer first; any without.
+    pub vlans: Option<Vec<u16>>,
+    /// Index of its port pair; any without.
+    pub pair: Option<u8>,
+}
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +114,12 @@ pub enum Request {
         client: SocketAddr,
         /// The flow's server, as the client knows it.
         server: SocketAddr,
+        /// Where several flows have these endpoints: the VLAN ids of the one that is meant, as [`FlowInfo::vlans`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vlans: Option<Vec<u16>>,
+        /// The same: index of its port pair.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pair: Option<u8>,
         /// The module that is to look at it; without one, that which it was offered to or its rule names.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         module: Option<String>,
@@ -112,6 +130,12 @@ pub enum Request {
         client: SocketAddr,
         /// The flow's server, as the client knows it.
         server: SocketAddr,
+        /// Where several flows have these endpoints: the VLAN ids of the one that is meant, as [`FlowInfo::vlans`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vlans: Option<Vec<u16>>,
+        /// The same: index of its port pair.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pair: Option<u8>,
     },
 }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::core::handover::HandOver;
 
 use super::bind::{Claim, Server};
-use super::{Backend, BackendError, MAX_CONNECTIONS, MAX_FLOWS, MAX_REQUEST, Request, Response};
+use super::{Backend, BackendError, FlowName, MAX_CONNECTIONS, MAX_FLOWS, MAX_REQUEST, Request, Response};
 
 /// A client that says nothing, or does not read its answer, for so long is left.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -152,11 +152,13 @@ async fn answer<B: Backend>(line: &[u8], backend: Arc<B>) -> Vec<u8> {
         Request::Reload {} => to_line(backend.reload()),
         Request::Events { limit } => to_line(backend.events(limit.unwrap_or(usize::MAX))),
         Request::Merging { on } => to_line(backend.set_merging(on)),
-        Request::Split { client, server, module } => {
-            to_line(backend.hand_over(HandOver::Split, module.as_deref(), client, server))
+        Request::Split { client, server, vlans, pair, module } => {
+            let flow = FlowName { client, server, vlans, pair };
+            to_line(backend.hand_over(HandOver::Split, module.as_deref(), &flow))
         }
-        Request::Merge { client, server } => {
-            to_line(backend.hand_over(HandOver::Merge, None, client, server))
+        Request::Merge { client, server, vlans, pair } => {
+            let flow = FlowName { client, server, vlans, pair };
+            to_line(backend.hand_over(HandOver::Merge, None, &flow))
         }
     });
     asked.await.unwrap_or_else(|error| error_line(format!("the question was not answered: {error}")))

@@ -44,13 +44,8 @@ impl Backend for Small {
         Err(BackendError("unused".into()))
     }
 
-    fn hand_over(
-        &self,
-        _: HandOver,
-        _: Option<&str>,
-        client: SocketAddr,
-        server: SocketAddr,
-    ) -> Result<HandedOver, BackendError> {
+    fn hand_over(&self, _: HandOver, _: Option<&str>, flow: &FlowName) -> Result<HandedOver, BackendError> {
+        let FlowName { client, server, .. } = *flow;
         Ok(HandedOver { client, server, path: Path::Participating })
     }
 

@@ -1,7 +1,6 @@
 //! What the management interface sees of a running appliance. Never touches packets: reports are read, flows asked for.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,9 +20,9 @@ use crate::api::types::{
     CoreStatus, Counters, EventInfo, FlowInfo, HandedOver, Link, Mbufs, Path as PathName, PatternStats,
     PortStats, PortStatus, ReloadInfo, RuleInfo, RuleSplit, Stats, Status, Usage, WorkerStats, millis, vlans,
 };
-use crate::api::{Backend, BackendError};
+use crate::api::{Backend, BackendError, FlowName};
 use crate::config::validated::{Action, Config};
-use crate::core::handover::HandOver;
+use crate::core::handover::{HandOver, Named};
 use crate::core::journal::Entry;
 use crate::core::query::Query;
 use crate::policy::reload::{InForce, ReloadError, Reloader};
@@ -215,9 +214,9 @@ impl Backend for View {
         &self,
         what: HandOver,
         module: Option<&str>,
-        client: SocketAddr,
-        server: SocketAddr,
+        flow: &FlowName,
     ) -> Result<HandedOver, BackendError> {
+        let FlowName { client, server, .. } = *flow;
         let quad = Quad::between(client, server)
             .ok_or_else(|| BackendError("client and server are of different address families".into()))?;
         let what = match module {
@@ -228,7 +227,14 @@ impl Backend for View {
                 })?)
             }
         };
-        let done = self.ask(|answer| Query::HandOver { what, quad, answer })?;
+        let vlans = flow.vlans.as_deref().map(|ids| match ids {
+            [] => Ok((0, 0)),
+            [id] => Ok((0, *id)),
+            [outer, inner] => Ok((*outer, *inner)),
+            _ => Err(BackendError("a flow has at most two VLAN ids".into())),
+        });
+        let flow = Named { quad, pair: flow.pair, vlans: vlans.transpose()? };
+        let done = self.ask(|answer| Query::HandOver { what, flow, answer })?;
         done.map_err(|refused| BackendError(format!("{client} -> {server}: {refused}")))?;
         let path = match what {
             HandOver::Split | HandOver::SplitFor(_) => PathName::Participating,

@@ -74,6 +74,8 @@ pub(super) struct SplitQuery {
     /// The flow's server
     #[arg(value_name = "SERVER")]
     pub(super) server: SocketAddr,
+    #[command(flatten)]
+    pub(super) place: Place,
     /// The module that is to look at it, instead of that which it was offered to or its rule names
     #[arg(long, value_name = "NAME")]
     pub(super) module: Option<String>,
@@ -95,6 +97,31 @@ pub(super) struct MergeQuery {
     /// The flow's server
     #[arg(value_name = "SERVER", required_unless_present_any = ["on", "off"])]
     pub(super) server: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// Which of several flows with the same endpoints is meant.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Of several flows with these endpoints the one on this VLAN, as `flows` shows it: 7, 100.7, or none
+    #[arg(long, value_name = "ID", value_parser = vlan_ids)]
+    pub(super) vlan: Option<VlanIds>,
+    /// The same: the one on this port pair, as `flows --json` shows it
+    #[arg(long, value_name = "N")]
+    pub(super) pair: Option<u8>,
+}
+
+/// None, one, or two, the outer first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VlanIds(pub(super) Vec<u16>);
+
+fn vlan_ids(text: &str) -> Result<VlanIds, String> {
+    let id = |text: &str| text.parse().ok().filter(|id| (1..=4094).contains(id));
+    let ids: Option<Vec<u16>> =
+        if text == "none" { Some(Vec::new()) } else { text.split('.').map(id).collect() };
+    let ids = ids.filter(|ids| ids.len() <= 2);
+    ids.map(VlanIds).ok_or_else(|| "write an id (1 to 4094), OUTER.INNER for two tags, or none".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -113,4 +140,19 @@ pub(super) struct FlowQuery {
     /// Stop after so many flows
     #[arg(long, value_name = "N", default_value_t = MAX_FLOWS)]
     pub(super) limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vlan_is_named_as_flows_are_shown() {
+        let ids = |text| vlan_ids(text).map(|ids| ids.0);
+        assert_eq!(ids("none"), Ok(vec![]));
+        assert_eq!([ids("7"), ids("100.7")], [Ok(vec![7]), Ok(vec![100, 7])]);
+        for wrong in ["", "0", "4095", "1.2.3", "1.", "-", "a"] {
+            assert!(ids(wrong).is_err(), "{wrong}");
+        }
+    }
 }

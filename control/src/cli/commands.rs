@@ -63,11 +63,13 @@ pub(super) fn perform(command: Command, appliance: Appliance) -> Result<String, 
         Command::Rules(query) => {
             answer(&query, &Request::Rules {}, |rules: &Vec<RuleInfo>| render_rules::rules(rules))
         }
-        Command::Split(SplitQuery { query, client, server, module }) => {
-            answer(&query, &Request::Split { client, server, module }, render::handed_over)
+        Command::Split(SplitQuery { query, client, server, place, module }) => {
+            let (vlans, pair) = (place.vlan.map(|vlan| vlan.0), place.pair);
+            answer(&query, &Request::Split { client, server, vlans, pair, module }, render::handed_over)
         }
-        Command::Merge(MergeQuery { query, client: Some(client), server: Some(server), .. }) => {
-            answer(&query, &Request::Merge { client, server }, render::handed_over)
+        Command::Merge(MergeQuery { query, client: Some(client), server: Some(server), place, .. }) => {
+            let (vlans, pair) = (place.vlan.map(|vlan| vlan.0), place.pair);
+            answer(&query, &Request::Merge { client, server, vlans, pair }, render::handed_over)
         }
         Command::Merge(MergeQuery { query, on, .. }) => {
             answer(&query, &Request::Merging { on }, |on: &bool| render::merging(*on))

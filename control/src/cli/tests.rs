@@ -205,7 +205,7 @@ memory
   participating  288.0 MiB  4,096 flows; 256.0 MiB for all buffers, 4.0 MiB to send and 4.0 MiB to receive a leg
   history        848.0 KiB  4,096 servers and as many clients
   mailboxes        1.1 MiB  of 1 worker
-  all            587.6 MiB
+  all            587.7 MiB
 
 rules
   RULE       ACTION                                  FLOWS                           MATCH

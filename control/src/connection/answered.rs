@@ -46,7 +46,7 @@ impl<L: Pool> Connection<L> {
         let syn = read_segment(answered.syn, answered.syn_headers)?;
         let mut client: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
         client.set_family(family(&key.quad));
-        if partial.has_crossed {
+        if partial.has_crossed() {
             client.note_crossed();
         }
         let times = u32::from(partial.asked);

@@ -57,6 +57,7 @@ impl<L: Pool> Connection<L> {
             merge_wanted: false,
             merge_retry: None,
             merge_attempts: 0,
+            has_awaited_room: false,
             ending: None,
             blocked: None,
             heard: cx.now,

@@ -27,7 +27,7 @@ pub(super) struct Hold {
     cut: Option<Cut>,
     /// By this the session's module says that the session has something to say.
     pub(super) ticket: Option<Ticket>,
-    /// On a flow that was split: the right edge that each sender had been given before.
+    /// On a flow that was split: the right edge that each sender had been given before, less what every flow is given.
     promised: Option<[Seq; 2]>,
 }
 
@@ -55,7 +55,7 @@ struct Cut {
 }
 
 impl Hold {
-    /// Of a flow whose senders have been given these right edges before it was split.
+    /// Of a flow whose senders have been given more than usual windows up to these right edges before it was split.
     pub(super) fn of_split(edges: [Seq; 2]) -> Hold {
         Hold { promised: Some(edges), ..Hold::default() }
     }
@@ -68,6 +68,11 @@ impl Hold {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let kept = self.kept.iter().filter_map(|kept| kept.until);
         kept.chain(self.cut.and_then(|cut| cut.until)).min()
+    }
+
+    /// It waits for a verdict, or for room behind one.
+    pub(super) fn keeps_back(&self) -> bool {
+        self.kept.iter().any(|kept| kept.back > 0)
     }
 
     /// One end is, or will be, cut off: the other one's window has nobody's to respect any more.
@@ -83,7 +88,7 @@ impl<L: Pool> Connection<L> {
         self.hold.ticket = stirs.then_some(ticket);
     }
 
-    /// What senders had been promised before a split and have not used.
+    /// What senders had been promised before a split, beyond usual windows, and have not used.
     pub(super) fn promised(&self) -> u64 {
         let (Some(edges), Some(server)) = (self.hold.promised, &self.server) else { return 0 };
         let left = |leg: &Leg<L::Buffer>, edge: Seq| u64::from(leg.block.rcv_nxt().distance_to(edge));

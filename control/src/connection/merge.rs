@@ -20,7 +20,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 use dataplane::worker::message::Order;
 
-use super::leg::{Leg, read_segment};
+use super::leg::read_segment;
 use super::through::Ledger;
 use super::{Connection, Held, Phase};
 use crate::core::context::Context;
@@ -40,7 +40,11 @@ impl<L: Pool> Connection<L> {
         }
         // From here on every event is an occasion; one that never comes (a FIN was first) needs no timer.
         self.merge_retry = None;
-        if !self.can_drain() || !self.module_lets_go() {
+        if let Some(obstacle) = self.obstacle() {
+            return self.count_if_for_room(cx, obstacle);
+        }
+        // On a flow with no far end there is nothing to merge with.
+        if self.server.is_none() {
             return;
         }
         if !self.can_reconcile() {
@@ -64,19 +68,23 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Its session is at a point where the ends understand each other without it.
-    fn module_lets_go(&self) -> bool {
+    pub(super) fn module_lets_go(&self) -> bool {
         self.session.as_ref().is_none_or(|session| session.may_leave())
     }
 
     /// Somebody wants it merged. Its module is not asked whether that is wise, only whether it is possible.
     pub(crate) fn order_merge(&mut self, cx: &mut Context<'_, L>) -> Result<(), Refused> {
+        // It is on its way already: who orders it hears when it is done.
+        if matches!(self.phase, Phase::Draining { .. } | Phase::Leaving | Phase::Parking) {
+            return Ok(());
+        }
         if !cx.merging {
             return Err(Refused::Off);
         }
         if self.proxying.is_none_or(|proxying| proxying.never_merges) {
             return Err(Refused::NeverMerges);
         }
-        if self.server.is_none() || !matches!(self.phase, Phase::Relaying | Phase::Draining { .. }) {
+        if self.server.is_none() || self.phase != Phase::Relaying {
             return Err(Refused::NotParticipating);
         }
         if !self.can_reconcile() {
@@ -89,36 +97,6 @@ impl<L: Pool> Connection<L> {
         self.merge_retry = None;
         self.settle(cx);
         Ok(())
-    }
-
-    /// One direction at least is open, no FIN is on its way, and nothing waits in front of a hole or for the module.
-    fn can_drain(&self) -> bool {
-        let ready = |leg: &Leg<L::Buffer>| {
-            leg.block.is_settled() && !leg.block.has_gap() && leg.block.readable() == 0
-        };
-        if self.splitting.is_some() || self.withheld_until().is_some() {
-            return false;
-        }
-        let is_open = match self.open_state() {
-            Some(TcpState::Established) => true,
-            // It could not be split again, should what still comes have to be edited.
-            state => state.is_some() && !self.is_searched(),
-        };
-        let is_ready = ready(&self.client) && self.server.as_ref().is_some_and(ready);
-        is_open && is_ready && self.has_room_for_promises()
-    }
-
-    /// Nobody may still send what its receiver has no room for. A client that was greeted before its server was known, or
-    /// whose bytes a module has made longer, has been promised more: what it sends in this promise waits here for the
-    /// receiver. End to end it would be lost, and a RST behind it not obeyed (RFC 5961 section 3.2).
-    fn has_room_for_promises(&self) -> bool {
-        let Some(server) = &self.server else { return false };
-        let (client, server) = (&self.client.block, &server.block);
-        [(client, server), (server, client)].into_iter().all(|(from, to)| {
-            let promised = from.rcv_nxt().distance_to(from.offered_right_edge());
-            let fits = to.closed_at().advance(promised).le(to.peer_highest_edge());
-            fits || promised == 0 || from.fin_received()
-        })
     }
 
     /// Its bytes pass nowhere without being searched.

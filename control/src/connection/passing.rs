@@ -121,9 +121,12 @@ impl<L: Pool> Connection<L> {
         let clocks = self.clocks(direction);
         let is_above =
             self.splitting.is_some() && self.boundary_below(direction).is_none_or(|at| part.seq().gt(at));
+        let is_leaving = self.leaving.is_some();
+        let above = self.sacked_above(direction, part.segment);
         let Some([_, to]) = self.legs(direction) else { return };
         let own = part.seq().plus(deltas.own);
         let seq = match part.len {
+            0 if is_leaving => to.block.sendable_number(),
             // A session may have made more or fewer bytes of those in between.
             0 if is_above => to.block.snd_nxt(),
             // Beyond what its receiver has room for an acknowledgment would not be looked at.
@@ -136,6 +139,10 @@ impl<L: Pool> Connection<L> {
         if let Some(at) = opposite.filter(|_| to.block.has_sack()) {
             let room = out.options.sack.remaining_capacity();
             out.options.sack.extend(sacked_below(segment, deltas, at).take(room));
+        }
+        if to.block.has_sack() {
+            let room = out.options.sack.remaining_capacity();
+            out.options.sack.extend(above.into_iter().take(room));
         }
         out.options.sack.truncate(part.sack_room(&out.options));
         let (flags, urgent) = urgent_behind(segment, part.front);

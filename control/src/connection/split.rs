@@ -65,6 +65,11 @@ impl Splitting {
         below.is_over || below.acked == below.at
     }
 
+    /// Both receivers have said something since.
+    pub(super) fn has_heard_both(&self) -> bool {
+        self.below.iter().all(|below| below.is_acked)
+    }
+
     /// The receiver of `direction` has acknowledged all that passed before the split.
     pub(super) fn is_over(&self, direction: Direction) -> bool {
         self.below(direction).is_over
@@ -106,7 +111,7 @@ impl<L: Pool> Connection<L> {
             clock: split.view.clock,
             allowances: [client, server].map(|of| promised(cx, split, of)),
             splitting: Some(Box::new(Splitting { below: [below(client), below(server)] })),
-            hold: Hold::of_split(split.view.edges),
+            hold: Hold::of_split(split.view.edges.map(|edge| edge.retreat(cx.settings.leg.receive_buffer))),
             expires: cx.now + cx.settings.idle_established,
             ..Connection::begun(cx, origin, leg(client, client_side.into(), key.quad.reversed()))
         };

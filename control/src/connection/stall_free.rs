@@ -5,19 +5,36 @@
 //! the object that the worker will get. When nothing is left below in either direction, the worker gets it.
 //!
 //! An acknowledgment from below the boundary ends at the TCB. In a segment with data it is raised to the boundary, which the
-//! sender has been told already, and the window is that of the leg, which is no larger than its receiver's.
+//! sender has been told already, and the window is that of the leg, which is no larger than its receiver's. What it says of
+//! bytes above by SACK is the sender's to know: nobody else could repeat them.
+//!
+//! There is no deadline and no undo. Nobody waits for this merge: a receiver that takes long keeps from its sender what it would
+//! keep without us, and only the sender's own window bounds what lies between. Nor could it be undone: what has
+//! passed above is not here, so a leg that took the direction back would have a hole for which only the endpoints have the bytes,
+//! and its boundary would lie at the end of what has passed, which is a split. So it ends as a relayed flow does: the
+//! leg's repetitions have their limit (R2, RFC 9293 section 3.8.3), an idle flow its time, and a RST that waits behind data its
+//! linger time. Meanwhile the other direction may carry any number of bytes: its boundary follows.
 
+use arrayvec::ArrayVec;
 use dataplane::buffer::{Buffer, Pool};
+use dataplane::clock::Instant;
 use dataplane::flow::object::{Object, Path, Track, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::{Delta, Seq};
+use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::Order;
 
 use super::passing::{Part, behind};
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
+
+/// So far behind what has passed the boundary of a direction in which nothing of ours is left follows: no sender repeats from
+/// further back, because no window is larger (RFC 7323 section 2.2).
+const BEHIND: u32 = 1 << 30;
+/// It follows by steps of so many bytes.
+const STEP: u32 = 1 << 20;
 
 /// Repetitions from further below the boundary than any window reaches are not looked at.
 const OLDEST: u32 = 1 << 26;
@@ -32,7 +49,16 @@ pub(super) struct Leaving<B> {
     object: Object,
     mss: [u16; 2],
     /// An end has reset the flow: its RST, until what it said before has arrived.
-    reset: Option<(Direction, TcpHeaders, B)>,
+    reset: Option<Reset<B>>,
+}
+
+/// A RST that waits.
+struct Reset<B> {
+    direction: Direction,
+    headers: TcpHeaders,
+    frame: B,
+    /// So long: a reader that has stopped would never hear of it.
+    until: Instant,
 }
 
 impl<B> Leaving<B> {
@@ -42,6 +68,11 @@ impl<B> Leaving<B> {
 
     fn given(&self, direction: Direction) -> Seq {
         self.given[direction.index()]
+    }
+
+    /// When a RST waits no longer.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.reset.as_ref().map(|reset| reset.until)
     }
 
     /// The sender of `direction` has closed.
@@ -107,10 +138,8 @@ impl<L: Pool> Connection<L> {
             return;
         };
         let [to_server, to_client] = leaving.given;
-        if leaving.reset.is_some() {
-            return self.pass_reset_behind_data(cx);
-        }
-        if server.block.snd_una() == to_server && self.client.block.snd_una() == to_client {
+        let is_over = leaving.reset.is_some();
+        if !is_over && server.block.snd_una() == to_server && self.client.block.snd_una() == to_client {
             self.phase = Phase::Parking;
             cx.outbox.order(Order::Park { flow: self.flow });
         }
@@ -157,8 +186,8 @@ impl<L: Pool> Connection<L> {
         if segment.flags.rst() {
             // With nothing left below it is the object's, which knows of it, and its worker's who is asked about it.
             if is_above && leaving.object.tcp.is_over() && self.phase == Phase::Leaving {
-                leaving.reset = Some((direction, *headers, frame));
-                self.pass_reset_behind_data(cx);
+                let until = cx.now + cx.settings.leg.linger;
+                leaving.reset = Some(Reset { direction, headers: *headers, frame, until });
             } else if is_above {
                 self.pass_end_to_end(cx, direction, headers, frame);
             }
@@ -172,13 +201,56 @@ impl<L: Pool> Connection<L> {
         match segment.sequence_len() - front {
             0 if segment.sequence_len() > 0 => {}
             0 if acknowledges => self.pass_end_to_end(cx, direction, headers, frame),
-            0 => {}
+            0 if self.sacked_above(direction, segment).is_empty() => {}
+            0 => self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes())),
             _ if acknowledges && front == 0 => self.pass_end_to_end(cx, direction, headers, frame),
             _ => {
                 let above = Part::whole(segment, headers, frame.bytes()).behind(front);
                 self.pass_part(cx, direction, &above);
             }
         }
+        self.follow_up(direction);
+    }
+
+    /// A direction in which nothing of ours is left may go on for ever while the other one waits for its receiver.
+    fn follow_up(&mut self, direction: Direction) {
+        let Some(leaving) = &self.leaving else { return };
+        let (at, given) = (leaving.at(direction), leaving.given(direction));
+        let by = at.distance_to(leaving.object.track[direction.index()].end.retreat(BEHIND));
+        let Some([from, to]) = self.legs(direction).filter(|[_, to]| to.block.snd_una() == given) else {
+            return;
+        };
+        if by < STEP {
+            return;
+        }
+        from.block.follow_taken(at.advance(by));
+        to.block.follow_sent(given.advance(by));
+        if let Some(leaving) = &mut self.leaving {
+            leaving.at[direction.index()] = at.advance(by);
+            leaving.given[direction.index()] = given.advance(by);
+        }
+    }
+
+    /// What a segment says by SACK of what lies above the boundary of the opposite direction, in its sender's numbers.
+    ///
+    /// Nothing while the receiver has what follows the boundary itself: a block that begins at the ack is what a receiver sends
+    /// that has reneged (RFC 2018 section 8, as in `tcp/through.rs`), and without it those behind it would make the sender
+    /// repeat what has arrived. It learns of its losses when the acknowledgment comes that far, as it would without us.
+    pub(super) fn sacked_above(&mut self, direction: Direction, segment: &Segment) -> ArrayVec<SackBlock, 4> {
+        let Some(leaving) = &self.leaving else { return ArrayVec::new() };
+        let reverse = direction.reverse();
+        let given = leaving.given(reverse);
+        let end = leaving.object.track[reverse.index()].end.plus(leaving.object.own_delta(reverse));
+        let other = self.numbers_of(direction).other;
+        let blocks = &segment.options.sack;
+        let ack = segment.ack.max(given);
+        if blocks.iter().any(|block| block.left.le(ack) && block.right.gt(ack)) {
+            return ArrayVec::new();
+        }
+        let above = blocks.iter().filter(|block| block.left.gt(ack) && block.right.le(end));
+        above
+            .map(|block| SackBlock { left: block.left.minus(other), right: block.right.minus(other) })
+            .collect()
     }
 
     /// What a segment says of what lies below the boundary of the opposite direction, which ends at `given`, and of what lies
@@ -243,15 +315,25 @@ impl<L: Pool> Connection<L> {
     /// A RST goes on behind what was said before it, as on a relayed flow: its receiver would not obey it earlier.
     pub(super) fn pass_reset_behind_data(&mut self, cx: &mut Context<'_, L>) {
         let Some(leaving) = &self.leaving else { return };
-        let Some(direction) = leaving.reset.as_ref().map(|(direction, ..)| *direction) else { return };
+        let Some(&Reset { direction, until, .. }) = leaving.reset.as_ref() else { return };
         let given = leaving.given(direction);
         let is_delivered = self.legs(direction).is_some_and(|[_, to]| to.block.snd_una() == given);
-        if !is_delivered {
+        if !is_delivered && cx.now < until {
             return;
         }
-        if let Some((_, headers, frame)) = self.leaving.as_mut().and_then(|leaving| leaving.reset.take()) {
+        let Some(Reset { headers, frame, .. }) =
+            self.leaving.as_mut().and_then(|leaving| leaving.reset.take())
+        else {
+            return;
+        };
+        if is_delivered {
             self.pass_end_to_end(cx, direction, &headers, frame);
-            self.end_behind_reset(cx);
+            return self.end_behind_reset(cx);
+        }
+        // It would not be obeyed behind what is missing; the leg knows the number that is.
+        if let Some([from, to]) = self.legs(direction) {
+            from.block.end_silently();
+            to.block.abort();
         }
     }
 }

@@ -26,9 +26,9 @@ impl<L: Pool> Core<L> {
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let ticket = self.suspended.ticket(slot);
-        let (worker, flow) = (usize::from(partial.worker), partial.flow);
+        let (worker, flow, inspection) = (usize::from(partial.worker), partial.flow, partial.inspection());
         let module = &mut self.modules[usize::from(partial.module)];
-        let session = edited(module.session(&key), self.rules.as_deref(), None, &key, Default::default());
+        let session = edited(module.session(&key), self.rules.as_deref(), inspection, Default::default());
         let profile = self.means.history.profile(&key);
         let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
         let mut cx = self.means.context(now, worker);

@@ -17,7 +17,7 @@ use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 use super::Core;
 use super::journal::Happening;
 use super::load::Load;
-use crate::connection::Connection;
+use crate::connection::{Awaits, Connection};
 use crate::module::edit::{Before, EditSession};
 use crate::module::{Session, Ticket};
 
@@ -39,7 +39,10 @@ pub enum Refused {
     #[error("no such flow: `quadrille flows` lists them")]
     Unknown,
     /// Several have it.
-    #[error("several flows have these endpoints, on different VLANs or port pairs")]
+    #[error(
+        "several flows have these endpoints, on different VLANs or port pairs: choose with `--vlan` and `--pair`, which \
+         `quadrille flows --json` shows"
+    )]
     Ambiguous,
     /// There is none any more.
     #[error("the flow has just ended")]
@@ -63,8 +66,8 @@ pub enum Refused {
     Window,
     /// What flows that were split have been promised fills the memory for buffers.
     #[error(
-        "what senders of other flows that were split have been promised leaves no room for its windows: try again when they \
-         have used them up, or raise `limits.participating_bytes`"
+        "what senders of other flows that were split have been promised beyond usual windows leaves no room for those of this \
+         one: try again when they have used them up, merge idle ones, or raise `limits.participating_bytes`"
     )]
     Promises,
     /// No place among participating flows is free.
@@ -76,11 +79,8 @@ pub enum Refused {
     )]
     NoModule,
     /// It is wanted, and stays wanted.
-    #[error(
-        "waiting: it merges as soon as both ends have been heard and nothing is left to acknowledge; `quadrille events` tells \
-         when"
-    )]
-    Waiting,
+    #[error("waiting: {0}; `quadrille events` tells when")]
+    Waiting(Awaits),
     /// It does not participate.
     #[error("it does not participate")]
     NotParticipating,
@@ -108,7 +108,7 @@ impl From<Unsplittable> for Refused {
             Unsplittable::HandshakeUnseen => Refused::HandshakeUnseen,
             Unsplittable::Closing => Refused::Closing,
             Unsplittable::Fragments => Refused::Fragments,
-            Unsplittable::Window => Refused::Window,
+            Unsplittable::Window { .. } => Refused::Window,
         }
     }
 }
@@ -145,7 +145,7 @@ const OF_SPLIT: u64 = 1 << 63;
 pub(super) struct Pendings {
     /// Tickets given.
     tickets: u64,
-    /// Bytes that all of them may bring.
+    /// Bytes that all of them may bring, beyond what every flow is given.
     reserved: u64,
     merges: Vec<Merging>,
     by_flow: HashMap<(usize, FlowRef), Pending, ahash::RandomState>,
@@ -176,9 +176,36 @@ impl Default for Pendings {
     }
 }
 
-/// Of the flows with a quad, the one that is meant.
-pub(super) fn only(flows: &[(usize, ListedFlow)], quad: &Quad) -> Result<(usize, ListedFlow), Refused> {
-    let mut found = flows.iter().filter(|(_, flow)| flow.key.quad == *quad && flow.path != Path::Free);
+/// A flow as somebody names it: its quad, and, where that lives in several places, which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// Client → server.
+    pub quad: Quad,
+    /// Index of its port pair.
+    pub pair: Option<u8>,
+    /// Its VLAN ids, outer and inner, 0 for none.
+    pub vlans: Option<(u16, u16)>,
+}
+
+impl From<Quad> for Named {
+    fn from(quad: Quad) -> Named {
+        Named { quad, pair: None, vlans: None }
+    }
+}
+
+impl Named {
+    /// This may be the one.
+    pub(super) fn is(&self, key: &FlowKey) -> bool {
+        let vlans = (key.segment.outer_vlan(), key.segment.inner_vlan());
+        key.quad == self.quad
+            && self.pair.is_none_or(|pair| pair == key.segment.pair())
+            && self.vlans.is_none_or(|wanted| wanted == vlans)
+    }
+}
+
+/// Of the flows that have been listed, the one that is meant.
+pub(super) fn only(flows: &[(usize, ListedFlow)], named: &Named) -> Result<(usize, ListedFlow), Refused> {
+    let mut found = flows.iter().filter(|(_, flow)| named.is(&flow.key) && flow.path != Path::Free);
     match (found.next(), found.next()) {
         (Some(flow), None) => Ok(*flow),
         (None, _) => Err(Refused::Unknown),
@@ -215,7 +242,7 @@ impl<L: Pool> Core<L> {
                     let until = now + MERGE_PATIENCE;
                     return self.pendings.merges.push(Merging { worker, flow: flow.flow, until, answer });
                 }
-                Ok(()) => Err(Refused::Waiting),
+                Ok(()) => Err(self.why_not_merged(now, worker, flow.flow)),
                 refused => refused,
             },
         };
@@ -238,10 +265,17 @@ impl<L: Pool> Core<L> {
         let by_flow = &self.by_flow;
         let is_gone = |merging: &Merging| !by_flow.contains_key(&(merging.worker, merging.flow));
         let is_due = |merging: &mut Merging| merging.until <= now || is_gone(merging);
-        for merging in self.pendings.merges.extract_if(.., is_due) {
-            let why = if is_gone(&merging) { Refused::Gone } else { Refused::Waiting };
-            reply(Asker::User(merging.answer), Err(why));
+        let due: Vec<Merging> = self.pendings.merges.extract_if(.., is_due).collect();
+        for Merging { worker, flow, answer, .. } in due {
+            reply(Asker::User(answer), Err(self.why_not_merged(now, worker, flow)));
         }
+    }
+
+    /// What a merge that was ordered waits for.
+    fn why_not_merged(&self, now: Instant, worker: usize, flow: FlowRef) -> Refused {
+        let place = self.by_flow.get(&(worker, flow));
+        let connection = place.and_then(|place| self.connections[*place as usize].as_ref());
+        connection.map_or(Refused::Gone, |connection| connection.why_not_merged(now, self.means.merging))
     }
 
     /// Orders the worker to split the flow. A place is kept for it, so that what comes up has somewhere to go.
@@ -266,14 +300,14 @@ impl<L: Pool> Core<L> {
     fn order_split(&mut self, worker: usize, flow: FlowRef, pending: Pending) {
         let mut split = Split::wanted(flow, pending.key, pending.reserve);
         split.module = pending.module;
-        self.pendings.reserved += 2 * u64::from(pending.reserve);
+        self.pendings.reserved += self.excess(pending.reserve);
         self.pendings.by_flow.insert((worker, flow), pending);
         self.means.outboxes[worker].order(Order::Split(Box::new(split)));
     }
 
     fn take_pending(&mut self, worker: usize, flow: FlowRef) -> Option<Pending> {
         let pending = self.pendings.by_flow.remove(&(worker, flow))?;
-        self.pendings.reserved -= 2 * u64::from(pending.reserve);
+        self.pendings.reserved -= self.excess(pending.reserve);
         Some(pending)
     }
 
@@ -283,16 +317,23 @@ impl<L: Pool> Core<L> {
         quarter.max(self.means.settings.leg.receive_buffer)
     }
 
-    /// What hardly any sender is promised more than. It is asked for first, so that many flows can be split at a time.
+    /// What hardly any sender is promised more than, and every flow is given. It is asked for first.
     fn modest_reserve(&self) -> u32 {
         self.means.settings.leg.receive_buffer.min(self.reserve())
     }
 
     /// Promises are kept: those of all flows that were split, and may be made by those that are being split, fit the memory
-    /// for buffers.
+    /// for buffers, as far as they are more than any flow is given.
     fn has_room(&self, reserve: u32) -> bool {
-        let promised = self.means.load.promised + self.pendings.reserved + 2 * u64::from(reserve);
-        promised <= self.means.settings.buffered.max(2 * u64::from(reserve))
+        let promised = self.means.load.promised + self.pendings.reserved + self.excess(reserve);
+        promised <= self.means.settings.buffered.max(self.excess(reserve))
+    }
+
+    /// What both senders of a flow may have been promised beyond what every participating flow is given without asking. That
+    /// is not reserved for others either: the windows of all shrink when memory does (`load.rs`), and many idle flows with usual windows
+    /// would only keep each other out.
+    fn excess(&self, reserve: u32) -> u64 {
+        2 * u64::from(reserve.saturating_sub(self.means.settings.leg.receive_buffer))
     }
 
     /// The worker has split a flow: from now on its segments come up.
@@ -303,7 +344,7 @@ impl<L: Pool> Core<L> {
         let before = Before { returns: matches!(asker, Asker::Edit), edited: split.edited };
         let module = &mut self.modules[usize::from(module)];
         let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
-        let session = edited(session, self.rules.as_deref(), Some(split.inspection), &split.key, before);
+        let session = edited(session, self.rules.as_deref(), split.inspection, before);
         let cx = self.means.context(now, worker);
         let mut connection = Connection::split(&cx, worker, split, proxying, session);
         self.pendings.tickets += 1;
@@ -323,10 +364,14 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.take_pending(worker, flow) else { return };
         let largest = self.reserve();
         let why = match why {
-            Unsplittable::Window if pending.reserve < largest && self.has_room(largest) => {
-                return self.order_split(worker, flow, Pending { reserve: largest, ..pending });
+            Unsplittable::Window { promised } if promised <= largest => {
+                // It may have grown when the worker gets to it. What nobody has promised keeps nobody else out.
+                let reserve = promised.saturating_add(promised / 4).min(largest);
+                if self.has_room(reserve) {
+                    return self.order_split(worker, flow, Pending { reserve, ..pending });
+                }
+                Refused::Promises
             }
-            Unsplittable::Window if pending.reserve < largest => Refused::Promises,
             why => why.into(),
         };
         self.free.push(pending.place);
@@ -341,20 +386,14 @@ impl<L: Pool> Core<L> {
     }
 }
 
-/// The session, in what edits by the rules. Where the inspection is not known (a partial connection has no room for it), it is
-/// that of the first rule for its quad that asks nothing more of a SYN.
+/// The session, in what edits by the flow's inspection.
 pub(super) fn edited(
     session: Box<dyn Session>,
     rules: Option<&Snapshot>,
-    inspection: Option<u16>,
-    key: &FlowKey,
+    inspection: u16,
     before: Before,
 ) -> Box<dyn Session> {
-    let inspection = rules.and_then(|rules| {
-        let named = || rules.inspection_of(rules.decide(&key.quad, key.segment).rule);
-        rules.inspections().get(usize::from(inspection.unwrap_or_else(named)))
-    });
-    match inspection {
+    match rules.and_then(|rules| rules.inspections().get(usize::from(inspection))) {
         Some(inspection) => EditSession::around(session, inspection, before),
         None => session,
     }

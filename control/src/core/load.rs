@@ -19,7 +19,7 @@ pub struct Load {
     pub bytes: u64,
     /// Frames: segments held by merges, and answers that modules think about.
     pub held: usize,
-    /// Bytes that senders of flows that were split had been promised before, beyond the boundary, and have not used.
+    /// Bytes that senders of flows that were split had been promised before, beyond what every flow is given, and have not used.
     pub promised: u64,
     /// Flows.
     pub connections: usize,

@@ -42,6 +42,8 @@ pub(super) struct Offer<B> {
     pub(super) client_side: PortId,
     /// Index of the module.
     pub(super) module: u16,
+    /// Index of the inspection.
+    pub(super) inspection: u16,
     /// The SYN's headers.
     pub(super) headers: TcpHeaders,
     /// The SYN, verbatim.
@@ -69,8 +71,8 @@ impl<L: Pool> Core<L> {
 
     /// Finds a place for the SYN, whoever has to go for it.
     fn hold(&mut self, now: Instant, offer: &Offer<L::Buffer>) -> Option<u32> {
-        let Offer { worker, flow, key, client_side, module, ref frame, .. } = *offer;
-        let arrival = Arrival { worker, flow, client_side, module, key, syn: frame.bytes() };
+        let Offer { worker, flow, key, client_side, module, inspection, ref frame, .. } = *offer;
+        let arrival = Arrival { worker, flow, client_side, module, inspection, key, syn: frame.bytes() };
         let full = match self.suspended.insert(now, &arrival) {
             Ok(slot) => return Some(slot),
             Err(full) => full,
@@ -215,7 +217,7 @@ impl<L: Pool> Core<L> {
     fn wait_for_module(&mut self, now: Instant, slot: u32, within: Duration) {
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.phase = Phase::Deciding;
-            partial.is_known = true;
+            partial.make_known();
             partial.wait(now, within, self.means.settings.leg.syn_timeout);
         }
     }
@@ -380,7 +382,7 @@ impl<L: Pool> Core<L> {
             && segment.seq == isn
             && let Some(partial) = self.suspended.get_mut(slot)
         {
-            partial.has_crossed = true;
+            partial.cross();
         }
     }
 
@@ -391,6 +393,7 @@ impl<L: Pool> Core<L> {
         let Some(key) = self.suspended.key(slot) else { return };
         let Some(partial) = self.suspended.get(slot) else { return };
         let Partial { worker, flow, client_side, module, side, .. } = *partial;
+        let inspection = partial.inspection();
         let worker = usize::from(worker);
         self.forget_partial(slot, Gone::Renewed);
         if side != Side::Own {
@@ -398,14 +401,14 @@ impl<L: Pool> Core<L> {
             return self.means.outboxes[worker].order(Order::Restart { flow, port: client_side, frame });
         }
         let headers = *headers;
-        self.offer(now, Offer { worker, flow, key, client_side, module, headers, frame });
+        self.offer(now, Offer { worker, flow, key, client_side, module, inspection, headers, frame });
     }
 
     fn tell_gone(&mut self, slot: u32, why: Gone) {
         self.forget_answer(slot);
         let ticket = self.suspended.ticket(slot);
         if let Some(partial) = self.suspended.get_mut(slot)
-            && std::mem::take(&mut partial.is_known)
+            && partial.take_known()
         {
             self.modules[usize::from(partial.module)].gone(ticket, why);
         }

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use crossbeam::channel::Sender;
 
 use dataplane::flow::object::Record;
-use dataplane::flow::quad::Quad;
 use dataplane::worker::message::{ListedFlow, Listing};
 
 use super::change::Change;
-use super::handover::{Answer, HandOver, Refused, only};
+use super::handover::{Answer, HandOver, Named, Refused, only};
 use super::journal::Entry;
 
 /// What can be asked.
@@ -30,8 +29,8 @@ pub enum Query {
     HandOver {
         /// Which.
         what: HandOver,
-        /// Client → server.
-        quad: Quad,
+        /// Of which flow.
+        flow: Named,
         /// Where the answer goes, once the flow has changed hands or not.
         answer: Answer,
     },
@@ -59,8 +58,8 @@ pub(super) enum Wanted {
     Flows(usize, Vec<ListedFlow>, Sender<Vec<ListedFlow>>),
     /// Which modules they refer to.
     Modules(BTreeSet<u16>, Sender<BTreeSet<u16>>),
-    /// Those with a quad, by worker: one of them is to be handed over.
-    Flow(Quad, Vec<(usize, ListedFlow)>, HandOver, Answer),
+    /// Those that may be meant, by worker: one of them is to be handed over.
+    Flow(Named, Vec<(usize, ListedFlow)>, HandOver, Answer),
 }
 
 /// What is to be done about a page.
@@ -84,8 +83,8 @@ impl Wanted {
                 let named = listing.flows.drain(..).map(|flow| flow.record.module);
                 modules.extend(named.filter(|module| *module != Record::NO_MODULE));
             }
-            Wanted::Flow(quad, flows, ..) => {
-                let named = listing.flows.drain(..).filter(|flow| flow.key.quad == *quad);
+            Wanted::Flow(named, flows, ..) => {
+                let named = listing.flows.drain(..).filter(|flow| named.is(&flow.key));
                 // Two are as good as more: nobody knows which is meant.
                 flows.extend(named.map(|flow| (worker, flow)).take(2usize.saturating_sub(flows.len())));
             }
@@ -101,8 +100,8 @@ impl Wanted {
         match self {
             Wanted::Flows(_, flows, answer) => drop(answer.send(flows)),
             Wanted::Modules(modules, answer) => drop(answer.send(modules)),
-            Wanted::Flow(quad, flows, what, answer) => {
-                return Next::HandOver(what, only(&flows, &quad), answer);
+            Wanted::Flow(named, flows, what, answer) => {
+                return Next::HandOver(what, only(&flows, &named), answer);
             }
         }
         Next::Nothing
@@ -128,7 +127,7 @@ impl Questions {
         self.next += 1;
         let number = self.next;
         let only = match &wanted {
-            Wanted::Flow(quad, ..) => Some(*quad),
+            Wanted::Flow(named, ..) => Some(named.quad),
             _ => None,
         };
         self.open.push(Question { number, workers_left: workers, wanted });
@@ -157,6 +156,11 @@ impl Questions {
 
 #[cfg(test)]
 mod tests {
+    use dataplane::flow::object::Path;
+    use dataplane::flow::quad::{FlowKey, Quad, Segment};
+    use dataplane::flow::table::FlowRef;
+    use dataplane::wire::seq::Delta;
+
     use super::*;
 
     #[test]
@@ -174,5 +178,47 @@ mod tests {
         let last = Box::new(Listing { cursor: None, ..*again });
         assert!(matches!(questions.on_listing(0, last), Next::Nothing));
         assert!(answered.try_recv().unwrap().is_empty());
+    }
+
+    /// The same quad on two VLANs, one of them on two pairs: whoever names a place is understood.
+    #[test]
+    fn a_flow_is_chosen_by_where_it_lives() {
+        let ends = ["10.0.0.1:1", "10.0.0.2:2"].map(|end| end.parse().expect("an address"));
+        let quad = Quad::between(ends[0], ends[1]).expect("of one family");
+        let named = |pair, vlans| Named { quad, pair, vlans };
+        let cases = [
+            (named(None, None), Err(Refused::Ambiguous)),
+            (named(Some(0), None), Err(Refused::Ambiguous)),
+            (named(None, Some((0, 0))), Ok(0)),
+            (named(None, Some((100, 7))), Err(Refused::Ambiguous)),
+            (named(Some(1), Some((100, 7))), Ok(2)),
+            (named(Some(1), None), Ok(2)),
+            (named(Some(2), None), Err(Refused::Unknown)),
+        ];
+        for (named, expected) in cases {
+            let mut questions = Questions::default();
+            let (answer, _) = crossbeam::channel::bounded(1);
+            let mut pages = questions.ask(Wanted::Flow(named, Vec::new(), HandOver::Merge, answer), 1);
+            let (_, mut page) = pages.pop().expect("one worker");
+            for (slot, segment) in [(0, (0, 0, 0)), (1, (0, 100, 7)), (2, (1, 100, 7))] {
+                let (pair, outer, inner) = segment;
+                page.flows.push(listed(slot, FlowKey { quad, segment: Segment::new(pair, outer, inner) }));
+            }
+            let Next::HandOver(_, found, _) = questions.on_listing(0, page) else { panic!("all is said") };
+            assert_eq!(found.map(|(_, flow)| flow.flow.slot), expected, "{named:?}");
+        }
+    }
+
+    fn listed(slot: u32, key: FlowKey) -> ListedFlow {
+        ListedFlow {
+            flow: FlowRef { slot, generation: 0 },
+            key,
+            path: Path::CutThrough,
+            delta_c2s: Delta(0),
+            delta_s2c: Delta(0),
+            far: None,
+            merges: 0,
+            record: Record::default(),
+        }
     }
 }

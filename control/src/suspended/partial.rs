@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dataplane::clock::Instant;
+use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
 use dataplane::port::PortId;
 use dataplane::wire::seq::Seq;
@@ -11,6 +12,13 @@ use super::syns::SynId;
 use super::{Arrival, Marks, NONE};
 use crate::core::context::Way;
 use crate::module::Proxying;
+
+/// Bits of an inspection's index: there are never more than `policy::compile::MOST_INSPECTIONS`, and all of them set is none.
+const INSPECTION: u16 = (1 << 14) - 1;
+/// See [`Partial::make_known`].
+const KNOWN: u16 = 1 << 14;
+/// See [`Partial::has_crossed`].
+const CROSSED: u16 = 1 << 15;
 
 /// Where it is on its way to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +66,8 @@ pub(crate) struct Partial {
     /// There are at most 64.
     pub(crate) worker: u8,
     pub(crate) module: u16,
+    /// The index of its inspection, and two things that are so or not in the bits above: a record is not larger for them.
+    inspection: u16,
     /// Of a refused one, the index of the interned rejection; of one with a far side, the client's port there.
     number: u16,
     pub(crate) client_side: PortId,
@@ -66,10 +76,6 @@ pub(crate) struct Partial {
     pub(crate) phase: Phase,
     /// How often the SYN has gone to the server.
     pub(crate) asked: u8,
-    /// The module knows the ticket and is told when it is void.
-    pub(crate) is_known: bool,
-    /// The client has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
-    pub(crate) has_crossed: bool,
     pub(crate) side: Side,
     pub(crate) proxying: Proxying,
 }
@@ -90,16 +96,45 @@ impl Partial {
             passed: Seq(0),
             worker: arrival.worker as u8,
             module: arrival.module,
+            inspection: arrival.inspection & INSPECTION,
             number: 0,
             client_side: arrival.client_side,
             pair: arrival.key.segment.pair(),
             phase: Phase::Deciding,
             asked: 0,
-            is_known: false,
-            has_crossed: false,
             side: Side::Own,
             proxying: Proxying::default(),
         }
+    }
+
+    /// Index of the inspection that its rule names, or [`Record::NO_INSPECTION`]. It means the same over any reload.
+    pub(crate) fn inspection(&self) -> u16 {
+        match self.inspection & INSPECTION {
+            INSPECTION => Record::NO_INSPECTION,
+            index => index,
+        }
+    }
+
+    /// The module knows the ticket and is told when it is void.
+    pub(crate) fn make_known(&mut self) {
+        self.inspection |= KNOWN;
+    }
+
+    /// Whether it was; from now on it is not.
+    pub(crate) fn take_known(&mut self) -> bool {
+        let was = self.inspection & KNOWN != 0;
+        self.inspection &= !KNOWN;
+        was
+    }
+
+    /// The client has answered a SYN of the server's that met its own (RFC 9293 section 3.5, figure 7).
+    pub(crate) fn has_crossed(&self) -> bool {
+        self.inspection & CROSSED != 0
+    }
+
+    /// It has just done so.
+    pub(crate) fn cross(&mut self) {
+        self.inspection |= CROSSED;
     }
 
     /// Which way frames to its server leave; `server_side` is the port opposite to the client's.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use dataplane::flow::object::Record;
 use dataplane::flow::quad::Quad;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp::TcpRepr;
@@ -28,7 +29,8 @@ fn syn(key: &FlowKey) -> Vec<u8> {
 fn insert(store: &mut Suspended, n: u32, worker: usize, key: FlowKey) -> Result<u32, Full> {
     let flow = FlowRef { slot: n, generation: 0 };
     let syn = syn(&key);
-    let arrival = Arrival { worker, flow, client_side: PortId(0), module: 0, key, syn: &syn };
+    let (module, inspection) = (0, Record::NO_INSPECTION);
+    let arrival = Arrival { worker, flow, client_side: PortId(0), module, inspection, key, syn: &syn };
     store.insert(Instant::from_millis(n.into()), &arrival)
 }
 

@@ -225,8 +225,35 @@ impl<B: Buffer> Block<B> {
         }
     }
 
+    /// All that was sent is acknowledged, nothing more will be, and what the opposite endpoint sends goes past us: the block
+    /// follows it up to `seq`, or after 2^31 bytes would take the past for the future.
+    pub fn follow_sent(&mut self, seq: Seq) {
+        let by = self.snd.nxt.distance_to(seq);
+        if self.snd.una != self.closed_at() || self.snd.fin_sent || by == 0 {
+            return;
+        }
+        self.iss = self.iss.advance(by);
+        (self.snd.una, self.snd.nxt) = (seq, seq);
+        (self.snd.edge, self.snd.max_edge) = (self.snd.edge.max(seq), self.snd.max_edge.max(seq));
+        self.snd.queue = Queue::new(seq, self.limits.max_chunks);
+        self.snd.recovery = Recovery::new(seq);
+    }
+
+    /// The same for what the peer sends: nothing of it is here any more.
+    pub fn follow_taken(&mut self, seq: Seq) {
+        let by = self.rcv.nxt.distance_to(seq);
+        if self.rcv.fin_taken || by == 0 {
+            return;
+        }
+        self.irs = self.irs.advance(by);
+        self.rcv.nxt = seq;
+        self.rcv.queue = Queue::new(seq, self.limits.max_chunks);
+        self.rcv.edge = self.rcv.edge.max(seq);
+        self.rcv.last_ack_sent = self.rcv.last_ack_sent.max(seq);
+    }
+
     /// The number of what is said next, as far as the peer has room for it.
-    pub(super) fn sendable_number(&self) -> Seq {
+    pub fn sendable_number(&self) -> Seq {
         let is_all_sent = self.snd.nxt == self.closed_at();
         let next = self.snd.overtaken.filter(|_| is_all_sent).map_or(self.snd.nxt, |past| past.end);
         // SND.NXT, unless the peer has never had room for as much (a probe is out): it would not look at the ACK.

@@ -12,6 +12,7 @@ use dataplane::flow::object::Path;
 use dataplane::flow::state::TcpState;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::Event;
 
 use crate::rig::*;
@@ -47,6 +48,20 @@ fn what_comes_goes_end_to_end_and_what_came_stays_ours() {
     let said = script(&rig.parked());
     assert_eq!(said, ["install 0 0", "resume"], "nothing was held");
     rig.assert_gone();
+}
+
+/// Whoever orders what is being done already hears when it is done.
+#[test]
+fn a_flow_that_is_leaving_may_be_ordered_to() {
+    let mut rig = leaving();
+    let also = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    for got in 1..=14 {
+        rig.server(ack(S + 1, C + 1 + got * SEGMENT), b"");
+    }
+    let parking = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    assert!(also.try_recv().is_err() && parking.try_recv().is_err(), "its worker does not have it yet");
+    rig.parked();
+    assert_eq!([also.try_recv(), parking.try_recv()], [Ok(Ok(())), Ok(Ok(()))]);
 }
 
 /// The client has been told up to the boundary, and is not told less.
@@ -228,4 +243,81 @@ fn a_segment_across_the_boundary_is_in_the_object() {
     rig.server(ack(S + 1, next + 50), b"");
     let Said::Install(_, _, track) = rig.parked()[0] else { panic!("no object") };
     assert_eq!(track[0].end.0, next + 50);
+}
+
+/// What a segment to this port says: its acknowledgment, and the blocks behind that.
+fn blocks(said: &[Said], port: dataplane::port::PortId) -> Vec<(u32, Vec<(u32, u32)>)> {
+    let told = said.iter().filter_map(|said| match said {
+        Said::Tcp(to, tcp, _) if *to == port => Some(tcp),
+        _ => None,
+    });
+    told.map(|tcp| (tcp.ack.0, tcp.options.sack.iter().map(|b| (b.left.0, b.right.0)).collect())).collect()
+}
+
+/// What is lost above is its sender's to repeat, who would not hear of it before all below has arrived.
+#[test]
+fn losses_above_are_told_to_their_sender() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    // "lost" never arrives.
+    rig.client(ack(next, S + 1), b"lost");
+    rig.client(ack(next + 4, S + 1), b"here");
+    let sacking = |left: u32, right: u32| {
+        let mut tcp = ack(S + 1, C + 1 + SEGMENT);
+        tcp.options.sack.push(SackBlock { left: Seq(left), right: Seq(right) });
+        tcp
+    };
+    let said = rig.server(sacking(next + 4, next + 8), b"");
+    assert_eq!(blocks(&said, CLIENT)[0], (next, vec![(next + 4, next + 8)]));
+    let said = rig.server(sacking(next + 4, next + 8), b"answer");
+    assert_eq!(blocks(&said, CLIENT)[0], (next, vec![(next + 4, next + 8)]), "with data, too");
+    // Beyond what has passed nobody has anything, and a block that begins at the acknowledgment would look like reneging.
+    for (left, right) in [(next + 4, next + 9), (next, next + 8), (C + 1 + 3 * SEGMENT, next + 8)] {
+        let said = rig.server(sacking(left, right), b"");
+        assert!(blocks(&said, CLIENT).iter().all(|(_, blocks)| blocks.is_empty()), "{left}");
+    }
+}
+
+/// Its receiver reads no more: it learns of the end from the number that it expects.
+#[test]
+fn a_reset_waits_for_what_was_said_before_it_no_longer_than_it_lingers() {
+    let mut rig = leaving();
+    let linger = settings().leg.linger;
+    assert!(rig.client(rst(C + 1 + SENT), b"").is_empty());
+    let shut = TcpRepr { window: 0, ..ack(S + 1, C + 1 + SEGMENT) };
+    rig.server(shut.clone(), b"");
+    let is_reset = |said: &[String]| said.iter().any(|line| line.starts_with(">S R"));
+    assert!(!is_reset(&script(&rig.wait(linger - Duration::from_millis(10)))));
+    rig.server(shut, b"");
+    let said = script(&rig.wait(Duration::from_millis(20)));
+    assert!(is_reset(&said), "{said:?}");
+    assert!(!said.iter().any(|line| line.starts_with(">C")), "who has reset hears nothing: {said:?}");
+    rig.wait(linger + Duration::from_millis(20));
+    rig.assert_gone();
+}
+
+/// The server takes the rest of an upload slowly, and sends more than half a sequence space meanwhile.
+#[test]
+fn one_direction_may_go_on_for_ever_while_the_other_one_waits() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    let wide = |seq: u32, acknowledged: u32| TcpRepr { window: u16::MAX, ..ack(seq, acknowledged) };
+    let window = u32::from(u16::MAX) << SHIFT;
+    let mut end = S + 1;
+    rig.client(wide(next, end), b"");
+    for _ in 0..(5u64 << 30) / u64::from(window) {
+        let seq = end.wrapping_add(window - 1);
+        let said = script(&rig.server(wide(seq, C + 1 + SEGMENT), b"x"));
+        assert!(said.contains(&format!(">C . {seq}:{next} 1")), "{said:?}");
+        end = seq.wrapping_add(1);
+        assert_eq!(script(&rig.client(wide(next, end), b"")), [format!(">S . {next}:{end} 0")]);
+    }
+    let said = script(&rig.client(ack(C + 1, end), &[b'x'; SEGMENT as usize]));
+    assert_eq!(said, [format!(">C . {end}:{next} 0")], "what the leg says has followed");
+    rig.server(ack(end, C + 1 + 10 * SEGMENT), b"");
+    let said = script(&rig.server(ack(end, next), b""));
+    assert_eq!(said, [format!(">C . {end}:{next} 0"), "park".into()]);
+    rig.parked();
+    let [client, server] = rig.installed.expect("an object").track;
+    assert_eq!((client.end, client.ack, server.end, server.ack), (Seq(next), Seq(end), Seq(end), Seq(next)));
 }

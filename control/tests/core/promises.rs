@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use control::connection::Phase;
-use control::core::handover::HandOver;
+use control::connection::{Awaits, Phase};
+use control::core::handover::{HandOver, Refused};
 use control::module::relay::{MergeWhen, Relay};
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, View};
@@ -200,6 +200,10 @@ fn a_promise_that_the_server_has_no_room_for_is_kept_before_the_merge() {
     let window = |n: u32| TcpRepr { window: 2_000 >> SHIFT, ..ack(S + 1, asked.wrapping_add(n)) };
     let end = u32::from(greeting.window);
     assert!(!script(&rig.server(window(1400), b"")).contains(&"park".into()));
+    let answered = rig.order_hand_over(HandOver::Merge, Path::Participating);
+    rig.wait(Duration::from_millis(501));
+    assert_eq!(answered.try_recv(), Ok(Err(Refused::Waiting(Awaits::Room))));
+    assert_eq!(rig.count(Counter::MergesAwaitedRoom), 1, "not as often as somebody has looked");
     // The client sends all that it may, and gives up.
     for sent in (1400..end).step_by(1400) {
         rig.client(ack(C + 1 + sent, next), &vec![b'x'; 1400.min(end - sent) as usize]);

@@ -95,7 +95,7 @@ pub struct Rig {
     events: Sender<Event<SimBuffer>>,
     orders: Receiver<Order<SimBuffer>>,
     pub flow: FlowRef,
-    quad: Quad,
+    pub quad: Quad,
     /// Options of the next frame, byte for byte, instead of those that its segment has.
     raw: Option<Vec<u8>>,
     takes_orders: bool,
@@ -113,6 +113,8 @@ pub struct Rig {
     pub released: Vec<Vec<u8>>,
     /// DSCP and ECN of the endpoints' frames to come.
     pub class: u8,
+    /// Inspection of the rule that offers a SYN.
+    pub inspection: u16,
     /// The same of every segment sent since this was last looked at.
     pub classes: Vec<u8>,
 }
@@ -223,6 +225,7 @@ impl Rig {
             raw: None,
             takes_orders: true,
             class: 0,
+            inspection: Record::NO_INSPECTION,
             classes: Vec::new(),
             listing: None,
             ordered_split: None,
@@ -285,7 +288,8 @@ impl Rig {
         let (headers, frame) = self.frame(C2S, &syn, payload);
         let key = FlowKey { quad: self.quad, segment: Segment(0) };
         let flow = self.flow;
-        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, headers, frame })
+        let inspection = self.inspection;
+        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, inspection, headers, frame })
     }
 
     pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
@@ -326,7 +330,7 @@ impl Rig {
         path: Path,
     ) -> crossbeam::channel::Receiver<Result<(), control::core::handover::Refused>> {
         let (answer, answered) = crossbeam::channel::bounded(1);
-        self.core.ask(Query::HandOver { what, quad: self.quad, answer });
+        self.core.ask(Query::HandOver { what, flow: self.quad.into(), answer });
         self.poll();
         let mut listing = self.listing.take().expect("the worker is asked");
         let key = FlowKey { quad: self.quad, segment: Segment(0) };
@@ -348,18 +352,16 @@ impl Rig {
     /// The flow is split by order, with these deltas and what the worker has seen of it.
     pub fn split(&mut self, delta_c2s: i32, delta_s2c: i32, view: View) {
         let answered = self.order_hand_over(HandOver::Split, Path::CutThrough);
-        let mut split = self.ordered_split.take().expect("the worker is told");
-        (split.client_side, split.module, split.view) = (CLIENT, 0, view);
-        (split.delta_c2s, split.delta_s2c) = (Delta(delta_c2s), Delta(delta_s2c));
-        assert!(self.tell(Event::Split(split)).is_empty(), "nothing is said before anybody is heard");
+        let split = self.ordered_split.take().expect("the worker is told");
+        self.has_split(split, (delta_c2s, delta_s2c), view);
         assert_eq!(answered.try_recv(), Ok(Ok(())));
     }
 
-    /// The worker wants the flow split; whether it is told to.
-    pub fn want_split(&mut self, module: u16) -> bool {
-        let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
-        assert!(self.tell(Event::Wanted { flow, key, module, edits: false }).is_empty());
-        self.ordered_split.take().is_some_and(|split| split.flow == flow)
+    /// The worker has carried the order out.
+    pub fn has_split(&mut self, mut split: Box<Split>, (delta_c2s, delta_s2c): (i32, i32), view: View) {
+        (split.client_side, split.module, split.view) = (CLIENT, 0, view);
+        (split.delta_c2s, split.delta_s2c) = (Delta(delta_c2s), Delta(delta_s2c));
+        assert!(self.tell(Event::Split(split)).is_empty(), "nothing is said before anybody is heard");
     }
 
     /// The worker has forgotten the flow.
@@ -416,7 +418,7 @@ impl Rig {
         said
     }
 
-    fn poll(&mut self) -> Vec<Said> {
+    pub fn poll(&mut self) -> Vec<Said> {
         self.core.poll(self.now);
         if !self.takes_orders {
             return Vec::new();

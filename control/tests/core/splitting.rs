@@ -5,10 +5,12 @@ use control::core::handover::HandOver;
 use control::module::Acknowledge;
 use control::module::relay::{MergeWhen, Relay};
 use dataplane::flow::object::{Path, Record, Track, View};
+use dataplane::flow::quad::{FlowKey, Segment};
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
+use dataplane::worker::message::Event;
 
 use crate::rig::*;
 
@@ -165,6 +167,15 @@ fn what_acknowledges_through_does_so_after_a_split_and_merges_without_any_drain(
     let Said::Install(_, _, track) = said[0] else { unreachable!() };
     assert_eq!((track[0].end, track[1].ack), (Seq(C + 1 + 1100), Seq(C + 1 + 1040)));
     rig.assert_gone();
+}
+
+impl Rig {
+    /// The worker wants the flow split; whether it is told to.
+    fn want_split(&mut self, module: u16) -> bool {
+        let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
+        assert!(self.tell(Event::Wanted { flow, key, module, edits: false }).is_empty());
+        self.ordered_split.take().is_some_and(|split| split.flow == flow)
+    }
 }
 
 #[test]

@@ -140,7 +140,7 @@ impl World {
     fn hear_answer(&mut self) {
         if let Some(answer) = self.pending.as_ref().and_then(|pending| pending.try_recv().ok()) {
             // One that waits is carried out later all the same.
-            self.done += u64::from(matches!(answer, Ok(()) | Err(Refused::Waiting)));
+            self.done += u64::from(matches!(answer, Ok(()) | Err(Refused::Waiting(_))));
             self.pending = None;
         }
     }
@@ -148,7 +148,7 @@ impl World {
     fn order(&mut self) {
         let Some(what) = self.orders.next().copied() else { return };
         let (answer, answered) = crossbeam::channel::bounded(1);
-        self.appliance.core.ask(Query::HandOver { what, quad: self.quad, answer });
+        self.appliance.core.ask(Query::HandOver { what, flow: self.quad.into(), answer });
         (self.pending, self.asked) = (Some(answered), true);
     }
 

@@ -47,7 +47,8 @@ pub enum Judgement {
     Orphan(Side),
     /// The box has cut it, and one end has not heard of that or waits for what will not come: take both down.
     Cut,
-    /// A host's own stack has no timer left for what it has sent, and reminding it has not helped.
+    /// A host's own stack has no timer left for what it has sent, and reminding it has not helped; or what would have told a
+    /// client that was greeted is lost, and it says nothing that would bring it again.
     Hung,
 }
 
@@ -78,7 +79,11 @@ impl Connection {
             // A client that was greeted and has closed since waits for a FIN, without a timer in smoltcp. The RST that it gets
             // instead, when nobody listens, may get lost, and it says nothing that would bring another.
             let waits = profile.may_greet() && hosts[0].state(self.index) == State::FinWait2;
-            if waits || hosts.iter().any(|host| host.has_forgotten(self.index, now)) {
+            // The acknowledgment of one that was greeted is lost, and it waits for a server that speaks first. Nobody asks that
+            // server before the client is validated, and no timer of ours repeats a SYN-ACK (DESIGN section 4 and invariant 5).
+            let states = [0, 1].map(|side| hosts[side].state(self.index));
+            let is_unheard = profile.may_greet() && states == [State::Established, State::Listen];
+            if waits || is_unheard || hosts.iter().any(|host| host.has_forgotten(self.index, now)) {
                 return Ok(Judgement::Hung);
             }
             return violation(

@@ -68,6 +68,6 @@ impl Hands {
             _ => HandOver::Merge,
         };
         let (answer, _) = crossbeam::channel::bounded(1);
-        core.ask(Query::HandOver { what, quad, answer });
+        core.ask(Query::HandOver { what, flow: quad.into(), answer });
     }
 }

@@ -161,7 +161,8 @@ impl<P: Port> Worker<P> {
         record.bytes[0] = u64::from(headers.end - headers.l3);
         self.table.arm(slot, now + self.timeouts.established);
         let flow = self.table.flow_ref(slot);
-        let event = Event::Offered { flow, key: *key, client_side: port, module, headers: *headers, frame };
+        let (key, headers) = (*key, *headers);
+        let event = Event::Offered { flow, key, client_side: port, module, inspection, headers, frame };
         if self.events.free() <= EVENT_RESERVE || self.events.try_send(event).is_err() {
             self.counters.count(Counter::DropEventsFull);
             return self.forget(slot);

@@ -23,6 +23,8 @@ pub enum Event<B> {
         client_side: PortId,
         /// Module that the rule names.
         module: u16,
+        /// Inspection that the rule names: what it has asked about the SYN, or the time, cannot be asked again.
+        inspection: u16,
         /// The SYN's headers.
         headers: TcpHeaders,
         /// The SYN, verbatim.
@@ -275,7 +277,10 @@ pub enum Unsplittable {
     /// Its segments come in fragments, which the participating path does not put together.
     Fragments,
     /// A sender has been promised a larger window than there is a buffer for, and promises are kept.
-    Window,
+    Window {
+        /// By the boundary: the larger of both promises, bytes.
+        promised: u32,
+    },
 }
 
 /// The client port of a far side.

@@ -16,7 +16,7 @@ impl<P: Port> Worker<P> {
             Ok(slot) => slot,
             Err(why) => {
                 // A larger window may be allowed yet; if it is not, what waits here goes on after its inspection's `hold`.
-                if why != Unsplittable::Window {
+                if !matches!(why, Unsplittable::Window { .. }) {
                     self.refuse_closer_look(now, flow);
                 }
                 return self.answer(Event::Unsplit { flow, why });
@@ -75,8 +75,8 @@ impl<P: Port> Worker<P> {
                 Err(Unsplittable::Fragments)
             }
             (Path::CutThrough | Path::Monitored, TcpState::Established) => {
-                let fits = [0, 1].into_iter().all(|of| promised(of) <= reserve);
-                if fits { Ok(slot) } else { Err(Unsplittable::Window) }
+                let promised = promised(0).max(promised(1));
+                if promised <= reserve { Ok(slot) } else { Err(Unsplittable::Window { promised }) }
             }
             (Path::CutThrough | Path::Monitored, _) => Err(Unsplittable::Closing),
             _ => Err(Unsplittable::OtherPath),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
+use super::bench::{Bench, CLIENT, DEFAULTS, SERVER, frame, quad, rules};
 use super::{ACK, OFFER, SYN, cut_through, headers};
 use dataplane::buffer::Buffer;
 use dataplane::counters::Counter;
@@ -12,7 +12,7 @@ use dataplane::inspect::patterns::{Pattern, Verdict};
 use dataplane::inspect::places::Limits;
 use dataplane::inspect::{Ahead, Inspection, Manner};
 use dataplane::packet::is_tcp_checksum_valid;
-use dataplane::policy::{Action, Fallback, Snapshot};
+use dataplane::policy::{Action, Fallback, RuleSpec, Snapshot, SynMatch};
 use dataplane::port::PortId;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_flags::TcpFlags;
@@ -348,4 +348,23 @@ fn without_a_flow_nothing_passes_where_a_rule_inspects() {
     assert_eq!(bench.count(Counter::DropStray), 1);
     let mut bench = Bench::new(rules(Action::Monitor));
     assert!(send(&mut bench, 101, "evil"));
+}
+
+/// Only here is it known which rule has decided: what it has asked of the SYN, or the time, cannot be asked again.
+#[test]
+fn an_offer_says_which_inspection_the_rule_names() {
+    let patterns = [pattern("evil", None, Verdict::Drop)];
+    let inspection = || Arc::new(Inspection::new(&patterns, Manner::default()).unwrap());
+    for (windows, named) in [(1_000..=1_000, 0), (2_000..=2_000, 1)] {
+        let asking = Some(SynMatch { windows: vec![windows], ..SynMatch::default() });
+        let rules = [RuleSpec { syn: asking, ..RuleSpec::everything(OFFER) }, RuleSpec::everything(OFFER)];
+        let snapshot = Snapshot::compile(&rules, DEFAULTS).unwrap();
+        let mut bench = Bench::new(snapshot.with_inspections(vec![inspection(), inspection()], vec![0, 1]));
+        bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
+        bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+        match bench.events.try_receive() {
+            Some(Event::Offered { inspection, .. }) => assert_eq!(inspection, named),
+            _ => panic!("the SYN was not offered"),
+        }
+    }
 }

@@ -149,7 +149,13 @@ fn a_flow_that_cannot_be_split_stays_and_says_why() {
     assert_eq!(refused(&mut bench, flow), Unsplittable::HandshakeUnseen);
     let mut bench = Bench::new(rules(OFFER));
     let flow = known(&mut bench);
-    assert!(matches!(order(&mut bench, flow, 999), Some(Event::Unsplit { why: Unsplittable::Window, .. })));
+    let why = |event| match event {
+        Some(Event::Unsplit { why, .. }) => why,
+        _ => panic!("it is split"),
+    };
+    let window = why(order(&mut bench, flow, 999));
+    let Unsplittable::Window { promised } = window else { panic!("{window:?}") };
+    assert_eq!(why(order(&mut bench, flow, promised - 1)), window, "it says how much it needs");
     bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, 101, 481, b"", &[]));
     assert_eq!(refused(&mut bench, flow), Unsplittable::Closing);
 }

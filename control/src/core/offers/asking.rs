@@ -41,7 +41,9 @@ impl<L: Pool> Core<L> {
         } else {
             partial.proxying.consult = None;
         }
-        partial.is_known |= proxying.consult.is_some();
+        if proxying.consult.is_some() {
+            partial.make_known();
+        }
         partial.asked = 0;
         partial.phase = Phase::Asking;
         if turns_back {
@@ -140,8 +142,9 @@ impl<L: Pool> Core<L> {
         let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
         let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
         let (worker, ticket) = (usize::from(partial.worker), self.suspended.ticket(slot));
+        let inspection = partial.inspection();
         let session = self.modules[usize::from(partial.module)].session(&key);
-        let session = edited(session, self.rules.as_deref(), None, &key, Default::default());
+        let session = edited(session, self.rules.as_deref(), inspection, Default::default());
         let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
         let connection = Connection::answered(&mut cx, &answered, session, frame);

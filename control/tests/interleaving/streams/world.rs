@@ -130,7 +130,7 @@ impl World {
 
     fn order(&mut self, what: HandOver) {
         let (answer, _) = crossbeam::channel::bounded(1);
-        self.appliance.core.ask(Query::HandOver { what, quad: self.quad, answer });
+        self.appliance.core.ask(Query::HandOver { what, flow: self.quad.into(), answer });
     }
 
     fn wait(&mut self, ms: u64) {
