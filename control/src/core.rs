@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 
+use dataplane::budget::Budget;
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
@@ -40,7 +41,7 @@ use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
 use handover::{Asker, Pendings};
 use history::History;
-use journal::Journal;
+use journal::{Happening, Journal};
 use load::Load;
 use offers::{Kept, Offer};
 use query::{Next, Query, Questions, Wanted};
@@ -149,6 +150,7 @@ impl<L: Pool> Core<L> {
                 counters: Counters::default(),
                 history: History::new(settings.history),
                 journal: Journal::default(),
+                hits: Budget::default(),
                 merging: true,
                 load: Load::default(),
                 scarce: false,
@@ -235,6 +237,7 @@ impl<L: Pool> Core<L> {
                 self.begin_split(now, worker, (flow, key, module), asker);
             }
             Event::Wanted { .. } => {}
+            Event::Hit { key, hit } => self.means.journal.note(now, now, key, Happening::Hit(hit)),
             Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
         }
     }
@@ -369,7 +372,7 @@ impl<L: Pool> Core<L> {
             Query::HandOver { what, quad, answer } => Wanted::Flow(quad, Vec::new(), what, answer),
             Query::Events { limit, answer } => {
                 // Who asked may have given up.
-                let _ = answer.send(self.means.journal.last(limit).copied().collect());
+                let _ = answer.send(self.means.journal.last(limit));
                 return;
             }
             Query::Merging { on, answer } => {

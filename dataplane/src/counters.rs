@@ -188,6 +188,9 @@ counters! {
     FlowsForwarded = "flows_forwarded",
     /// Occurrences of patterns in the bytes of inspected flows.
     InspectMatches = "inspect_matches",
+    /// Occurrences of patterns that `quadrille events` does not show: there were more than 100 a second on one thread, or the
+    /// mailbox to the control core was nearly full. The pattern's own count (`quadrille stats`) has them.
+    InspectUntold = "inspect_untold",
     /// Segments of inspected flows whose bytes became others: what was to be edited, or what repeated something else than had
     /// passed before.
     InspectRewritten = "inspect_rewritten",

@@ -121,6 +121,12 @@ impl Inspection {
         Direction::BOTH.into_iter().any(|direction| self.searches_in(direction))
     }
 
+    /// Where in a stream that occurrence of a pattern begins whose last byte is before `end`.
+    pub fn begins(&self, pattern: u16, end: u64) -> u64 {
+        let len = self.given.get(usize::from(pattern)).map_or(0, |pattern| pattern.bytes.len());
+        end.saturating_sub(len as u64)
+    }
+
     /// What it was compiled from.
     pub fn given(&self) -> &[Pattern] {
         &self.given

@@ -4,6 +4,7 @@
 //! worker runs on DPDK ports (feature `dpdk`), and on simulated ports inside a deterministic world.
 #![deny(unsafe_code)]
 
+pub mod budget;
 pub mod buffer;
 pub mod clock;
 pub mod counters;

@@ -300,7 +300,8 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.take_pending(worker, split.flow) else { return };
         let Pending { place, module, since, asker, .. } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
-        let before = Before { returns: matches!(asker, Asker::Edit), edited: split.edited };
+        let before =
+            Before { returns: matches!(asker, Asker::Edit), edited: split.edited, ..Before::default() };
         let module = &mut self.modules[usize::from(module)];
         let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
         let session = edited(session, self.rules.as_deref(), Some(split.inspection), &split.key, before);
@@ -350,12 +351,11 @@ pub(super) fn edited(
     key: &FlowKey,
     before: Before,
 ) -> Box<dyn Session> {
-    let inspection = rules.and_then(|rules| {
-        let named = || rules.inspection_of(rules.decide(&key.quad, key.segment).rule);
-        rules.inspections().get(usize::from(inspection.unwrap_or_else(named)))
-    });
-    match inspection {
-        Some(inspection) => EditSession::around(session, inspection, before),
+    let Some(rules) = rules else { return session };
+    let named = || rules.inspection_of(rules.decide(&key.quad, key.segment).rule);
+    let index = inspection.unwrap_or_else(named);
+    match rules.inspections().get(usize::from(index)) {
+        Some(inspection) => EditSession::around(session, inspection, Before { inspection: index, ..before }),
         None => session,
     }
 }

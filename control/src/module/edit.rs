@@ -13,17 +13,31 @@ use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
 use dataplane::inspect::Inspection;
 use dataplane::inspect::edits::State;
+use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{self, Verdict};
 
-use super::{Choice, Edit, Session, Step, Ticket};
+use super::{Choice, Edit, Found, Session, Step, Ticket};
 
 /// What has happened to a flow before its session begins.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Before {
     /// It was split for an edit alone, and merges when that is done.
     pub returns: bool,
+    /// Index of its inspection.
+    pub inspection: u16,
     /// So many of the bytes that come first have been edited already.
     pub edited: [u32; 2],
+}
+
+/// Hits that are told at once, at most: more than that nobody is told of in a second.
+const TOLD: usize = 100;
+
+/// How far a direction has been searched. What is replaced is searched for in what the module lets pass, which may be less, or
+/// other bytes.
+#[derive(Default, Clone, Copy)]
+struct Places {
+    searched: u64,
+    edited: u64,
 }
 
 /// One direction.
@@ -35,6 +49,8 @@ struct Lane {
     since: Option<Instant>,
     /// [`Before::edited`].
     edited: usize,
+    /// So many bytes have been searched for what is not replaced, and for what is.
+    places: Places,
     /// Where the search for what is not replaced stands.
     search: Option<patterns::State>,
     /// A copy of what the inner session keeps back, which is still with the leg: should it let that pass, it is edited first.
@@ -45,10 +61,13 @@ struct Lane {
 pub struct EditSession {
     inner: Box<dyn Session>,
     inspection: Arc<Inspection>,
+    /// Its index.
+    index: u16,
     lanes: [Lane; 2],
     now: Instant,
     /// The flow may be merged as soon as nothing is kept.
     merges: bool,
+    found: Found,
 }
 
 impl EditSession {
@@ -63,6 +82,8 @@ impl EditSession {
             lanes: before.edited.map(|edited| Lane { edited: edited as usize, ..Lane::default() }),
             now: Instant::ZERO,
             merges: before.returns,
+            index: before.inspection,
+            found: Found::default(),
         })
     }
 
@@ -82,8 +103,13 @@ impl EditSession {
         let Some(patterns) = self.inspection.patterns(direction) else { return Step::Relay };
         let lane = &mut self.lanes[direction.index()];
         let before = lane.search.unwrap_or_else(|| patterns.start());
-        let searched = patterns.search(before, bytes, &mut |number| self.inspection.hits.count(0, number));
+        let place = lane.places.searched;
+        let mut hits =
+            Teller { inspection: &self.inspection, index: self.index, direction, found: &mut self.found };
+        let searched =
+            patterns.search(before, bytes, &mut |number, end| hits.tell(number, place + end as u64));
         lane.search = Some(searched.state);
+        lane.places.searched += bytes.len() as u64;
         match searched.verdict {
             Some(Verdict::Drop | Verdict::Reset) => Step::Reset,
             Some(Verdict::Split) => {
@@ -120,11 +146,14 @@ impl EditSession {
         let mut state = lane.state.unwrap_or_else(|| edits.start());
         let (before, was_kept) = (lane.tail.len(), !lane.tail.is_empty());
         let mut out: Option<Vec<u8>> = None;
+        let place = lane.places.edited;
+        let mut hits =
+            Teller { inspection: &self.inspection, index: self.index, direction, found: &mut self.found };
         let skipped = lane.edited.min(bytes.len());
         lane.edited -= skipped;
         let (mut from, mut copied) = (skipped, 0);
         while let Some(found) = edits.next(&mut state, bytes, from) {
-            self.inspection.hits.count(0, found.number);
+            hits.tell(found.number, place + found.end as u64);
             let begins = before + found.end - found.len as usize;
             let out = out.get_or_insert_with(|| Vec::with_capacity(before + bytes.len()));
             append(out, &lane.tail, bytes, copied..begins);
@@ -132,6 +161,7 @@ impl EditSession {
             (from, copied) = (found.end, before + found.end);
         }
         lane.state = Some(state);
+        lane.places.edited += bytes.len() as u64;
         let settled = before + bytes.len() - edits.pending(state) as usize;
         if out.is_none() && !was_kept && settled == bytes.len() {
             return None;
@@ -148,6 +178,27 @@ impl EditSession {
         }
         lane.tail = tail;
         Some(out)
+    }
+}
+
+/// Counts and tells what is found in one direction.
+struct Teller<'a> {
+    inspection: &'a Inspection,
+    index: u16,
+    direction: Direction,
+    found: &'a mut Found,
+}
+
+impl Teller<'_> {
+    /// A pattern whose last byte is before `end`.
+    fn tell(&mut self, pattern: u16, end: u64) {
+        self.inspection.hits.count(0, pattern);
+        if self.found.hits.len() == TOLD {
+            self.found.more += 1;
+            return;
+        }
+        let place = self.inspection.begins(pattern, end);
+        self.found.hits.push(Hit { inspection: self.index, pattern, direction: self.direction, place });
     }
 }
 
@@ -201,6 +252,10 @@ impl Session for EditSession {
 
     fn sees_all(&self) -> bool {
         true
+    }
+
+    fn found(&mut self) -> Found {
+        std::mem::take(&mut self.found)
     }
 
     fn tick(&mut self, now: Instant) {
@@ -295,7 +350,7 @@ mod tests {
         }
         let inspection = Arc::new(Inspection::new(&patterns, Manner::default()).unwrap());
         for (returns, step) in [(true, Step::Merge), (false, Step::Relay)] {
-            let before = Before { returns, edited: [2, 0] };
+            let before = Before { returns, edited: [2, 0], ..Before::default() };
             let mut session = EditSession::around(Box::new(Quiet), &inspection, before);
             assert_eq!(session.data(C, b"e"), (Edit::Pass, step), "the end of something");
             assert_eq!(session.data(C, b"vevil!"), (Edit::Replace(b"v!".to_vec()), step));
@@ -335,12 +390,20 @@ mod tests {
             replacement: Vec::new(),
         });
         let inspection = Arc::new(Inspection::new(&all, Manner::default()).unwrap());
-        let before = Before { returns: true, edited: [0; 2] };
+        let before = Before { returns: true, inspection: 7, ..Before::default() };
         let mut session = EditSession::around(Box::new(Doubtless), &inspection, before);
         assert_eq!(session.data(C, b"ev"), (Edit::Pass, Step::Merge));
         assert_eq!(session.data(S, b"odd"), (Edit::Pass, Step::Relay), "somebody is to look at it");
         assert_eq!(session.data(C, b"il"), (Edit::Replace(Vec::new()), Step::Reset));
         assert_eq!([inspection.hits.of(0), inspection.hits.of(1)], [1, 1]);
+        let hit = |pattern, direction| Hit { inspection: 7, pattern, direction, place: 0 };
+        let found = session.found();
+        assert_eq!((found.hits, found.more), (vec![hit(1, S), hit(0, C)], 0));
+        assert!(session.found().hits.is_empty(), "once");
+        session.data(S, "an odd ".repeat(TOLD + 3).as_bytes());
+        let found = session.found();
+        assert_eq!((found.hits.len(), found.more), (TOLD, 3), "nobody is told more");
+        assert_eq!([found.hits[0].place, found.hits[99].place], [3 + 3, 3 + 99 * 7 + 3]);
     }
 
     /// Lets everything pass.

@@ -4,8 +4,18 @@ use std::time::Duration;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
+use dataplane::inspect::hits::Hit;
 
 use super::{Target, Ticket};
+
+/// What a session has found in its flow's bytes.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order of its finding.
+    pub hits: Vec<Hit>,
+    /// So many more than anybody is told of at once.
+    pub more: u64,
+}
 
 /// What happens to the bytes that a session was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +103,11 @@ pub trait Session: Send {
     /// What passes without having been shown to it, or to a worker, would be missed.
     fn sees_all(&self) -> bool {
         false
+    }
+
+    /// What it has found since it was asked last.
+    fn found(&mut self) -> Found {
+        Found::default()
     }
 
     /// What time it is; told before anything that comes then.

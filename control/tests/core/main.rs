@@ -15,6 +15,7 @@ mod far;
 mod figures;
 mod handshake;
 mod in_motion;
+mod inspected;
 mod keeper;
 mod merging;
 mod options;

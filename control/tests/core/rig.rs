@@ -118,7 +118,7 @@ pub struct Rig {
 }
 
 /// Client number `n`'s quad.
-fn quad(n: u32) -> Quad {
+pub fn quad(n: u32) -> Quad {
     let [_, a, b, c] = (n + 1).to_be_bytes();
     Quad::between(([10, a, b, c], 4000).into(), ([11, 0, 0, 2], 80).into()).expect("one family")
 }

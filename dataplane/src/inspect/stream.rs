@@ -75,6 +75,8 @@ pub struct Stream {
     settled: Seq,
     /// Behind the last segment that waits; [`Stream::gone`] when none does.
     queued: Seq,
+    /// Of what is kept, the place of the byte behind the last: so many have been searched.
+    place: u64,
     state: Option<patterns::State>,
     editing: Option<edits::State>,
     /// What is queued waits for somebody else, and so does what follows: [`Outcome::Await`].
@@ -97,6 +99,7 @@ impl Stream {
             gone: next,
             settled: next,
             queued: next,
+            place: 0,
             state: inspection.patterns(direction).map(|patterns| patterns.start()),
             editing: inspection.edits(direction).map(|edits| edits.start()),
             awaits: None,
@@ -140,14 +143,14 @@ impl Stream {
         self.queued = self.queued.max(end);
     }
 
-    /// Judges a segment. `hit` is told the number of each pattern that ends in it.
+    /// Judges a segment. `hit` is told the number of each pattern that ends in it, and the place of its first byte.
     pub fn take(
         &mut self,
         kept: &mut Kept,
         inspection: &Inspection,
         direction: Direction,
         part: &Part<'_>,
-        hit: &mut dyn FnMut(u16),
+        hit: &mut dyn FnMut(u16, u64),
     ) -> Outcome {
         let end = part.end();
         if part.at.gt(self.queued) {
@@ -196,7 +199,7 @@ impl Stream {
         inspection: &Inspection,
         direction: Direction,
         part: &Part<'_>,
-        hit: &mut dyn FnMut(u16),
+        hit: &mut dyn FnMut(u16, u64),
     ) -> Outcome {
         let next = self.kept.end();
         // A receiver cuts off what it has already (RFC 9293 section 3.10.7.4), if it has it.
@@ -204,9 +207,11 @@ impl Stream {
         if self.is_last && !new.is_empty() {
             return Outcome::Drop(Counter::DropAfterFin);
         }
+        let place = self.place;
+        let mut hit = |number, end| hit(number, inspection.begins(number, place + end as u64));
         let mut state = self.state;
         if let (Some(patterns), Some(state)) = (inspection.patterns(direction), &mut state) {
-            let searched = patterns.search(*state, new, hit);
+            let searched = patterns.search(*state, new, &mut hit);
             match searched.verdict {
                 Some(Verdict::Split) => return self.await_somebody(part.end(), Why::Look),
                 Some(verdict @ (Verdict::Drop | Verdict::Reset)) => return Outcome::Found(verdict),
@@ -224,11 +229,12 @@ impl Stream {
             return Outcome::Drop(Counter::DropInspectInFlight);
         }
         self.state = state;
+        self.place += new.len() as u64;
         let mut is_edited = false;
         if let Some((edits, mut state)) = edits {
             let mut from = 0;
             while let Some(found) = edits.next(&mut state, new, from) {
-                hit(found.number);
+                hit(found.number, found.end);
                 let at = next.advance(found.end as u32).retreat(found.len);
                 kept.overwrite(&self.kept, at, found.replacement);
                 (from, is_edited) = (found.end, true);
@@ -299,9 +305,9 @@ impl Stream {
         if self.awaits.is_some() {
             return Outcome::Drop(Counter::DropInspectAhead);
         }
-        let since = self.since;
+        let (since, place) = (self.since, self.place + u64::from(self.kept.end().distance_to(end)));
         kept.restart(&mut self.kept, end);
-        *self = Stream { since, ..Stream::new(end, inspection, direction) };
+        *self = Stream { since, place, ..Stream::new(end, inspection, direction) };
         Outcome::PassAhead
     }
 

@@ -5,6 +5,7 @@ use super::*;
 use crate::flow::object::{Object, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
+use crate::inspect::hits::Hit;
 use crate::inspect::patterns::Verdict;
 use crate::inspect::places::{self, Streams};
 use crate::inspect::stream::{Outcome, Part, Stream};
@@ -70,7 +71,7 @@ impl<P: Port> Worker<P> {
             return None;
         }
         let outcome = match traits.has(Traits::SEARCHED) {
-            true => self.search(slot, direction, headers, frame.bytes()),
+            true => self.search(now, slot, direction, headers, frame.bytes()),
             false => return Some(frame),
         };
         if traits.has(Traits::SEARCHED) {
@@ -101,7 +102,14 @@ impl<P: Port> Worker<P> {
         Some(frame)
     }
 
-    fn search(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &[u8]) -> Outcome {
+    fn search(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: &[u8],
+    ) -> Outcome {
         const PASS: Outcome = Outcome::Pass { restored: false };
         let index = self.table.record(slot).inspection;
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return PASS };
@@ -126,9 +134,11 @@ impl<P: Port> Worker<P> {
         {
             let part = Part { at: headers.seq, bytes, is_last: is_last(object, direction, headers) };
             let mut found = 0;
-            outcome = stream.take(kept, inspection, direction, &part, &mut |pattern| {
+            outcome = stream.take(kept, inspection, direction, &part, &mut |pattern, place| {
                 inspection.hits.count(self.id, pattern);
                 found += 1;
+                let hit = Hit { inspection: index, pattern, direction, place };
+                self.told.tell(now, &mut self.events, &mut self.counters, self.table.key(slot), hit);
             });
             self.counters.add(Counter::InspectMatches, found);
         }
@@ -196,7 +206,7 @@ impl<P: Port> Worker<P> {
     ) {
         match verdict {
             // They are not heard of here.
-            Verdict::Count | Verdict::Edit | Verdict::Split => {}
+            Verdict::Event | Verdict::Edit | Verdict::Split => {}
             Verdict::Drop => self.counters.count(Counter::DropInspectMatch),
             Verdict::Reset => self.condemn(now, slot, direction, headers, frame),
         }

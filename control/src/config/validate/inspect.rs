@@ -83,7 +83,7 @@ fn inspection(
                 external::From::Server => Some(Direction::ServerToClient),
             },
             verdict: match raw.verdict.get_ref() {
-                external::Verdict::Count => Verdict::Count,
+                external::Verdict::Event => Verdict::Event,
                 external::Verdict::Edit => Verdict::Edit,
                 external::Verdict::Split => Verdict::Split,
                 external::Verdict::Drop => Verdict::Drop,
