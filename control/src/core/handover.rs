@@ -300,8 +300,12 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.take_pending(worker, split.flow) else { return };
         let Pending { place, module, since, asker, .. } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
-        let before =
-            Before { returns: matches!(asker, Asker::Edit), edited: split.edited, ..Before::default() };
+        let before = Before {
+            returns: matches!(asker, Asker::Edit),
+            edited: split.edited,
+            searched: split.view.searched,
+            ..Before::default()
+        };
         let module = &mut self.modules[usize::from(module)];
         let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
         let session = edited(session, self.rules.as_deref(), Some(split.inspection), &split.key, before);

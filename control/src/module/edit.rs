@@ -7,14 +7,17 @@
 //! of something to be replaced is kept here: at most a pattern, until the rest has come, the sender has closed, or the
 //! inspection's `hold` is over. While something is kept nothing is merged, and the merge takes over the deltas.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
-use dataplane::inspect::Inspection;
 use dataplane::inspect::edits::State;
 use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{self, Verdict};
+use dataplane::inspect::{Inspection, Reached, Searched};
 
 use super::{Choice, Edit, Found, Session, Step, Ticket};
 
@@ -27,6 +30,23 @@ pub struct Before {
     pub inspection: u16,
     /// So many of the bytes that come first have been edited already.
     pub edited: [u32; 2],
+    /// How far those before them were searched.
+    pub searched: Option<Searched>,
+}
+
+impl Lane {
+    /// Where a worker has searched, the search goes on.
+    fn behind(before: Before, direction: Direction) -> Lane {
+        let is_ours = |searched: &Searched| searched.inspection == before.inspection;
+        let searched = before.searched.filter(is_ours).map(|searched| searched.reached[direction.index()]);
+        let Reached { state, place } = searched.unwrap_or_default();
+        Lane {
+            edited: before.edited[direction.index()] as usize,
+            search: state,
+            places: Places { searched: place, edited: place },
+            ..Lane::default()
+        }
+    }
 }
 
 /// Hits that are told at once, at most: more than that nobody is told of in a second.
@@ -79,7 +99,7 @@ impl EditSession {
         Box::new(EditSession {
             inner,
             inspection: Arc::clone(inspection),
-            lanes: before.edited.map(|edited| Lane { edited: edited as usize, ..Lane::default() }),
+            lanes: Direction::BOTH.map(|direction| Lane::behind(before, direction)),
             now: Instant::ZERO,
             merges: before.returns,
             index: before.inspection,
@@ -100,16 +120,16 @@ impl EditSession {
 
     /// What else is found in `bytes` ends the flow, or keeps it here.
     fn search(&mut self, direction: Direction, bytes: &[u8]) -> Step {
-        let Some(patterns) = self.inspection.patterns(direction) else { return Step::Relay };
         let lane = &mut self.lanes[direction.index()];
-        let before = lane.search.unwrap_or_else(|| patterns.start());
         let place = lane.places.searched;
+        lane.places.searched += bytes.len() as u64;
+        let Some(patterns) = self.inspection.patterns(direction) else { return Step::Relay };
+        let before = lane.search.unwrap_or_else(|| patterns.start());
         let mut hits =
             Teller { inspection: &self.inspection, index: self.index, direction, found: &mut self.found };
         let searched =
             patterns.search(before, bytes, &mut |number, end| hits.tell(number, place + end as u64));
         lane.search = Some(searched.state);
-        lane.places.searched += bytes.len() as u64;
         match searched.verdict {
             Some(Verdict::Drop | Verdict::Reset) => Step::Reset,
             Some(Verdict::Split) => {
@@ -254,6 +274,11 @@ impl Session for EditSession {
         true
     }
 
+    fn searched(&self) -> Option<Searched> {
+        let reached = |lane: &Lane| Reached { state: lane.search, place: lane.places.searched };
+        Some(Searched { inspection: self.index, reached: self.lanes.each_ref().map(reached) })
+    }
+
     fn found(&mut self) -> Found {
         std::mem::take(&mut self.found)
     }
@@ -273,169 +298,5 @@ impl Session for EditSession {
         (lane.state, lane.since) = (None, None);
         let tail = std::mem::take(&mut lane.tail);
         (tail, self.step(Step::Relay))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Direction::{ClientToServer as C, ServerToClient as S};
-    use dataplane::inspect::Manner;
-    use dataplane::inspect::patterns::Pattern;
-    use proptest::prelude::*;
-    use std::time::Duration;
-
-    /// Says to merge at every word, and makes capitals of what the server says.
-    struct Inner;
-
-    impl Session for Inner {
-        fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
-            match direction {
-                C => (Edit::Pass, Step::Merge),
-                S => (Edit::Replace(bytes.to_ascii_uppercase()), Step::Merge),
-            }
-        }
-    }
-
-    fn session(all: &[(&str, &str)]) -> Box<dyn Session> {
-        around(Box::new(Inner), all)
-    }
-
-    fn around(inner: Box<dyn Session>, all: &[(&str, &str)]) -> Box<dyn Session> {
-        let edit = |(bytes, with): &(&str, &str)| Pattern {
-            name: (*bytes).to_owned(),
-            bytes: bytes.as_bytes().to_vec(),
-            direction: None,
-            verdict: Verdict::Edit,
-            replacement: with.as_bytes().to_vec(),
-        };
-        let patterns: Vec<_> = all.iter().map(edit).collect();
-        let inspection = Inspection::new(&patterns, Manner::default()).unwrap();
-        EditSession::around(inner, &Arc::new(inspection), Before::default())
-    }
-
-    #[test]
-    fn a_pattern_is_replaced_across_pieces_and_nothing_merges_while_its_beginning_is_kept() {
-        let mut session = session(&[("evil", "better"), ("EVIL", "-")]);
-        let replaced = |text: &str| Edit::Replace(text.as_bytes().to_vec());
-        session.tick(Instant::from_millis(1000));
-        assert_eq!(session.data(C, b"plain"), (Edit::Pass, Step::Merge));
-        assert_eq!(session.data(C, b"an evil ev"), (replaced("an better "), Step::Relay));
-        assert_eq!(session.keeps(C), Some((2, Instant::from_millis(1200))));
-        assert_eq!(session.data(S, b"evil"), (replaced("-"), Step::Relay), "the other direction waits, too");
-        session.tick(Instant::from_millis(1100));
-        assert_eq!(session.data(C, b"i"), (replaced(""), Step::Relay));
-        assert_eq!(session.keeps(C), Some((3, Instant::from_millis(1200))), "of the first byte");
-        assert_eq!(session.data(C, b"l."), (replaced("better."), Step::Merge));
-        assert_eq!(session.keeps(C), None);
-        assert_eq!(session.data(C, b"eev"), (replaced("e"), Step::Relay));
-        assert_eq!(session.let_go(C), (b"ev".to_vec(), Step::Merge));
-        assert_eq!(session.data(C, b"il"), (Edit::Pass, Step::Merge));
-    }
-
-    #[test]
-    fn a_flow_that_was_split_for_an_edit_merges_behind_it() {
-        let patterns = [Pattern {
-            name: String::new(),
-            bytes: b"evil".to_vec(),
-            direction: Some(C),
-            verdict: Verdict::Edit,
-            replacement: Vec::new(),
-        }];
-        struct Quiet;
-        impl Session for Quiet {
-            fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
-                (Edit::Pass, Step::Relay)
-            }
-        }
-        let inspection = Arc::new(Inspection::new(&patterns, Manner::default()).unwrap());
-        for (returns, step) in [(true, Step::Merge), (false, Step::Relay)] {
-            let before = Before { returns, edited: [2, 0], ..Before::default() };
-            let mut session = EditSession::around(Box::new(Quiet), &inspection, before);
-            assert_eq!(session.data(C, b"e"), (Edit::Pass, step), "the end of something");
-            assert_eq!(session.data(C, b"vevil!"), (Edit::Replace(b"v!".to_vec()), step));
-        }
-        assert_eq!(inspection.hits.of(0), 2);
-    }
-
-    /// Keeps the client's first word back until it is asked.
-    struct Doubtful;
-
-    impl Session for Doubtful {
-        fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
-            (Edit::Hold(Duration::from_secs(1)), Step::Relay)
-        }
-
-        fn decide(&mut self, _: Direction) -> (Edit, Step) {
-            (Edit::Pass, Step::Merge)
-        }
-    }
-
-    #[test]
-    fn what_was_held_is_edited_when_it_passes() {
-        let mut session = around(Box::new(Doubtful), &[("evil", "better")]);
-        let held = (Edit::Hold(Duration::from_secs(1)), Step::Relay);
-        assert_eq!([session.data(C, b"an ev"), session.data(C, b"il man")], [held.clone(), held]);
-        assert_eq!(session.keeps(C), None, "that is with the leg");
-        assert_eq!(session.decide(C), (Edit::Replace(b"an better man".to_vec()), Step::Merge));
-    }
-
-    #[test]
-    fn what_is_searched_for_is_found_here_too() {
-        let all = [("evil", Verdict::Reset), ("odd", Verdict::Split)].map(|(bytes, verdict)| Pattern {
-            name: bytes.to_owned(),
-            bytes: bytes.as_bytes().to_vec(),
-            direction: None,
-            verdict,
-            replacement: Vec::new(),
-        });
-        let inspection = Arc::new(Inspection::new(&all, Manner::default()).unwrap());
-        let before = Before { returns: true, inspection: 7, ..Before::default() };
-        let mut session = EditSession::around(Box::new(Doubtless), &inspection, before);
-        assert_eq!(session.data(C, b"ev"), (Edit::Pass, Step::Merge));
-        assert_eq!(session.data(S, b"odd"), (Edit::Pass, Step::Relay), "somebody is to look at it");
-        assert_eq!(session.data(C, b"il"), (Edit::Replace(Vec::new()), Step::Reset));
-        assert_eq!([inspection.hits.of(0), inspection.hits.of(1)], [1, 1]);
-        let hit = |pattern, direction| Hit { inspection: 7, pattern, direction, place: 0 };
-        let found = session.found();
-        assert_eq!((found.hits, found.more), (vec![hit(1, S), hit(0, C)], 0));
-        assert!(session.found().hits.is_empty(), "once");
-        session.data(S, "an odd ".repeat(TOLD + 3).as_bytes());
-        let found = session.found();
-        assert_eq!((found.hits.len(), found.more), (TOLD, 3), "nobody is told more");
-        assert_eq!([found.hits[0].place, found.hits[99].place], [3 + 3, 3 + 99 * 7 + 3]);
-    }
-
-    /// Lets everything pass.
-    struct Doubtless;
-
-    impl Session for Doubtless {
-        fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
-            (Edit::Pass, Step::Relay)
-        }
-    }
-
-    proptest! {
-        /// However a stream is cut, the same becomes of it.
-        #[test]
-        fn a_stream_may_be_cut_anywhere(text in "[abc]{0,40}", cuts in prop::collection::vec(1usize..6, 1..40)) {
-            let all = [("abca", "1"), ("cc", "22"), ("bab", "")];
-            let run = |cuts: &[usize]| {
-                let (mut session, mut out) = (session(&all), Vec::new());
-                let (mut rest, mut cuts) = (text.as_bytes(), cuts.iter().cycle());
-                while !rest.is_empty() {
-                    let (piece, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                    match session.data(C, piece).0 {
-                        Edit::Pass => out.extend(piece),
-                        Edit::Replace(bytes) => out.extend(bytes),
-                        Edit::Hold(_) => unreachable!("nobody holds"),
-                    }
-                    rest = later;
-                }
-                out.extend(session.let_go(C).0);
-                out
-            };
-            prop_assert_eq!(run(&cuts), run(&[40]));
-        }
     }
 }

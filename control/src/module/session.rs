@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
+use dataplane::inspect::Searched;
 use dataplane::inspect::hits::Hit;
 
 use super::{Target, Ticket};
@@ -103,6 +104,11 @@ pub trait Session: Send {
     /// What passes without having been shown to it, or to a worker, would be missed.
     fn sees_all(&self) -> bool {
         false
+    }
+
+    /// How far it has searched all that it was shown.
+    fn searched(&self) -> Option<Searched> {
+        None
     }
 
     /// What it has found since it was asked last.

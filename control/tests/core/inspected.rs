@@ -8,16 +8,22 @@ use control::core::query::Query;
 use control::module::relay::MergeWhen;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::{FlowKey, Segment};
+use dataplane::flow::terms::Terms;
 use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{Pattern, Verdict};
-use dataplane::inspect::{Inspection, Manner};
+use dataplane::inspect::{Inspection, Manner, Reached, Searched};
 use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
 use dataplane::worker::message::Event;
 
 use crate::rig::*;
+use crate::splitting::{at_client, seen};
 
 /// Everything is searched for "evil", which is only told of.
 fn inspected() -> Rig {
+    inspected_by(MergeWhen::Never, &inspection())
+}
+
+fn inspection() -> Arc<Inspection> {
     let patterns = [Pattern {
         name: "evil".to_owned(),
         bytes: b"evil".to_vec(),
@@ -25,7 +31,10 @@ fn inspected() -> Rig {
         verdict: Verdict::Event,
         replacement: Vec::new(),
     }];
-    let inspection = Arc::new(Inspection::new(&patterns, Manner::default()).unwrap());
+    Arc::new(Inspection::new(&patterns, Manner::default()).unwrap())
+}
+
+fn inspected_by(merge: MergeWhen, inspection: &Arc<Inspection>) -> Rig {
     let defaults = Defaults {
         action: Action::Pass,
         strays: Strays::Drop,
@@ -34,8 +43,8 @@ fn inspected() -> Rig {
     };
     let everything = RuleSpec::everything(Action::Offer { module: 0 });
     let rules = Snapshot::compile(&[everything], defaults).unwrap();
-    let mut rig = Rig::new(relay(MergeWhen::Never));
-    rig.core = rig.core.with_rules(Arc::new(rules.with_inspections(vec![inspection], vec![0])));
+    let mut rig = Rig::new(relay(merge));
+    rig.core = rig.core.with_rules(Arc::new(rules.with_inspections(vec![Arc::clone(inspection)], vec![0])));
     rig
 }
 
@@ -78,4 +87,46 @@ fn no_more_is_told_of_a_participating_flow_than_somebody_can_read() {
     rig.wait(Duration::from_millis(100));
     rig.server(ack(S + 1, C + 1201), "evil".repeat(130).as_bytes());
     assert_eq!((hits(&mut rig).len(), rig.count(Counter::InspectUntold)), (110, 320));
+}
+
+const TEXT: &[u8] = b"an evil!";
+
+#[test]
+fn a_session_goes_on_where_the_worker_has_searched() {
+    let inspection = inspection();
+    let patterns = inspection.patterns(C2S).unwrap();
+    for cut in 0..=TEXT.len() {
+        let (before, behind) = TEXT.split_at(cut);
+        let mut rig = inspected_by(MergeWhen::Never, &inspection);
+        let state = patterns.search(patterns.start(), before, &mut |_, _| {}).state;
+        let reached = [Reached { state: Some(state), place: cut as u64 }, Reached::default()];
+        let mut view = seen(Terms::new(Some([SHIFT, SHIFT]), true, false), 64_000);
+        view.searched = Some(Searched { inspection: 0, reached });
+        rig.split(100, -50, view);
+        rig.client(ack(C + 1001, at_client(500)), behind);
+        let found = Hit { inspection: 0, pattern: 0, direction: C2S, place: 3 };
+        let expected = if cut < 7 { vec![found] } else { Vec::new() };
+        assert_eq!(hits(&mut rig), expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_worker_goes_on_where_the_session_has_searched() {
+    let inspection = inspection();
+    let patterns = inspection.patterns(C2S).unwrap();
+    for cut in 1..=TEXT.len() {
+        let (before, behind) = TEXT.split_at(cut);
+        let mut rig = inspected_by(MergeWhen::AfterBytes(cut as u64), &inspection);
+        rig.establish();
+        rig.client(ack(C + 1, S + 1), before);
+        rig.server(ack(S + 1, C + 1 + cut as u32), &[b'x'; TEXT.len()][..cut]);
+        rig.client(ack(C + 1 + cut as u32, S + 1 + cut as u32), b"");
+        rig.parked();
+        let searched = rig.installed.take().expect("it is merged").searched.expect("it is searched");
+        let Reached { state, place } = searched.reached[C2S.index()];
+        assert_eq!((searched.inspection, place), (0, cut as u64));
+        let mut found = hits(&mut rig).len();
+        patterns.search(state.expect("it is known"), behind, &mut |_, _| found += 1);
+        assert_eq!(found, 1, "cut at {cut}");
+    }
 }

@@ -350,6 +350,7 @@ impl Rig {
         let answered = self.order_hand_over(HandOver::Split, Path::CutThrough);
         let mut split = self.ordered_split.take().expect("the worker is told");
         (split.client_side, split.module, split.view) = (CLIENT, 0, view);
+        split.inspection = view.searched.map_or(Record::NO_INSPECTION, |searched| searched.inspection);
         (split.delta_c2s, split.delta_s2c) = (Delta(delta_c2s), Delta(delta_s2c));
         assert!(self.tell(Event::Split(split)).is_empty(), "nothing is said before anybody is heard");
         assert_eq!(answered.try_recv(), Ok(Ok(())));

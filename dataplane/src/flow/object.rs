@@ -3,6 +3,7 @@
 //! The hot line is what a packet touches. Counters and timers' data stand on a second, colder line. An IPv6 flow keeps
 //! its addresses in a side array of the table, at the same slot.
 
+use crate::inspect::Searched;
 use crate::wire::seq::{Delta, Seq};
 
 use super::quad::{Direction, Segment};
@@ -69,6 +70,8 @@ pub struct View {
     pub mss: [u16; 2],
     /// Observed state.
     pub tcp: TcpState,
+    /// How far its bytes have been searched, up to [`View::track`]'s ends. None where they are not.
+    pub searched: Option<Searched>,
 }
 
 impl Default for View {
@@ -80,6 +83,7 @@ impl Default for View {
             clock: 0,
             mss: [0; 2],
             tcp: TcpState::Established,
+            searched: None,
         }
     }
 }

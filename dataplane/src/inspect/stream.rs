@@ -12,7 +12,7 @@ use crate::wire::seq::Seq;
 use super::edits;
 use super::kept::{Kept, List};
 use super::patterns::{self, Verdict};
-use super::{Ahead, Inspection};
+use super::{Ahead, Inspection, Reached};
 
 /// What becomes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,17 @@ impl Part<'_> {
     }
 }
 
+/// What is said of a direction that is searched by somebody else from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Behind what has gone out.
+    pub gone: Seq,
+    /// So many bytes behind that have been edited: the end of something whose beginning has gone out.
+    pub edited: u32,
+    /// How far the search was, there.
+    pub reached: Reached,
+}
+
 /// How far one direction has been searched.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
@@ -78,6 +89,8 @@ pub struct Stream {
     /// Of what is kept, the place of the byte behind the last: so many have been searched.
     place: u64,
     state: Option<patterns::State>,
+    /// The same at [`Stream::gone`], where it is known.
+    state_gone: Option<patterns::State>,
     editing: Option<edits::State>,
     /// What is queued waits for somebody else, and so does what follows: [`Outcome::Await`].
     awaits: Option<Why>,
@@ -94,13 +107,21 @@ pub struct Stream {
 impl Stream {
     /// Nothing has been searched; `next` comes next.
     pub fn new(next: Seq, inspection: &Inspection, direction: Direction) -> Stream {
+        Stream::resume(next, inspection, direction, Reached::default())
+    }
+
+    /// All before `next` has been searched by somebody else, for the same.
+    pub fn resume(next: Seq, inspection: &Inspection, direction: Direction, reached: Reached) -> Stream {
+        let start = || inspection.patterns(direction).map(|patterns| patterns.start());
+        let state = reached.state.filter(|_| inspection.patterns(direction).is_some()).or_else(start);
         Stream {
             kept: List::new(next),
             gone: next,
             settled: next,
             queued: next,
-            place: 0,
-            state: inspection.patterns(direction).map(|patterns| patterns.start()),
+            place: reached.place,
+            state,
+            state_gone: state,
             editing: inspection.edits(direction).map(|edits| edits.start()),
             awaits: None,
             is_last: false,
@@ -135,8 +156,16 @@ impl Stream {
         self.awaits = Some(Why::Rest);
     }
 
-    /// All before `end` has gone out.
-    pub fn go(&mut self, end: Seq) {
+    /// What the bytes before `end`, of a segment that was just judged, have led to: known where the search stands.
+    pub fn state_at(&self, end: Seq) -> Option<patterns::State> {
+        self.state.filter(|_| end == self.kept.end())
+    }
+
+    /// All before `end` has gone out, which has led to `state`.
+    pub fn go(&mut self, end: Seq, state: Option<patterns::State>) {
+        if end.gt(self.gone) {
+            self.state_gone = state;
+        }
         self.gone = self.gone.max(end);
         // It follows, or it would seem to lie ahead after 2^31 bytes.
         self.edited = self.edited.max(self.gone);
@@ -284,15 +313,16 @@ impl Stream {
         self.awaits = None;
     }
 
-    /// From here on the bytes are somebody else's; what has gone out is still repeated from here. Returns behind what has gone
-    /// out, and how many bytes behind that have been edited here: the end of something whose beginning has gone out.
-    pub fn end(&mut self, kept: &mut Kept) -> (Seq, u32) {
+    /// From here on the bytes are somebody else's; what has gone out is still repeated from here.
+    pub fn end(&mut self, kept: &mut Kept) -> Ended {
         let (gone, edited) = (self.gone, self.gone.distance_to(self.edited));
+        let waiting = u64::from(gone.distance_to(self.kept.end()));
+        let reached = Reached { state: self.state_gone, place: self.place - waiting.min(self.place) };
         self.gone = gone.advance(edited);
         self.forget_queue();
         self.is_over = true;
         kept.cut(&mut self.kept, self.gone);
-        (gone, edited)
+        Ended { gone, edited, reached }
     }
 
     fn pass_ahead(

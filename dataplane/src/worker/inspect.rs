@@ -9,7 +9,7 @@ use crate::inspect::hits::Hit;
 use crate::inspect::patterns::Verdict;
 use crate::inspect::places::{self, Streams};
 use crate::inspect::stream::{Outcome, Part, Stream};
-use crate::inspect::{Inspection, window};
+use crate::inspect::{Inspection, Reached, Searched, window};
 use crate::packet::{self, Packet, TcpHeaders};
 use crate::policy::Fallback;
 use crate::refusal::{self, Rejection};
@@ -124,7 +124,7 @@ impl<P: Port> Worker<P> {
             let Some(next) = agreed(object, direction, headers) else {
                 return Outcome::Drop(Counter::DropInspectHandshake);
             };
-            if !self.streams.take(slot, streams(inspection, next)) {
+            if !self.streams.take(slot, streams(inspection, next, [Reached::default(); 2])) {
                 return self.without_place(slot);
             }
         }
@@ -173,14 +173,16 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    /// The flow is cut through, and its bytes up to here have been somebody else's: the search begins.
-    pub(super) fn begin_search(&mut self, slot: u32) {
+    /// The flow is cut through, and its bytes up to here have been somebody else's: the search goes on where that was, or begins.
+    pub(super) fn begin_search(&mut self, slot: u32, searched: Option<Searched>) {
         self.end_search(slot);
         let next = self.table.object(slot).track.map(|track| track.end);
         let index = self.table.record(slot).inspection;
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
         // Without a place, the first segment with data is the one that asks again, and hears no.
-        let _ = self.streams.take(slot, streams(inspection, next));
+        let searched = searched.filter(|searched| searched.inspection == index);
+        let reached = searched.map_or([Reached::default(); 2], |searched| searched.reached);
+        let _ = self.streams.take(slot, streams(inspection, next, reached));
     }
 
     /// The flow's bytes are not searched any more.
@@ -268,9 +270,10 @@ impl<P: Port> Worker<P> {
 }
 
 /// Where both directions begin.
-fn streams(inspection: &Inspection, next: [Seq; 2]) -> [Option<Stream>; 2] {
+fn streams(inspection: &Inspection, next: [Seq; 2], reached: [Reached; 2]) -> [Option<Stream>; 2] {
     Direction::BOTH.map(|direction| {
-        inspection.searches_in(direction).then(|| Stream::new(next[direction.index()], inspection, direction))
+        let (next, reached) = (next[direction.index()], reached[direction.index()]);
+        inspection.searches_in(direction).then(|| Stream::resume(next, inspection, direction, reached))
     })
 }
 

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use crate::flow::object::NONE;
 use crate::flow::quad::Direction;
+use crate::inspect::patterns;
 use crate::packet::TcpHeaders;
 
 /// A frame that waits for its flow's new path.
@@ -14,6 +15,8 @@ pub struct Waiting<B> {
     pub headers: TcpHeaders,
     /// The frame.
     pub frame: B,
+    /// Where the search stood behind it, if it is searched and that is known.
+    pub searched: Option<patterns::State>,
 }
 
 struct Cell<B> {
@@ -127,7 +130,7 @@ mod tests {
             window: 0,
             first_fragment: false,
         };
-        Waiting { direction: Direction::ClientToServer, headers, frame: n }
+        Waiting { direction: Direction::ClientToServer, headers, frame: n, searched: None }
     }
 
     #[test]

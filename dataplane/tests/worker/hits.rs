@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ACK;
 use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
 use super::inspect::{ROOMY, open};
+use super::{ACK, OFFER, suspend};
 use dataplane::counters::Counter;
-use dataplane::flow::quad::Direction;
+use dataplane::flow::object::{Track, View};
+use dataplane::flow::quad::{Direction, FlowKey, Segment};
+use dataplane::flow::table::FlowRef;
+use dataplane::flow::terms::{Promises, Terms};
 use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{Pattern, Verdict};
-use dataplane::inspect::{Ahead, Inspection, Manner};
+use dataplane::inspect::{Ahead, Inspection, Manner, Searched};
 use dataplane::policy::Action;
+use dataplane::wire::seq::{Delta, Seq};
 use dataplane::worker::Limits;
-use dataplane::worker::message::Event;
+use dataplane::worker::message::{Event, Order, Split};
 
 const FOR_THE_SERVER: Direction = Direction::ClientToServer;
 
@@ -23,6 +27,12 @@ fn searching(patterns: &[(&str, Verdict)], ahead: Ahead) -> Bench {
 
 /// With a mailbox for so many events.
 fn with_mailbox(patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Bench {
+    let mut bench = with_rules(Action::Monitor, patterns, ahead, events);
+    open(&mut bench);
+    bench
+}
+
+fn with_rules(action: Action, patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Bench {
     let patterns: Vec<_> = patterns
         .iter()
         .map(|(bytes, verdict)| Pattern {
@@ -34,10 +44,9 @@ fn with_mailbox(patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Be
         })
         .collect();
     let inspection = Inspection::new(&patterns, Manner { ahead, ..Manner::default() }).unwrap();
-    let policy = rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]);
+    let policy = rules(action).with_inspections(vec![Arc::new(inspection)], vec![0]);
     let mut bench = Bench::with_limits(policy, Limits { flows: 8, parked: 4, far_sides: 4 }, events);
     bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
-    open(&mut bench);
     bench
 }
 
@@ -106,4 +115,80 @@ fn nobody_fills_the_mailbox_with_hits_and_what_is_not_told_is_counted() {
     let mut crowded = with_mailbox(&[("evil", Verdict::Event)], Ahead::Drop, 67);
     send(&mut crowded, 101, "evil".repeat(10).as_bytes());
     assert_eq!((told(&mut crowded).len(), crowded.count(Counter::InspectUntold)), (3, 7));
+}
+
+/// The client has sent everything before `end`; the flow is cut through from there on.
+fn install(bench: &mut Bench, flow: FlowRef, end: u32, searched: Option<Searched>) {
+    bench.order(Order::Park { flow });
+    let view = View {
+        track: [Track { end: Seq(end), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }],
+        edges: [Seq(end + 1000), Seq(1501)],
+        promises: Promises::mirrored(Terms::new(Some([7, 7]), true, false)),
+        searched,
+        ..View::default()
+    };
+    bench.order(Order::Install { flow, delta_c2s: Delta::ZERO, delta_s2c: Delta::ZERO, view });
+    bench.order(Order::Resume { flow });
+}
+
+fn split(bench: &mut Bench, flow: FlowRef) -> Split {
+    let key = FlowKey { quad: quad(false), segment: Segment(0) };
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    let split = std::iter::from_fn(|| bench.heard()).find_map(|event| match event {
+        Event::Split(split) => Some(split),
+        _ => None,
+    });
+    *split.expect("it is split")
+}
+
+#[test]
+fn what_lies_across_a_split_and_a_merge_is_found() {
+    for cut in 0..=8 {
+        let mut bench = with_rules(OFFER, &[("evil", Verdict::Event)], Ahead::Drop, 256);
+        let flow = suspend(&mut bench, false);
+        bench.order(Order::Participate { flow });
+        install(&mut bench, flow, 101, None);
+        let (before, behind) = b"an evil!".split_at(cut);
+        send(&mut bench, 101, before);
+        let split = split(&mut bench, flow);
+        let searched = split.view.searched.expect("it is searched");
+        assert_eq!((split.view.track[0].end, searched.reached[0].place), (Seq(101 + cut as u32), cut as u64));
+        install(&mut bench, flow, 101 + cut as u32, Some(searched));
+        bench.deliver(CLIENT, &frame(quad(false), ACK, 101 + cut as u32, 501, behind, &[]));
+        assert_eq!(bench.worker.table().object(flow.slot).merges, 2);
+        assert_eq!(bench.count(Counter::InspectMatches), 1, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_state_of_another_inspection_means_nothing() {
+    let mut bench = with_rules(OFFER, &[("evil", Verdict::Event)], Ahead::Drop, 256);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
+    install(&mut bench, flow, 101, None);
+    send(&mut bench, 101, b"ev");
+    let searched = split(&mut bench, flow).view.searched.map(|of| Searched { inspection: 1, ..of });
+    install(&mut bench, flow, 103, searched);
+    send(&mut bench, 103, b"il evil");
+    assert_eq!(told(&mut bench), [hit(0, FOR_THE_SERVER, 3)], "places begin anew, too");
+}
+
+#[test]
+fn what_waits_is_searched_by_whom_it_goes_to_from_where_it_begins() {
+    // The first segment may go on when the second has come, of which the end waits.
+    let patterns = [("worse", Verdict::Edit), ("so wo", Verdict::Event)];
+    let mut bench = with_rules(OFFER, &patterns, Ahead::Drop, 256);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
+    install(&mut bench, flow, 101, None);
+    send(&mut bench, 101, b"wors");
+    send(&mut bench, 105, b"t so w");
+    assert_eq!(bench.worker.waiting(), 1);
+    let split = split(&mut bench, flow);
+    let searched = split.view.searched.unwrap();
+    assert_eq!((split.view.track[0].end, searched.reached[0].place), (Seq(105), 4));
+    install(&mut bench, flow, 105, Some(searched));
+    told(&mut bench);
+    send(&mut bench, 105, b"t so worst");
+    assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 6)]);
 }
