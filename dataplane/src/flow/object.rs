@@ -118,6 +118,8 @@ impl Traits {
     pub const WATCHED: Traits = Traits(32);
     /// Its rule wants it split after so many bytes, and it has had fewer.
     pub const COUNTED: Traits = Traits(64);
+    /// Its rule wanted it split, and it was.
+    pub const RULE_HAS_SPLIT: Traits = Traits(128);
     /// What has to be looked at before it passes, in one way or another.
     pub const INSPECTED: Traits = Traits(Self::EXAMINED.0 | Self::COUNTED.0);
     /// What an inspection is about.

@@ -24,6 +24,7 @@ impl<P: Port> Worker<P> {
                 return self.answer(Event::Unsplit { flow, why });
             }
         };
+        self.note_split(now, slot);
         let ended = self.end_streams(slot);
         let key = self.table.key(slot);
         let object = self.table.object_mut(slot);
