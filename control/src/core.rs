@@ -43,6 +43,7 @@ use handover::{Asker, Pendings};
 use history::History;
 use journal::{Happening, Journal};
 use load::Load;
+pub(crate) use offers::BYTES_PER_ANSWER;
 use offers::{Kept, Offer};
 use query::{Next, Query, Questions, Wanted};
 use validating::Validating;

@@ -141,6 +141,9 @@ counters! {
     DropInspectReset = "drop_inspect_reset",
     /// A segment of an inspected flow ahead of a hole: its sender repeats it once the hole is filled.
     DropInspectAhead = "drop_inspect_ahead",
+    /// A segment of an inspected flow behind as many that wait as one direction of a flow may have: 64, or an eighth of
+    /// `limits.held_packets` where that is less.
+    DropInspectWaiting = "drop_inspect_waiting",
     /// A repetition of what waits in an inspected flow, and will go on.
     DropInspectHeld = "drop_inspect_held",
     /// A segment of an inspected flow with as many unacknowledged bytes before it as are kept.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod counters;
 pub mod flow;
 pub mod inspect;
+pub mod memory;
 pub mod packet;
 pub mod policy;
 pub mod port;

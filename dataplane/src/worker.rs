@@ -130,6 +130,8 @@ pub struct Worker<P: Port> {
     streams: Streams,
     /// Segments of searched flows, by their lane's number.
     waiting: Parked<P::Buffer>,
+    /// The most of one direction of a flow.
+    waiting_each: usize,
     told: told::Told,
     steering: Steering,
     neighbours: Neighbours<P::Buffer>,
@@ -157,6 +159,7 @@ impl<P: Port> Worker<P> {
             parked: Parked::new(parts.limits.parked),
             streams: Streams::new(places::Limits::default(), [0; 4]),
             waiting: Parked::new(0),
+            waiting_each: 0,
             told: told::Told::default(),
             steering: parts.steering,
             neighbours: parts.neighbours,

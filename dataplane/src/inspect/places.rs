@@ -8,6 +8,8 @@ use hashbrown::HashMap;
 use crate::clock::Instant;
 use crate::flow::object::NONE;
 use crate::flow::quad::Direction;
+use crate::memory::table_bytes;
+use crate::worker::parked::Parked;
 
 use super::kept::Kept;
 use super::stream::Stream;
@@ -51,6 +53,12 @@ pub struct Streams {
     pub kept: Kept,
 }
 
+/// Of the segments that may wait one direction of a flow may have this part, so many in any case, and no more than so many: a
+/// split is made within a round trip to the control core.
+const WAITING_SHARE: usize = 8;
+const LEAST_WAITING: usize = 4;
+const MOST_WAITING: usize = 64;
+
 /// Sizes, taken at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
@@ -66,8 +74,20 @@ impl Limits {
     /// What they take; the segments that wait stay in their buffers.
     pub const fn bytes(&self) -> usize {
         let lanes = 2 * size_of::<u32>();
-        self.flows * (size_of::<Place>() + lanes + 4 * (size_of::<(u32, u32)>() + 1))
+        self.flows * (size_of::<Place>() + lanes)
+            + table_bytes(self.flows * 2, size_of::<(u32, u32)>())
             + Kept::bytes_for(self.bytes)
+            + Parked::<usize>::bytes_for(self.waiting)
+    }
+
+    /// Segments that wait of one direction of a flow, at most: a few whose senders go on and whose split nobody makes must not
+    /// take all the room.
+    pub const fn waiting_each(&self) -> usize {
+        match self.waiting / WAITING_SHARE {
+            share if share < LEAST_WAITING => LEAST_WAITING,
+            share if share > MOST_WAITING => MOST_WAITING,
+            share => share,
+        }
     }
 }
 

@@ -59,7 +59,8 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn end(&self) -> Seq {
+    /// Behind its last byte.
+    pub fn end(&self) -> Seq {
         self.at.advance(self.bytes.len() as u32)
     }
 }
@@ -134,6 +135,11 @@ impl Stream {
     /// Behind the last byte that has gone out.
     pub const fn gone(&self) -> Seq {
         self.gone
+    }
+
+    /// Behind the last segment that waits; [`Stream::gone`] when none does.
+    pub const fn queued(&self) -> Seq {
+        self.queued
     }
 
     /// What is kept.

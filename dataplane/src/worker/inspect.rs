@@ -21,7 +21,12 @@ use crate::wire::tcp_flags::TcpFlags;
 impl<P: Port> Worker<P> {
     /// With room to search flows; without this there is none. `key` comes from the system's generator.
     pub fn with_inspection(self, limits: places::Limits, key: [u64; 4]) -> Self {
-        Worker { streams: Streams::new(limits, key), waiting: Parked::new(limits.waiting), ..self }
+        Worker {
+            streams: Streams::new(limits, key),
+            waiting: Parked::new(limits.waiting),
+            waiting_each: limits.waiting_each(),
+            ..self
+        }
     }
 
     /// The flow gets the inspection that its rule names.
@@ -133,6 +138,10 @@ impl<P: Port> Worker<P> {
             && let Some((stream, kept)) = self.streams.get(lane)
         {
             let part = Part { at: headers.seq, bytes, is_last: is_last(object, direction, headers) };
+            // Before it is judged: it is as if it had been lost.
+            if part.end().gt(stream.queued()) && self.waiting.len_of(lane.number()) >= self.waiting_each {
+                return Outcome::Drop(Counter::DropInspectWaiting);
+            }
             let mut found = 0;
             outcome = stream.take(kept, inspection, direction, &part, &mut |pattern, place| {
                 inspection.hits.count(self.id, pattern);

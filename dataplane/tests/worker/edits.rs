@@ -287,3 +287,22 @@ proptest! {
         prop_assert_eq!(flow.bench.worker.kept(), 0);
     }
 }
+
+/// Whoever sends on while its flow waits for a split that nobody makes.
+#[test]
+fn one_direction_does_not_take_all_the_room_of_what_waits() {
+    let limits = Limits { waiting: 48, ..ROOMY };
+    let mut bench = bench(Action::Monitor, &[("secret", "longer words")], limits);
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    let mut flow = Flow { bench, v6: false, next: [101, 501] };
+    flow.out(0);
+    assert_eq!(flow.say(0, 0, b"it passes, secret"), []);
+    for n in 0..9 {
+        assert_eq!(flow.say(0, 16 + 2 * n, b"ab"), []);
+    }
+    assert_eq!((flow.bench.worker.waiting(), flow.bench.count(Counter::DropInspectWaiting)), (6, 4));
+    // What waits is as good as before.
+    assert_eq!(flow.say(0, 16, b"ab"), []);
+    assert_eq!(flow.bench.count(Counter::DropInspectHeld), 1);
+}
