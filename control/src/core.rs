@@ -39,7 +39,7 @@ use crate::suspended::rejections::Rejections;
 
 use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
-use handover::{Asker, Pendings};
+use handover::{Asker, Pendings, Refused};
 use history::History;
 use journal::{Happening, Journal};
 use load::Load;
@@ -151,7 +151,7 @@ impl<L: Pool> Core<L> {
                 counters: Counters::default(),
                 history: History::new(settings.history),
                 journal: Journal::default(),
-                hits: Budget::default(),
+                told: Budget::default(),
                 merging: true,
                 load: Load::default(),
                 scarce: false,
@@ -237,9 +237,11 @@ impl<L: Pool> Core<L> {
                 let asker = if edits { Asker::Edit } else { Asker::Inspection };
                 self.begin_split(now, worker, (flow, key, module), asker);
             }
-            Event::Wanted { .. } => {}
+            Event::Wanted { key, .. } => {
+                self.refuse_split(now, now, key, Asker::Inspection, Refused::NoModule);
+            }
             Event::Hit { key, hit } => self.means.journal.note(now, now, key, Happening::Hit(hit)),
-            Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
+            Event::Unsplit { flow, why } => self.on_unsplit(now, worker, flow, why),
         }
     }
 

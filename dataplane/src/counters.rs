@@ -191,9 +191,9 @@ counters! {
     FlowsForwarded = "flows_forwarded",
     /// Occurrences of patterns in the bytes of inspected flows.
     InspectMatches = "inspect_matches",
-    /// Occurrences of patterns that `quadrille events` does not show: there were more than 100 a second on one thread, or the
-    /// mailbox to the control core was nearly full. The pattern's own count (`quadrille stats`) has them.
-    InspectUntold = "inspect_untold",
+    /// Hits, and splits that were refused, that `quadrille events` does not show: there were more than 100 a second on one
+    /// thread, or the mailbox to the control core was nearly full. Their own counts have them.
+    EventsUntold = "events_untold",
     /// Segments of inspected flows whose bytes became others: what was to be edited, or what repeated something else than had
     /// passed before.
     InspectRewritten = "inspect_rewritten",
@@ -229,6 +229,20 @@ counters! {
     MergesInMotion = "merges_in_motion",
     /// Flows that have left the non-participating path for the control core.
     Splits = "splits",
+    /// Splits that a rule or an inspection wanted of flows whose handshake was not seen: nobody knows what their windows mean.
+    SplitsRefusedHandshake = "splits_refused_handshake",
+    /// The same, of flows that were not open in both directions any more.
+    SplitsRefusedClosing = "splits_refused_closing",
+    /// The same, of flows whose segments come in fragments.
+    SplitsRefusedFragments = "splits_refused_fragments",
+    /// The same, where a sender has been promised more than a quarter of `limits.participating_bytes`.
+    SplitsRefusedWindow = "splits_refused_window",
+    /// The same, where promises to senders of other flows that were split fill `limits.participating_bytes`.
+    SplitsRefusedPromises = "splits_refused_promises",
+    /// The same, while `limits.participating` flows participated.
+    SplitsRefusedFull = "splits_refused_full",
+    /// The same, of flows that were offered to no module.
+    SplitsRefusedNoModule = "splits_refused_no_module",
     /// Merges undone because the drain took too long.
     MergesUndone = "merges_undone",
     /// Frames handed to the worker that owns their flow.

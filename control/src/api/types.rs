@@ -278,10 +278,13 @@ pub struct EventInfo {
     pub client: SocketAddr,
     /// The flow's server.
     pub server: SocketAddr,
-    /// `split`, `merged`, `merged_in_motion`, `merge_undone` or `hit`.
+    /// `split`, `merged`, `merged_in_motion`, `merge_undone`, `split_refused` or `hit`.
     pub event: String,
     /// Microseconds that it took; 0 of a hit.
     pub duration_us: u64,
+    /// Why: with `split_refused`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What was found: with `hit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hit: Option<HitInfo>,

@@ -245,6 +245,10 @@ impl Backend for View {
             server: entry.key.quad.server(),
             event: entry.what.name().into(),
             duration_us: entry.took.as_micros() as u64,
+            reason: match entry.what {
+                Happening::SplitRefused(why) => Some(why.to_string()),
+                _ => None,
+            },
             hit: match entry.what {
                 Happening::Hit(hit) => hit_info(&in_force, &hit),
                 _ => None,

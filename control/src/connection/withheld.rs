@@ -26,11 +26,11 @@ impl<L: Pool> Connection<L> {
     pub(super) fn tell_hits(&mut self, cx: &mut Context<'_, L>) {
         let Some(session) = &mut self.session else { return };
         let Found { hits, more } = session.found();
-        cx.counters.add(Counter::InspectUntold, more);
+        cx.counters.add(Counter::EventsUntold, more);
         for hit in hits {
-            match cx.hits.take(cx.now, Hit::RATE) {
+            match cx.told.take(cx.now, Hit::RATE) {
                 true => cx.journal.note(cx.now, cx.now, self.key, Happening::Hit(hit)),
-                false => cx.counters.count(Counter::InspectUntold),
+                false => cx.counters.count(Counter::EventsUntold),
             }
         }
     }

@@ -150,8 +150,8 @@ pub(super) struct Means<L: Pool> {
     pub(super) settings: Settings,
     pub(super) history: History,
     pub(super) journal: Journal,
-    /// What sessions have found.
-    pub(super) hits: Budget,
+    /// Of what sessions have found and of splits that were refused, so much is told.
+    pub(super) told: Budget,
     /// Flows may be merged; an operator can say that they may not.
     pub(super) merging: bool,
     pub(super) load: Load,
@@ -169,7 +169,7 @@ impl<L: Pool> Means<L> {
             settings: &self.settings,
             history: &mut self.history,
             journal: &mut self.journal,
-            hits: &mut self.hits,
+            told: &mut self.told,
             merging: self.merging,
             load: self.load,
             scarce: self.scarce,
@@ -210,7 +210,7 @@ pub struct Context<'a, L: Pool> {
     /// What has happened to flows lately.
     pub journal: &'a mut Journal,
     /// Of what sessions have found, so much is told.
-    pub hits: &'a mut Budget,
+    pub told: &'a mut Budget,
     /// Flows may be merged.
     pub merging: bool,
     /// What all flows kept before this event.

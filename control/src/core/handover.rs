@@ -8,9 +8,11 @@ use hashbrown::HashMap;
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
+use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, Record};
 use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::flow::table::FlowRef;
+use dataplane::inspect::hits::Hit;
 use dataplane::policy::Snapshot;
 use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 
@@ -257,9 +259,11 @@ impl<L: Pool> Core<L> {
         }
         let reserve = self.modest_reserve();
         if !self.has_room(reserve) {
-            return reply(asker, Err(Refused::Promises));
+            return self.refuse_split(now, now, key, asker, Refused::Promises);
         }
-        let Some(place) = self.find_place(now) else { return reply(asker, Err(Refused::Full)) };
+        let Some(place) = self.find_place(now) else {
+            return self.refuse_split(now, now, key, asker, Refused::Full);
+        };
         self.order_split(worker, flow, Pending { place, key, module, reserve, since: now, asker });
     }
 
@@ -324,7 +328,7 @@ impl<L: Pool> Core<L> {
     }
 
     /// The worker has not.
-    pub(super) fn on_unsplit(&mut self, worker: usize, flow: FlowRef, why: Unsplittable) {
+    pub(super) fn on_unsplit(&mut self, now: Instant, worker: usize, flow: FlowRef, why: Unsplittable) {
         let Some(pending) = self.take_pending(worker, flow) else { return };
         let largest = self.reserve();
         let why = match why {
@@ -335,7 +339,28 @@ impl<L: Pool> Core<L> {
             why => why.into(),
         };
         self.free.push(pending.place);
-        reply(pending.asker, Err(why));
+        self.refuse_split(now, pending.since, pending.key, pending.asker, why);
+    }
+
+    /// Who has ordered it hears why; where a rule or an inspection wanted it, the reason is counted, and told as far as
+    /// somebody can read it. A flow that has gone, or is ours by now, is no reason to be told.
+    pub(super) fn refuse_split(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        key: FlowKey,
+        asker: Asker,
+        why: Refused,
+    ) {
+        if let Asker::User(_) = asker {
+            return reply(asker, Err(why));
+        }
+        let Some(counter) = refused_split(why) else { return };
+        self.means.counters.count(counter);
+        match self.means.told.take(now, Hit::RATE) {
+            true => self.means.journal.note(now, since, key, Happening::SplitRefused(why)),
+            false => self.means.counters.count(Counter::EventsUntold),
+        }
     }
 
     fn order_merge(&mut self, now: Instant, worker: usize, flow: FlowRef) -> Result<(), Refused> {
@@ -344,6 +369,20 @@ impl<L: Pool> Core<L> {
         self.on_slot(now, place, |connection, cx| done = connection.order_merge(cx));
         done
     }
+}
+
+/// The name of a split that was refused for this reason, unless that is nobody's fault.
+fn refused_split(why: Refused) -> Option<Counter> {
+    Some(match why {
+        Refused::HandshakeUnseen => Counter::SplitsRefusedHandshake,
+        Refused::Closing => Counter::SplitsRefusedClosing,
+        Refused::Fragments => Counter::SplitsRefusedFragments,
+        Refused::Window => Counter::SplitsRefusedWindow,
+        Refused::Promises => Counter::SplitsRefusedPromises,
+        Refused::Full => Counter::SplitsRefusedFull,
+        Refused::NoModule => Counter::SplitsRefusedNoModule,
+        _ => return None,
+    })
 }
 
 /// The session, in what edits by the rules. Where the inspection is not known (a partial connection has no room for it), it is

@@ -1,5 +1,5 @@
-//! What has happened to flows lately: every hand-over, and how long it took; and what inspections have found, as far as that
-//! is told. The oldest entry makes room for the newest of its kind: whoever is found over and over hides no hand-over.
+//! What has happened to flows lately: every hand-over, and how long it took; and what inspections have found and which splits
+//! were refused, as far as that is told. The oldest entry makes room for the newest of its kind: whoever is found over and over hides no hand-over.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,10 +8,12 @@ use dataplane::clock::Instant;
 use dataplane::flow::quad::FlowKey;
 use dataplane::inspect::hits::Hit;
 
+use super::handover::Refused;
+
 /// Hand-overs that are kept.
 const HAND_OVERS: usize = 4096;
-/// Hits that are kept.
-const HITS: usize = 4096;
+/// Hits and refused splits that are kept.
+const OTHERS: usize = 4096;
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Happening {
     MergedInMotion,
     /// The drain did not finish in time.
     MergeUndone,
+    /// A rule or an inspection wanted the flow split, and it stays where it is. The time is that from the order on.
+    SplitRefused(Refused),
     /// An inspection has found a pattern, which takes no time.
     Hit(Hit),
 }
@@ -36,6 +40,7 @@ impl Happening {
             Happening::Merged => "merged",
             Happening::MergedInMotion => "merged_in_motion",
             Happening::MergeUndone => "merge_undone",
+            Happening::SplitRefused(_) => "split_refused",
             Happening::Hit(_) => "hit",
         }
     }
@@ -59,7 +64,8 @@ pub struct Entry {
 pub struct Journal {
     written: u64,
     hand_overs: Ring,
-    hits: Ring,
+    /// What peers can bring about as often as they like.
+    others: Ring,
 }
 
 /// So many of them, each with its number among all that there ever were.
@@ -88,7 +94,7 @@ impl Ring {
 
 impl Default for Journal {
     fn default() -> Self {
-        Journal { written: 0, hand_overs: Ring::new(HAND_OVERS), hits: Ring::new(HITS) }
+        Journal { written: 0, hand_overs: Ring::new(HAND_OVERS), others: Ring::new(OTHERS) }
     }
 }
 
@@ -96,7 +102,7 @@ impl Journal {
     /// Something is over that began at `since`.
     pub fn note(&mut self, at: Instant, since: Instant, key: FlowKey, what: Happening) {
         let ring = match what {
-            Happening::Hit(_) => &mut self.hits,
+            Happening::Hit(_) | Happening::SplitRefused(_) => &mut self.others,
             _ => &mut self.hand_overs,
         };
         ring.push((self.written, Entry { at, key, what, took: at - since }));
@@ -105,7 +111,7 @@ impl Journal {
 
     /// The last `limit` entries, the oldest first.
     pub fn last(&self, limit: usize) -> Vec<Entry> {
-        let mut entries: Vec<_> = self.hand_overs.last(limit).chain(self.hits.last(limit)).collect();
+        let mut entries: Vec<_> = self.hand_overs.last(limit).chain(self.others.last(limit)).collect();
         entries.sort_unstable_by_key(|(number, _)| *number);
         let first = entries.len().saturating_sub(limit);
         entries.drain(first..).map(|(_, entry)| *entry).collect()
@@ -148,12 +154,12 @@ mod tests {
         let (mut journal, key) = (Journal::default(), key());
         let mut note = |at, what| journal.note(Instant::from_millis(at), Instant::from_millis(at), key, what);
         note(5, Happening::Split);
-        (0..HITS as u64 + 7).for_each(|n| note(6 + n, HIT));
+        (0..OTHERS as u64 + 7).for_each(|n| note(6 + n, HIT));
         // At the same time, and behind all the same.
-        note(HITS as u64 + 12, Happening::Merged);
-        note(HITS as u64 + 12, HIT);
+        note(OTHERS as u64 + 12, Happening::Merged);
+        note(OTHERS as u64 + 12, HIT);
         let all = journal.last(usize::MAX);
-        assert_eq!(all.len(), HITS + 2);
+        assert_eq!(all.len(), OTHERS + 2);
         let [first, .., merged, last] = &all[..] else { panic!("there are more") };
         assert_eq!([first.what, merged.what, last.what], [Happening::Split, Happening::Merged, HIT]);
         assert!(all.is_sorted_by_key(|entry| entry.at));

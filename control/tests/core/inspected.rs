@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::core::handover::Refused;
 use control::core::journal::Happening;
 use control::core::query::Query;
 use control::module::relay::MergeWhen;
 use dataplane::counters::Counter;
+use dataplane::flow::object::Record;
 use dataplane::flow::quad::{FlowKey, Segment};
 use dataplane::flow::terms::Terms;
 use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{Pattern, Verdict};
 use dataplane::inspect::{Inspection, Manner, Reached, Searched};
 use dataplane::policy::{Action, Defaults, Fallback, RuleSpec, Snapshot, Strays};
-use dataplane::worker::message::Event;
+use dataplane::worker::message::{Event, Unsplittable};
 
 use crate::rig::*;
 use crate::splitting::{at_client, seen};
@@ -48,16 +50,19 @@ fn inspected_by(merge: MergeWhen, inspection: &Arc<Inspection>) -> Rig {
     rig
 }
 
-/// What the journal has of hits, the oldest first.
-fn hits(rig: &mut Rig) -> Vec<Hit> {
+/// What the journal has, the oldest first.
+fn journal(rig: &mut Rig) -> Vec<Happening> {
     let (answer, answered) = crossbeam::channel::bounded(1);
     rig.core.ask(Query::Events { limit: usize::MAX, answer });
-    let entries = answered.recv().expect("an answer");
+    answered.recv().expect("an answer").into_iter().map(|entry| entry.what).collect()
+}
+
+fn hits(rig: &mut Rig) -> Vec<Hit> {
     let hit = |what| match what {
         Happening::Hit(hit) => Some(hit),
         _ => None,
     };
-    entries.into_iter().filter_map(|entry| hit(entry.what)).collect()
+    journal(rig).into_iter().filter_map(hit).collect()
 }
 
 #[test]
@@ -83,10 +88,10 @@ fn no_more_is_told_of_a_participating_flow_than_somebody_can_read() {
     for n in 0..3 {
         rig.client(ack(C + 1 + n * 400, S + 1), "evil".repeat(100).as_bytes());
     }
-    assert_eq!((hits(&mut rig).len(), rig.count(Counter::InspectUntold)), (100, 200));
+    assert_eq!((hits(&mut rig).len(), rig.count(Counter::EventsUntold)), (100, 200));
     rig.wait(Duration::from_millis(100));
     rig.server(ack(S + 1, C + 1201), "evil".repeat(130).as_bytes());
-    assert_eq!((hits(&mut rig).len(), rig.count(Counter::InspectUntold)), (110, 320));
+    assert_eq!((hits(&mut rig).len(), rig.count(Counter::EventsUntold)), (110, 320));
 }
 
 const TEXT: &[u8] = b"an evil!";
@@ -129,4 +134,32 @@ fn a_worker_goes_on_where_the_session_has_searched() {
         patterns.search(state.expect("it is known"), behind, &mut |_, _| found += 1);
         assert_eq!(found, 1, "cut at {cut}");
     }
+}
+
+#[test]
+fn a_split_that_nobody_ordered_and_is_refused_has_a_name_and_is_told() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    for (why, refused, counter) in [
+        (Unsplittable::HandshakeUnseen, Refused::HandshakeUnseen, Counter::SplitsRefusedHandshake),
+        (Unsplittable::Closing, Refused::Closing, Counter::SplitsRefusedClosing),
+        (Unsplittable::Fragments, Refused::Fragments, Counter::SplitsRefusedFragments),
+    ] {
+        assert!(rig.want_split(0));
+        let flow = rig.flow;
+        rig.tell(Event::Unsplit { flow, why });
+        assert_eq!(
+            (rig.count(counter), journal(&mut rig).pop()),
+            (1, Some(Happening::SplitRefused(refused)))
+        );
+    }
+    // Who is gone has no reason.
+    assert!(rig.want_split(0));
+    let flow = rig.flow;
+    rig.tell(Event::Unsplit { flow, why: Unsplittable::Gone });
+    assert_eq!(journal(&mut rig).len(), 3);
+    for _ in 0..150 {
+        assert!(!rig.want_split(Record::NO_MODULE));
+    }
+    let counted = [Counter::SplitsRefusedNoModule, Counter::EventsUntold].map(|counter| rig.count(counter));
+    assert_eq!((counted, journal(&mut rig).len()), ([150, 53], 100));
 }

@@ -1,6 +1,7 @@
 //! The streams of all inspected flows of a worker.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -22,6 +23,9 @@ struct Place {
     next_free: u32,
     /// There is an entry for it among those that are looked at.
     is_watched: [bool; 2],
+    /// Times in a row that nobody took what waited, and when somebody is asked again.
+    refusals: u8,
+    not_before: Instant,
 }
 
 /// One direction of a place.
@@ -59,6 +63,11 @@ const WAITING_SHARE: usize = 8;
 const LEAST_WAITING: usize = 4;
 const MOST_WAITING: usize = 64;
 
+/// How long nobody is asked again after a first refusal: less than any sender's RTO, which doubles as this does. At most some
+/// 100 s.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+const MOST_DOUBLINGS: u8 = 10;
+
 /// Sizes, taken at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
@@ -95,8 +104,14 @@ impl Streams {
     /// Takes the memory. `key` comes from the system's generator.
     pub fn new(limits: Limits, key: [u64; 4]) -> Streams {
         let next = |at: usize| if at + 1 == limits.flows { NONE } else { at as u32 + 1 };
-        let place =
-            |at| Place { streams: [None; 2], slot: NONE, next_free: next(at), is_watched: [false; 2] };
+        let place = |at| Place {
+            streams: [None; 2],
+            slot: NONE,
+            next_free: next(at),
+            is_watched: [false; 2],
+            refusals: 0,
+            not_before: Instant::ZERO,
+        };
         let places = (0..limits.flows).map(place).collect();
         let free = if limits.flows == 0 { NONE } else { 0 };
         // Twice the room: a table that is more than half full grows when tombstones use up the rest.
@@ -131,7 +146,7 @@ impl Streams {
         let at = self.free;
         let Some(place) = self.places.get_mut(at as usize) else { return false };
         self.free = place.next_free;
-        *place = Place { streams, slot, ..*place };
+        *place = Place { streams, slot, refusals: 0, not_before: Instant::ZERO, ..*place };
         self.by_slot.insert(slot, at);
         true
     }
@@ -163,6 +178,21 @@ impl Streams {
         if !std::mem::replace(&mut place.is_watched[direction], true) {
             self.watched.push_back(lane.number());
         }
+    }
+
+    /// Nobody has taken what waits of the flow in `slot`: the next time that somebody is asked is later, and later each time.
+    pub fn refuse(&mut self, slot: u32, now: Instant) {
+        let Some(place) = self.by_slot.get(&slot).and_then(|at| self.places.get_mut(*at as usize)) else {
+            return;
+        };
+        place.not_before = now + ASK_AGAIN * (1 << place.refusals.min(MOST_DOUBLINGS));
+        place.refusals = place.refusals.saturating_add(1);
+    }
+
+    /// Whether somebody may be asked to take what waits of the flow in `slot`.
+    pub fn may_ask(&self, slot: u32, now: Instant) -> bool {
+        let place = self.by_slot.get(&slot).and_then(|at| self.places.get(*at as usize));
+        place.is_none_or(|place| place.not_before <= now)
     }
 
     /// Lanes to be looked at.

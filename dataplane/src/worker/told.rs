@@ -27,7 +27,7 @@ impl Told {
             && self.budget.take(now, Hit::RATE)
             && events.try_send(Event::Hit { key, hit }).is_ok();
         if !is_told {
-            counters.count(Counter::InspectUntold);
+            counters.count(Counter::EventsUntold);
         }
     }
 }

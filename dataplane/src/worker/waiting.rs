@@ -35,6 +35,10 @@ impl<P: Port> Worker<P> {
         outcome: Outcome,
     ) {
         let Some(lane) = self.streams.lane(slot, direction) else { return };
+        if matches!(outcome, Outcome::Await(Why::Look | Why::Resize)) && !self.streams.may_ask(slot, now) {
+            self.counters.count(Counter::DropInspectSplit);
+            return self.drop_waiting(slot, direction, Counter::DropInspectSplit);
+        }
         let is_first = self.waiting.first(lane.number()).is_none();
         let end = headers.seq.advance(headers.payload_len());
         let searched = self.streams.get(lane).and_then(|(stream, _)| stream.state_at(end));
@@ -156,6 +160,7 @@ impl<P: Port> Worker<P> {
     #[cold]
     pub(super) fn refuse_closer_look(&mut self, now: Instant, flow: FlowRef) {
         let Some(slot) = self.table.resolve(flow) else { return };
+        self.streams.refuse(slot, now);
         for direction in Direction::BOTH {
             let Some(lane) = self.streams.lane(slot, direction) else { return };
             if self.streams.get(lane).is_some_and(|(stream, _)| stream.awaits().is_some()) {
@@ -245,11 +250,19 @@ impl<P: Port> Worker<P> {
             let hold = inspection.map_or(Duration::ZERO, |inspection| inspection.hold);
             let patience = if matches!(awaits, None | Some(Why::Rest)) { hold } else { PATIENCE };
             if age >= patience {
+                if awaits.is_some() {
+                    self.streams.refuse(lane.slot, now);
+                }
                 self.give_up_waiting(now, lane);
                 work += 1;
                 continue;
             }
-            if age >= NEXT && awaits.is_none() && record.module != Record::NO_MODULE {
+            if age >= NEXT
+                && awaits.is_none()
+                && record.module != Record::NO_MODULE
+                && self.streams.may_ask(lane.slot, now)
+                && let Some((stream, _)) = self.streams.get(lane)
+            {
                 stream.await_rest();
                 self.want_split(lane.slot, Why::Rest);
             }

@@ -77,7 +77,7 @@ fn a_hit_is_told_whatever_comes_of_it_and_where_it_begins() {
         assert_eq!(told(&mut bench), []);
         send(&mut bench, 107, b"l word");
         assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 3)], "{verdict:?}");
-        assert_eq!(bench.count(Counter::InspectUntold), 0);
+        assert_eq!(bench.count(Counter::EventsUntold), 0);
     }
 }
 
@@ -106,15 +106,15 @@ fn nobody_fills_the_mailbox_with_hits_and_what_is_not_told_is_counted() {
         at += 4 * times as u32;
     };
     repeat(&mut bench, 130);
-    assert_eq!((told(&mut bench).len(), bench.count(Counter::InspectUntold)), (100, 30));
+    assert_eq!((told(&mut bench).len(), bench.count(Counter::EventsUntold)), (100, 30));
     bench.wait(Duration::from_millis(500));
     repeat(&mut bench, 130);
-    assert_eq!((told(&mut bench).len(), bench.count(Counter::InspectUntold)), (50, 110));
+    assert_eq!((told(&mut bench).len(), bench.count(Counter::EventsUntold)), (50, 110));
     assert_eq!(bench.count(Counter::InspectMatches), 260, "all are counted");
     // 64 places are for what cannot wait.
     let mut crowded = with_mailbox(&[("evil", Verdict::Event)], Ahead::Drop, 67);
     send(&mut crowded, 101, "evil".repeat(10).as_bytes());
-    assert_eq!((told(&mut crowded).len(), crowded.count(Counter::InspectUntold)), (3, 7));
+    assert_eq!((told(&mut crowded).len(), crowded.count(Counter::EventsUntold)), (3, 7));
 }
 
 /// The client has sent everything before `end`; the flow is cut through from there on.

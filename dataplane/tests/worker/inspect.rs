@@ -308,13 +308,16 @@ fn a_closer_look_is_wanted_and_nothing_is_lost_by_it() {
     // The handshake of this flow was not seen: it cannot be split, and nothing passes for that.
     assert!(matches!(bench.heard(), Some(Event::Unsplit { .. })));
     assert_eq!(bench.count(Counter::DropInspectSplit), 1);
+    assert!(!send(&mut bench, 103, "il") && bench.heard().is_none(), "not so soon again");
+    assert_eq!(bench.count(Counter::DropInspectSplit), 2);
+    bench.wait(Duration::from_millis(100));
     assert!(!send(&mut bench, 103, "il") && bench.heard().is_some());
     bench.wait(Duration::from_millis(499));
     assert!(!send(&mut bench, 103, "il") && !send(&mut bench, 105, " and more"));
     assert_eq!(bench.count(Counter::DropInspectHeld), 1);
     // Nobody answers.
     bench.wait(Duration::from_millis(1));
-    assert_eq!(bench.count(Counter::DropInspectSplit), 3);
+    assert_eq!(bench.count(Counter::DropInspectSplit), 4);
     assert!(!send(&mut bench, 105, " and more") && send(&mut bench, 103, "ent"));
 
     let mut bench = monitored(Verdict::Split);
@@ -346,4 +349,27 @@ fn without_a_flow_nothing_passes_where_a_rule_inspects() {
     assert_eq!(bench.count(Counter::DropStray), 1);
     let mut bench = Bench::new(rules(Action::Monitor));
     assert!(send(&mut bench, 101, "evil"));
+}
+
+/// However often its segments are repeated, a flow that cannot be split bothers nobody.
+#[test]
+fn who_is_refused_asks_less_and_less_often() {
+    let mut bench = bench(OFFER, Verdict::Split);
+    cut_through(&mut bench, 0, 0);
+    let mut asked = Vec::new();
+    for at in 0..6000 {
+        assert!(!send(&mut bench, 101, "evil"));
+        while let Some(event) = bench.heard() {
+            if let Event::Wanted { flow, key, .. } = event {
+                asked.push(at);
+                bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+            }
+        }
+        bench.wait(Duration::from_millis(10));
+    }
+    let pauses: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses[..3], [10, 20, 40]);
+    assert_eq!((asked.len(), bench.worker.waiting()), (10, 0), "in a minute: {asked:?}");
+    // What is not found passes all the same.
+    assert!(send(&mut bench, 101, "good"));
 }
