@@ -274,6 +274,10 @@ impl Session for EditSession {
         true
     }
 
+    fn memory(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.tail.len() + lane.held.len()).sum::<usize>() as u64
+    }
+
     fn searched(&self) -> Option<Searched> {
         let reached = |lane: &Lane| Reached { state: lane.search, place: lane.places.searched };
         Some(Searched { inspection: self.index, reached: self.lanes.each_ref().map(reached) })

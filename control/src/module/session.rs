@@ -106,6 +106,11 @@ pub trait Session: Send {
         false
     }
 
+    /// Bytes that it keeps for its flow, in all.
+    fn memory(&self) -> u64 {
+        0
+    }
+
     /// How far it has searched all that it was shown.
     fn searched(&self) -> Option<Searched> {
         None

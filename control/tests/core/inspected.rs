@@ -26,12 +26,16 @@ fn inspected() -> Rig {
 }
 
 fn inspection() -> Arc<Inspection> {
+    inspection_with(Verdict::Event)
+}
+
+fn inspection_with(verdict: Verdict) -> Arc<Inspection> {
     let patterns = [Pattern {
         name: "evil".to_owned(),
         bytes: b"evil".to_vec(),
         direction: None,
-        verdict: Verdict::Event,
-        replacement: Vec::new(),
+        verdict,
+        replacement: b"better".to_vec(),
     }];
     Arc::new(Inspection::new(&patterns, Manner::default()).unwrap())
 }
@@ -162,4 +166,16 @@ fn a_split_that_nobody_ordered_and_is_refused_has_a_name_and_is_told() {
     }
     let counted = [Counter::SplitsRefusedNoModule, Counter::EventsUntold].map(|counter| rig.count(counter));
     assert_eq!((counted, journal(&mut rig).len()), ([150, 53], 100));
+}
+
+#[test]
+fn what_is_kept_for_an_edit_counts_as_what_its_flow_keeps() {
+    let mut rig = inspected_by(MergeWhen::Never, &inspection_with(Verdict::Edit));
+    rig.establish();
+    rig.client(ack(C + 1, S + 1), b"evi");
+    assert_eq!(rig.core.load().bytes, 3, "the beginning, which has left the receive buffer");
+    rig.client(ack(C + 4, S + 1), b"l");
+    assert_eq!(rig.core.load().bytes, 6, "in the send buffer");
+    rig.server(ack(S + 1, C + 7), b"");
+    assert_eq!(rig.core.load().bytes, 0);
 }

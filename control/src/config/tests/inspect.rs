@@ -135,6 +135,10 @@ fn what_cannot_be_replaced() {
             "q.toml:14:11: rule[0].inspect: a pattern of it is replaced by something of another length",
         ),
         (
+            one(&format!("{{ text = \"ab\", replace = \"{}\", verdict = \"edit\" }}", "x".repeat(129))),
+            "inspect.web.patterns[0]: 129 bytes take the place of 2; at most 64 times as many can",
+        ),
+        (
             one("{ text = \"a\", verdict = \"count\" }").replace("patterns =", "hold = \"2m\"\npatterns ="),
             "inspect.web.hold: \"2m\" is out of range",
         ),
