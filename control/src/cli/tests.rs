@@ -155,7 +155,7 @@ fn events_tell_hand_overs_and_hits_in_the_same_columns() {
         client: "10.0.0.1:40000".parse().unwrap(),
         server: "[fd00::2]:80".parse().unwrap(),
         event: name.to_owned(),
-        duration_us: if hit == None { 1234 } else { 0 },
+        duration_us: if hit.is_none() { 1234 } else { 0 },
         reason: None,
         hit,
     };
