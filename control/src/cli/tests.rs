@@ -150,7 +150,7 @@ flows     12    65,536   0 %
 
 #[test]
 fn events_tell_hand_overs_and_hits_in_the_same_columns() {
-    let event = |at_ms, name: &str, hit| EventInfo {
+    let event = |at_ms, name: &str, hit: Option<HitInfo>| EventInfo {
         at_ms,
         client: "10.0.0.1:40000".parse().unwrap(),
         server: "[fd00::2]:80".parse().unwrap(),

@@ -119,7 +119,7 @@ fn hits_are_events() {
                 };
                 let hit = hits.iter().rev().find(is_it).map(|event| event["hit"].clone()).unwrap_or_default();
                 let is_right = hit["inspection"] == "web" && hit["place"] == place;
-                expect(is_right, &format!("{name} at {place}"), hit.to_string())?;
+                expect(is_right, format!("{name} at {place}"), hit.to_string())?;
             }
         }
         drop(nginx);
