@@ -192,7 +192,8 @@ impl<L: Pool> Connection<L> {
     /// What it keeps.
     pub fn load(&self) -> Load {
         let server = self.server.as_ref().map_or(0, |leg| leg.block.buffered());
-        let bytes = self.client.block.buffered() + server;
+        let session = self.session.as_ref().map_or(0, |session| session.memory());
+        let bytes = self.client.block.buffered() + server + session;
         Load { bytes, held: self.held.len(), promised: self.promised(), connections: 1 }
     }
 

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 
+use dataplane::budget::Budget;
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
@@ -38,10 +39,11 @@ use crate::suspended::rejections::Rejections;
 
 use change::{Change, Changes};
 use context::{Context, Means, Outbox, Settings};
-use handover::{Asker, Pendings};
+use handover::{Asker, Pendings, Refused};
 use history::History;
-use journal::Journal;
+use journal::{Happening, Journal};
 use load::Load;
+pub(crate) use offers::BYTES_PER_ANSWER;
 use offers::{Kept, Offer};
 use query::{Next, Query, Questions, Wanted};
 use validating::Validating;
@@ -149,6 +151,7 @@ impl<L: Pool> Core<L> {
                 counters: Counters::default(),
                 history: History::new(settings.history),
                 journal: Journal::default(),
+                told: Budget::default(),
                 merging: true,
                 load: Load::default(),
                 scarce: false,
@@ -234,8 +237,11 @@ impl<L: Pool> Core<L> {
                 let asker = if edits { Asker::Edit } else { Asker::Inspection };
                 self.begin_split(now, worker, (flow, key, module), asker);
             }
-            Event::Wanted { .. } => {}
-            Event::Unsplit { flow, why } => self.on_unsplit(worker, flow, why),
+            Event::Wanted { key, .. } => {
+                self.refuse_split(now, now, key, Asker::Inspection, Refused::NoModule);
+            }
+            Event::Hit { key, hit } => self.means.journal.note(now, now, key, Happening::Hit(hit)),
+            Event::Unsplit { flow, why } => self.on_unsplit(now, worker, flow, why),
         }
     }
 
@@ -369,7 +375,7 @@ impl<L: Pool> Core<L> {
             Query::HandOver { what, flow, answer } => Wanted::Flow(flow, Vec::new(), what, answer),
             Query::Events { limit, answer } => {
                 // Who asked may have given up.
-                let _ = answer.send(self.means.journal.last(limit).copied().collect());
+                let _ = answer.send(self.means.journal.last(limit));
                 return;
             }
             Query::Merging { on, answer } => {

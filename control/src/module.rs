@@ -27,7 +27,7 @@ use crate::config::validated;
 use crate::core::history;
 use crate::programs;
 
-pub use session::{Choice, Edit, Session, Step};
+pub use session::{Choice, Edit, Found, Session, Step};
 
 /// Names a partial connection for as long as its module may speak about it; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

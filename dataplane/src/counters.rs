@@ -141,6 +141,9 @@ counters! {
     DropInspectReset = "drop_inspect_reset",
     /// A segment of an inspected flow ahead of a hole: its sender repeats it once the hole is filled.
     DropInspectAhead = "drop_inspect_ahead",
+    /// A segment of an inspected flow behind as many that wait as one direction of a flow may have: 64, or an eighth of
+    /// `limits.held_packets` where that is less.
+    DropInspectWaiting = "drop_inspect_waiting",
     /// A repetition of what waits in an inspected flow, and will go on.
     DropInspectHeld = "drop_inspect_held",
     /// A segment of an inspected flow with as many unacknowledged bytes before it as are kept.
@@ -188,6 +191,9 @@ counters! {
     FlowsForwarded = "flows_forwarded",
     /// Occurrences of patterns in what inspected flows have sent past the control core; `inspections` of `stats` has all of them.
     InspectMatches = "inspect_matches",
+    /// Hits, and splits that were refused, that `quadrille events` does not show: there were more than 100 a second on one
+    /// thread, or the mailbox to the control core was nearly full. Their own counts have them.
+    EventsUntold = "events_untold",
     /// Segments of inspected flows whose bytes became others: what was to be edited, or what repeated something else than had
     /// passed before.
     InspectRewritten = "inspect_rewritten",
@@ -223,6 +229,20 @@ counters! {
     MergesInMotion = "merges_in_motion",
     /// Flows that have left the non-participating path for the control core.
     Splits = "splits",
+    /// Splits that a rule or an inspection wanted of flows whose handshake was not seen: nobody knows what their windows mean.
+    SplitsRefusedHandshake = "splits_refused_handshake",
+    /// The same, of flows that were not open in both directions any more.
+    SplitsRefusedClosing = "splits_refused_closing",
+    /// The same, of flows whose segments come in fragments.
+    SplitsRefusedFragments = "splits_refused_fragments",
+    /// The same, where a sender has been promised more than a quarter of `limits.participating_bytes`.
+    SplitsRefusedWindow = "splits_refused_window",
+    /// The same, where promises to senders of other flows that were split fill `limits.participating_bytes`.
+    SplitsRefusedPromises = "splits_refused_promises",
+    /// The same, while `limits.participating` flows participated.
+    SplitsRefusedFull = "splits_refused_full",
+    /// The same, of flows that were offered to no module.
+    SplitsRefusedNoModule = "splits_refused_no_module",
     /// Merges undone because the drain took too long.
     MergesUndone = "merges_undone",
     /// Frames handed to the worker that owns their flow.

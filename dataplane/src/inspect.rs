@@ -65,6 +65,25 @@ impl Default for Manner {
     }
 }
 
+/// How far the bytes of a flow have been searched, when it changes hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Searched {
+    /// Index of the inspection. A state means nothing to another one; an index means one inspection, over any number of reloads.
+    pub inspection: u16,
+    /// By [`Direction::index`].
+    pub reached: [Reached; 2],
+}
+
+/// The same of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// What the bytes before have led to. `None`: nobody knows, and the search begins anew. What is edited needs no state: a
+    /// flow changes hands only where nothing before can become part of something to be edited.
+    pub state: Option<patterns::State>,
+    /// So many bytes are before, as far as they were searched.
+    pub place: u64,
+}
+
 /// Everything that is asked of the flows of a rule.
 #[derive(Debug)]
 pub struct Inspection {
@@ -119,6 +138,12 @@ impl Inspection {
     /// Whether anything is searched for at all.
     pub fn searches(&self) -> bool {
         Direction::BOTH.into_iter().any(|direction| self.searches_in(direction))
+    }
+
+    /// Where in a stream that occurrence of a pattern begins whose last byte is before `end`.
+    pub fn begins(&self, pattern: u16, end: u64) -> u64 {
+        let len = self.given.get(usize::from(pattern)).map_or(0, |pattern| pattern.bytes.len());
+        end.saturating_sub(len as u64)
     }
 
     /// What it was compiled from.

@@ -4,11 +4,13 @@
 //! worker runs on DPDK ports (feature `dpdk`), and on simulated ports inside a deterministic world.
 #![deny(unsafe_code)]
 
+pub mod budget;
 pub mod buffer;
 pub mod clock;
 pub mod counters;
 pub mod flow;
 pub mod inspect;
+pub mod memory;
 pub mod packet;
 pub mod policy;
 pub mod port;

@@ -1,6 +1,5 @@
 //! How a SYN is refused out loud (seed 000: "verbosely reject"): RST, or an ICMP error about it.
 
-pub mod budget;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::budget::{Budget, Rate};
 use crate::buffer::Buffer;
 use crate::clock::Instant;
 use crate::counters::Counter;
@@ -15,7 +16,6 @@ use crate::inspect::places::{self, Streams};
 use crate::policy::Installed;
 use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
-use crate::refusal::budget::{ErrorBudget, ErrorRate};
 
 mod admit;
 mod carry;
@@ -33,6 +33,7 @@ mod service;
 mod split;
 mod standing;
 pub mod steer;
+mod told;
 pub mod transmit;
 mod waiting;
 
@@ -110,7 +111,7 @@ pub struct Parts<P: Port> {
     /// From the control core.
     pub orders: Receiver<Order<P::Buffer>>,
     /// ICMP errors that refuse SYNs.
-    pub icmp_errors: ErrorRate,
+    pub icmp_errors: Rate,
     /// Rules.
     pub policy: Box<Installed>,
     /// Counted up by the control core while it lives.
@@ -129,12 +130,15 @@ pub struct Worker<P: Port> {
     streams: Streams,
     /// Segments of searched flows, by their lane's number.
     waiting: Parked<P::Buffer>,
+    /// The most of one direction of a flow.
+    waiting_each: usize,
+    told: told::Told,
     steering: Steering,
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
     orders: Receiver<Order<P::Buffer>>,
-    icmp_errors: ErrorRate,
-    errors_made: ErrorBudget,
+    icmp_errors: Rate,
+    errors_made: Budget,
     policy: Box<Installed>,
     control: housekeeping::ControlWatch,
     report: Arc<Report>,
@@ -155,12 +159,14 @@ impl<P: Port> Worker<P> {
             parked: Parked::new(parts.limits.parked),
             streams: Streams::new(places::Limits::default(), [0; 4]),
             waiting: Parked::new(0),
+            waiting_each: 0,
+            told: told::Told::default(),
             steering: parts.steering,
             neighbours: parts.neighbours,
             events: parts.events,
             orders: parts.orders,
             icmp_errors: parts.icmp_errors,
-            errors_made: ErrorBudget::default(),
+            errors_made: Budget::default(),
             policy: parts.policy,
             control: housekeeping::ControlWatch::new(parts.heartbeat, parts.timeouts.control_stall),
             report: parts.report,

@@ -313,8 +313,32 @@ pub struct EventInfo {
     pub client: SocketAddr,
     /// The flow's server.
     pub server: SocketAddr,
-    /// `split`, `merged`, `merged_in_motion` or `merge_undone`.
+    /// `split`, `merged`, `merged_in_motion`, `merge_undone`, `split_refused` or `hit`.
     pub event: String,
-    /// Microseconds that it took.
+    /// Microseconds that it took; 0 of a hit.
     pub duration_us: u64,
+    /// Why: with `split_refused`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was found: with `hit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit: Option<HitInfo>,
+}
+
+/// A pattern that an inspection has found in a flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HitInfo {
+    /// Name of the inspection; none when the configuration in force has no such inspection any more.
+    pub inspection: Option<String>,
+    /// Place of the pattern in its list, from 0.
+    pub pattern: u16,
+    /// Its name, `pattern[N]` when it was given none.
+    pub name: String,
+    /// Whose bytes: `client` or `server`.
+    pub from: String,
+    /// Bytes of the stream before its first one, as far as the stream was searched.
+    pub place: u64,
+    /// What happens where it is found, as in the configuration.
+    pub verdict: String,
 }

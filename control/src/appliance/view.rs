@@ -9,21 +9,23 @@ use crossbeam::channel::Sender;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path as FlowPath;
-use dataplane::flow::quad::Quad;
+use dataplane::flow::quad::{Direction, Quad};
 use dataplane::inspect::Inspection;
+use dataplane::inspect::hits::Hit;
 use dataplane::policy::Fallback;
 use dataplane::worker::message::ListedFlow;
 use dataplane::worker::report::{Gauges, Report};
 use dpdk_bindings::{Mempool, Port};
 
 use crate::api::types::{
-    CoreStatus, Counters, EventInfo, FlowInfo, HandedOver, Link, Mbufs, Path as PathName, PatternStats,
-    PortStats, PortStatus, ReloadInfo, RuleInfo, RuleSplit, Stats, Status, Usage, WorkerStats, millis, vlans,
+    CoreStatus, Counters, EventInfo, FlowInfo, HandedOver, HitInfo, Link, Mbufs, Path as PathName,
+    PatternStats, PortStats, PortStatus, ReloadInfo, RuleInfo, RuleSplit, Stats, Status, Usage, WorkerStats,
+    millis, vlans,
 };
 use crate::api::{Backend, BackendError, FlowName};
 use crate::config::validated::{Action, Config};
 use crate::core::handover::{HandOver, Named};
-use crate::core::journal::Entry;
+use crate::core::journal::{Entry, Happening};
 use crate::core::query::Query;
 use crate::policy::reload::{InForce, ReloadError, Reloader};
 
@@ -245,12 +247,21 @@ impl Backend for View {
 
     fn events(&self, limit: usize) -> Result<Vec<EventInfo>, BackendError> {
         let entries = self.ask(|answer| Query::Events { limit, answer })?;
+        let in_force = self.reloader.in_force();
         let info = |entry: &Entry| EventInfo {
             at_ms: entry.at.as_millis(),
             client: entry.key.quad.client(),
             server: entry.key.quad.server(),
             event: entry.what.name().into(),
             duration_us: entry.took.as_micros() as u64,
+            reason: match entry.what {
+                Happening::SplitRefused(why) => Some(why.to_string()),
+                _ => None,
+            },
+            hit: match entry.what {
+                Happening::Hit(hit) => hit_info(&in_force, &hit),
+                _ => None,
+            },
         };
         Ok(entries.iter().map(info).collect())
     }
@@ -273,6 +284,22 @@ impl Backend for View {
             Err(error) => Err(BackendError(error.to_string())),
         }
     }
+}
+
+/// A hit by the names that it has in the configuration.
+fn hit_info(in_force: &InForce, hit: &Hit) -> Option<HitInfo> {
+    let (inspection, pattern) = in_force.pattern(hit.inspection, hit.pattern)?;
+    Some(HitInfo {
+        inspection: inspection.map(str::to_owned),
+        pattern: hit.pattern,
+        name: pattern.name.clone(),
+        from: match hit.direction {
+            Direction::ClientToServer => "client".to_owned(),
+            Direction::ServerToClient => "server".to_owned(),
+        },
+        place: hit.place,
+        verdict: pattern.verdict.name().to_owned(),
+    })
 }
 
 fn counters(reports: &[&Arc<Report>]) -> Counters {

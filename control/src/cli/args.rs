@@ -39,7 +39,7 @@ pub(super) enum Command {
     Split(SplitQuery),
     /// Merge a flow: its worker carries it from now on. Or allow no merges at all, and allow them again
     Merge(MergeQuery),
-    /// List what has happened to flows lately: every split and merge, and how long it took
+    /// List what has happened to flows lately: every split and merge, and how long it took; and what inspections have found
     Events(EventQuery),
     /// Read the configuration again: rules, modules and policy change, flows keep what they have
     ///

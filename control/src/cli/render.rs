@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::table::Table;
 use super::units::{age, bytes, count, delta, share, speed};
-use crate::api::types::{Counters, EventInfo, FlowInfo, HandedOver, Path, Stats, Status};
+use crate::api::types::{Counters, EventInfo, FlowInfo, HandedOver, HitInfo, Path, Stats, Status};
 
 /// `quadrille status`.
 pub(super) fn status(status: &Status) -> String {
@@ -48,18 +48,34 @@ pub(super) fn merging(on: bool) -> String {
 /// `quadrille events`, the newest last.
 pub(super) fn events(events: &[EventInfo]) -> String {
     if events.is_empty() {
-        return "no flow has changed hands yet\n".to_owned();
+        return "no flow has changed hands yet, and nothing was found\n".to_owned();
     }
-    let mut table = Table::new([">AT", "CLIENT → SERVER", "EVENT", ">TOOK"]);
+    let mut table = Table::new([">AT", "CLIENT → SERVER", "EVENT", ">TOOK", "WHAT"]);
     for event in events {
         table.row([
             format!("{}.{:03} s", event.at_ms / 1000, event.at_ms % 1000),
             format!("{} → {}", event.client, event.server),
             event.event.clone(),
-            format!("{} us", count(event.duration_us)),
+            match event.hit {
+                Some(_) => "-".to_owned(),
+                None => format!("{} us", count(event.duration_us)),
+            },
+            event.hit.as_ref().map(hit).or(event.reason.clone()).unwrap_or_default(),
         ]);
     }
     table.lines(0)
+}
+
+/// What was found, where, and what came of it: `web passwd, client's byte 1034: reset`. The name `pattern[2]` says which it is
+/// by itself.
+fn hit(hit: &HitInfo) -> String {
+    let HitInfo { inspection, pattern, name, from, place, verdict } = hit;
+    let inspection = inspection.as_deref().unwrap_or("(former)");
+    let number = match name.starts_with("pattern[") {
+        true => String::new(),
+        false => format!(" [{pattern}]"),
+    };
+    format!("{inspection} {name}{number}, {from}'s byte {place}: {verdict}")
 }
 
 /// A flow that has changed hands, or will.

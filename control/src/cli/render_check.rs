@@ -114,6 +114,8 @@ fn memory(config: &Config) -> String {
     let searched =
         format!("{} flows that are searched for each of {workers}", count(limits.inspected.into()));
     row("inspection", need.inspection, searched);
+    let held = format!("{} for each of {workers} and the control core", count(limits.held_packets.into()));
+    row("held", need.held, held);
     row("rules", need.rules, format!("{}, and those that a reload brings", count(config.rules.len() as u64)));
     if need.rates > 0 {
         row("rates", need.rates, format!("for each of {workers}, and those that a reload brings"));

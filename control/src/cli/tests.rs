@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{render, render_check, units};
 use crate::api::types::{
-    self, CoreStatus, Counters, FlowInfo, Link, Mbufs, PatternStats, PortStats, PortStatus, Stats, Status,
-    Usage, WorkerStats,
+    self, CoreStatus, Counters, EventInfo, FlowInfo, HitInfo, Link, Mbufs, PatternStats, PortStats,
+    PortStatus, Stats, Status, Usage, WorkerStats,
 };
 use crate::config::{Devices, Machine, parse};
 
@@ -149,6 +149,42 @@ flows     12    65,536   0 %
 }
 
 #[test]
+fn events_tell_hand_overs_and_hits_in_the_same_columns() {
+    let event = |at_ms, name: &str, hit: Option<HitInfo>| EventInfo {
+        at_ms,
+        client: "10.0.0.1:40000".parse().unwrap(),
+        server: "[fd00::2]:80".parse().unwrap(),
+        event: name.to_owned(),
+        duration_us: if hit.is_none() { 1234 } else { 0 },
+        reason: None,
+        hit,
+    };
+    let hit = HitInfo {
+        inspection: Some("web".to_owned()),
+        pattern: 2,
+        name: "passwd".to_owned(),
+        from: "client".to_owned(),
+        place: 1034,
+        verdict: "reset".to_owned(),
+    };
+    let unnamed = HitInfo { inspection: None, name: "pattern[2]".to_owned(), ..hit.clone() };
+    let refused = EventInfo { reason: Some("closing".to_owned()), ..event(30_000, "split_refused", None) };
+    let events = [
+        event(1500, "split", None),
+        event(20_001, "hit", Some(hit)),
+        event(20_002, "hit", Some(unnamed)),
+        refused,
+    ];
+    let expected = "      AT  CLIENT → SERVER                EVENT              TOOK  WHAT
+ 1.500 s  10.0.0.1:40000 → [fd00::2]:80  split          1,234 us
+20.001 s  10.0.0.1:40000 → [fd00::2]:80  hit                   -  web passwd [2], client's byte 1034: reset
+20.002 s  10.0.0.1:40000 → [fd00::2]:80  hit                   -  (former) pattern[2], client's byte 1034: reset
+30.000 s  10.0.0.1:40000 → [fd00::2]:80  split_refused  1,234 us  closing
+";
+    assert_eq!(render::events(&events), expected);
+}
+
+#[test]
 fn check_shows_what_a_configuration_comes_to() {
     let text = r#"
         [cores]
@@ -199,13 +235,14 @@ memory
   DPDK           256.0 MiB  ordinary pages; 32,767 buffers of 2176 bytes take 128.0 MiB
   flows           11.1 MiB  65,536 for each of 1 worker
   far sides        8.1 MiB  65,536 for each of 1 worker
-  inspection      19.0 MiB  16,384 flows that are searched for each of 1 worker
+  inspection      20.2 MiB  16,384 flows that are searched for each of 1 worker
+  held             1.2 MiB  4,096 for each of 1 worker and the control core
   rules            1.1 KiB  2, and those that a reload brings
   suspended        3.5 MiB  16,384 for each of 1 worker
   participating  288.0 MiB  4,096 flows; 256.0 MiB for all buffers, 4.0 MiB to send and 4.0 MiB to receive a leg
   history        848.0 KiB  4,096 servers and as many clients
   mailboxes        1.1 MiB  of 1 worker
-  all            587.7 MiB
+  all            590.0 MiB
 
 rules
   RULE       ACTION                                  FLOWS                           MATCH

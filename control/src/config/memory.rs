@@ -5,10 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Segment;
 use dataplane::flow::table::FlowTable;
+use dataplane::memory::table_bytes;
 use dataplane::policy::Hits;
 use dataplane::worker::message::BYTES_PER_MESSAGE;
+use dataplane::worker::parked::Parked;
 
 use super::validated::{self, Config, Limits, ModuleKind, Port};
+use crate::core::BYTES_PER_ANSWER;
 use crate::module::Outcome;
 use crate::policy::compile::compile;
 use crate::programs;
@@ -70,6 +73,9 @@ pub struct MemoryNeed {
     pub history: u64,
     /// What the pipes of all connections that programs may have accepted hold at the most.
     pub streams: u64,
+    /// Places of packets that wait: for merges on all workers, and of the control core (`limits.held_packets`, each time). Those
+    /// of searched flows are in [`MemoryNeed::inspection`].
+    pub held: u64,
     /// TCBs and their buffers.
     pub participating: u64,
     /// Rings between workers and the control core.
@@ -92,6 +98,8 @@ impl MemoryNeed {
             suspended: Suspended::bytes(&config.suspended_limits()) as u64,
             history: u64::from(limits.history) * HISTORY,
             streams: config.modules.iter().map(streams).sum(),
+            held: workers * Parked::<usize>::bytes_for(limits.held_packets as usize) as u64
+                + kept_answers(config),
             participating: u64::from(limits.participating) * BYTES_PER_PARTICIPATING
                 + limits.participating_bytes,
             mailboxes: workers * 2 * u64::from(limits.mailbox) * MESSAGE,
@@ -106,7 +114,8 @@ impl MemoryNeed {
             + self.rules
             + self.rates
             + self.suspended
-            + self.history;
+            + self.history
+            + self.held;
         self.dpdk + tables + self.participating + self.streams + self.mailboxes
     }
 }
@@ -120,6 +129,12 @@ fn rules(config: &Config, workers: u64) -> u64 {
 fn inspection(config: &Config, workers: u64) -> u64 {
     let automata: usize = config.inspections.iter().map(|inspection| inspection.compiled.bytes()).sum();
     workers * config.inspection_limits().bytes() as u64 + AT_ONCE * automata as u64
+}
+
+/// Room for answers of servers that modules think about (`core/offers/kept.rs`).
+fn kept_answers(config: &Config) -> u64 {
+    let most = (config.limits.held_packets as usize).min(config.suspended_limits().capacity);
+    table_bytes(most, BYTES_PER_ANSWER) as u64
 }
 
 fn rates(config: &Config) -> u64 {
@@ -149,7 +164,9 @@ pub(super) fn least_buffers(ports: &[Port], workers: usize, limits: &Limits) -> 
     let rings = ports * workers * (u64::from(limits.receive_ring) + u64::from(limits.transmit_ring));
     let mailboxes = workers * 2 * u64::from(limits.mailbox);
     let caches = (workers + 1) * u64::from(BUFFER_CACHE);
-    rings + mailboxes + u64::from(limits.held_packets) + caches + workers * cables
+    // What is parked and what inspections let wait on each worker, and what the control core holds.
+    let held = (2 * workers + 1) * u64::from(limits.held_packets);
+    rings + mailboxes + held + caches + workers * cables
 }
 
 /// Bytes of a pool. DPDK lets no buffer cross a page while it works with physical addresses, which is what it does as root

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dataplane::budget::Rate;
 use dataplane::flow::far::NextHop;
 use dataplane::inspect::places;
 use dataplane::policy::{Fallback, Strays};
 use dataplane::port::PortId;
 use dataplane::port::impaired::Impairment;
-use dataplane::refusal::budget::ErrorRate;
 
 use super::{ConfigError, Diagnostic, MemoryNeed};
 use crate::suspended::{self, WhenFull};
@@ -250,7 +250,7 @@ pub struct Limits {
     /// Messages in each ring between a worker and the control core, per direction.
     pub mailbox: u32,
     /// ICMP errors that refuse SYNs, for each worker, and as many by the control core on its flows.
-    pub icmp_errors: ErrorRate,
+    pub icmp_errors: Rate,
     /// Which controller says how much a leg may have in flight.
     pub congestion: Algorithm,
 }

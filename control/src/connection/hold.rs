@@ -177,6 +177,7 @@ impl<L: Pool> Connection<L> {
 
     /// The session's word about `shown` new bytes and all that it keeps back in front of them.
     fn judge(&mut self, cx: &mut Context<'_, L>, direction: Direction, shown: u32, edit: Edit, step: Step) {
+        self.tell_hits(cx);
         let kept = self.hold.of(direction);
         let all = kept.back + shown;
         match edit {

@@ -195,6 +195,7 @@ impl<L: Pool> Connection<L> {
             clock: self.clock,
             mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
             tcp,
+            searched: self.session.as_ref().and_then(|session| session.searched()),
         };
         cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
         self.announce_windows(cx);

@@ -148,9 +148,10 @@ impl<L: Pool> Connection<L> {
     /// What the worker gets of a flow that has left.
     pub(super) fn left(&mut self) -> Option<(Delta, Delta, View)> {
         let leaving = self.leaving.take()?;
+        // What is searched leaves by draining alone.
         let Object { delta_c2s, delta_s2c, track, edges, tcp, .. } = leaving.object;
         let (promises, clock, mss) = (self.promises(), self.clock, leaving.mss);
-        Some((delta_c2s, delta_s2c, View { track, edges, promises, clock, mss, tcp }))
+        Some((delta_c2s, delta_s2c, View { track, edges, promises, clock, mss, tcp, searched: None }))
     }
 
     /// A segment of a flow on its way to the worker.

@@ -1,12 +1,17 @@
-//! Bytes that a session has taken and keeps for a moment (`module/edit.rs`): they go on when it says so, when their sender has
-//! closed, or when their time is up.
+//! What an inspection's session (`module/edit.rs`) has to do with its flow beside the word of every session: bytes that it has
+//! taken and keeps for a moment, which go on when it says so, when their sender has closed, or when their time is up; and
+//! what it has found.
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
+use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
+use dataplane::inspect::hits::Hit;
 
 use super::Connection;
 use crate::core::context::Context;
+use crate::core::journal::Happening;
+use crate::module::Found;
 use crate::tcp::{Chunk, State};
 
 impl<L: Pool> Connection<L> {
@@ -14,6 +19,19 @@ impl<L: Pool> Connection<L> {
     pub(super) fn tick_session(&mut self, now: Instant) {
         if let Some(session) = &mut self.session {
             session.tick(now);
+        }
+    }
+
+    /// What the session has found is told, as far as somebody could read it.
+    pub(super) fn tell_hits(&mut self, cx: &mut Context<'_, L>) {
+        let Some(session) = &mut self.session else { return };
+        let Found { hits, more } = session.found();
+        cx.counters.add(Counter::EventsUntold, more);
+        for hit in hits {
+            match cx.told.take(cx.now, Hit::RATE) {
+                true => cx.journal.note(cx.now, cx.now, self.key, Happening::Hit(hit)),
+                false => cx.counters.count(Counter::EventsUntold),
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use dataplane::budget::{Budget, Rate};
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
@@ -13,7 +14,6 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
-use dataplane::refusal::budget::{ErrorBudget, ErrorRate};
 use dataplane::rewrite;
 use dataplane::wire::build::{FrameTemplate, MAX_HEADER_LEN};
 use dataplane::wire::tcp::TcpRepr;
@@ -58,7 +58,7 @@ pub struct Settings {
     /// How long a rejected SYN's answer is remembered.
     pub refused: Duration,
     /// ICMP errors that refuse SYNs, for each worker.
-    pub icmp_errors: ErrorRate,
+    pub icmp_errors: Rate,
     /// How long a flow lives of which nobody is heard.
     pub idle_established: Duration,
     /// The same once an endpoint has closed.
@@ -79,13 +79,13 @@ const WAITING_FRAMES: usize = 4096;
 pub struct Outbox<B> {
     sender: Sender<Order<B>>,
     waiting: VecDeque<Order<B>>,
-    errors: ErrorBudget,
+    errors: Budget,
 }
 
 impl<B> Outbox<B> {
     /// Over `sender`.
     pub fn new(sender: Sender<Order<B>>) -> Self {
-        Outbox { sender, waiting: VecDeque::new(), errors: ErrorBudget::default() }
+        Outbox { sender, waiting: VecDeque::new(), errors: Budget::default() }
     }
 
     /// Sends an order, after all earlier ones.
@@ -150,6 +150,8 @@ pub(super) struct Means<L: Pool> {
     pub(super) settings: Settings,
     pub(super) history: History,
     pub(super) journal: Journal,
+    /// Of what sessions have found and of splits that were refused, so much is told.
+    pub(super) told: Budget,
     /// Flows may be merged; an operator can say that they may not.
     pub(super) merging: bool,
     pub(super) load: Load,
@@ -167,6 +169,7 @@ impl<L: Pool> Means<L> {
             settings: &self.settings,
             history: &mut self.history,
             journal: &mut self.journal,
+            told: &mut self.told,
             merging: self.merging,
             load: self.load,
             scarce: self.scarce,
@@ -206,6 +209,8 @@ pub struct Context<'a, L: Pool> {
     pub(crate) history: &'a mut History,
     /// What has happened to flows lately.
     pub journal: &'a mut Journal,
+    /// Of what sessions have found, so much is told.
+    pub told: &'a mut Budget,
     /// Flows may be merged.
     pub merging: bool,
     /// What all flows kept before this event.

@@ -8,9 +8,11 @@ use hashbrown::HashMap;
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
+use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, Record};
 use dataplane::flow::quad::{FlowKey, Quad};
 use dataplane::flow::table::FlowRef;
+use dataplane::inspect::hits::Hit;
 use dataplane::policy::Snapshot;
 use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 
@@ -291,9 +293,11 @@ impl<L: Pool> Core<L> {
         }
         let reserve = self.modest_reserve();
         if !self.has_room(reserve) {
-            return reply(asker, Err(Refused::Promises));
+            return self.refuse_split(now, now, key, asker, Refused::Promises);
         }
-        let Some(place) = self.find_place(now) else { return reply(asker, Err(Refused::Full)) };
+        let Some(place) = self.find_place(now) else {
+            return self.refuse_split(now, now, key, asker, Refused::Full);
+        };
         self.order_split(worker, flow, Pending { place, key, module, reserve, since: now, asker });
     }
 
@@ -341,7 +345,12 @@ impl<L: Pool> Core<L> {
         let Some(pending) = self.take_pending(worker, split.flow) else { return };
         let Pending { place, module, since, asker, .. } = pending;
         self.means.journal.note(now, since, split.key, Happening::Split);
-        let before = Before { returns: matches!(asker, Asker::Edit), edited: split.edited };
+        let before = Before {
+            returns: matches!(asker, Asker::Edit),
+            edited: split.edited,
+            searched: split.view.searched,
+            ..Before::default()
+        };
         let module = &mut self.modules[usize::from(module)];
         let (session, proxying) = (module.session_of_split(&split.key), module.proxying());
         let session = edited(session, self.rules.as_deref(), split.inspection, before);
@@ -360,7 +369,7 @@ impl<L: Pool> Core<L> {
     }
 
     /// The worker has not.
-    pub(super) fn on_unsplit(&mut self, worker: usize, flow: FlowRef, why: Unsplittable) {
+    pub(super) fn on_unsplit(&mut self, now: Instant, worker: usize, flow: FlowRef, why: Unsplittable) {
         let Some(pending) = self.take_pending(worker, flow) else { return };
         let largest = self.reserve();
         let why = match why {
@@ -375,7 +384,28 @@ impl<L: Pool> Core<L> {
             why => why.into(),
         };
         self.free.push(pending.place);
-        reply(pending.asker, Err(why));
+        self.refuse_split(now, pending.since, pending.key, pending.asker, why);
+    }
+
+    /// Who has ordered it hears why; where a rule or an inspection wanted it, the reason is counted, and told as far as
+    /// somebody can read it. A flow that has gone, or is ours by now, is no reason to be told.
+    pub(super) fn refuse_split(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        key: FlowKey,
+        asker: Asker,
+        why: Refused,
+    ) {
+        if let Asker::User(_) = asker {
+            return reply(asker, Err(why));
+        }
+        let Some(counter) = refused_split(why) else { return };
+        self.means.counters.count(counter);
+        match self.means.told.take(now, Hit::RATE) {
+            true => self.means.journal.note(now, since, key, Happening::SplitRefused(why)),
+            false => self.means.counters.count(Counter::EventsUntold),
+        }
     }
 
     fn order_merge(&mut self, now: Instant, worker: usize, flow: FlowRef) -> Result<(), Refused> {
@@ -386,6 +416,20 @@ impl<L: Pool> Core<L> {
     }
 }
 
+/// The name of a split that was refused for this reason, unless that is nobody's fault.
+fn refused_split(why: Refused) -> Option<Counter> {
+    Some(match why {
+        Refused::HandshakeUnseen => Counter::SplitsRefusedHandshake,
+        Refused::Closing => Counter::SplitsRefusedClosing,
+        Refused::Fragments => Counter::SplitsRefusedFragments,
+        Refused::Window => Counter::SplitsRefusedWindow,
+        Refused::Promises => Counter::SplitsRefusedPromises,
+        Refused::Full => Counter::SplitsRefusedFull,
+        Refused::NoModule => Counter::SplitsRefusedNoModule,
+        _ => return None,
+    })
+}
+
 /// The session, in what edits by the flow's inspection.
 pub(super) fn edited(
     session: Box<dyn Session>,
@@ -394,7 +438,7 @@ pub(super) fn edited(
     before: Before,
 ) -> Box<dyn Session> {
     match rules.and_then(|rules| rules.inspections().get(usize::from(inspection))) {
-        Some(inspection) => EditSession::around(session, inspection, before),
+        Some(edits) => EditSession::around(session, edits, Before { inspection, ..before }),
         None => session,
     }
 }

@@ -1,13 +1,19 @@
-//! What has happened to flows lately: every hand-over, and how long it took. The oldest entry makes room for the newest.
+//! What has happened to flows lately: every hand-over, and how long it took; and what inspections have found and which splits
+//! were refused, as far as that is told. The oldest entry makes room for the newest of its kind: whoever is found over and over hides no hand-over.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::FlowKey;
+use dataplane::inspect::hits::Hit;
 
-/// Entries that are kept.
-const ENTRIES: usize = 4096;
+use super::handover::Refused;
+
+/// Hand-overs that are kept.
+const HAND_OVERS: usize = 4096;
+/// Hits and refused splits that are kept.
+const OTHERS: usize = 4096;
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +26,10 @@ pub enum Happening {
     MergedInMotion,
     /// The drain did not finish in time.
     MergeUndone,
+    /// A rule or an inspection wanted the flow split, and it stays where it is. The time is that from the order on.
+    SplitRefused(Refused),
+    /// An inspection has found a pattern, which takes no time.
+    Hit(Hit),
 }
 
 impl Happening {
@@ -30,6 +40,8 @@ impl Happening {
             Happening::Merged => "merged",
             Happening::MergedInMotion => "merged_in_motion",
             Happening::MergeUndone => "merge_undone",
+            Happening::SplitRefused(_) => "split_refused",
+            Happening::Hit(_) => "hit",
         }
     }
 }
@@ -50,46 +62,107 @@ pub struct Entry {
 /// The latest of them, in order.
 #[derive(Debug)]
 pub struct Journal {
-    entries: VecDeque<Entry>,
+    written: u64,
+    hand_overs: Ring,
+    /// What peers can bring about as often as they like.
+    others: Ring,
+}
+
+/// So many of them, each with its number among all that there ever were.
+#[derive(Debug)]
+struct Ring {
+    entries: VecDeque<(u64, Entry)>,
+    most: usize,
+}
+
+impl Ring {
+    fn new(most: usize) -> Ring {
+        Ring { entries: VecDeque::with_capacity(most), most }
+    }
+
+    fn push(&mut self, entry: (u64, Entry)) {
+        if self.entries.len() == self.most {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+    }
+
+    fn last(&self, limit: usize) -> impl Iterator<Item = &(u64, Entry)> {
+        self.entries.range(self.entries.len().saturating_sub(limit)..)
+    }
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Journal { entries: VecDeque::with_capacity(ENTRIES) }
+        Journal { written: 0, hand_overs: Ring::new(HAND_OVERS), others: Ring::new(OTHERS) }
     }
 }
 
 impl Journal {
     /// Something is over that began at `since`.
     pub fn note(&mut self, at: Instant, since: Instant, key: FlowKey, what: Happening) {
-        if self.entries.len() == ENTRIES {
-            self.entries.pop_front();
-        }
-        self.entries.push_back(Entry { at, key, what, took: at - since });
+        let ring = match what {
+            Happening::Hit(_) | Happening::SplitRefused(_) => &mut self.others,
+            _ => &mut self.hand_overs,
+        };
+        ring.push((self.written, Entry { at, key, what, took: at - since }));
+        self.written += 1;
     }
 
     /// The last `limit` entries, the oldest first.
-    pub fn last(&self, limit: usize) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().skip(self.entries.len().saturating_sub(limit))
+    pub fn last(&self, limit: usize) -> Vec<Entry> {
+        let mut entries: Vec<_> = self.hand_overs.last(limit).chain(self.others.last(limit)).collect();
+        entries.sort_unstable_by_key(|(number, _)| *number);
+        let first = entries.len().saturating_sub(limit);
+        entries.drain(first..).map(|(_, entry)| *entry).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dataplane::flow::quad::{Quad, Segment};
+    use dataplane::flow::quad::{Direction, Quad, Segment};
+
+    const HIT: Happening = Happening::Hit(Hit {
+        inspection: 0,
+        pattern: 3,
+        direction: Direction::ClientToServer,
+        place: 1 << 40,
+    });
+
+    fn key() -> FlowKey {
+        let quad = Quad::between(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into()).unwrap();
+        FlowKey { quad, segment: Segment(0) }
+    }
 
     #[test]
     fn the_oldest_make_room() {
-        let quad = Quad::between(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into()).unwrap();
-        let key = FlowKey { quad, segment: Segment(0) };
-        let mut journal = Journal::default();
-        for n in 0..ENTRIES as u64 + 2 {
+        let (mut journal, key) = (Journal::default(), key());
+        for n in 0..HAND_OVERS as u64 + 2 {
             let at = Instant::from_millis(n + 5);
             journal.note(at, Instant::from_millis(n), key, Happening::Split);
         }
-        let first = journal.last(usize::MAX).next().unwrap();
+        let all = journal.last(usize::MAX);
+        let first = all[0];
         assert_eq!((first.at, first.took), (Instant::from_millis(7), Duration::from_millis(5)));
-        assert_eq!((journal.last(usize::MAX).count(), journal.last(3).count()), (ENTRIES, 3));
+        assert_eq!(all.len(), HAND_OVERS);
+        assert_eq!(journal.last(3), all[HAND_OVERS - 3..]);
+    }
+
+    #[test]
+    fn hits_push_out_hits_alone_and_all_are_told_in_order() {
+        let (mut journal, key) = (Journal::default(), key());
+        let mut note = |at, what| journal.note(Instant::from_millis(at), Instant::from_millis(at), key, what);
+        note(5, Happening::Split);
+        (0..OTHERS as u64 + 7).for_each(|n| note(6 + n, HIT));
+        // At the same time, and behind all the same.
+        note(OTHERS as u64 + 12, Happening::Merged);
+        note(OTHERS as u64 + 12, HIT);
+        let all = journal.last(usize::MAX);
+        assert_eq!(all.len(), OTHERS + 2);
+        let [first, .., merged, last] = &all[..] else { panic!("there are more") };
+        assert_eq!([first.what, merged.what, last.what], [Happening::Split, Happening::Merged, HIT]);
+        assert!(all.is_sorted_by_key(|entry| entry.at));
+        assert_eq!(journal.last(2), [*merged, *last]);
     }
 }

@@ -15,7 +15,7 @@ const LEAST_SHARE: u64 = 2 * 1460;
 /// buffer, closes the client's window, and counts here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Bytes in send and receive buffers.
+    /// Bytes in send and receive buffers, and what sessions of inspections keep beside them.
     pub bytes: u64,
     /// Frames: segments held by merges, and answers that modules think about.
     pub held: usize,

@@ -19,6 +19,7 @@ use dataplane::refusal::Rejection;
 use dataplane::wire::tcp_options::TcpOptions;
 use dataplane::worker::message::Order;
 
+pub(crate) use kept::BYTES_PER_ANSWER;
 pub(super) use kept::Kept;
 
 use super::Core;

@@ -84,6 +84,19 @@ impl Appliance {
         }
     }
 
+    /// What has happened to flows, as `quadrille events --json` lists it, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::flows`].
+    pub fn events(&self) -> Result<Vec<Value>> {
+        match self.query(&["events"])? {
+            Value::Array(events) => Ok(events),
+            other => {
+                Err(LabError::Unexpected { expected: "an array of events".into(), got: other.to_string() })
+            }
+        }
+    }
+
     /// `quadrille stats --json`.
     ///
     /// # Errors

@@ -7,23 +7,57 @@
 //! of something to be replaced is kept here: at most a pattern, until the rest has come, the sender has closed, or the
 //! inspection's `hold` is over. While something is kept nothing is merged, and the merge takes over the deltas.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
-use dataplane::inspect::Inspection;
 use dataplane::inspect::edits::State;
+use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{self, Verdict};
+use dataplane::inspect::{Inspection, Reached, Searched};
 
-use super::{Choice, Edit, Session, Step, Ticket};
+use super::{Choice, Edit, Found, Session, Step, Ticket};
 
 /// What has happened to a flow before its session begins.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Before {
     /// It was split for an edit alone, and merges when that is done.
     pub returns: bool,
+    /// Index of its inspection.
+    pub inspection: u16,
     /// So many of the bytes that come first have been edited already.
     pub edited: [u32; 2],
+    /// How far those before them were searched.
+    pub searched: Option<Searched>,
+}
+
+impl Lane {
+    /// Where a worker has searched, the search goes on.
+    fn behind(before: Before, direction: Direction) -> Lane {
+        let is_ours = |searched: &Searched| searched.inspection == before.inspection;
+        let searched = before.searched.filter(is_ours).map(|searched| searched.reached[direction.index()]);
+        let Reached { state, place } = searched.unwrap_or_default();
+        Lane {
+            edited: before.edited[direction.index()] as usize,
+            search: state,
+            places: Places { searched: place, edited: place },
+            ..Lane::default()
+        }
+    }
+}
+
+/// Hits that are told at once, at most: more than that nobody is told of in a second.
+const TOLD: usize = 100;
+
+/// How far a direction has been searched. What is replaced is searched for in what the module lets pass, which may be less, or
+/// other bytes.
+#[derive(Default, Clone, Copy)]
+struct Places {
+    searched: u64,
+    edited: u64,
 }
 
 /// One direction.
@@ -35,6 +69,8 @@ struct Lane {
     since: Option<Instant>,
     /// [`Before::edited`].
     edited: usize,
+    /// So many bytes have been searched for what is not replaced, and for what is.
+    places: Places,
     /// Where the search for what is not replaced stands.
     search: Option<patterns::State>,
     /// A copy of what the inner session keeps back, which is still with the leg: should it let that pass, it is edited first.
@@ -45,10 +81,13 @@ struct Lane {
 pub struct EditSession {
     inner: Box<dyn Session>,
     inspection: Arc<Inspection>,
+    /// Its index.
+    index: u16,
     lanes: [Lane; 2],
     now: Instant,
     /// The flow may be merged as soon as nothing is kept.
     merges: bool,
+    found: Found,
 }
 
 impl EditSession {
@@ -60,9 +99,11 @@ impl EditSession {
         Box::new(EditSession {
             inner,
             inspection: Arc::clone(inspection),
-            lanes: before.edited.map(|edited| Lane { edited: edited as usize, ..Lane::default() }),
+            lanes: Direction::BOTH.map(|direction| Lane::behind(before, direction)),
             now: Instant::ZERO,
             merges: before.returns,
+            index: before.inspection,
+            found: Found::default(),
         })
     }
 
@@ -79,10 +120,15 @@ impl EditSession {
 
     /// What else is found in `bytes` ends the flow, or keeps it here.
     fn search(&mut self, direction: Direction, bytes: &[u8]) -> Step {
-        let Some(patterns) = self.inspection.patterns(direction) else { return Step::Relay };
         let lane = &mut self.lanes[direction.index()];
+        let place = lane.places.searched;
+        lane.places.searched += bytes.len() as u64;
+        let Some(patterns) = self.inspection.patterns(direction) else { return Step::Relay };
         let before = lane.search.unwrap_or_else(|| patterns.start());
-        let searched = patterns.search(before, bytes, &mut |number| self.inspection.hits.count(0, number));
+        let mut hits =
+            Teller { inspection: &self.inspection, index: self.index, direction, found: &mut self.found };
+        let searched =
+            patterns.search(before, bytes, &mut |number, end| hits.tell(number, place + end as u64));
         lane.search = Some(searched.state);
         match searched.verdict {
             Some(Verdict::Drop | Verdict::Reset) => Step::Reset,
@@ -120,11 +166,14 @@ impl EditSession {
         let mut state = lane.state.unwrap_or_else(|| edits.start());
         let (before, was_kept) = (lane.tail.len(), !lane.tail.is_empty());
         let mut out: Option<Vec<u8>> = None;
+        let place = lane.places.edited;
+        let mut hits =
+            Teller { inspection: &self.inspection, index: self.index, direction, found: &mut self.found };
         let skipped = lane.edited.min(bytes.len());
         lane.edited -= skipped;
         let (mut from, mut copied) = (skipped, 0);
         while let Some(found) = edits.next(&mut state, bytes, from) {
-            self.inspection.hits.count(0, found.number);
+            hits.tell(found.number, place + found.end as u64);
             let begins = before + found.end - found.len as usize;
             let out = out.get_or_insert_with(|| Vec::with_capacity(before + bytes.len()));
             append(out, &lane.tail, bytes, copied..begins);
@@ -132,6 +181,7 @@ impl EditSession {
             (from, copied) = (found.end, before + found.end);
         }
         lane.state = Some(state);
+        lane.places.edited += bytes.len() as u64;
         let settled = before + bytes.len() - edits.pending(state) as usize;
         if out.is_none() && !was_kept && settled == bytes.len() {
             return None;
@@ -148,6 +198,27 @@ impl EditSession {
         }
         lane.tail = tail;
         Some(out)
+    }
+}
+
+/// Counts and tells what is found in one direction.
+struct Teller<'a> {
+    inspection: &'a Inspection,
+    index: u16,
+    direction: Direction,
+    found: &'a mut Found,
+}
+
+impl Teller<'_> {
+    /// A pattern whose last byte is before `end`.
+    fn tell(&mut self, pattern: u16, end: u64) {
+        self.inspection.hits.count(0, pattern);
+        if self.found.hits.len() == TOLD {
+            self.found.more += 1;
+            return;
+        }
+        let place = self.inspection.begins(pattern, end);
+        self.found.hits.push(Hit { inspection: self.index, pattern, direction: self.direction, place });
     }
 }
 
@@ -203,6 +274,19 @@ impl Session for EditSession {
         true
     }
 
+    fn memory(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.tail.len() + lane.held.len()).sum::<usize>() as u64
+    }
+
+    fn searched(&self) -> Option<Searched> {
+        let reached = |lane: &Lane| Reached { state: lane.search, place: lane.places.searched };
+        Some(Searched { inspection: self.index, reached: self.lanes.each_ref().map(reached) })
+    }
+
+    fn found(&mut self) -> Found {
+        std::mem::take(&mut self.found)
+    }
+
     fn tick(&mut self, now: Instant) {
         self.now = now;
         self.inner.tick(now);
@@ -218,161 +302,5 @@ impl Session for EditSession {
         (lane.state, lane.since) = (None, None);
         let tail = std::mem::take(&mut lane.tail);
         (tail, self.step(Step::Relay))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Direction::{ClientToServer as C, ServerToClient as S};
-    use dataplane::inspect::Manner;
-    use dataplane::inspect::patterns::Pattern;
-    use proptest::prelude::*;
-    use std::time::Duration;
-
-    /// Says to merge at every word, and makes capitals of what the server says.
-    struct Inner;
-
-    impl Session for Inner {
-        fn data(&mut self, direction: Direction, bytes: &[u8]) -> (Edit, Step) {
-            match direction {
-                C => (Edit::Pass, Step::Merge),
-                S => (Edit::Replace(bytes.to_ascii_uppercase()), Step::Merge),
-            }
-        }
-    }
-
-    fn session(all: &[(&str, &str)]) -> Box<dyn Session> {
-        around(Box::new(Inner), all)
-    }
-
-    fn around(inner: Box<dyn Session>, all: &[(&str, &str)]) -> Box<dyn Session> {
-        let edit = |(bytes, with): &(&str, &str)| Pattern {
-            name: (*bytes).to_owned(),
-            bytes: bytes.as_bytes().to_vec(),
-            direction: None,
-            verdict: Verdict::Edit,
-            replacement: with.as_bytes().to_vec(),
-        };
-        let patterns: Vec<_> = all.iter().map(edit).collect();
-        let inspection = Inspection::new(&patterns, Manner::default()).unwrap();
-        EditSession::around(inner, &Arc::new(inspection), Before::default())
-    }
-
-    #[test]
-    fn a_pattern_is_replaced_across_pieces_and_nothing_merges_while_its_beginning_is_kept() {
-        let mut session = session(&[("evil", "better"), ("EVIL", "-")]);
-        let replaced = |text: &str| Edit::Replace(text.as_bytes().to_vec());
-        session.tick(Instant::from_millis(1000));
-        assert_eq!(session.data(C, b"plain"), (Edit::Pass, Step::Merge));
-        assert_eq!(session.data(C, b"an evil ev"), (replaced("an better "), Step::Relay));
-        assert_eq!(session.keeps(C), Some((2, Instant::from_millis(1200))));
-        assert_eq!(session.data(S, b"evil"), (replaced("-"), Step::Relay), "the other direction waits, too");
-        session.tick(Instant::from_millis(1100));
-        assert_eq!(session.data(C, b"i"), (replaced(""), Step::Relay));
-        assert_eq!(session.keeps(C), Some((3, Instant::from_millis(1200))), "of the first byte");
-        assert_eq!(session.data(C, b"l."), (replaced("better."), Step::Merge));
-        assert_eq!(session.keeps(C), None);
-        assert_eq!(session.data(C, b"eev"), (replaced("e"), Step::Relay));
-        assert_eq!(session.let_go(C), (b"ev".to_vec(), Step::Merge));
-        assert_eq!(session.data(C, b"il"), (Edit::Pass, Step::Merge));
-    }
-
-    #[test]
-    fn a_flow_that_was_split_for_an_edit_merges_behind_it() {
-        let patterns = [Pattern {
-            name: String::new(),
-            bytes: b"evil".to_vec(),
-            direction: Some(C),
-            verdict: Verdict::Edit,
-            replacement: Vec::new(),
-        }];
-        struct Quiet;
-        impl Session for Quiet {
-            fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
-                (Edit::Pass, Step::Relay)
-            }
-        }
-        let inspection = Arc::new(Inspection::new(&patterns, Manner::default()).unwrap());
-        for (returns, step) in [(true, Step::Merge), (false, Step::Relay)] {
-            let before = Before { returns, edited: [2, 0] };
-            let mut session = EditSession::around(Box::new(Quiet), &inspection, before);
-            assert_eq!(session.data(C, b"e"), (Edit::Pass, step), "the end of something");
-            assert_eq!(session.data(C, b"vevil!"), (Edit::Replace(b"v!".to_vec()), step));
-        }
-        assert_eq!(inspection.hits.of(0), 2);
-    }
-
-    /// Keeps the client's first word back until it is asked.
-    struct Doubtful;
-
-    impl Session for Doubtful {
-        fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
-            (Edit::Hold(Duration::from_secs(1)), Step::Relay)
-        }
-
-        fn decide(&mut self, _: Direction) -> (Edit, Step) {
-            (Edit::Pass, Step::Merge)
-        }
-    }
-
-    #[test]
-    fn what_was_held_is_edited_when_it_passes() {
-        let mut session = around(Box::new(Doubtful), &[("evil", "better")]);
-        let held = (Edit::Hold(Duration::from_secs(1)), Step::Relay);
-        assert_eq!([session.data(C, b"an ev"), session.data(C, b"il man")], [held.clone(), held]);
-        assert_eq!(session.keeps(C), None, "that is with the leg");
-        assert_eq!(session.decide(C), (Edit::Replace(b"an better man".to_vec()), Step::Merge));
-    }
-
-    #[test]
-    fn what_is_searched_for_is_found_here_too() {
-        let all = [("evil", Verdict::Reset), ("odd", Verdict::Split)].map(|(bytes, verdict)| Pattern {
-            name: bytes.to_owned(),
-            bytes: bytes.as_bytes().to_vec(),
-            direction: None,
-            verdict,
-            replacement: Vec::new(),
-        });
-        let inspection = Arc::new(Inspection::new(&all, Manner::default()).unwrap());
-        let before = Before { returns: true, edited: [0; 2] };
-        let mut session = EditSession::around(Box::new(Doubtless), &inspection, before);
-        assert_eq!(session.data(C, b"ev"), (Edit::Pass, Step::Merge));
-        assert_eq!(session.data(S, b"odd"), (Edit::Pass, Step::Relay), "somebody is to look at it");
-        assert_eq!(session.data(C, b"il"), (Edit::Replace(Vec::new()), Step::Reset));
-        assert_eq!([inspection.hits.of(0), inspection.hits.of(1)], [1, 1]);
-    }
-
-    /// Lets everything pass.
-    struct Doubtless;
-
-    impl Session for Doubtless {
-        fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
-            (Edit::Pass, Step::Relay)
-        }
-    }
-
-    proptest! {
-        /// However a stream is cut, the same becomes of it.
-        #[test]
-        fn a_stream_may_be_cut_anywhere(text in "[abc]{0,40}", cuts in prop::collection::vec(1usize..6, 1..40)) {
-            let all = [("abca", "1"), ("cc", "22"), ("bab", "")];
-            let run = |cuts: &[usize]| {
-                let (mut session, mut out) = (session(&all), Vec::new());
-                let (mut rest, mut cuts) = (text.as_bytes(), cuts.iter().cycle());
-                while !rest.is_empty() {
-                    let (piece, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                    match session.data(C, piece).0 {
-                        Edit::Pass => out.extend(piece),
-                        Edit::Replace(bytes) => out.extend(bytes),
-                        Edit::Hold(_) => unreachable!("nobody holds"),
-                    }
-                    rest = later;
-                }
-                out.extend(session.let_go(C).0);
-                out
-            };
-            prop_assert_eq!(run(&cuts), run(&[40]));
-        }
     }
 }

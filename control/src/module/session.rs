@@ -4,8 +4,19 @@ use std::time::Duration;
 
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
+use dataplane::inspect::Searched;
+use dataplane::inspect::hits::Hit;
 
 use super::{Target, Ticket};
+
+/// What a session has found in its flow's bytes.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order of its finding.
+    pub hits: Vec<Hit>,
+    /// So many more than anybody is told of at once.
+    pub more: u64,
+}
 
 /// What happens to the bytes that a session was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +104,21 @@ pub trait Session: Send {
     /// What passes without having been shown to it, or to a worker, would be missed.
     fn sees_all(&self) -> bool {
         false
+    }
+
+    /// Bytes that it keeps for its flow, in all.
+    fn memory(&self) -> u64 {
+        0
+    }
+
+    /// How far it has searched all that it was shown.
+    fn searched(&self) -> Option<Searched> {
+        None
+    }
+
+    /// What it has found since it was asked last.
+    fn found(&mut self) -> Found {
+        Found::default()
     }
 
     /// What time it is; told before anything that comes then.

@@ -10,6 +10,7 @@ use crossbeam::channel::{Sender, bounded};
 use parking_lot::Mutex;
 
 use dataplane::clock::SystemClock;
+use dataplane::inspect::patterns::Pattern;
 use dataplane::policy::services::Services;
 use dataplane::policy::{Hits, Installed, Snapshot, TooLarge};
 
@@ -130,6 +131,14 @@ impl InForce {
     /// SYNs that the rule has decided; `rules.len()` is the default.
     pub fn hits(&self, rule: usize) -> u64 {
         self.hits.iter().map(|hits| hits.of(rule)).sum()
+    }
+
+    /// A pattern that flows are searched for, of whatever configuration, and the name of its inspection if that is configured still.
+    pub fn pattern(&self, inspection: u16, pattern: u16) -> Option<(Option<&str>, &Pattern)> {
+        let compiled = self.snapshot.inspections().get(usize::from(inspection))?;
+        let is_it = |given: &&validated::Inspection| Arc::ptr_eq(&given.compiled, compiled);
+        let name = self.config.inspections.iter().find(is_it).map(|given| given.name.as_str());
+        Some((name, compiled.given().get(usize::from(pattern))?))
     }
 
     /// Index of the configured module of this name; the first, where rules want variants of it.

@@ -9,6 +9,7 @@ mod copies;
 mod crowd;
 mod deciding;
 mod ecn;
+mod edited;
 mod ending;
 mod errors;
 mod far;

@@ -120,7 +120,7 @@ pub struct Rig {
 }
 
 /// Client number `n`'s quad.
-fn quad(n: u32) -> Quad {
+pub fn quad(n: u32) -> Quad {
     let [_, a, b, c] = (n + 1).to_be_bytes();
     Quad::between(([10, a, b, c], 4000).into(), ([11, 0, 0, 2], 80).into()).expect("one family")
 }
@@ -352,7 +352,8 @@ impl Rig {
     /// The flow is split by order, with these deltas and what the worker has seen of it.
     pub fn split(&mut self, delta_c2s: i32, delta_s2c: i32, view: View) {
         let answered = self.order_hand_over(HandOver::Split, Path::CutThrough);
-        let split = self.ordered_split.take().expect("the worker is told");
+        let mut split = self.ordered_split.take().expect("the worker is told");
+        split.inspection = view.searched.map_or(Record::NO_INSPECTION, |searched| searched.inspection);
         self.has_split(split, (delta_c2s, delta_s2c), view);
         assert_eq!(answered.try_recv(), Ok(Ok(())));
     }

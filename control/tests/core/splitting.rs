@@ -171,7 +171,7 @@ fn what_acknowledges_through_does_so_after_a_split_and_merges_without_any_drain(
 
 impl Rig {
     /// The worker wants the flow split; whether it is told to.
-    fn want_split(&mut self, module: u16) -> bool {
+    pub fn want_split(&mut self, module: u16) -> bool {
         let (flow, key) = (self.flow, FlowKey { quad: self.quad, segment: Segment(0) });
         assert!(self.tell(Event::Wanted { flow, key, module, edits: false }).is_empty());
         self.ordered_split.take().is_some_and(|split| split.flow == flow)

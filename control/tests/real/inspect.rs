@@ -11,6 +11,7 @@ const INSPECTION: &str = "
 window = true
 patterns = [
     { name = \"passwd\", text = \"/etc/passwd\", verdict = \"reset\", from = \"client\" },
+    { text = \"beacon\", verdict = \"event\" },
     { name = \"never\", text = \"there is no such text in the file\", verdict = \"drop\" },
 ]
 ";
@@ -87,5 +88,43 @@ fn a_large_file_is_searched_under_loss() {
         lab.server().clear_rules()?;
         let found = appliance.counter("inspect_matches")?;
         expect(found == 0, "no match", found.to_string())
+    });
+}
+
+/// Name, number, whose, and the place of each hit in the second request.
+const HITS: [(&str, u64, &str, u64); 2] = [("pattern[1]", 1, "client", 5), ("passwd", 0, "client", 17)];
+
+#[test]
+fn hits_are_events() {
+    each_way("inspect::hits_are_events", |lab, appliance| {
+        let nginx = lab.server().nginx().text("hello", "a beacon").start()?;
+        for net in Net::UNTAGGED {
+            let hello = lab.client().curl(&lab.server().url(net, 80, "hello")).ok()?;
+            expect(hello.contains("a beacon"), "an event alone lets it pass", hello)?;
+            let address = lab.server().address(net).to_string();
+            let parts = ["GET /bea", "con?file=/etc/pas", "swd HTTP/1.0\r\n\r\n"];
+            let said = lab.client().command("python3").args(["-c", PARTS, &address]).args(parts).ok()?;
+            expect(said.trim() == "reset", "reset", said.clone())?;
+            let events = appliance.events()?;
+            let hits: Vec<_> = events.iter().filter(|event| event["event"] == "hit").collect();
+            let of = |from: &str| hits.iter().rev().find(|event| event["hit"]["from"] == from).copied();
+            let answer = of("server").map(|event| event["hit"]["name"].clone());
+            expect(answer == Some("pattern[1]".into()), "the server's", format!("{events:?}"))?;
+            for (name, number, from, place) in HITS {
+                let is_it = |event: &&&serde_json::Value| {
+                    let hit = &event["hit"];
+                    (&hit["name"], &hit["pattern"], &hit["from"])
+                        == (&name.into(), &number.into(), &from.into())
+                        && event["server"].as_str().is_some_and(|server| server.contains(&address))
+                };
+                let hit = hits.iter().rev().find(is_it).map(|event| event["hit"].clone()).unwrap_or_default();
+                let is_right = hit["inspection"] == "web" && hit["place"] == place;
+                expect(is_right, format!("{name} at {place}"), hit.to_string())?;
+            }
+        }
+        drop(nginx);
+        let told = appliance.control(&["events"]).ok()?;
+        eprintln!("{told}");
+        expect(told.contains("web passwd [0], client's byte 17: reset"), "in words", told.clone())
     });
 }

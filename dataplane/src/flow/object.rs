@@ -3,6 +3,7 @@
 //! The hot line is what a packet touches. Counters and timers' data stand on a second, colder line. An IPv6 flow keeps
 //! its addresses in a side array of the table, at the same slot.
 
+use crate::inspect::Searched;
 use crate::wire::seq::{Delta, Seq};
 
 use super::quad::{Direction, Segment};
@@ -69,6 +70,8 @@ pub struct View {
     pub mss: [u16; 2],
     /// Observed state.
     pub tcp: TcpState,
+    /// How far its bytes have been searched, up to [`View::track`]'s ends. None where they are not.
+    pub searched: Option<Searched>,
 }
 
 impl Default for View {
@@ -80,6 +83,7 @@ impl Default for View {
             clock: 0,
             mss: [0; 2],
             tcp: TcpState::Established,
+            searched: None,
         }
     }
 }
@@ -114,6 +118,8 @@ impl Traits {
     pub const WATCHED: Traits = Traits(32);
     /// Its rule wants it split after so many bytes, and it has had fewer.
     pub const COUNTED: Traits = Traits(64);
+    /// Its rule wanted it split, and it was.
+    pub const RULE_HAS_SPLIT: Traits = Traits(128);
     /// What has to be looked at before it passes, in one way or another.
     pub const INSPECTED: Traits = Traits(Self::EXAMINED.0 | Self::COUNTED.0);
     /// What an inspection is about.

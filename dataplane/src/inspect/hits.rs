@@ -1,6 +1,27 @@
-//! How often each pattern was found.
+//! How often each pattern was found, and what is told of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::budget::Rate;
+use crate::flow::quad::Direction;
+
+/// An occurrence of a pattern, as it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hit {
+    /// Index of the inspection.
+    pub inspection: u16,
+    /// Number of the pattern in it.
+    pub pattern: u16,
+    /// Whose bytes they are.
+    pub direction: Direction,
+    /// Place of its first byte: so many bytes of the stream are before it, as far as it was searched.
+    pub place: u64,
+}
+
+impl Hit {
+    /// How many of them one thread tells: a peer that repeats a pattern all day fills no mailbox.
+    pub const RATE: Rate = Rate::per_second(100).with_a_second_at_once();
+}
 
 /// Counts in a cache line.
 const LINE: usize = 64 / size_of::<AtomicU64>();

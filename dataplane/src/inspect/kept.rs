@@ -10,7 +10,7 @@ use crate::wire::seq::Seq;
 
 /// Bytes of a block: a full segment and a bit.
 pub const BLOCK: usize = 2048;
-/// The most blocks of one direction of a flow: a repetition walks over as many links at the worst.
+/// The most blocks of one direction of a flow.
 pub const MOST_BLOCKS: u32 = 1024;
 /// Of the free blocks one list may have this part, and this many in any case.
 const SHARE: usize = 8;
@@ -21,6 +21,8 @@ pub struct Kept {
     bytes: Box<[u8]>,
     /// By block: the one behind it in its list, or among the free ones.
     next: Box<[u32]>,
+    /// By block: the ways back from it.
+    back: Box<[Back]>,
     free: u32,
     used: u32,
 }
@@ -35,6 +37,19 @@ pub struct List {
     first: u32,
     last: u32,
     blocks: u32,
+}
+
+/// How a block before this one in its list is found in a logarithm of steps: the one before, and one further before, so chosen
+/// that each jump is twice as long as the one that follows, or as long (E. W. Myers, "An applicative random-access stack",
+/// 1983). Blocks go at both ends of a list; what is before its first is not asked for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Back {
+    /// Its number in its list, modulo 2^32: each has the next one.
+    number: u32,
+    previous: u32,
+    jump: u32,
+    /// The number of the block that `jump` was: it may have been given back since.
+    jump_number: u32,
 }
 
 /// There is no room.
@@ -61,7 +76,7 @@ impl List {
 impl Kept {
     /// Bytes that `capacity` kept ones take.
     pub const fn bytes_for(capacity: usize) -> usize {
-        capacity / BLOCK * (BLOCK + size_of::<u32>())
+        capacity / BLOCK * (BLOCK + size_of::<u32>() + size_of::<Back>())
     }
 
     /// Room for `capacity` bytes, whole blocks, taken now.
@@ -69,7 +84,8 @@ impl Kept {
         let blocks = capacity / BLOCK;
         let next = (0..blocks).map(|at| if at + 1 == blocks { NONE } else { at as u32 + 1 }).collect();
         let free = if blocks == 0 { NONE } else { 0 };
-        Kept { bytes: vec![0; blocks * BLOCK].into(), next, free, used: 0 }
+        let back = vec![Back::default(); blocks].into();
+        Kept { bytes: vec![0; blocks * BLOCK].into(), next, back, free, used: 0 }
     }
 
     /// Bytes of blocks in use.
@@ -117,12 +133,66 @@ impl Kept {
         let at = self.free;
         self.free = std::mem::replace(&mut self.next[at as usize], NONE);
         self.used += 1;
+        self.back[at as usize] = self.back_from(list, at);
         match list.last {
             NONE => list.first = at,
             last => self.next[last as usize] = at,
         }
         list.last = at;
         list.blocks += 1;
+    }
+
+    /// The ways back from block `at`, which is appended.
+    fn back_from(&self, list: &List, at: u32) -> Back {
+        let Some(last) = self.back.get(list.last as usize) else {
+            return Back { number: 0, previous: at, jump: at, jump_number: 0 };
+        };
+        let (number, previous) = (last.number.wrapping_add(1), list.last);
+        let near = Back { number, previous, jump: previous, jump_number: last.number };
+        let first = self.back[list.first as usize].number;
+        let is_there = |number: u32| number.wrapping_sub(first) < list.blocks;
+        if !is_there(last.jump_number) {
+            return near;
+        }
+        let second = self.back[last.jump as usize];
+        let (one, two) =
+            (last.number.wrapping_sub(last.jump_number), last.jump_number.wrapping_sub(second.jump_number));
+        match one == two && is_there(second.jump_number) {
+            true => Back { jump: second.jump, jump_number: second.jump_number, ..near },
+            false => near,
+        }
+    }
+
+    /// Steps that it takes to find a block.
+    #[cfg(test)]
+    fn steps(&self, list: &List, place: u32) -> usize {
+        let (mut at, mut left, mut steps) = (list.last, list.blocks - 1 - place, 0);
+        while left > 0 && place > 0 {
+            (at, left) = self.step_back(at, left);
+            steps += 1;
+        }
+        steps
+    }
+
+    /// One step back, of `left` at most: the block, and how many are left.
+    fn step_back(&self, at: u32, left: u32) -> (u32, u32) {
+        let Back { number, previous, jump, jump_number } = self.back[at as usize];
+        let far = number.wrapping_sub(jump_number);
+        if far > 1 && far <= left { (jump, left - far) } else { (previous, left - 1) }
+    }
+
+    /// The list's block of that place, from 0. Repetitions are of the beginning (a lost segment) or of the end (a probe); what
+    /// is between is as few steps away as may be.
+    fn find(&self, list: &List, place: u32) -> u32 {
+        if place == 0 || place >= list.blocks {
+            return if place == 0 { list.first } else { NONE };
+        }
+        let mut at = list.last;
+        let mut left = list.blocks - 1 - place;
+        while left > 0 {
+            (at, left) = self.step_back(at, left);
+        }
+        at
     }
 
     fn drop_first(&mut self, list: &mut List) {
@@ -153,26 +223,18 @@ impl Kept {
         if to.ge(list.end) {
             return;
         }
-        let mut before = List::new(list.base);
-        // The blocks stay where they are: those that are still needed are taken over one by one.
         let needed = list.base.distance_to(to).div_ceil(BLOCK as u32);
-        let mut rest = *list;
-        (before.first, before.blocks, before.end) = (list.first, needed, list.base.max(to));
-        for place in 0..needed {
-            before.last = rest.first;
-            rest.first = self.next[rest.first as usize];
-            rest.blocks -= 1;
-            if place + 1 == needed {
-                self.next[before.last as usize] = NONE;
-            }
+        if needed == 0 {
+            let base = list.base;
+            return self.restart(list, base);
         }
+        let last = self.find(list, needed - 1);
+        let mut rest = List { first: std::mem::replace(&mut self.next[last as usize], NONE), ..*list };
+        rest.blocks -= needed;
         while rest.blocks > 0 {
             self.drop_first(&mut rest);
         }
-        if needed == 0 {
-            before.first = NONE;
-        }
-        *list = before;
+        *list = List { last, blocks: needed, end: list.base.max(to), ..*list };
     }
 
     /// Forgets all of it, and goes on at `at`.
@@ -185,7 +247,7 @@ impl Kept {
 
     /// Puts `bytes` in the place of what is kept from `at` on; what is not kept stays out.
     pub fn overwrite(&mut self, list: &List, at: Seq, bytes: &[u8]) {
-        let mut pieces = Pieces::new(list, at, bytes.len());
+        let mut pieces = Pieces::new(self, list, at, bytes.len());
         while let Some((block, from, range)) = pieces.next(&self.next) {
             let start = block as usize * BLOCK + from;
             self.bytes[start..start + range.len()].copy_from_slice(&bytes[range]);
@@ -196,7 +258,7 @@ impl Kept {
     /// sum begins. `None` when they were just that.
     pub fn restore(&self, list: &List, at: Seq, offset: usize, bytes: &mut [u8]) -> Option<Update> {
         let mut update: Option<Update> = None;
-        let mut pieces = Pieces::new(list, at, bytes.len());
+        let mut pieces = Pieces::new(self, list, at, bytes.len());
         while let Some((block, from, range)) = pieces.next(&self.next) {
             let start = block as usize * BLOCK + from;
             let (kept, given) = (&self.bytes[start..start + range.len()], &mut bytes[range.clone()]);
@@ -224,11 +286,11 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn new(list: &List, at: Seq, len: usize) -> Pieces {
+    fn new(kept: &Kept, list: &List, at: Seq, len: usize) -> Pieces {
         let first = at.distance_to(list.base) as usize;
         let until = len.min(at.distance_to(list.end) as usize);
         let from = list.base.distance_to(at) as usize;
-        Pieces { block: list.first, from, at: first, until }
+        Pieces { block: kept.find(list, (from / BLOCK) as u32), from: from % BLOCK, at: first, until }
     }
 
     fn next(&mut self, links: &[u32]) -> Option<(u32, usize, std::ops::Range<usize>)> {
@@ -288,6 +350,31 @@ mod tests {
             taken.is_sorted_by(|before, after| before >= after) && taken[29] == LEAST_BLOCKS,
             "{taken:?}"
         );
+    }
+
+    /// However a list has grown and shrunk at both ends, each of its blocks is found, and in few steps.
+    #[test]
+    fn a_block_is_found_in_a_logarithm_of_steps() {
+        let (mut kept, mut list) = (Kept::new(BLOCK * 16_384), List::new(AT));
+        let mut most = 0;
+        for (grow, release, cut) in [(1024, 300, 100), (400, 1, 7), (5, 900, 0), (900, 500, 300), (700, 0, 1)]
+        {
+            for _ in 0..grow {
+                let _ = kept.push(&mut list, &stream(BLOCK));
+            }
+            let start = list.start();
+            kept.release(&mut list, start.advance(release * BLOCK as u32));
+            let end = list.end();
+            kept.cut(&mut list, end.retreat(cut * BLOCK as u32));
+            let mut at = list.first;
+            for place in 0..list.blocks {
+                assert_eq!(kept.find(&list, place), at, "block {place} of {}", list.blocks);
+                most = most.max(kept.steps(&list, place));
+                at = kept.next[at as usize];
+            }
+            assert_eq!(at, NONE);
+        }
+        assert!(most <= 40, "{most} steps");
     }
 
     #[test]

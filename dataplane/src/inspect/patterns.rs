@@ -13,8 +13,8 @@ use crate::flow::quad::Direction;
 /// What happens when a pattern is found. The later ones outdo the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
-    /// It is counted.
-    Count,
+    /// It is told of, as any other is, and that is all.
+    Event,
     /// Something else goes on instead of it (`edits.rs`).
     Edit,
     /// The flow is split for a closer look: its module gets the segment that completes it, which waits for that.
@@ -29,7 +29,7 @@ impl Verdict {
     /// As in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
-            Verdict::Count => "count",
+            Verdict::Event => "event",
             Verdict::Edit => "edit",
             Verdict::Split => "split",
             Verdict::Drop => "drop",
@@ -121,17 +121,17 @@ impl Patterns {
     }
 
     /// Searches `bytes`, which follow what has led to `state`. What began in earlier bytes is found where it ends. `hit` is told
-    /// the number of each pattern that was found, as often as it was.
-    pub fn search(&self, state: State, bytes: &[u8], hit: &mut dyn FnMut(u16)) -> Searched {
+    /// the number of each pattern that was found, as often as it was, and behind which of the bytes it ends.
+    pub fn search(&self, state: State, bytes: &[u8], hit: &mut dyn FnMut(u16, usize)) -> Searched {
         let (mut state, mut verdict) = (state.0, None);
-        for byte in bytes {
+        for (at, byte) in bytes.iter().enumerate() {
             state = self.automaton.next_state(Anchored::No, state, *byte);
             if self.automaton.is_special(state) && self.automaton.is_match(state) {
                 for index in 0..self.automaton.match_len(state) {
                     let pattern = self.automaton.match_pattern(state, index).as_usize();
                     let (ending, number) = self.verdicts[pattern];
                     verdict = verdict.max(Some(ending));
-                    hit(number);
+                    hit(number, at + 1);
                 }
             }
         }
@@ -163,7 +163,7 @@ mod tests {
     /// What is found, and how often.
     fn search(patterns: &Patterns, state: State, bytes: &[u8]) -> (Searched, u32) {
         let mut found = 0;
-        let searched = patterns.search(state, bytes, &mut |_| found += 1);
+        let searched = patterns.search(state, bytes, &mut |_, _| found += 1);
         (searched, found)
     }
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_strongest_verdict_wins_wherever_it_stands() {
-        let all = patterns(&[("bcd", Verdict::Count), ("c", Verdict::Drop), ("abcde", Verdict::Reset)]);
+        let all = patterns(&[("bcd", Verdict::Event), ("c", Verdict::Drop), ("abcde", Verdict::Reset)]);
         let verdict = |text: &str| search(&all, all.start(), text.as_bytes()).0.verdict;
         assert_eq!(verdict("xxab"), None);
         assert_eq!(verdict("abc"), Some(Verdict::Drop));
@@ -204,7 +204,7 @@ mod tests {
         /// However a stream is cut, the same is found as in one piece; and that is what a plain search finds.
         #[test]
         fn a_stream_may_be_cut_anywhere(text in "[abc]{0,40}", cuts in prop::collection::vec(0usize..40, 0..5)) {
-            let wanted = [("abca", Verdict::Count), ("cc", Verdict::Drop), ("bab", Verdict::Reset)];
+            let wanted = [("abca", Verdict::Event), ("cc", Verdict::Drop), ("bab", Verdict::Reset)];
             let all = patterns(&wanted);
             let (whole, total) = search(&all, all.start(), text.as_bytes());
             let expected = wanted.iter().filter(|(bytes, _)| text.contains(bytes)).map(|(_, verdict)| *verdict).max();

@@ -1,6 +1,7 @@
 //! The streams of all inspected flows of a worker.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -8,6 +9,8 @@ use hashbrown::HashMap;
 use crate::clock::Instant;
 use crate::flow::object::NONE;
 use crate::flow::quad::Direction;
+use crate::memory::table_bytes;
+use crate::worker::parked::Parked;
 
 use super::kept::Kept;
 use super::stream::Stream;
@@ -20,6 +23,9 @@ struct Place {
     next_free: u32,
     /// There is an entry for it among those that are looked at.
     is_watched: [bool; 2],
+    /// Times in a row that nobody took what waited, and when somebody is asked again.
+    refusals: u8,
+    not_before: Instant,
 }
 
 /// One direction of a place.
@@ -51,6 +57,17 @@ pub struct Streams {
     pub kept: Kept,
 }
 
+/// Of the segments that may wait one direction of a flow may have this part, so many in any case, and no more than so many: a
+/// split is made within a round trip to the control core.
+const WAITING_SHARE: usize = 8;
+const LEAST_WAITING: usize = 4;
+const MOST_WAITING: usize = 64;
+
+/// How long nobody is asked again after a first refusal: less than any sender's RTO, which doubles as this does. At most some
+/// 100 s.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+const MOST_DOUBLINGS: u8 = 10;
+
 /// Sizes, taken at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
@@ -66,8 +83,20 @@ impl Limits {
     /// What they take; the segments that wait stay in their buffers.
     pub const fn bytes(&self) -> usize {
         let lanes = 2 * size_of::<u32>();
-        self.flows * (size_of::<Place>() + lanes + 4 * (size_of::<(u32, u32)>() + 1))
+        self.flows * (size_of::<Place>() + lanes)
+            + table_bytes(self.flows * 2, size_of::<(u32, u32)>())
             + Kept::bytes_for(self.bytes)
+            + Parked::<usize>::bytes_for(self.waiting)
+    }
+
+    /// Segments that wait of one direction of a flow, at most: a few whose senders go on and whose split nobody makes must not
+    /// take all the room.
+    pub const fn waiting_each(&self) -> usize {
+        match self.waiting / WAITING_SHARE {
+            share if share < LEAST_WAITING => LEAST_WAITING,
+            share if share > MOST_WAITING => MOST_WAITING,
+            share => share,
+        }
     }
 }
 
@@ -75,8 +104,14 @@ impl Streams {
     /// Takes the memory. `key` comes from the system's generator.
     pub fn new(limits: Limits, key: [u64; 4]) -> Streams {
         let next = |at: usize| if at + 1 == limits.flows { NONE } else { at as u32 + 1 };
-        let place =
-            |at| Place { streams: [None; 2], slot: NONE, next_free: next(at), is_watched: [false; 2] };
+        let place = |at| Place {
+            streams: [None; 2],
+            slot: NONE,
+            next_free: next(at),
+            is_watched: [false; 2],
+            refusals: 0,
+            not_before: Instant::ZERO,
+        };
         let places = (0..limits.flows).map(place).collect();
         let free = if limits.flows == 0 { NONE } else { 0 };
         // Twice the room: a table that is more than half full grows when tombstones use up the rest.
@@ -111,7 +146,7 @@ impl Streams {
         let at = self.free;
         let Some(place) = self.places.get_mut(at as usize) else { return false };
         self.free = place.next_free;
-        *place = Place { streams, slot, ..*place };
+        *place = Place { streams, slot, refusals: 0, not_before: Instant::ZERO, ..*place };
         self.by_slot.insert(slot, at);
         true
     }
@@ -143,6 +178,21 @@ impl Streams {
         if !std::mem::replace(&mut place.is_watched[direction], true) {
             self.watched.push_back(lane.number());
         }
+    }
+
+    /// Nobody has taken what waits of the flow in `slot`: the next time that somebody is asked is later, and later each time.
+    pub fn refuse(&mut self, slot: u32, now: Instant) {
+        let Some(place) = self.by_slot.get(&slot).and_then(|at| self.places.get_mut(*at as usize)) else {
+            return;
+        };
+        place.not_before = now + ASK_AGAIN * (1 << place.refusals.min(MOST_DOUBLINGS));
+        place.refusals = place.refusals.saturating_add(1);
+    }
+
+    /// Whether somebody may be asked to take what waits of the flow in `slot`.
+    pub fn may_ask(&self, slot: u32, now: Instant) -> bool {
+        let place = self.by_slot.get(&slot).and_then(|at| self.places.get(*at as usize));
+        place.is_none_or(|place| place.not_before <= now)
     }
 
     /// Lanes to be looked at.

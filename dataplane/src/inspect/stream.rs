@@ -12,7 +12,7 @@ use crate::wire::seq::Seq;
 use super::edits;
 use super::kept::{Kept, List};
 use super::patterns::{self, Verdict};
-use super::{Ahead, Inspection};
+use super::{Ahead, Inspection, Reached};
 
 /// What becomes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +59,21 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn end(&self) -> Seq {
+    /// Behind its last byte.
+    pub fn end(&self) -> Seq {
         self.at.advance(self.bytes.len() as u32)
     }
+}
+
+/// What is said of a direction that is searched by somebody else from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Behind what has gone out.
+    pub gone: Seq,
+    /// So many bytes behind that have been edited: the end of something whose beginning has gone out.
+    pub edited: u32,
+    /// How far the search was, there.
+    pub reached: Reached,
 }
 
 /// How far one direction has been searched.
@@ -75,7 +87,11 @@ pub struct Stream {
     settled: Seq,
     /// Behind the last segment that waits; [`Stream::gone`] when none does.
     queued: Seq,
+    /// Of what is kept, the place of the byte behind the last: so many have been searched.
+    place: u64,
     state: Option<patterns::State>,
+    /// The same at [`Stream::gone`], where it is known.
+    state_gone: Option<patterns::State>,
     editing: Option<edits::State>,
     /// What is queued waits for somebody else, and so does what follows: [`Outcome::Await`].
     awaits: Option<Why>,
@@ -92,12 +108,21 @@ pub struct Stream {
 impl Stream {
     /// Nothing has been searched; `next` comes next.
     pub fn new(next: Seq, inspection: &Inspection, direction: Direction) -> Stream {
+        Stream::resume(next, inspection, direction, Reached::default())
+    }
+
+    /// All before `next` has been searched by somebody else, for the same.
+    pub fn resume(next: Seq, inspection: &Inspection, direction: Direction, reached: Reached) -> Stream {
+        let start = || inspection.patterns(direction).map(|patterns| patterns.start());
+        let state = reached.state.filter(|_| inspection.patterns(direction).is_some()).or_else(start);
         Stream {
             kept: List::new(next),
             gone: next,
             settled: next,
             queued: next,
-            state: inspection.patterns(direction).map(|patterns| patterns.start()),
+            place: reached.place,
+            state,
+            state_gone: state,
             editing: inspection.edits(direction).map(|edits| edits.start()),
             awaits: None,
             is_last: false,
@@ -110,6 +135,11 @@ impl Stream {
     /// Behind the last byte that has gone out.
     pub const fn gone(&self) -> Seq {
         self.gone
+    }
+
+    /// Behind the last segment that waits; [`Stream::gone`] when none does.
+    pub const fn queued(&self) -> Seq {
+        self.queued
     }
 
     /// What is kept.
@@ -132,22 +162,30 @@ impl Stream {
         self.awaits = Some(Why::Rest);
     }
 
-    /// All before `end` has gone out.
-    pub fn go(&mut self, end: Seq) {
+    /// What the bytes before `end`, of a segment that was just judged, have led to: known where the search stands.
+    pub fn state_at(&self, end: Seq) -> Option<patterns::State> {
+        self.state.filter(|_| end == self.kept.end())
+    }
+
+    /// All before `end` has gone out, which has led to `state`.
+    pub fn go(&mut self, end: Seq, state: Option<patterns::State>) {
+        if end.gt(self.gone) {
+            self.state_gone = state;
+        }
         self.gone = self.gone.max(end);
         // It follows, or it would seem to lie ahead after 2^31 bytes.
         self.edited = self.edited.max(self.gone);
         self.queued = self.queued.max(end);
     }
 
-    /// Judges a segment. `hit` is told the number of each pattern that ends in it.
+    /// Judges a segment. `hit` is told the number of each pattern that ends in it, and the place of its first byte.
     pub fn take(
         &mut self,
         kept: &mut Kept,
         inspection: &Inspection,
         direction: Direction,
         part: &Part<'_>,
-        hit: &mut dyn FnMut(u16),
+        hit: &mut dyn FnMut(u16, u64),
     ) -> Outcome {
         let end = part.end();
         if part.at.gt(self.queued) {
@@ -196,7 +234,7 @@ impl Stream {
         inspection: &Inspection,
         direction: Direction,
         part: &Part<'_>,
-        hit: &mut dyn FnMut(u16),
+        hit: &mut dyn FnMut(u16, u64),
     ) -> Outcome {
         let next = self.kept.end();
         // A receiver cuts off what it has already (RFC 9293 section 3.10.7.4), if it has it.
@@ -204,9 +242,11 @@ impl Stream {
         if self.is_last && !new.is_empty() {
             return Outcome::Drop(Counter::DropAfterFin);
         }
+        let place = self.place;
+        let mut hit = |number, end| hit(number, inspection.begins(number, place + end as u64));
         let mut state = self.state;
         if let (Some(patterns), Some(state)) = (inspection.patterns(direction), &mut state) {
-            let searched = patterns.search(*state, new, hit);
+            let searched = patterns.search(*state, new, &mut hit);
             match searched.verdict {
                 Some(Verdict::Split) => return self.await_somebody(part.end(), Why::Look),
                 Some(verdict @ (Verdict::Drop | Verdict::Reset)) => return Outcome::Found(verdict),
@@ -224,11 +264,12 @@ impl Stream {
             return Outcome::Drop(Counter::DropInspectInFlight);
         }
         self.state = state;
+        self.place += new.len() as u64;
         let mut is_edited = false;
         if let Some((edits, mut state)) = edits {
             let mut from = 0;
             while let Some(found) = edits.next(&mut state, new, from) {
-                hit(found.number);
+                hit(found.number, found.end);
                 let at = next.advance(found.end as u32).retreat(found.len);
                 kept.overwrite(&self.kept, at, found.replacement);
                 (from, is_edited) = (found.end, true);
@@ -278,15 +319,16 @@ impl Stream {
         self.awaits = None;
     }
 
-    /// From here on the bytes are somebody else's; what has gone out is still repeated from here. Returns behind what has gone
-    /// out, and how many bytes behind that have been edited here: the end of something whose beginning has gone out.
-    pub fn end(&mut self, kept: &mut Kept) -> (Seq, u32) {
+    /// From here on the bytes are somebody else's; what has gone out is still repeated from here.
+    pub fn end(&mut self, kept: &mut Kept) -> Ended {
         let (gone, edited) = (self.gone, self.gone.distance_to(self.edited));
+        let waiting = u64::from(gone.distance_to(self.kept.end()));
+        let reached = Reached { state: self.state_gone, place: self.place - waiting.min(self.place) };
         self.gone = gone.advance(edited);
         self.forget_queue();
         self.is_over = true;
         kept.cut(&mut self.kept, self.gone);
-        (gone, edited)
+        Ended { gone, edited, reached }
     }
 
     fn pass_ahead(
@@ -299,9 +341,9 @@ impl Stream {
         if self.awaits.is_some() {
             return Outcome::Drop(Counter::DropInspectAhead);
         }
-        let since = self.since;
+        let (since, place) = (self.since, self.place + u64::from(self.kept.end().distance_to(end)));
         kept.restart(&mut self.kept, end);
-        *self = Stream { since, ..Stream::new(end, inspection, direction) };
+        *self = Stream { since, place, ..Stream::new(end, inspection, direction) };
         Outcome::PassAhead
     }
 

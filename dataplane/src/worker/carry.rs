@@ -158,7 +158,7 @@ impl<P: Port> Worker<P> {
     }
 
     fn park(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: P::Buffer) {
-        match self.parked.push(slot, Waiting { direction, headers: *headers, frame }) {
+        match self.parked.push(slot, Waiting { direction, headers: *headers, frame, searched: None }) {
             Ok(()) => self.counters.count(Counter::Parked),
             Err(_) => self.counters.count(Counter::DropParkedFull),
         }

@@ -5,10 +5,11 @@ use super::*;
 use crate::flow::object::{Object, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
+use crate::inspect::hits::Hit;
 use crate::inspect::patterns::Verdict;
 use crate::inspect::places::{self, Streams};
 use crate::inspect::stream::{Outcome, Part, Stream};
-use crate::inspect::{Inspection, window};
+use crate::inspect::{Inspection, Reached, Searched, window};
 use crate::packet::{self, Packet, TcpHeaders};
 use crate::policy::Fallback;
 use crate::refusal::{self, Rejection};
@@ -20,7 +21,12 @@ use crate::wire::tcp_flags::TcpFlags;
 impl<P: Port> Worker<P> {
     /// With room to search flows; without this there is none. `key` comes from the system's generator.
     pub fn with_inspection(self, limits: places::Limits, key: [u64; 4]) -> Self {
-        Worker { streams: Streams::new(limits, key), waiting: Parked::new(limits.waiting), ..self }
+        Worker {
+            streams: Streams::new(limits, key),
+            waiting: Parked::new(limits.waiting),
+            waiting_each: limits.waiting_each(),
+            ..self
+        }
     }
 
     /// The flow gets the inspection that its rule names.
@@ -70,7 +76,7 @@ impl<P: Port> Worker<P> {
             return None;
         }
         let outcome = match traits.has(Traits::SEARCHED) {
-            true => self.search(slot, direction, headers, frame.bytes()),
+            true => self.search(now, slot, direction, headers, frame.bytes()),
             false => return Some(frame),
         };
         if traits.has(Traits::SEARCHED) {
@@ -101,7 +107,14 @@ impl<P: Port> Worker<P> {
         Some(frame)
     }
 
-    fn search(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: &[u8]) -> Outcome {
+    fn search(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: &[u8],
+    ) -> Outcome {
         const PASS: Outcome = Outcome::Pass { restored: false };
         let index = self.table.record(slot).inspection;
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return PASS };
@@ -116,7 +129,7 @@ impl<P: Port> Worker<P> {
             let Some(next) = agreed(object, direction, headers) else {
                 return Outcome::Drop(Counter::DropInspectHandshake);
             };
-            if !self.streams.take(slot, streams(inspection, next)) {
+            if !self.streams.take(slot, streams(inspection, next, [Reached::default(); 2])) {
                 return self.without_place(slot);
             }
         }
@@ -125,10 +138,16 @@ impl<P: Port> Worker<P> {
             && let Some((stream, kept)) = self.streams.get(lane)
         {
             let part = Part { at: headers.seq, bytes, is_last: is_last(object, direction, headers) };
+            // Before it is judged: it is as if it had been lost.
+            if part.end().gt(stream.queued()) && self.waiting.len_of(lane.number()) >= self.waiting_each {
+                return Outcome::Drop(Counter::DropInspectWaiting);
+            }
             let mut found = 0;
-            outcome = stream.take(kept, inspection, direction, &part, &mut |pattern| {
+            outcome = stream.take(kept, inspection, direction, &part, &mut |pattern, place| {
                 inspection.hits.count(self.id, pattern);
                 found += 1;
+                let hit = Hit { inspection: index, pattern, direction, place };
+                self.told.tell(now, &mut self.events, &mut self.counters, self.table.key(slot), hit);
             });
             self.counters.add(Counter::InspectMatches, found);
         }
@@ -163,14 +182,16 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    /// The flow is cut through, and its bytes up to here have been somebody else's: the search begins.
-    pub(super) fn begin_search(&mut self, slot: u32) {
+    /// The flow is cut through, and its bytes up to here have been somebody else's: the search goes on where that was, or begins.
+    pub(super) fn begin_search(&mut self, slot: u32, searched: Option<Searched>) {
         self.end_search(slot);
         let next = self.table.object(slot).track.map(|track| track.end);
         let index = self.table.record(slot).inspection;
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
         // Without a place, the first segment with data is the one that asks again, and hears no.
-        let _ = self.streams.take(slot, streams(inspection, next));
+        let searched = searched.filter(|searched| searched.inspection == index);
+        let reached = searched.map_or([Reached::default(); 2], |searched| searched.reached);
+        let _ = self.streams.take(slot, streams(inspection, next, reached));
     }
 
     /// The flow's bytes are not searched any more.
@@ -196,7 +217,7 @@ impl<P: Port> Worker<P> {
     ) {
         match verdict {
             // They are not heard of here.
-            Verdict::Count | Verdict::Edit | Verdict::Split => {}
+            Verdict::Event | Verdict::Edit | Verdict::Split => {}
             Verdict::Drop => self.counters.count(Counter::DropInspectMatch),
             Verdict::Reset => self.condemn(now, slot, direction, headers, frame),
         }
@@ -258,9 +279,10 @@ impl<P: Port> Worker<P> {
 }
 
 /// Where both directions begin.
-fn streams(inspection: &Inspection, next: [Seq; 2]) -> [Option<Stream>; 2] {
+fn streams(inspection: &Inspection, next: [Seq; 2], reached: [Reached; 2]) -> [Option<Stream>; 2] {
     Direction::BOTH.map(|direction| {
-        inspection.searches_in(direction).then(|| Stream::new(next[direction.index()], inspection, direction))
+        let (next, reached) = (next[direction.index()], reached[direction.index()]);
+        inspection.searches_in(direction).then(|| Stream::resume(next, inspection, direction, reached))
     })
 }
 

@@ -6,6 +6,7 @@ use crate::flow::far::FarSide;
 use crate::flow::object::{Path, Record, View};
 use crate::flow::quad::{Direction, FlowKey, Quad};
 use crate::flow::table::{FlowRef, Refused};
+use crate::inspect::hits::Hit;
 use crate::packet::{IcmpError, TcpHeaders};
 use crate::policy::Installed;
 use crate::port::PortId;
@@ -86,6 +87,13 @@ pub enum Event<B> {
         module: u16,
         /// Nobody need look: something has to be replaced, and the worker cannot do that.
         edits: bool,
+    },
+    /// An inspection has found a pattern. Not every one is told ([`Hit::RATE`]).
+    Hit {
+        /// The flow's key, client → server.
+        key: FlowKey,
+        /// What, and where.
+        hit: Hit,
     },
     /// A suspended or participating flow was idle for its life time; the worker has forgotten it.
     Expired {

@@ -141,7 +141,7 @@ impl<P: Port> Worker<P> {
         self.table.set_promises(slot, view.promises, view.clock);
         self.table.record_mut(slot).mss = view.mss;
         if self.table.object(slot).traits.has(Traits::SEARCHED) {
-            self.begin_search(slot);
+            self.begin_search(slot, view.searched);
         }
     }
 

@@ -4,6 +4,8 @@ use hashbrown::HashMap;
 
 use crate::flow::object::NONE;
 use crate::flow::quad::Direction;
+use crate::inspect::patterns;
+use crate::memory::table_bytes;
 use crate::packet::TcpHeaders;
 
 /// A frame that waits for its flow's new path.
@@ -14,6 +16,8 @@ pub struct Waiting<B> {
     pub headers: TcpHeaders,
     /// The frame.
     pub frame: B,
+    /// Where the search stood behind it, if it is searched and that is known.
+    pub searched: Option<patterns::State>,
 }
 
 struct Cell<B> {
@@ -21,6 +25,8 @@ struct Cell<B> {
     next: u32,
     /// Of the list's first cell only: the last cell.
     tail: u32,
+    /// Of the list's first cell only: how many it has.
+    len: u32,
 }
 
 /// All parked frames of a worker.
@@ -33,6 +39,11 @@ pub struct Parked<B> {
 }
 
 impl<B> Parked<B> {
+    /// Bytes that room for `capacity` frames takes; the frames themselves stay in their buffers.
+    pub const fn bytes_for(capacity: usize) -> usize {
+        capacity * size_of::<Cell<B>>() + table_bytes(capacity, size_of::<(u32, u32)>())
+    }
+
     /// Room for `capacity` frames, taken now.
     pub fn new(capacity: usize) -> Self {
         let cells: Box<[Cell<B>]> = (0..capacity as u32)
@@ -40,6 +51,7 @@ impl<B> Parked<B> {
                 waiting: None,
                 next: if i as usize + 1 == capacity { NONE } else { i + 1 },
                 tail: NONE,
+                len: 0,
             })
             .collect();
         let heads = HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new());
@@ -68,14 +80,23 @@ impl<B> Parked<B> {
             return Err(waiting);
         }
         self.free = self.cells[id as usize].next;
-        self.cells[id as usize] = Cell { waiting: Some(waiting), next: NONE, tail: id };
+        self.cells[id as usize] = Cell { waiting: Some(waiting), next: NONE, tail: id, len: 0 };
         self.used += 1;
         let head = *self.heads.entry(slot).or_insert(id);
+        self.cells[head as usize].len += 1;
         if head != id {
             let tail = std::mem::replace(&mut self.cells[head as usize].tail, id);
             self.cells[tail as usize].next = id;
         }
         Ok(())
+    }
+
+    /// Frames parked of the flow in `slot`.
+    pub fn len_of(&self, slot: u32) -> usize {
+        if self.used == 0 {
+            return 0;
+        }
+        self.heads.get(&slot).map_or(0, |head| self.cells[*head as usize].len as usize)
     }
 
     /// The first that is parked of the flow in `slot`.
@@ -92,7 +113,7 @@ impl<B> Parked<B> {
         let id = *self.heads.get(&slot)?;
         let cell = self.cells.get_mut(id as usize)?;
         let waiting = cell.waiting.take();
-        let (next, tail) = (cell.next, cell.tail);
+        let (next, tail, len) = (cell.next, cell.tail, cell.len);
         cell.next = self.free;
         self.free = id;
         self.used -= 1;
@@ -100,7 +121,7 @@ impl<B> Parked<B> {
             self.heads.remove(&slot);
         } else {
             self.heads.insert(slot, next);
-            self.cells[next as usize].tail = tail;
+            (self.cells[next as usize].tail, self.cells[next as usize].len) = (tail, len - 1);
         }
         waiting
     }
@@ -127,7 +148,7 @@ mod tests {
             window: 0,
             first_fragment: false,
         };
-        Waiting { direction: Direction::ClientToServer, headers, frame: n }
+        Waiting { direction: Direction::ClientToServer, headers, frame: n, searched: None }
     }
 
     #[test]
@@ -147,5 +168,21 @@ mod tests {
             assert_eq!(rest, [100, 101]);
             assert!(parked.is_empty() && parked.heads.is_empty());
         }
+    }
+
+    #[test]
+    fn it_takes_what_is_said_and_knows_how_long_each_list_is() {
+        for capacity in [0, 1, 64, 4096] {
+            let parked: Parked<u32> = Parked::new(capacity);
+            let taken = size_of_val(&*parked.cells) + parked.heads.allocation_size();
+            assert_eq!(taken, Parked::<u32>::bytes_for(capacity));
+        }
+        let mut parked = Parked::new(4);
+        for (slot, len) in [(7, 1), (8, 1), (7, 2)] {
+            parked.push(slot, waiting(0)).ok().unwrap();
+            assert_eq!(parked.len_of(slot), len);
+        }
+        parked.pop(7);
+        assert_eq!([7, 8, 9].map(|slot| parked.len_of(slot)), [1, 1, 0]);
     }
 }

@@ -2,10 +2,12 @@
 
 use super::message::{Event, Split, Unsplittable};
 use super::*;
-use crate::flow::object::{Path, Record, Traits, View};
+use crate::flow::object::{Path, Record, Track, Traits, View};
 use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::flow::table::FlowRef;
+use crate::inspect::stream::Ended;
+use crate::inspect::{Reached, Searched};
 
 impl<P: Port> Worker<P> {
     /// From this moment on the flow's segments go up, behind the answer: the highest numbers that have passed so far are the
@@ -22,6 +24,7 @@ impl<P: Port> Worker<P> {
                 return self.answer(Event::Unsplit { flow, why });
             }
         };
+        self.note_split(now, slot);
         let ended = self.end_streams(slot);
         let key = self.table.key(slot);
         let object = self.table.object_mut(slot);
@@ -29,7 +32,7 @@ impl<P: Port> Worker<P> {
             // An acknowledgment shows what its sender has sent, which may wait here, or be lost before us: nobody has
             // searched that yet.
             let track = &mut object.track[direction.index()];
-            track.end = ended[direction.index()].map_or(track.end, |(gone, _)| track.end.min(gone));
+            track.end = ended[direction.index()].map_or(track.end, |ended| track.end.min(ended.gone));
         }
         object.path = Path::Participating;
         let (delta_c2s, delta_s2c) = (object.delta_c2s, object.delta_s2c);
@@ -42,10 +45,11 @@ impl<P: Port> Worker<P> {
             record.module = split.module;
         }
         let (module, inspection, mss) = (record.module, record.inspection, record.mss);
-        let view = View { track, edges, promises, clock, mss, tcp: TcpState::Established };
+        let searched = searched(inspection, &ended, &track);
+        let view = View { track, edges, promises, clock, mss, tcp: TcpState::Established, searched };
         // Its rule may have an idle time for it.
         self.table.arm(slot, now);
-        let edited = ended.map(|ended| ended.map_or(0, |(_, edited)| edited));
+        let edited = ended.map(|ended| ended.map_or(0, |ended| ended.edited));
         *split = Split {
             key,
             client_side,
@@ -82,4 +86,15 @@ impl<P: Port> Worker<P> {
             _ => Err(Unsplittable::OtherPath),
         }
     }
+}
+
+/// Where the search goes on: behind the boundary. A boundary before what has gone out (the worker has let pass what no receiver
+/// takes) is none at which the search has stood.
+fn searched(inspection: u16, ended: &[Option<Ended>; 2], track: &[Track; 2]) -> Option<Searched> {
+    let is_searched = ended.iter().any(Option::is_some);
+    let reached = |of: usize| match ended[of] {
+        Some(Ended { gone, reached, .. }) if gone == track[of].end => reached,
+        _ => Reached::default(),
+    };
+    is_searched.then(|| Searched { inspection, reached: [0, 1].map(reached) })
 }

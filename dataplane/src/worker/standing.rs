@@ -33,10 +33,11 @@ impl<P: Port> Worker<P> {
     /// A segment of a flow that is to be split after so many bytes.
     #[cold]
     pub(super) fn count_towards_split(&mut self, now: Instant, slot: u32) {
-        let record = self.table.record(slot);
-        let passed = record.bytes[0] + record.bytes[1];
+        let passed = self.passed(slot);
         let limit = self.standing_of(slot).and_then(|standing| standing.split_bytes);
-        if record.splits > 0 || limit.is_none_or(|limit| passed >= limit.get()) {
+        if self.table.object(slot).traits.has(Traits::RULE_HAS_SPLIT)
+            || limit.is_none_or(|limit| passed >= limit.get())
+        {
             // The timer does the rest, now and whenever it has to be tried again.
             self.table.object_mut(slot).traits.set(Traits::COUNTED, false);
             self.table.arm(slot, now);
@@ -56,16 +57,28 @@ impl<P: Port> Worker<P> {
         now + self.until_split(now, slot).map_or(life, |wait| wait.min(life))
     }
 
+    /// Of both directions together.
+    fn passed(&self, slot: u32) -> u64 {
+        self.table.record(slot).bytes.iter().sum()
+    }
+
+    /// The flow is being split, whoever has ordered it: if its rule's time has come, the rule has what it wanted.
+    pub(super) fn note_split(&mut self, now: Instant, slot: u32) {
+        if self.until_split(now, slot).is_some_and(|wait| wait.is_zero()) {
+            self.table.object_mut(slot).traits.set(Traits::RULE_HAS_SPLIT, true);
+        }
+    }
+
     /// How long until the flow's rule wants it split. A rule has its flows split once: what has been looked at, and is merged
-    /// again, stays so.
+    /// again, stays so. What was split before, by order or by an inspection, was not looked at for the rule.
     pub(super) fn until_split(&self, now: Instant, slot: u32) -> Option<Duration> {
-        let (object, record) = (self.table.object(slot), self.table.record(slot));
+        let object = self.table.object(slot);
         let passes = matches!(object.path, Path::CutThrough | Path::Monitored);
-        if !passes || object.tcp != TcpState::Established || record.splits > 0 {
+        if !passes || object.tcp != TcpState::Established || object.traits.has(Traits::RULE_HAS_SPLIT) {
             return None;
         }
         let standing = self.standing_of(slot)?;
-        let passed = record.bytes[0] + record.bytes[1];
+        let passed = self.passed(slot);
         if standing.split_bytes.is_some_and(|limit| passed >= limit.get()) {
             return Some(Duration::ZERO);
         }

@@ -8,10 +8,10 @@ use super::*;
 use crate::flow::object::{Path, Record, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::table::FlowRef;
+use crate::inspect::Reached;
 use crate::inspect::places::Lane;
-use crate::inspect::stream::{Outcome, Stream, Why};
+use crate::inspect::stream::{Ended, Outcome, Stream, Why};
 use crate::packet::TcpHeaders;
-use crate::wire::seq::Seq;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::tcp_flags::TcpFlags;
 
@@ -35,8 +35,15 @@ impl<P: Port> Worker<P> {
         outcome: Outcome,
     ) {
         let Some(lane) = self.streams.lane(slot, direction) else { return };
+        if matches!(outcome, Outcome::Await(Why::Look | Why::Resize)) && !self.streams.may_ask(slot, now) {
+            self.counters.count(Counter::DropInspectSplit);
+            return self.drop_waiting(slot, direction, Counter::DropInspectSplit);
+        }
         let is_first = self.waiting.first(lane.number()).is_none();
-        if self.waiting.push(lane.number(), Waiting { direction, headers: *headers, frame }).is_err() {
+        let end = headers.seq.advance(headers.payload_len());
+        let searched = self.streams.get(lane).and_then(|(stream, _)| stream.state_at(end));
+        let waiting = Waiting { direction, headers: *headers, frame, searched };
+        if self.waiting.push(lane.number(), waiting).is_err() {
             self.counters.count(Counter::DropParkedFull);
             return self.drop_waiting(slot, direction, Counter::DropParkedFull);
         }
@@ -74,9 +81,12 @@ impl<P: Port> Worker<P> {
             if !self.streams.get(lane).is_some_and(|(stream, _)| stream.is_settled(end)) {
                 return;
             }
-            let Some(Waiting { headers, mut frame, .. }) = self.waiting.pop(lane.number()) else { return };
+            let Some(waiting) = self.waiting.pop(lane.number()) else { return };
+            let Waiting { headers, mut frame, searched, .. } = waiting;
             self.dress(slot, direction, &headers, &mut frame, true);
-            self.note_gone(slot, direction, &headers);
+            if let Some((stream, _)) = self.streams.get(lane) {
+                stream.go(end, searched);
+            }
             self.go_on(now, slot, direction, &headers, frame);
         }
     }
@@ -89,7 +99,8 @@ impl<P: Port> Worker<P> {
         if let Some(lane) = self.streams.lane(slot, direction)
             && let Some((stream, _)) = self.streams.get(lane)
         {
-            stream.go(headers.seq.advance(headers.payload_len()));
+            let end = headers.seq.advance(headers.payload_len());
+            stream.go(end, stream.state_at(end));
         }
     }
 
@@ -149,6 +160,7 @@ impl<P: Port> Worker<P> {
     #[cold]
     pub(super) fn refuse_closer_look(&mut self, now: Instant, flow: FlowRef) {
         let Some(slot) = self.table.resolve(flow) else { return };
+        self.streams.refuse(slot, now);
         for direction in Direction::BOTH {
             let Some(lane) = self.streams.lane(slot, direction) else { return };
             if self.streams.get(lane).is_some_and(|(stream, _)| stream.awaits().is_some()) {
@@ -157,10 +169,9 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    /// The flow is being split: what is searched of it, where there is something, has passed up to here, and so many bytes
-    /// behind have been edited already. What has gone out is still repeated from here (`restore_passing`), for its receiver has
+    /// The flow is being split: how far what is searched of it, where there is something, has passed. What has gone out is still repeated from here (`restore_passing`), for its receiver has
     /// seen no other bytes.
-    pub(super) fn end_streams(&mut self, slot: u32) -> [Option<(Seq, u32)>; 2] {
+    pub(super) fn end_streams(&mut self, slot: u32) -> [Option<Ended>; 2] {
         let object = *self.table.object(slot);
         let inspection = self.policy.snapshot.inspection(self.table.record(slot).inspection);
         let searched = |direction| inspection.is_some_and(|inspection| inspection.searches_in(direction));
@@ -171,7 +182,8 @@ impl<P: Port> Worker<P> {
             let ended = stream.map(|(stream, kept)| stream.end(kept));
             // Without a place nothing has passed that is not acknowledged.
             let acknowledged = object.track[direction.reverse().index()].ack;
-            ended.or(Some((acknowledged, 0))).filter(|_| is_searched[direction.index()])
+            let unsearched = Ended { gone: acknowledged, edited: 0, reached: Reached::default() };
+            ended.or(Some(unsearched)).filter(|_| is_searched[direction.index()])
         })
     }
 
@@ -238,11 +250,19 @@ impl<P: Port> Worker<P> {
             let hold = inspection.map_or(Duration::ZERO, |inspection| inspection.hold);
             let patience = if matches!(awaits, None | Some(Why::Rest)) { hold } else { PATIENCE };
             if age >= patience {
+                if awaits.is_some() {
+                    self.streams.refuse(lane.slot, now);
+                }
                 self.give_up_waiting(now, lane);
                 work += 1;
                 continue;
             }
-            if age >= NEXT && awaits.is_none() && record.module != Record::NO_MODULE {
+            if age >= NEXT
+                && awaits.is_none()
+                && record.module != Record::NO_MODULE
+                && self.streams.may_ask(lane.slot, now)
+                && let Some((stream, _)) = self.streams.get(lane)
+            {
                 stream.await_rest();
                 self.want_split(lane.slot, Why::Rest);
             }

@@ -174,6 +174,11 @@ impl Bench {
         self.poll();
     }
 
+    /// The next event that is no hit.
+    pub fn heard(&mut self) -> Option<Event<SimBuffer>> {
+        std::iter::from_fn(|| self.events.try_receive()).find(|event| !matches!(event, Event::Hit { .. }))
+    }
+
     pub fn collect(&mut self, port: PortId) -> Option<Vec<u8>> {
         self.peers[usize::from(port.0)].collect().map(|frame| frame.bytes().to_vec())
     }

@@ -189,9 +189,9 @@ fn a_sender_that_does_not_go_on_is_acknowledged_by_somebody_else() {
     };
     assert_eq!(send(&mut bench, 101, "a sec"), None);
     bench.wait(Duration::from_millis(9));
-    assert!(bench.events.try_receive().is_none());
+    assert!(bench.heard().is_none());
     bench.wait(Duration::from_millis(1));
-    let Some(Event::Wanted { flow, key, edits: true, .. }) = bench.events.try_receive() else { panic!() };
+    let Some(Event::Wanted { flow, key, edits: true, .. }) = bench.heard() else { panic!() };
     assert_eq!(send(&mut bench, 106, "ret"), None, "who takes the one takes the other");
     // The handshake of this flow was not seen: it stays, and so does what nobody has come for.
     bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
@@ -208,21 +208,21 @@ fn another_length_waits_for_the_split_from_the_pattern_on() {
     assert_eq!(flow.say(0, 0, b"evil, "), out(&[(0, "good, ")]));
     assert_eq!(flow.say(0, 6, b"evil wor"), []);
     assert_eq!((flow.say(0, 14, b"se"), flow.say(0, 16, b" and")), (vec![], vec![]));
-    let Some(Event::Wanted { flow: of, key, edits: true, .. }) = flow.bench.events.try_receive() else {
+    let Some(Event::Wanted { flow: of, key, edits: true, .. }) = flow.bench.heard() else {
         panic!("nothing")
     };
-    while flow.bench.events.try_receive().is_some() {}
+    while flow.bench.heard().is_some() {}
     flow.bench.order(Order::Split(Box::new(Split::wanted(of, key, 1 << 20))));
-    let Some(Event::Split(split)) = flow.bench.events.try_receive() else { panic!("no split") };
+    let Some(Event::Split(split)) = flow.bench.heard() else { panic!("no split") };
     assert_eq!(split.view.track[Direction::ClientToServer.index()].end, Seq(107));
     assert_eq!(split.edited, [4, 0]);
     for text in [&b"good wor"[..], b"se", b" and"] {
-        let Some(Event::Segment { frame, .. }) = flow.bench.events.try_receive() else { panic!("nothing") };
+        let Some(Event::Segment { frame, .. }) = flow.bench.heard() else { panic!("nothing") };
         assert_eq!(&frame.bytes()[54..], text, "what is in place is done");
     }
     // What was edited before the split is repeated as it was edited.
     assert_eq!(flow.say(0, 0, b"evil, evil"), []);
-    let Some(Event::Segment { frame, .. }) = flow.bench.events.try_receive() else { panic!("nothing") };
+    let Some(Event::Segment { frame, .. }) = flow.bench.heard() else { panic!("nothing") };
     assert_eq!(&frame.bytes()[54..], b"good, good");
 }
 
@@ -286,4 +286,23 @@ proptest! {
         }
         prop_assert_eq!(flow.bench.worker.kept(), 0);
     }
+}
+
+/// Whoever sends on while its flow waits for a split that nobody makes.
+#[test]
+fn one_direction_does_not_take_all_the_room_of_what_waits() {
+    let limits = Limits { waiting: 48, ..ROOMY };
+    let mut bench = bench(Action::Monitor, &[("secret", "longer words")], limits);
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
+    bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 500, 101, b"", &[]));
+    let mut flow = Flow { bench, v6: false, next: [101, 501] };
+    flow.out(0);
+    assert_eq!(flow.say(0, 0, b"it passes, secret"), []);
+    for n in 0..9 {
+        assert_eq!(flow.say(0, 16 + 2 * n, b"ab"), []);
+    }
+    assert_eq!((flow.bench.worker.waiting(), flow.bench.count(Counter::DropInspectWaiting)), (6, 4));
+    // What waits is as good as before.
+    assert_eq!(flow.say(0, 16, b"ab"), []);
+    assert_eq!(flow.bench.count(Counter::DropInspectHeld), 1);
 }

@@ -50,7 +50,7 @@ fn monitored(verdict: Verdict) -> Bench {
     bench
 }
 
-fn open(bench: &mut Bench) {
+pub fn open(bench: &mut Bench) {
     bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
     bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 500, 101, b"", &[]));
     bench.deliver(CLIENT, &frame(quad(false), ACK, 101, 501, b"", &[]));
@@ -114,7 +114,7 @@ fn both_ends_are_reset_with_the_numbers_that_they_obey() {
         assert_eq!(bench.count(Counter::DropInspectReset), 4);
         // A SYN begins another connection.
         bench.deliver(CLIENT, &frame(quad(false), SYN, 900, 0, b"", &[]));
-        assert!(bench.events.try_receive().is_some());
+        assert!(bench.heard().is_some());
         assert_eq!(bench.worker.searched(), 0);
     }
 }
@@ -302,39 +302,40 @@ fn a_closer_look_is_wanted_and_nothing_is_lost_by_it() {
     let mut bench = bench(OFFER, Verdict::Split);
     cut_through(&mut bench, 0, 0);
     assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il"));
-    let Some(Event::Wanted { flow, key, module: 0, edits: false }) = bench.events.try_receive() else {
-        panic!("nothing")
-    };
+    let Some(Event::Wanted { flow, key, module: 0, edits: false }) = bench.heard() else { panic!("nothing") };
     assert_eq!((key.quad, bench.count(Counter::InspectWaited)), (quad(false), 1));
     bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
     // The handshake of this flow was not seen: it cannot be split, and nothing passes for that.
-    assert!(matches!(bench.events.try_receive(), Some(Event::Unsplit { .. })));
+    assert!(matches!(bench.heard(), Some(Event::Unsplit { .. })));
     assert_eq!(bench.count(Counter::DropInspectSplit), 1);
-    assert!(!send(&mut bench, 103, "il") && bench.events.try_receive().is_some());
+    assert!(!send(&mut bench, 103, "il") && bench.heard().is_none(), "not so soon again");
+    assert_eq!(bench.count(Counter::DropInspectSplit), 2);
+    bench.wait(Duration::from_millis(100));
+    assert!(!send(&mut bench, 103, "il") && bench.heard().is_some());
     bench.wait(Duration::from_millis(499));
     assert!(!send(&mut bench, 103, "il") && !send(&mut bench, 105, " and more"));
     assert_eq!(bench.count(Counter::DropInspectHeld), 1);
     // Nobody answers.
     bench.wait(Duration::from_millis(1));
-    assert_eq!(bench.count(Counter::DropInspectSplit), 3);
+    assert_eq!(bench.count(Counter::DropInspectSplit), 4);
     assert!(!send(&mut bench, 105, " and more") && send(&mut bench, 103, "ent"));
 
     let mut bench = monitored(Verdict::Split);
     assert!(send(&mut bench, 101, "ev") && !send(&mut bench, 103, "il") && !send(&mut bench, 105, "!"));
     bench.deliver(CLIENT, &frame(quad(false), ACK | TcpFlags::FIN, 106, 501, b"", &[]));
-    let Some(Event::Wanted { flow, key, .. }) = bench.events.try_receive() else { panic!("nothing") };
-    while bench.events.try_receive().is_some() {}
+    let Some(Event::Wanted { flow, key, .. }) = bench.heard() else { panic!("nothing") };
+    while bench.heard().is_some() {}
     bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
-    let Some(Event::Split(split)) = bench.events.try_receive() else { panic!("no split") };
+    let Some(Event::Split(split)) = bench.heard() else { panic!("no split") };
     assert_eq!(split.view.track[0].end, Seq(103), "what waits is above the boundary");
-    let mut up = std::iter::from_fn(|| match bench.events.try_receive() {
+    let mut up = std::iter::from_fn(|| match bench.heard() {
         Some(Event::Segment { headers, .. }) => Some((headers.seq.0, headers.payload_len())),
         _ => None,
     });
     assert!(up.by_ref().eq([(103, 2), (105, 1), (106, 0)]));
     // What has passed is repeated as it passed, for as long as its receiver may lack it.
     assert!(!send(&mut bench, 101, "no"));
-    let Some(Event::Segment { frame: passed, .. }) = bench.events.try_receive() else { panic!("no segment") };
+    let Some(Event::Segment { frame: passed, .. }) = bench.heard() else { panic!("no segment") };
     assert_eq!(&passed.bytes()[54..], b"ev");
     assert_eq!(bench.worker.searched(), 1);
     bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 501, 103, b"", &[]));
@@ -362,9 +363,32 @@ fn an_offer_says_which_inspection_the_rule_names() {
         let mut bench = Bench::new(snapshot.with_inspections(vec![inspection(), inspection()], vec![0, 1]));
         bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
         bench.deliver(CLIENT, &frame(quad(false), SYN, 100, 0, b"", &[]));
-        match bench.events.try_receive() {
+        match bench.heard() {
             Some(Event::Offered { inspection, .. }) => assert_eq!(inspection, named),
             _ => panic!("the SYN was not offered"),
         }
     }
+}
+
+/// However often its segments are repeated, a flow that cannot be split bothers nobody.
+#[test]
+fn who_is_refused_asks_less_and_less_often() {
+    let mut bench = bench(OFFER, Verdict::Split);
+    cut_through(&mut bench, 0, 0);
+    let mut asked = Vec::new();
+    for at in 0..6000 {
+        assert!(!send(&mut bench, 101, "evil"));
+        while let Some(event) = bench.heard() {
+            if let Event::Wanted { flow, key, .. } = event {
+                asked.push(at);
+                bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+            }
+        }
+        bench.wait(Duration::from_millis(10));
+    }
+    let pauses: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses[..3], [10, 20, 40]);
+    assert_eq!((asked.len(), bench.worker.waiting()), (10, 0), "in a minute: {asked:?}");
+    // What is not found passes all the same.
+    assert!(send(&mut bench, 101, "good"));
 }

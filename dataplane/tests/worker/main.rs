@@ -3,6 +3,7 @@
 mod bench;
 mod edits;
 mod far;
+mod hits;
 mod inspect;
 mod messages;
 mod passing;

@@ -81,6 +81,31 @@ fn what_is_not_split_is_wanted_again_later() {
     assert!((3..15).contains(&times), "{times} times in a minute");
 }
 
+/// Split by order, before its rule's time.
+#[test]
+fn an_earlier_split_is_not_the_rules() {
+    for by_age in [false, true] {
+        let age = Standing { module: Some(3), split_age: Some(MINUTE / 2), ..Standing::default() };
+        let mut bench = bench(OFFER, if by_age { age } else { after_bytes(1000) });
+        let flow = suspend(&mut bench, false);
+        merge(&mut bench, flow);
+        send(&mut bench, quad(false), 101, 10);
+        let key = FlowKey { quad: quad(false), segment: Segment(0) };
+        let split = |bench: &mut Bench| {
+            bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 30))));
+            assert!(matches!(bench.events.try_receive(), Some(Event::Split(_))));
+            merge(bench, flow);
+        };
+        split(&mut bench);
+        assert!(wanted(&mut bench, MINUTE / 10).is_empty());
+        send(&mut bench, quad(false), 102, 1000);
+        assert!(!wanted(&mut bench, MINUTE / 2).is_empty(), "the rule wants its own");
+        split(&mut bench);
+        send(&mut bench, quad(false), 102, 1000);
+        assert!(wanted(&mut bench, MINUTE).is_empty());
+    }
+}
+
 #[test]
 fn a_rule_has_a_flow_split_once() {
     let mut bench = bench(OFFER, after_bytes(1));

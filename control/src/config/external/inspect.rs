@@ -44,7 +44,9 @@ pub(in crate::config) enum From {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum Verdict {
-    Count,
+    /// As it was called while such a pattern was counted and nothing else.
+    #[serde(alias = "count")]
+    Event,
     Edit,
     Split,
     Drop,

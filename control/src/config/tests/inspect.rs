@@ -19,7 +19,7 @@ fn rules_name_what_their_flows_are_searched_for() {
     let config = accept(&format!(
         "{BASE}[[rule]]\naction = \"bypass\"\nmatch = {{ vlan = 5 }}\n{RULE}
         [inspect.other]
-        patterns = [{{ text = \"x\", verdict = \"count\" }}]
+        patterns = [{{ text = \"x\", verdict = \"event\" }}]
         [inspect.web]
         ignore_case = true
         when_full = \"pass\"
@@ -39,7 +39,7 @@ fn rules_name_what_their_flows_are_searched_for() {
         ("pattern[1]", &[0x90, 0x90, 0x90, 0xcc][..], Verdict::Drop)
     );
     let upper = web.patterns(Direction::ClientToServer).unwrap();
-    assert_eq!(upper.search(upper.start(), b"GET /ETC/PASSWD", &mut |_| {}).verdict, Some(Verdict::Reset));
+    assert_eq!(upper.search(upper.start(), b"GET /ETC/PASSWD", &mut |_, _| {}).verdict, Some(Verdict::Reset));
     let snapshot = crate::policy::compile::compile(&config).unwrap();
     assert_eq!((snapshot.inspection_of(0), snapshot.inspection_of(1)), (Record::NO_INSPECTION, 1));
     assert!(snapshot.inspection(1).is_some());
@@ -133,6 +133,10 @@ fn what_cannot_be_replaced() {
         (
             one("{ text = \"a\", replace = \"\", verdict = \"edit\" }"),
             "q.toml:14:11: rule[0].inspect: a pattern of it is replaced by something of another length",
+        ),
+        (
+            one(&format!("{{ text = \"ab\", replace = \"{}\", verdict = \"edit\" }}", "x".repeat(129))),
+            "inspect.web.patterns[0]: 129 bytes take the place of 2; at most 64 times as many can",
         ),
         (
             one("{ text = \"a\", verdict = \"count\" }").replace("patterns =", "hold = \"2m\"\npatterns ="),

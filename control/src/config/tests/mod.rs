@@ -6,6 +6,7 @@ use std::time::Duration;
 use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::{Action, Fallback, Per, RateSpec, Side, Strays};
 use dataplane::port::impaired::Share;
+use dataplane::worker::parked::Parked;
 
 use super::validated::{
     self, Acknowledge, Device, Idle, Isn, Merge, ModuleKind, Pair, Program, ServerAck, WithoutDecision,
@@ -340,6 +341,19 @@ fn what_rules_histories_and_programs_take_is_part_of_the_memory() {
     assert!(need.rules > bare.rules && need.streams > 100 * 3 * 128 * 1024, "{need:?}");
     let parts =
         need.flows + need.far_sides + need.suspended + need.participating + need.mailboxes + need.dpdk;
-    let parts = parts + need.inspection + need.rules;
+    let parts = parts + need.inspection + need.held + need.rules;
     assert_eq!(need.total(), parts + need.rates + need.history + need.streams);
+}
+
+#[test]
+fn packets_that_wait_have_places_on_every_worker_twice_and_in_the_control_core() {
+    let need = |held: u32| {
+        let config = accept(&format!("{BASE}[limits]\nheld_packets = {held}\n"));
+        (config.memory_need(), u64::from(config.memory.buffers))
+    };
+    let ((few, _), (many, buffers)) = (need(64), need(65_536));
+    let a_place = Parked::<usize>::bytes_for(65_536) as u64 - Parked::<usize>::bytes_for(64) as u64;
+    assert_eq!(many.inspection - few.inspection, a_place, "of those that inspections let wait");
+    assert!(many.held - few.held > a_place, "of those that merges park, and answers of servers");
+    assert!(buffers >= 3 * 65_536, "they wait in their buffers: {buffers}");
 }

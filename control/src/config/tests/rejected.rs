@@ -241,7 +241,7 @@ fn limits_timeouts_and_memory() {
         (
             "[memory]\nbuffers = 1000",
             "13:11: memory.buffers: 1000 buffers starve the rings: 2 ports, 1 workers, mailboxes, \
-            held packets and impaired cables can keep 16896; raise it, leave it out, or lower limits.receive_ring, \
+            held packets and impaired cables can keep 25088; raise it, leave it out, or lower limits.receive_ring, \
             transmit_ring, mailbox or held_packets, or the queue of an impairment",
         ),
         (

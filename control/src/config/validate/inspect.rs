@@ -19,6 +19,9 @@ use crate::config::validated::{Action, Inspection};
 /// Bytes of all patterns together. Their automata take up to a KiB a byte, once for each direction.
 const MAX_BYTES: usize = 64 << 10;
 const MAX_INSPECTIONS: usize = 256;
+/// What takes the place of a pattern may be so many times as long. A sender that repeats the pattern in every byte of its window
+/// makes the appliance send so much more, and keep it: more than this is hardly meant.
+const MOST_GROWTH: usize = 64;
 
 pub(super) fn validate(
     raw: &BTreeMap<Spanned<String>, Spanned<external::Inspect>>,
@@ -83,7 +86,7 @@ fn inspection(
                 external::From::Server => Some(Direction::ServerToClient),
             },
             verdict: match raw.verdict.get_ref() {
-                external::Verdict::Count => Verdict::Count,
+                external::Verdict::Event => Verdict::Event,
                 external::Verdict::Edit => Verdict::Edit,
                 external::Verdict::Split => Verdict::Split,
                 external::Verdict::Drop => Verdict::Drop,
@@ -168,6 +171,15 @@ fn replacement(pattern: &Spanned<external::Pattern>, len: usize, problems: &mut 
     if len > MAX_EDITED {
         let message = format!(
             "has {len} bytes; at most {MAX_EDITED} can be replaced, for the first may wait for the last"
+        );
+        problems.at(pattern.span(), message);
+        return None;
+    }
+    if given.len() > len * MOST_GROWTH {
+        let message = format!(
+            "{} bytes take the place of {len}; at most {MOST_GROWTH} times as many can: make the replacement shorter, or the \
+             pattern longer, with what stands beside it",
+            given.len()
         );
         problems.at(pattern.span(), message);
         return None;

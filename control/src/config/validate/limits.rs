@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use dataplane::refusal::budget::ErrorRate;
+use dataplane::budget::Rate;
 use toml::Spanned;
 
 use crate::config::error::Problems;
@@ -59,7 +59,7 @@ pub(super) fn limits(raw: &external::Limits, problems: &mut Problems) -> Limits 
         transmit_ring: power_of_two(&raw.transmit_ring, 1024, 64..=8192, problems),
         mailbox: power_of_two(&raw.mailbox, 4096, 256..=1 << 16, problems),
         // What Linux allows a host (icmp_msgs_per_sec).
-        icmp_errors: ErrorRate::per_second(number(&raw.icmp_errors, 1000, 1..=1_000_000, problems)),
+        icmp_errors: Rate::per_second(number(&raw.icmp_errors, 1000, 1..=1_000_000, problems)),
         congestion: match raw.congestion {
             external::Congestion::Cubic => Algorithm::Cubic,
             external::Congestion::NewReno => Algorithm::NewReno,

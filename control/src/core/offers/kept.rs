@@ -29,6 +29,9 @@ struct Answer<B> {
     at: Instant,
 }
 
+/// What one takes, for a buffer that is one pointer.
+pub(crate) const BYTES_PER_ANSWER: usize = size_of::<(u32, Answer<usize>)>();
+
 /// By slot of the partial connection. Their frames count as held (`limits.held_packets`).
 pub(in crate::core) struct Kept<B>(HashMap<u32, Answer<B>, ahash::RandomState>);
 

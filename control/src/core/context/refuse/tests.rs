@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use dataplane::budget::Rate;
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Quad;
 use dataplane::packet::{self, Packet};
 use dataplane::policy::Fallback;
 use dataplane::port::sim::SimPool;
 use dataplane::refusal::IcmpRejection;
-use dataplane::refusal::budget::ErrorRate;
 use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
@@ -50,7 +50,7 @@ impl Scene {
             drain: Duration::ZERO,
             drain_up_to: 0,
             refused: Duration::ZERO,
-            icmp_errors: ErrorRate::per_second(40),
+            icmp_errors: Rate::per_second(40),
             idle_established: Duration::ZERO,
             half_closed: Duration::ZERO,
             isn_key: IsnKey::new([0; 4]),
@@ -70,6 +70,7 @@ impl Scene {
             settings: &self.settings,
             history: &mut crate::core::history::History::new(std::num::NonZeroUsize::MIN),
             journal: &mut Default::default(),
+            told: &mut Default::default(),
             merging: true,
             load: Default::default(),
             scarce: false,

@@ -1,0 +1,194 @@
+//! What is told of what is found: each hit, whatever comes of it, but no more of them than somebody can read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
+use super::inspect::{ROOMY, open};
+use super::{ACK, OFFER, suspend};
+use dataplane::counters::Counter;
+use dataplane::flow::object::{Track, View};
+use dataplane::flow::quad::{Direction, FlowKey, Segment};
+use dataplane::flow::table::FlowRef;
+use dataplane::flow::terms::{Promises, Terms};
+use dataplane::inspect::hits::Hit;
+use dataplane::inspect::patterns::{Pattern, Verdict};
+use dataplane::inspect::{Ahead, Inspection, Manner, Searched};
+use dataplane::policy::Action;
+use dataplane::wire::seq::{Delta, Seq};
+use dataplane::worker::Limits;
+use dataplane::worker::message::{Event, Order, Split};
+
+const FOR_THE_SERVER: Direction = Direction::ClientToServer;
+
+fn searching(patterns: &[(&str, Verdict)], ahead: Ahead) -> Bench {
+    with_mailbox(patterns, ahead, 256)
+}
+
+/// With a mailbox for so many events.
+fn with_mailbox(patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Bench {
+    let mut bench = with_rules(Action::Monitor, patterns, ahead, events);
+    open(&mut bench);
+    bench
+}
+
+fn with_rules(action: Action, patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Bench {
+    let patterns: Vec<_> = patterns
+        .iter()
+        .map(|(bytes, verdict)| Pattern {
+            name: (*bytes).to_owned(),
+            bytes: bytes.as_bytes().to_vec(),
+            direction: None,
+            verdict: *verdict,
+            replacement: bytes.to_ascii_uppercase().into_bytes(),
+        })
+        .collect();
+    let inspection = Inspection::new(&patterns, Manner { ahead, ..Manner::default() }).unwrap();
+    let policy = rules(action).with_inspections(vec![Arc::new(inspection)], vec![0]);
+    let mut bench = Bench::with_limits(policy, Limits { flows: 8, parked: 4, far_sides: 4 }, events);
+    bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
+    bench
+}
+
+fn send(bench: &mut Bench, seq: u32, bytes: &[u8]) {
+    bench.deliver(CLIENT, &frame(quad(false), ACK, seq, 501, bytes, &[]));
+    bench.collect(SERVER);
+}
+
+/// What has been told since this was last asked.
+fn told(bench: &mut Bench) -> Vec<Hit> {
+    let hits = std::iter::from_fn(|| bench.events.try_receive()).filter_map(|event| match event {
+        Event::Hit { key, hit } if key.quad == quad(false) => Some(hit),
+        _ => None,
+    });
+    hits.collect()
+}
+
+fn hit(pattern: u16, direction: Direction, place: u64) -> Hit {
+    Hit { inspection: 0, pattern, direction, place }
+}
+
+#[test]
+fn a_hit_is_told_whatever_comes_of_it_and_where_it_begins() {
+    for verdict in [Verdict::Event, Verdict::Edit, Verdict::Split, Verdict::Drop, Verdict::Reset] {
+        let mut bench = searching(&[("never", Verdict::Event), ("evil", verdict)], Ahead::Drop);
+        send(&mut bench, 101, b"an e");
+        send(&mut bench, 105, b"vi");
+        assert_eq!(told(&mut bench), []);
+        send(&mut bench, 107, b"l word");
+        assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 3)], "{verdict:?}");
+        assert_eq!(bench.count(Counter::EventsUntold), 0);
+    }
+}
+
+#[test]
+fn a_place_counts_each_byte_of_its_direction_once() {
+    let mut bench = searching(&[("evil", Verdict::Event)], Ahead::Pass);
+    send(&mut bench, 101, b"0123evil");
+    send(&mut bench, 101, b"0123evil");
+    send(&mut bench, 105, b"evilevil");
+    let answer = frame(quad(false).reversed(), ACK, 501, 101, b"evil", &[]);
+    bench.deliver(SERVER, &answer);
+    let back = hit(0, Direction::ServerToClient, 0);
+    assert_eq!(told(&mut bench), [hit(0, FOR_THE_SERVER, 4), hit(0, FOR_THE_SERVER, 8), back]);
+    // What was missed has had its place, too.
+    send(&mut bench, 1101, b"unsearched");
+    send(&mut bench, 1111, b"evil");
+    assert_eq!(told(&mut bench), [hit(0, FOR_THE_SERVER, 1010)]);
+}
+
+#[test]
+fn nobody_fills_the_mailbox_with_hits_and_what_is_not_told_is_counted() {
+    let mut bench = searching(&[("evil", Verdict::Event)], Ahead::Drop);
+    let mut at = 101;
+    let mut repeat = |bench: &mut Bench, times: usize| {
+        send(bench, at, "evil".repeat(times).as_bytes());
+        at += 4 * times as u32;
+    };
+    repeat(&mut bench, 130);
+    assert_eq!((told(&mut bench).len(), bench.count(Counter::EventsUntold)), (100, 30));
+    bench.wait(Duration::from_millis(500));
+    repeat(&mut bench, 130);
+    assert_eq!((told(&mut bench).len(), bench.count(Counter::EventsUntold)), (50, 110));
+    assert_eq!(bench.count(Counter::InspectMatches), 260, "all are counted");
+    // 64 places are for what cannot wait.
+    let mut crowded = with_mailbox(&[("evil", Verdict::Event)], Ahead::Drop, 67);
+    send(&mut crowded, 101, "evil".repeat(10).as_bytes());
+    assert_eq!((told(&mut crowded).len(), crowded.count(Counter::EventsUntold)), (3, 7));
+}
+
+/// The client has sent everything before `end`; the flow is cut through from there on.
+fn install(bench: &mut Bench, flow: FlowRef, end: u32, searched: Option<Searched>) {
+    bench.order(Order::Park { flow });
+    let view = View {
+        track: [Track { end: Seq(end), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }],
+        edges: [Seq(end + 1000), Seq(1501)],
+        promises: Promises::mirrored(Terms::new(Some([7, 7]), true, false)),
+        searched,
+        ..View::default()
+    };
+    bench.order(Order::Install { flow, delta_c2s: Delta::ZERO, delta_s2c: Delta::ZERO, view });
+    bench.order(Order::Resume { flow });
+}
+
+fn split(bench: &mut Bench, flow: FlowRef) -> Split {
+    let key = FlowKey { quad: quad(false), segment: Segment(0) };
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    let split = std::iter::from_fn(|| bench.heard()).find_map(|event| match event {
+        Event::Split(split) => Some(split),
+        _ => None,
+    });
+    *split.expect("it is split")
+}
+
+#[test]
+fn what_lies_across_a_split_and_a_merge_is_found() {
+    for cut in 0..=8 {
+        let mut bench = with_rules(OFFER, &[("evil", Verdict::Event)], Ahead::Drop, 256);
+        let flow = suspend(&mut bench, false);
+        bench.order(Order::Participate { flow });
+        install(&mut bench, flow, 101, None);
+        let (before, behind) = b"an evil!".split_at(cut);
+        send(&mut bench, 101, before);
+        let split = split(&mut bench, flow);
+        let searched = split.view.searched.expect("it is searched");
+        assert_eq!((split.view.track[0].end, searched.reached[0].place), (Seq(101 + cut as u32), cut as u64));
+        install(&mut bench, flow, 101 + cut as u32, Some(searched));
+        bench.deliver(CLIENT, &frame(quad(false), ACK, 101 + cut as u32, 501, behind, &[]));
+        assert_eq!(bench.worker.table().object(flow.slot).merges, 2);
+        assert_eq!(bench.count(Counter::InspectMatches), 1, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_state_of_another_inspection_means_nothing() {
+    let mut bench = with_rules(OFFER, &[("evil", Verdict::Event)], Ahead::Drop, 256);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
+    install(&mut bench, flow, 101, None);
+    send(&mut bench, 101, b"ev");
+    let searched = split(&mut bench, flow).view.searched.map(|of| Searched { inspection: 1, ..of });
+    install(&mut bench, flow, 103, searched);
+    send(&mut bench, 103, b"il evil");
+    assert_eq!(told(&mut bench), [hit(0, FOR_THE_SERVER, 3)], "places begin anew, too");
+}
+
+#[test]
+fn what_waits_is_searched_by_whom_it_goes_to_from_where_it_begins() {
+    // The first segment may go on when the second has come, of which the end waits.
+    let patterns = [("worse", Verdict::Edit), ("so wo", Verdict::Event)];
+    let mut bench = with_rules(OFFER, &patterns, Ahead::Drop, 256);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
+    install(&mut bench, flow, 101, None);
+    send(&mut bench, 101, b"wors");
+    send(&mut bench, 105, b"t so w");
+    assert_eq!(bench.worker.waiting(), 1);
+    let split = split(&mut bench, flow);
+    let searched = split.view.searched.unwrap();
+    assert_eq!((split.view.track[0].end, searched.reached[0].place), (Seq(105), 4));
+    install(&mut bench, flow, 105, Some(searched));
+    told(&mut bench);
+    send(&mut bench, 105, b"t so worst");
+    assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 6)]);
+}
