@@ -207,6 +207,14 @@ impl Object {
         merges: 0,
     };
 
+    /// Open, carried by its worker, and like any other flow whose client is behind `client_side`.
+    #[inline]
+    pub fn is_plain(&self, client_side: u8) -> bool {
+        let is_carried = matches!(self.path, Path::CutThrough | Path::Monitored | Path::Bypassed);
+        let is_like_any = self.traits.0 & !Traits::V6.0 == 0;
+        is_carried && is_like_any && self.tcp == TcpState::Established && self.client_side == client_side
+    }
+
     /// The delta added to sequence numbers that travel in `direction`.
     pub const fn own_delta(&self, direction: Direction) -> Delta {
         match direction {
