@@ -8,6 +8,8 @@ use crate::wire::seq::Seq;
 use crate::wire::tcp_flags::TcpFlags;
 use crate::wire::{icmp, ipv4, ipv6, tcp};
 
+mod plain;
+
 /// A TCP segment in an unfragmented datagram, or in a first fragment that holds the whole TCP header.
 ///
 /// All offsets are bytes from the start of the frame; `l3 < l4 < payload <= end <= frame length`. Bytes from `end`
@@ -96,6 +98,15 @@ pub enum Packet {
 /// `wire::ipv6::datagram`, `wire::tcp::segment` and `wire::icmp::quoted`.
 #[inline]
 pub fn parse(frame: &[u8]) -> Result<Packet, Counter> {
+    match plain::segment(frame) {
+        Some(headers) => Ok(Packet::Tcp(headers)),
+        None => parse_any(frame),
+    }
+}
+
+/// The long way, for frames that are not plain.
+#[inline(never)]
+fn parse_any(frame: &[u8]) -> Result<Packet, Counter> {
     let link = ethernet::link(frame)?;
     let datagram = match link.ethertype {
         ethernet::TYPE_IPV4 => ipv4::datagram(&frame[link.l3..])?,

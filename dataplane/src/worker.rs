@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prefetch_index::prefetch_index;
+
 use crate::budget::{Budget, Rate};
 use crate::buffer::Buffer;
 use crate::clock::Instant;
@@ -41,7 +43,7 @@ use mailbox::{Receiver, Sender};
 use message::{Event, Order};
 use parked::Parked;
 use report::{Counters, Gauges, Report};
-use steer::{Neighbours, Steering};
+use steer::{Handed, Neighbours, Steering};
 use transmit::Line;
 
 /// Rounds between two housekeepings.
@@ -195,9 +197,8 @@ impl<P: Port> Worker<P> {
     fn receive(&mut self, now: Instant, port: PortId) -> usize {
         let mut burst: Burst<P::Buffer> = Burst::new();
         let n = self.lines[usize::from(port.0)].receive(&mut burst, &mut self.counters);
-        for frame in burst {
-            self.classify(now, port, frame);
-        }
+        burst.iter().for_each(|frame| prefetch_index(frame.bytes(), 0));
+        self.classify(now, burst.into_iter().map(|frame| Handed { port, frame }), false);
         n
     }
 
@@ -205,11 +206,12 @@ impl<P: Port> Worker<P> {
     fn take_handed_over(&mut self, now: Instant) -> usize {
         let mut work = 0;
         for ring in 0..self.neighbours.from.len() {
-            for _ in 0..BURST {
-                let Some(handed) = self.neighbours.from[ring].try_receive() else { break };
-                self.classify_owned(now, handed.port, handed.frame);
-                work += 1;
+            let mut burst: Burst<Handed<P::Buffer>> = Burst::new();
+            while let (false, Some(handed)) = (burst.is_full(), self.neighbours.from[ring].try_receive()) {
+                burst.push(handed);
             }
+            work += burst.len();
+            self.classify(now, burst.into_iter(), true);
         }
         work
     }
@@ -222,6 +224,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Sends `frame` out of `port`, unless it is longer than the pair's MTU (`datagram`: its IP length, bytes).
+    #[inline]
     fn forward(&mut self, port: PortId, datagram: usize, frame: P::Buffer) {
         let line = &mut self.lines[usize::from(port.0)];
         if datagram > usize::from(line.mtu) {
@@ -231,6 +234,7 @@ impl<P: Port> Worker<P> {
         line.send(frame, &mut self.counters);
     }
 
+    #[inline]
     fn peer(&self, port: PortId) -> PortId {
         self.lines[usize::from(port.0)].peer
     }

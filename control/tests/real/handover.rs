@@ -68,11 +68,9 @@ fn losses_while_flows_change_hands() {
         lab.client().lose(Hook::Input, 10)?;
         lab.server().lose(Hook::Input, 10)
     };
-    // A hundredth lost leaves little where a round trip takes as long as a busy machine's scheduler: several files rather
-    // than one that needs minutes there.
     during("handover::losses_while_flows_change_hands", (Isn::Mirror, 20), lossy, |lab, ()| {
-        traffic::download(lab, Net::V4, 50 * MEGABYTE)?;
-        traffic::upload(lab, Net::V6, 50 * MEGABYTE)
+        traffic::download(lab, Net::V4, 150 * MEGABYTE)?;
+        traffic::upload(lab, Net::V6, 150 * MEGABYTE)
     });
 }
 

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use ahash::RandomState;
 
-use super::quad::{Addresses, FlowKey, Quad};
+use super::quad::{Addresses, FlowKey, Quad, Segment};
 
 /// The key, taken once per start.
 #[derive(Clone)]
@@ -28,9 +28,15 @@ impl KeyedHash {
     /// Hash of a flow key, the same for both directions.
     #[inline]
     pub fn of(&self, key: &FlowKey) -> u64 {
+        self.of_parts(&key.quad, key.segment)
+    }
+
+    /// The same, of a key's parts.
+    #[inline]
+    pub fn of_parts(&self, quad: &Quad, segment: Segment) -> u64 {
         let mut hasher = self.0.build_hasher();
-        hash_ends(&key.quad, &mut hasher);
-        hasher.write_u32(key.segment.0);
+        hash_ends(quad, &mut hasher);
+        hasher.write_u32(segment.0);
         hasher.finish()
     }
 }
@@ -58,7 +64,6 @@ fn hash_ends(quad: &Quad, hasher: &mut impl Hasher) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::quad::Segment;
     use super::*;
 
     fn key(client: &str, server: &str, segment: u32) -> FlowKey {

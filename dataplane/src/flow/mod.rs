@@ -4,7 +4,7 @@ pub mod expiry;
 pub mod far;
 pub mod hash;
 pub mod object;
-mod observe;
+pub(crate) mod observe;
 pub mod quad;
 pub mod state;
 pub mod table;

@@ -122,6 +122,8 @@ impl Traits {
     pub const RULE_HAS_SPLIT: Traits = Traits(128);
     /// What has to be looked at before it passes, in one way or another.
     pub const INSPECTED: Traits = Traits(Self::EXAMINED.0 | Self::COUNTED.0);
+    /// What decides which way a segment goes, or what becomes of it.
+    pub const UNUSUAL: Traits = Traits(!(Self::V6.0 | Self::RULE_HAS_SPLIT.0));
     /// What an inspection is about.
     pub const EXAMINED: Traits = Traits(Self::SEARCHED.0 | Self::CONDEMNED.0 | Self::WATCHED.0);
 
@@ -212,6 +214,14 @@ impl Object {
         terms: Terms::UNKNOWN,
         merges: 0,
     };
+
+    /// Open, carried by its worker, and like any other flow whose client is behind `client_side`.
+    #[inline]
+    pub fn is_plain(&self, client_side: u8) -> bool {
+        let is_carried = matches!(self.path, Path::CutThrough | Path::Monitored | Path::Bypassed);
+        let is_like_any = !self.traits.intersects(Traits::UNUSUAL);
+        is_carried && is_like_any && self.tcp == TcpState::Established && self.client_side == client_side
+    }
 
     /// The delta added to sequence numbers that travel in `direction`.
     pub const fn own_delta(&self, direction: Direction) -> Delta {

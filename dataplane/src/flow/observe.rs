@@ -5,15 +5,63 @@ use super::object::Object;
 use super::quad::Direction;
 use super::state::{self, Observed, TcpState};
 use crate::packet::TcpHeaders;
+use crate::wire::tcp_flags::TcpFlags;
 
 impl Object {
     /// Follows the connection by a segment that passes.
     #[inline]
     pub fn observe(&mut self, direction: Direction, headers: &TcpHeaders) {
+        if self.tcp == TcpState::Established && !headers.flags.intersects(DECIDING) {
+            // Nothing that could move the state, as of nearly all segments.
+            return self.follow(direction, headers);
+        }
+        self.observe_deciding(direction, headers);
+    }
+
+    #[inline(never)]
+    fn observe_deciding(&mut self, direction: Direction, headers: &TcpHeaders) {
         // A RST that nobody obeys tells nothing.
         if let Some(observed) = observed(self, direction, headers) {
-            follow(self, direction, headers);
+            self.follow(direction, headers);
             self.tcp = state::next(self.tcp, direction, observed);
+        }
+    }
+
+    /// What the segment's sender has sent and acknowledged, and the window that it gives.
+    #[inline]
+    pub fn follow(&mut self, direction: Direction, headers: &TcpHeaders) {
+        let end = headers.seq.advance(headers.sequence_len());
+        let [own, opposite] = [direction.index(), direction.reverse().index()];
+        let other_delta = self.other_delta(direction);
+        let knows_edges = self.terms.are_known();
+        // What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
+        // before it some take to its end (Linux does).
+        if !knows_edges || headers.seq.le(self.edges[own]) {
+            // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
+            let exact = is_last(self, direction, headers) || (headers.flags.syn() && self.tcp.is_opening());
+            let track = &mut self.track[own];
+            track.end = if exact { end } else { track.end.max(end) };
+        }
+        if !headers.flags.ack() {
+            return;
+        }
+        let ack = headers.ack.minus(other_delta);
+        // The window of a SYN is never scaled (RFC 7323 section 2.2).
+        let shift = if headers.flags.syn() { 0 } else { self.terms.shift(direction) };
+        let window = u32::from(headers.window) << shift;
+        if self.tcp.is_opening() {
+            // There is nothing yet that these numbers could be compared with.
+            self.track[own].ack = ack;
+            self.edges[opposite] = ack.advance(window);
+            return;
+        }
+        // Nobody acknowledges what could not be sent: who guesses must move nothing.
+        if knows_edges && ack.gt(self.edges[opposite].max(self.track[opposite].end)) {
+            return;
+        }
+        self.track[own].ack = self.track[own].ack.max(ack);
+        if knows_edges {
+            self.edges[opposite] = self.edges[opposite].max(ack.advance(window));
         }
     }
 
@@ -26,43 +74,8 @@ impl Object {
     }
 }
 
-/// What the segment's sender has sent and acknowledged, and the window that it gives.
-#[inline]
-fn follow(object: &mut Object, direction: Direction, headers: &TcpHeaders) {
-    let end = headers.seq.advance(headers.sequence_len());
-    let [own, opposite] = [direction.index(), direction.reverse().index()];
-    let other_delta = object.other_delta(direction);
-    let knows_edges = object.terms.are_known();
-    // What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
-    // before it some take to its end (Linux does).
-    if !knows_edges || headers.seq.le(object.edges[own]) {
-        // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
-        let exact = is_last(object, direction, headers) || (headers.flags.syn() && object.tcp.is_opening());
-        let track = &mut object.track[own];
-        track.end = if exact { end } else { track.end.max(end) };
-    }
-    if !headers.flags.ack() {
-        return;
-    }
-    let ack = headers.ack.minus(other_delta);
-    // The window of a SYN is never scaled (RFC 7323 section 2.2).
-    let shift = if headers.flags.syn() { 0 } else { object.terms.shift(direction) };
-    let window = u32::from(headers.window) << shift;
-    if object.tcp.is_opening() {
-        // There is nothing yet that these numbers could be compared with.
-        object.track[own].ack = ack;
-        object.edges[opposite] = ack.advance(window);
-        return;
-    }
-    // Nobody acknowledges what could not be sent: who guesses must move nothing.
-    if knows_edges && ack.gt(object.edges[opposite].max(object.track[opposite].end)) {
-        return;
-    }
-    object.track[own].ack = object.track[own].ack.max(ack);
-    if knows_edges {
-        object.edges[opposite] = object.edges[opposite].max(ack.advance(window));
-    }
-}
+/// Control bits that open or close a connection.
+pub const DECIDING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
 /// What a segment means to the observed state; `None` for a RST that its receiver would not obey.
 fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Option<Observed> {

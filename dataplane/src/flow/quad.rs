@@ -64,6 +64,12 @@ impl Addresses {
         }
     }
 
+    /// IPv6 addresses.
+    #[inline]
+    pub const fn is_v6(&self) -> bool {
+        matches!(self, Addresses::V6(..))
+    }
+
     /// Source and destination are the same address.
     pub fn is_loop(&self) -> bool {
         match self {
@@ -146,6 +152,12 @@ impl Segment {
     /// Segment of a port pair and a VLAN stack (12-bit ids, 0 for none).
     pub const fn new(pair: u8, outer: u16, inner: u16) -> Segment {
         Segment((pair as u32) << 24 | ((outer & 0xfff) as u32) << 12 | (inner & 0xfff) as u32)
+    }
+
+    /// The same tags on another pair.
+    #[inline]
+    pub const fn of_pair(self, pair: u8) -> Segment {
+        Segment(self.vlans().0 | (pair as u32) << 24)
     }
 
     /// The same tags on the first pair.

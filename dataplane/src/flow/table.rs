@@ -9,11 +9,13 @@ use crate::clock::Instant;
 use super::expiry::Wheel;
 use super::hash::KeyedHash;
 use super::object::{Object, Path, Record, Traits};
-use super::quad::{Addresses, Direction, FlowKey, Quad};
+use super::quad::{Addresses, Direction, FlowKey, Quad, Segment};
 
+mod ahead;
 mod differing;
 mod sides;
 
+pub use ahead::Guess;
 pub use sides::Refused;
 use sides::{Sides, key_of};
 
@@ -90,8 +92,12 @@ impl FlowTable {
     /// The flow of a packet's key, as its client or its far side sees it, and the direction in which that packet travels.
     #[inline]
     pub fn find(&self, key: &FlowKey) -> Option<(u32, Direction)> {
+        self.find_hashed(self.hash.of(key), &key.quad, key.segment)
+    }
+
+    fn find_hashed(&self, hash: u64, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
         let mut direction = Direction::ClientToServer;
-        let entry = *self.index.find(self.hash.of(key), |entry| match self.matches(*entry, key) {
+        let entry = *self.index.find(hash, |entry| match self.matches(*entry, quad, segment) {
             Some(found) => {
                 direction = found;
                 true
@@ -103,21 +109,24 @@ impl FlowTable {
     }
 
     #[inline]
-    fn matches(&self, slot: u32, key: &FlowKey) -> Option<Direction> {
-        let Some(object) = self.objects.get(slot as usize) else { return self.matches_far(slot, key) };
-        if object.segment != key.segment {
+    fn matches(&self, entry: u32, quad: &Quad, segment: Segment) -> Option<Direction> {
+        let Some(object) = self.objects.get(entry as usize) else {
+            return self.matches_far(entry, quad, segment);
+        };
+        if object.segment != segment {
             return None;
         }
-        let addresses = self.addresses(slot);
-        let quad = &key.quad;
-        if (object.client_port, object.server_port) == (quad.client_port, quad.server_port)
-            && addresses == quad.addresses
-        {
+        let ends = match quad.addresses {
+            _ if object.traits.has(Traits::V6) != quad.addresses.is_v6() => return None,
+            Addresses::V4(source, destination) => directions(object.v4, (source, destination)),
+            Addresses::V6(source, destination) => directions(self.v6[entry as usize], (source, destination)),
+        };
+        let [there, back] = ends;
+        let ports = (object.client_port, object.server_port);
+        if there && ports == (quad.client_port, quad.server_port) {
             return Some(Direction::ClientToServer);
         }
-        let back = (object.server_port, object.client_port) == (quad.client_port, quad.server_port)
-            && addresses.reversed() == quad.addresses;
-        back.then_some(Direction::ServerToClient)
+        (back && ports == (quad.server_port, quad.client_port)).then_some(Direction::ServerToClient)
     }
 
     fn addresses(&self, slot: u32) -> Addresses {
@@ -254,6 +263,12 @@ impl FlowTable {
     }
 }
 
+/// Whether a packet's two addresses are a flow's, and whether they are the other way round.
+#[inline]
+fn directions<A: PartialEq + Copy>((client, server): (A, A), (source, destination): (A, A)) -> [bool; 2] {
+    [(client, server) == (source, destination), (server, client) == (source, destination)]
+}
+
 fn key_at(objects: &[Object], v6: &[([u8; 16], [u8; 16])], slot: u32) -> FlowKey {
     let object = &objects[slot as usize];
     let addresses = if object.traits.has(Traits::V6) {
@@ -268,7 +283,6 @@ fn key_at(objects: &[Object], v6: &[([u8; 16], [u8; 16])], slot: u32) -> FlowKey
 
 #[cfg(test)]
 mod tests {
-    use super::super::quad::Segment;
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashMap;
@@ -350,8 +364,12 @@ mod tests {
         fn agrees_with_a_hash_map(ops in prop::collection::vec((0u8..40, any::<bool>(), 0u16..2, 0u8..3), 1..300)) {
             let mut table = table(24);
             let mut oracle: HashMap<FlowKey, u32> = HashMap::new();
+            let mut guesses = Vec::new();
             for (n, v6, vlan, op) in ops {
                 let key = key(n, v6, vlan);
+                let mut guess = table.guess(&key.quad, key.segment);
+                table.look_ahead(&mut guess);
+                guesses.push((guess, key));
                 match op {
                     0 if !oracle.contains_key(&key) => {
                         let inserted = table.insert(&key, Path::CutThrough, 0, Instant::ZERO);
@@ -363,6 +381,10 @@ mod tests {
                 }
                 prop_assert_eq!(table.find(&key).map(|f| f.0), oracle.get(&key).copied());
                 prop_assert_eq!(table.len(), oracle.len());
+                for (guess, key) in &guesses {
+                    let found = table.find_guessed(guess, &key.quad, key.segment);
+                    prop_assert_eq!(found, table.find(key), "whatever has come and gone since the guess");
+                }
             }
         }
     }

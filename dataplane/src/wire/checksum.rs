@@ -72,7 +72,7 @@ impl AddAssign for Sum {
 }
 
 /// End-around carries until 16 bits are left. Zero only for zero: other multiples of 0xffff give 0xffff.
-const fn fold(sum: u64) -> u16 {
+pub(super) const fn fold(sum: u64) -> u16 {
     let sum = (sum >> 32) + (sum & 0xffff_ffff); // <= 0x1_ffff_fffe
     let sum = (sum >> 16) + (sum & 0xffff); // <= 0x2_fffd
     let sum = (sum >> 16) + (sum & 0xffff); // <= 0x1_0000

@@ -72,6 +72,21 @@ impl Ipv4Header {
         (self.version_ihl & 0x0f) as usize * 4
     }
 
+    /// Version 4, no options, no fragment.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.version_ihl == 0x45 && self.flags_offset.get() & (MORE_FRAGMENTS | OFFSET_MASK) == 0
+    }
+
+    /// Whether a header without options sums up right. As [`checksum::is_valid`], which does not know its length.
+    #[inline]
+    pub fn is_checksum_valid(&self) -> bool {
+        let words: [[u8; 4]; 5] = zerocopy::transmute!(*self);
+        let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        // What sums up to 0xffff does so in either byte order.
+        checksum::fold(sum) == 0xffff
+    }
+
     /// Both addresses.
     pub const fn addresses(&self) -> Addresses {
         Addresses::V4(self.source, self.destination)

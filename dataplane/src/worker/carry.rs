@@ -5,6 +5,7 @@ use super::parked::Waiting;
 use super::*;
 use crate::buffer::ChecksumHint;
 use crate::flow::object::{Object, Path, Traits};
+use crate::flow::observe::DECIDING;
 use crate::flow::quad::{Direction, FlowKey};
 use crate::flow::state::TcpState;
 use crate::flow::terms::Terms;
@@ -13,14 +14,11 @@ use crate::rewrite::delta::{self, Deltas};
 use crate::rewrite::icmp;
 use crate::rewrite::reconcile::{self, Clocks, Reconciliation};
 use crate::wire::tcp::HEADER_LEN;
-use crate::wire::tcp_flags::TcpFlags;
 use crate::wire::tcp_options::TcpOptions;
-
-/// Control bits that open or close a connection.
-const DECIDING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
 impl<P: Port> Worker<P> {
     /// A segment of the flow in `slot`.
+    #[inline]
     pub(super) fn carry(
         &mut self,
         now: Instant,
@@ -30,6 +28,7 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         frame: P::Buffer,
     ) {
+        let Some(frame) = self.carry_plain(now, port, slot, direction, headers, frame) else { return };
         let object = self.table.object(slot);
         if object.traits.has(Traits::FAR) {
             return self.carry_far(now, port, slot, direction, headers, frame);
@@ -41,8 +40,37 @@ impl<P: Port> Worker<P> {
         self.carry_on(now, port, slot, direction, headers, frame);
     }
 
-    /// A segment that came from the right side, as the flow's client sees it.
+    /// The short cut of nearly all segments: the connection is open, the flow passes here and nobody looks at it, and nothing
+    /// in the segment could change that. A frame that is given back goes the long way, which comes to the same.
     #[inline]
+    fn carry_plain(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        mut frame: P::Buffer,
+    ) -> Option<P::Buffer> {
+        let out = self.peer(port);
+        let client_side = if direction == Direction::ClientToServer { port } else { out };
+        let object = self.table.object_mut(slot);
+        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
+        if !object.is_plain(client_side.0) || decides || object.leaps(direction, headers) {
+            return Some(frame);
+        }
+        object.follow(direction, headers);
+        let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
+        self.count_on_flow(now, slot, direction, headers);
+        if !deltas.are_zero() {
+            delta::apply(frame.bytes_mut(), headers, deltas);
+            self.counters.count(Counter::Rewritten);
+        }
+        self.forward(out, usize::from(headers.end - headers.l3), frame);
+        None
+    }
+
+    /// A segment that came from the right side, as the flow's client sees it.
     pub(super) fn carry_on(
         &mut self,
         now: Instant,
@@ -109,6 +137,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// The port on which the sender of `direction` is.
+    #[inline]
     fn side_of(&self, object: &Object, direction: Direction) -> PortId {
         let client_side = PortId(object.client_side);
         match direction {
@@ -117,6 +146,7 @@ impl<P: Port> Worker<P> {
         }
     }
 
+    #[inline]
     fn count_on_flow(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
         self.table.object_mut(slot).last_seen = now.as_millis() as u32;
         let record = self.table.record_mut(slot);
@@ -125,6 +155,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Participating path: the segment goes to the control core, when it is whole and its checksum is right.
+    #[inline(never)]
     pub(super) fn send_up(
         &mut self,
         slot: u32,
@@ -157,6 +188,7 @@ impl<P: Port> Worker<P> {
         }
     }
 
+    #[cold]
     fn park(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders, frame: P::Buffer) {
         match self.parked.push(slot, Waiting { direction, headers: *headers, frame, searched: None }) {
             Ok(()) => self.counters.count(Counter::Parked),
@@ -165,6 +197,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// The non-participating path: rewritten by the deltas and out.
+    #[inline]
     pub(super) fn cut_through(
         &mut self,
         now: Instant,
@@ -211,6 +244,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Follows the connection's state, and re-arms the entry's timer when its life time has become another.
+    #[inline]
     pub(super) fn observe(
         &mut self,
         now: Instant,

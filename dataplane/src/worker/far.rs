@@ -274,7 +274,7 @@ impl<P: Port> Worker<P> {
         let mut result = Err(Refused::InUse);
         for client_port in std::iter::once(own).chain(others) {
             far.key.quad.client_port = client_port;
-            if self.steering.owner_of_flow(&far.key, self.id) != self.id {
+            if self.steering.owner_of_flow(&far.key.quad, self.id) != self.id {
                 continue;
             }
             result = self.table.set_far(slot, far.clone()).map(|()| client_port);

@@ -68,9 +68,9 @@ impl<P: Port> Worker<P> {
             Order::Restart { flow, port, frame } => {
                 self.on_flow(flow, Self::forget);
                 self.counters.count(Counter::Restarted);
-                self.classify_owned(now, port, frame);
+                self.classify_one(now, port, frame);
             }
-            Order::Readmit { port, frame } => self.classify_owned(now, port, frame),
+            Order::Readmit { port, frame } => self.classify_one(now, port, frame),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::flow::hash::KeyedHash;
-use crate::flow::quad::{FlowKey, Quad};
+use crate::flow::quad::Quad;
 use crate::port::PortId;
 
 use super::mailbox::{Receiver, Sender, mailbox};
@@ -34,22 +34,22 @@ pub enum Steering {
 impl Steering {
     /// Owner of a whole TCP segment received by worker `here`.
     #[inline]
-    pub fn owner_of_segment(&self, key: &FlowKey, here: usize) -> usize {
+    pub fn owner_of_segment(&self, quad: &Quad, here: usize) -> usize {
         match self {
-            Steering::Hash { .. } => self.owner_of_flow(key, here),
+            Steering::Hash { .. } => self.owner_of_flow(quad, here),
             Steering::Single | Steering::Rss { .. } => here,
         }
     }
 
     /// Owner of the flow that a fragment or an ICMP error belongs to.
-    pub fn owner_of_flow(&self, key: &FlowKey, here: usize) -> usize {
+    pub fn owner_of_flow(&self, quad: &Quad, here: usize) -> usize {
         match self {
             Steering::Single => here,
             // By the quad alone, as devices do: a flow that goes on in another VLAN or pair stays where it is.
             Steering::Hash { hash, workers } => {
-                (((hash.of_quad(&key.quad) >> 32) * u64::from(*workers)) >> 32) as usize
+                (((hash.of_quad(quad) >> 32) * u64::from(*workers)) >> 32) as usize
             }
-            Steering::Rss { queue } => queue(&key.quad),
+            Steering::Rss { queue } => queue(quad),
         }
     }
 }
@@ -89,7 +89,6 @@ impl<B> Neighbours<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::quad::Segment;
 
     #[test]
     fn both_directions_have_one_owner_and_all_workers_get_flows() {
@@ -98,10 +97,8 @@ mod tests {
         for port in 1..400 {
             let client = std::net::SocketAddr::from(([10, 0, 0, 1], port));
             let quad = Quad::between(client, "10.0.0.2:80".parse().unwrap()).unwrap();
-            let there = FlowKey { quad, segment: Segment(0) };
-            let back = FlowKey { quad: quad.reversed(), segment: Segment(0) };
-            let owner = steering.owner_of_segment(&there, 0);
-            assert_eq!(owner, steering.owner_of_flow(&back, 1));
+            let owner = steering.owner_of_segment(&quad, 0);
+            assert_eq!(owner, steering.owner_of_flow(&quad.reversed(), 1));
             seen[owner] += 1;
         }
         assert!(seen.iter().all(|n| *n > 80), "{seen:?}");

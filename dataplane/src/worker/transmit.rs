@@ -11,6 +11,8 @@ use super::report::Counters;
 pub struct Line<P: Port> {
     port: P,
     backlog: Burst<P::Buffer>,
+    /// All of its frames' bytes.
+    backlog_bytes: u64,
     /// Of [`Port::unfit`], how many are counted.
     unfit: u64,
     /// Of [`Port::impaired`], what is counted.
@@ -29,7 +31,7 @@ impl<P: Port> Line<P> {
     /// `peer` is the opposite port of pair number `pair`; `mtu` is that of the pair, its smaller one.
     pub fn new(port: P, peer: PortId, pair: u8, mtu: u16) -> Self {
         let (unfit, impaired) = (0, Tally::default());
-        Line { port, backlog: Burst::new(), unfit, impaired, peer, pair, mtu, mac: [0; 6] }
+        Line { port, backlog: Burst::new(), backlog_bytes: 0, unfit, impaired, peer, pair, mtu, mac: [0; 6] }
     }
 
     /// The same with the device's MAC.
@@ -51,25 +53,29 @@ impl<P: Port> Line<P> {
     }
 
     /// Queues a frame; a full backlog is sent first, and what the device then refuses makes this frame a named drop.
+    #[inline]
     pub fn send(&mut self, frame: P::Buffer, counters: &mut Counters) {
         if self.backlog.is_full() {
             self.flush(counters);
         }
-        if self.backlog.try_push(frame).is_err() {
-            counters.count(Counter::DropTransmitFull);
+        let bytes = frame.bytes().len() as u64;
+        match self.backlog.try_push(frame) {
+            Ok(()) => self.backlog_bytes += bytes,
+            Err(_) => counters.count(Counter::DropTransmitFull),
         }
     }
 
     /// Gives the backlog to the device. What it refuses stays for the next round, in order.
+    #[inline(never)]
     pub fn flush(&mut self, counters: &mut Counters) {
         if self.backlog.is_empty() {
             return;
         }
-        let bytes = |backlog: &Burst<P::Buffer>| backlog.iter().map(|f| f.bytes().len() as u64).sum::<u64>();
-        let before = bytes(&self.backlog);
         let n = self.port.transmit(&mut self.backlog);
+        let left = self.backlog.iter().map(|frame| frame.bytes().len() as u64).sum();
+        let before = std::mem::replace(&mut self.backlog_bytes, left);
         counters.add(Counter::Transmitted, n as u64);
-        counters.add(Counter::TransmittedBytes, before - bytes(&self.backlog));
+        counters.add(Counter::TransmittedBytes, before - left);
     }
 
     /// Counts what the port's cable has done since the last time.

@@ -9,7 +9,7 @@
 use super::{FlowTable, key_at};
 use crate::flow::far::FarSide;
 use crate::flow::object::{NONE, Object, Traits};
-use crate::flow::quad::{Direction, FlowKey};
+use crate::flow::quad::{Direction, FlowKey, Quad, Segment};
 
 /// Why a flow does not get its far side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,12 +163,12 @@ impl FlowTable {
 
     /// Whether the alias `entry` is what a packet's key looks for, and which way that packet travels.
     #[cold]
-    pub(super) fn matches_far(&self, entry: u32, key: &FlowKey) -> Option<Direction> {
+    pub(super) fn matches_far(&self, entry: u32, quad: &Quad, segment: Segment) -> Option<Direction> {
         let far = &self.sides.get(entry - self.objects.len() as u32)?.side.key;
-        if far.segment != key.segment {
+        if far.segment != segment {
             return None;
         }
-        match key.quad {
+        match *quad {
             quad if quad == far.quad => Some(Direction::ClientToServer),
             quad if quad == far.quad.reversed() => Some(Direction::ServerToClient),
             _ => None,

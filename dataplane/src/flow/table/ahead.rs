@@ -1,0 +1,58 @@
+//! Look-ups of a burst: first where each flow probably is, so that all of their cache lines are on the way while the last of
+//! them is still looked for; then, one after the other, what is really there.
+//!
+//! A guess rests on the fingerprint that hashbrown keeps beside each slot number: seven bits of the hash. It touches no flow.
+
+use prefetch_index::prefetch_index;
+
+use super::FlowTable;
+use crate::flow::object::{NONE, Path};
+use crate::flow::quad::{Direction, Quad, Segment};
+
+/// Where a flow probably is, for as long as nobody is given the memory of another one. Wrong ones cost time, nothing else.
+#[derive(Debug, Clone, Copy)]
+pub struct Guess {
+    hash: u64,
+    entry: u32,
+    is_v6: bool,
+}
+
+impl Guess {
+    /// Of what is in no table.
+    pub const NOWHERE: Guess = Guess { hash: 0, entry: NONE, is_v6: false };
+}
+
+impl FlowTable {
+    /// What a look-up begins with.
+    #[inline]
+    pub fn guess(&self, quad: &Quad, segment: Segment) -> Guess {
+        Guess { hash: self.hash.of_parts(quad, segment), entry: NONE, is_v6: quad.addresses.is_v6() }
+    }
+
+    /// Looks into the index, and asks for the lines of the flow that is probably meant.
+    #[inline]
+    pub fn look_ahead(&self, guess: &mut Guess) {
+        if let Some(entry) = self.index.find(guess.hash, |_| true) {
+            guess.entry = *entry;
+            // Beyond the flows are far sides, which are few.
+            prefetch_index(&self.objects, *entry as usize);
+            prefetch_index(&self.records, *entry as usize);
+            if guess.is_v6 {
+                prefetch_index(&self.v6, *entry as usize);
+            }
+        }
+    }
+
+    /// [`FlowTable::find`], from where the flow was thought to be.
+    #[inline]
+    pub fn find_guessed(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
+        // What has been removed since keeps its quad until the slot has another tenant.
+        if let Some(object) = self.objects.get(guess.entry as usize)
+            && object.path != Path::Free
+            && let Some(direction) = self.matches(guess.entry, quad, segment)
+        {
+            return Some((guess.entry, direction));
+        }
+        self.find_hashed(guess.hash, quad, segment)
+    }
+}
