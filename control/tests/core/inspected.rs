@@ -51,6 +51,7 @@ fn inspected_by(merge: MergeWhen, inspection: &Arc<Inspection>) -> Rig {
     let rules = Snapshot::compile(&[everything], defaults).unwrap();
     let mut rig = Rig::new(relay(merge));
     rig.core = rig.core.with_rules(Arc::new(rules.with_inspections(vec![Arc::clone(inspection)], vec![0])));
+    rig.inspection = 0;
     rig
 }
 
