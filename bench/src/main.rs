@@ -95,7 +95,7 @@ fn cut_through(arguments: &Arguments) {
         let mut samples: [Vec<f64>; 3] = Default::default();
         let mut ratios = Vec::new();
         for _ in 0..arguments.samples.max(1) {
-            let now = [&mut swap as &mut dyn Contender, &mut zero, &mut rewriting].map(|one| measure(one));
+            let now = [&mut swap as &mut dyn Contender, &mut zero, &mut rewriting].map(measure);
             ratios.push(now[0] / now[2]);
             samples.iter_mut().zip(now).for_each(|(all, one)| all.push(one));
         }

@@ -207,7 +207,9 @@ impl<P: Port> Worker<P> {
         let mut work = 0;
         for ring in 0..self.neighbours.from.len() {
             let mut burst: Burst<Handed<P::Buffer>> = Burst::new();
-            while let (false, Some(handed)) = (burst.is_full(), self.neighbours.from[ring].try_receive()) {
+            while !burst.is_full()
+                && let Some(handed) = self.neighbours.from[ring].try_receive()
+            {
                 burst.push(handed);
             }
             work += burst.len();

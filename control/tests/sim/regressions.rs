@@ -77,4 +77,6 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("together-moody", 633),
     // smoltcp: a FIN acknowledged behind a closed window, and the window is probed for ever, at one moment.
     ("greeted", 2020),
+    // More frames in a ring between workers than one burst takes: one was taken out and lost.
+    ("clocks", 6791),
 ];

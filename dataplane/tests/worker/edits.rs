@@ -50,7 +50,7 @@ struct Flow {
 
 impl Flow {
     fn open(edits: &[(&str, &str)], v6: bool, isn: [u32; 2]) -> Flow {
-        let mut bench = bench(Action::Monitor, edits, ROOMY);
+        let mut bench = bench(Action::Monitor, edits, Limits { waiting: 512, ..ROOMY });
         let next = isn.map(|isn| isn.wrapping_add(1));
         bench.deliver(CLIENT, &frame(quad(v6), SYN, isn[0], 0, b"", &[]));
         bench.deliver(SERVER, &frame(quad(v6).reversed(), SYN | ACK, isn[1], next[0], b"", &[]));

@@ -80,3 +80,16 @@ fn a_full_ring_drops_by_name() {
     }
     assert_eq!(benches[0].count(Counter::DropHandOverFull), 1);
 }
+
+/// A burst is full before the ring is empty.
+#[test]
+fn what_one_round_has_no_room_for_waits_for_the_next() {
+    let mut benches = Bench::two(&rules(Action::Monitor), 64);
+    let quad = owned_by_the_other(&mut benches, false);
+    while benches[1].collect(SERVER).is_some() {}
+    let all: Vec<_> = (0..50).map(|n| frame(quad, ACK, 101 + n, 501, b"x", &[])).collect();
+    all.iter().for_each(|bytes| benches[0].deliver(CLIENT, bytes));
+    (0..2).for_each(|_| benches[1].poll());
+    let came: Vec<_> = std::iter::from_fn(|| benches[1].collect(SERVER)).collect();
+    assert_eq!(came, all);
+}
