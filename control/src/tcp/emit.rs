@@ -131,7 +131,8 @@ impl<B: Buffer> Block<B> {
     pub(super) fn reset_on_abort(&self) -> Outbox {
         let reset = match self.state {
             State::Closed => None,
-            // Of a peer that has been told everything, nobody is left to be told more.
+            // Of a peer that has been told everything, nobody is left to be told more. Should the last of it have been lost, it
+            // speaks again, and is answered then.
             State::TimeWait if !self.withholds() && !self.out.ack_now => None,
             State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
             State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
@@ -141,7 +142,8 @@ impl<B: Buffer> Block<B> {
             }
             _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),
         };
-        Outbox { reset, aborted: self.out.aborted || reset.is_some(), ..Outbox::default() }
+        let may_speak_again = reset.is_some() || self.state == State::TimeWait;
+        Outbox { reset, aborted: self.out.aborted || may_speak_again, ..Outbox::default() }
     }
 
     pub(super) fn reset_segment(reset: Reset) -> SegmentOut {

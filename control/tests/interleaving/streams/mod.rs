@@ -97,3 +97,74 @@ fn a_reset_and_a_fin_that_a_drain_has_held() {
     let end = [Move::Pass { out: true, side: Client }, Move::Reset(Server), Move::Merge, Move::Close(Client)];
     play((0, 0), &[closed, end].concat(), false);
 }
+
+/// The client has not heard that all has arrived, of which a module has left out so much that the repetition lies before the
+/// first byte.
+#[test]
+fn a_repetition_from_before_a_merge_may_lie_before_the_beginning() {
+    use Move::{Close, Duplicate, Merge, Pass, Reorder, Split, Wait, Write};
+    use Side::{Client, Server};
+    let pass = Pass { out: false, side: Client };
+    let reorder = Reorder { out: false, side: Client };
+    let moves = [
+        Close(Server),
+        Write(Client, 259),
+        Wait(1),
+        Wait(1),
+        Write(Client, 120),
+        reorder,
+        Split,
+        Write(Client, 350),
+        Write(Client, 241),
+        pass,
+        Write(Client, 88),
+        Write(Client, 128),
+        Write(Client, 237),
+        Write(Client, 256),
+        pass,
+        Write(Client, 273),
+        Write(Client, 98),
+        Duplicate { out: false, side: Server },
+        pass,
+        Pass { out: true, side: Client },
+        reorder,
+        Merge,
+    ];
+    play((0, 0), &moves, true);
+}
+
+/// Both ends have closed, and the acknowledgment of the server's FIN is lost; then the client resets what is over.
+#[test]
+fn a_reset_of_what_is_over_but_for_a_lost_acknowledgment() {
+    use Move::{Close, Duplicate, Lose, Pass, Reorder, Reset, Split, Wait, Write};
+    use Side::{Client, Server};
+    let into = |side| Pass { out: false, side };
+    let out = |side| Pass { out: true, side };
+    let moves = [
+        Write(Client, 1),
+        Close(Client),
+        Split,
+        into(Client),
+        Write(Server, 1),
+        Write(Server, 1),
+        out(Server),
+        Wait(1),
+        into(Client),
+        Close(Server),
+        Duplicate { out: true, side: Server },
+        Write(Client, 1),
+        into(Server),
+        Lose { out: true, side: Server },
+        Split,
+        into(Server),
+        into(Server),
+        Reorder { out: false, side: Server },
+        Write(Client, 1),
+        out(Server),
+        out(Server),
+        Reset(Client),
+        into(Server),
+        Lose { out: true, side: Server },
+    ];
+    play((0, 0), &moves, false);
+}
