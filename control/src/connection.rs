@@ -394,13 +394,12 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    /// The longest datagram that fits everywhere: on the flow's own wire, or, when it leaves by another side, on any.
+    /// See [`Settings::mtu_of`].
+    ///
+    /// [`Settings::mtu_of`]: crate::core::context::Settings::mtu_of
     fn mtu(&self, cx: &Context<'_, L>) -> u16 {
-        let own = cx.settings.mtu[usize::from(self.client_side.0)];
-        match self.way_to(Direction::ClientToServer) {
-            Way::Port(_) => own,
-            Way::Far(_) => cx.settings.mtu.iter().copied().min().unwrap_or(own),
-        }
+        let is_far = matches!(self.way_to(Direction::ClientToServer), Way::Far(_));
+        cx.settings.mtu_of(self.client_side, is_far)
     }
 
     fn server_side(&self, cx: &Context<'_, L>) -> PortId {

@@ -15,7 +15,7 @@ use dataplane::flow::object::View;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::build::FrameTemplate;
-use dataplane::wire::seq::Seq;
+use dataplane::wire::seq::{MAX_WINDOW, Seq};
 use dataplane::worker::message::Split;
 
 use super::allowance::Allowance;
@@ -30,9 +30,6 @@ use super::{BlockOf, Connection, Phase};
 use crate::core::context::{Context, Way};
 use crate::module::{Proxying, Session};
 use crate::tcp::{Block, Boundary, Segment};
-
-/// Nobody acknowledges what is further back than any window reaches.
-const OLDEST: u32 = 1 << 30;
 
 /// A direction, from the split until its receiver has acknowledged all that passed before.
 #[derive(Debug, Clone, Copy)]
@@ -207,7 +204,7 @@ impl<L: Pool> Connection<L> {
         let is_old = !below.is_over && segment.end().lt(oldest);
         let fits = segment.seq.le(from.block.offered_right_edge()) && !is_old;
         let sent = from.block.snd_nxt();
-        fits && (!segment.flags.ack() || (segment.ack.le(sent) && segment.ack.ge(sent.retreat(OLDEST))))
+        fits && (!segment.flags.ack() || (segment.ack.le(sent) && segment.ack.ge(sent.retreat(MAX_WINDOW))))
     }
 
     /// Whether the byte `seq`, in the numbers of the receiver of `direction`, is between the ends: while a flow splits, what
@@ -355,15 +352,6 @@ fn promised<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> Allow
     Allowance::promised(cx.now, acked.distance_to(edge).min(ceiling).max(promised), ceiling)
 }
 
-/// The longest datagram that fits everywhere: on the flow's own wire, or, when it leaves by another side, on any.
-fn mtu_of<L: Pool>(cx: &Context<'_, L>, split: &Split) -> u16 {
-    let own = cx.settings.mtu[usize::from(split.client_side.0)];
-    match split.is_far {
-        false => own,
-        true => cx.settings.mtu.iter().copied().min().unwrap_or(own),
-    }
-}
-
 /// The TCB that faces the endpoint which sends in direction `of`.
 fn resumed<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> BlockOf<L> {
     let view = &split.view;
@@ -388,6 +376,7 @@ fn resumed<L: Pool>(cx: &Context<'_, L>, split: &Split, of: Direction) -> BlockO
     if terms.ecn() {
         block.agree_on_marks();
     }
-    block.set_link_mss(mss_within(mtu_of(cx, split), &split.key.quad));
+    let mtu = cx.settings.mtu_of(split.client_side, split.is_far);
+    block.set_link_mss(mss_within(mtu, &split.key.quad));
     block
 }

@@ -21,7 +21,7 @@ use dataplane::clock::Instant;
 use dataplane::flow::object::{Object, Path, Track, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
-use dataplane::wire::seq::{Delta, Seq};
+use dataplane::wire::seq::{Delta, MAX_WINDOW, Seq};
 use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::Order;
 
@@ -30,14 +30,12 @@ use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
 
-/// So far behind what has passed the boundary of a direction in which nothing of ours is left follows: no sender repeats from
-/// further back, because no window is larger (RFC 7323 section 2.2).
-const BEHIND: u32 = 1 << 30;
-/// It follows by steps of so many bytes.
+/// The boundary of a direction in which nothing of ours is left follows [`MAX_WINDOW`] behind what has passed, by steps of so
+/// many bytes.
 const STEP: u32 = 1 << 20;
 
-/// Repetitions from further below the boundary than any window reaches are not looked at.
-const OLDEST: u32 = 1 << 26;
+/// Repetitions from further below the boundary are not looked at: no leg's window is larger (`limits.receive_buffer`).
+const LARGEST_BUFFER: u32 = 1 << 26;
 
 /// A flow on its way to the worker.
 pub(super) struct Leaving<B> {
@@ -92,7 +90,7 @@ impl<B> Leaving<B> {
         let object = &self.object;
         let ack = segment.ack.minus(object.other_delta(direction));
         let sent = object.track[opposite].end;
-        let oldest = self.at[own].retreat(OLDEST);
+        let oldest = self.at[own].retreat(LARGEST_BUFFER);
         let in_window = segment.seq.le(object.edges[own]) && segment.end().ge(oldest);
         in_window && (!segment.flags.ack() || ack.le(sent.max(object.edges[opposite])))
     }
@@ -217,7 +215,7 @@ impl<L: Pool> Connection<L> {
     fn follow_up(&mut self, direction: Direction) {
         let Some(leaving) = &self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction));
-        let by = at.distance_to(leaving.object.track[direction.index()].end.retreat(BEHIND));
+        let by = at.distance_to(leaving.object.track[direction.index()].end.retreat(MAX_WINDOW));
         let Some([from, to]) = self.legs(direction).filter(|[_, to]| to.block.snd_una() == given) else {
             return;
         };

@@ -71,6 +71,18 @@ pub struct Settings {
     pub mtu: Vec<u16>,
 }
 
+impl Settings {
+    /// The longest datagram that fits everywhere: on the wire of the flow whose client is there, or, when it leaves by
+    /// another side, on any.
+    pub fn mtu_of(&self, client_side: PortId, is_far: bool) -> u16 {
+        let own = self.mtu[usize::from(client_side.0)];
+        match is_far {
+            false => own,
+            true => self.mtu.iter().copied().min().unwrap_or(own),
+        }
+    }
+}
+
 /// Frames waiting in an outbox beyond its mailbox; more are not made, or dropped: TCP repeats them. What may wait beyond
 /// it is bounded by the number of flows: each has a few orders of its own, and the frames that its merge holds.
 const WAITING_FRAMES: usize = 4096;

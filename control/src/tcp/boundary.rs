@@ -7,7 +7,7 @@
 
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
-use dataplane::wire::seq::Seq;
+use dataplane::wire::seq::{MAX_WINDOW, Seq};
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::Timestamps;
 
@@ -37,9 +37,6 @@ pub struct Boundary {
     /// The highest right edge that the peer has given.
     pub snd_edge: Seq,
 }
-
-/// No segment is older than this, bytes.
-const OLDEST: u32 = 1 << 30;
 
 /// Bytes that are not ours, behind all that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +69,7 @@ impl<B: Buffer> Block<B> {
         let field = (window >> block.snd.shift).min(u16::MAX.into()) as u16;
         block.take_window(block.irs, boundary.snd_una, field, window);
         // The boundary may lie beyond what the peer has sent: whatever it says first is news.
-        block.snd.wl1 = boundary.rcv_nxt.retreat(OLDEST);
+        block.snd.wl1 = boundary.rcv_nxt.retreat(MAX_WINDOW);
         block.rcv.edge = boundary.rcv_edge.max(boundary.rcv_nxt);
         // Nothing more is given before somebody has said what there is room for.
         block.rcv.allowed = Some(block.rcv.edge);

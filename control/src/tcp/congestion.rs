@@ -19,11 +19,11 @@ use std::time::Duration;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 
+/// No connection here has more than this in flight.
+pub(super) use dataplane::wire::seq::MAX_WINDOW;
+
 use cubic::Cubic;
 use newreno::NewReno;
-
-/// No connection here has more than this in flight (a scaled window is at most 2^30, RFC 7323 section 2.3).
-pub(super) const MAX_WINDOW: u32 = 1 << 30;
 
 /// What one acknowledgment of new data means to a controller.
 #[derive(Debug, Clone, Copy)]

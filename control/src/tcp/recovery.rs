@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
-use dataplane::wire::seq::Seq;
+use dataplane::wire::seq::{MAX_WINDOW, Seq};
 use dataplane::wire::tcp_options::SackBlock;
 
 pub(super) use flight::Flight;
@@ -134,10 +134,10 @@ impl Recovery {
     /// Marks must not drift half a sequence space away, where comparisons would turn around.
     fn keep_up(&mut self, una: Seq) {
         self.limited = self.limited.filter(|at| at.ge(una));
-        self.measured = self.measured.max(una.retreat(1 << 30));
-        self.repeated = self.repeated.max(una.retreat(1 << 30));
+        self.measured = self.measured.max(una.retreat(MAX_WINDOW));
+        self.repeated = self.repeated.max(una.retreat(MAX_WINDOW));
         if self.phase == Phase::Open {
-            self.high = self.high.max(una.retreat(1 << 30));
+            self.high = self.high.max(una.retreat(MAX_WINDOW));
         }
     }
 }

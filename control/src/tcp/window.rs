@@ -1,7 +1,7 @@
 //! The window that we offer (RFC 9293 section 3.8.6.2.2, RFC 7323 section 2).
 
 use dataplane::buffer::Buffer;
-use dataplane::wire::seq::Seq;
+use dataplane::wire::seq::{MAX_WINDOW, Seq};
 
 use super::block::Block;
 
@@ -15,7 +15,7 @@ impl<B: Buffer> Block<B> {
     /// showed it; room of our own waits until it is worth a segment.
     pub fn set_offer(&mut self, bytes_beyond_rcv_nxt: u32, mirrored: bool) {
         self.out.more_room = true;
-        self.rcv.allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(1 << 30)));
+        self.rcv.allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(MAX_WINDOW)));
         self.rcv.mirrored = mirrored;
     }
 

@@ -38,7 +38,8 @@ impl Object {
         // before it some take to its end (Linux does).
         if !knows_edges || headers.seq.le(self.edges[own]) {
             // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
-            let exact = is_last(self, direction, headers) || (headers.flags.syn() && self.tcp.is_opening());
+            let exact =
+                is_credible_fin(self, direction, headers) || (headers.flags.syn() && self.tcp.is_opening());
             let track = &mut self.track[own];
             track.end = if exact { end } else { track.end.max(end) };
         }
@@ -90,7 +91,7 @@ fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Opti
     let fin_acked = object.tcp.fin_seen(reverse)
         && flags.ack()
         && headers.ack.minus(object.other_delta(direction)).ge(object.track[reverse.index()].end);
-    Some(match (is_last(object, direction, headers), fin_acked) {
+    Some(match (is_credible_fin(object, direction, headers), fin_acked) {
         (true, true) => Observed::FinAndAcked,
         (true, false) => Observed::Fin,
         (false, true) => Observed::FinAcked,
@@ -101,7 +102,7 @@ fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Opti
 /// A FIN that its receiver can believe: who guesses closes nothing. It is not beyond the right edge, and not before what has
 /// been acknowledged.
 #[inline]
-fn is_last(object: &Object, direction: Direction, headers: &TcpHeaders) -> bool {
+fn is_credible_fin(object: &Object, direction: Direction, headers: &TcpHeaders) -> bool {
     let (own, receiver) = (direction.index(), direction.reverse().index());
     let end = headers.seq.advance(headers.sequence_len());
     let fits = headers.seq.le(object.edges[own]) && end.ge(object.track[receiver].ack);

@@ -4,6 +4,10 @@
 
 use std::fmt;
 
+/// No window is larger: 65535 << 14 (RFC 7323 section 2.3). So nobody sends what is further ahead of an acknowledgment, and
+/// nobody acknowledges, or repeats, what is further behind.
+pub const MAX_WINDOW: u32 = 1 << 30;
+
 /// A TCP sequence or acknowledgment number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Seq(pub u32);

@@ -1,7 +1,7 @@
 //! Taking back a reduction that was a mistake: nothing was lost, only late (RFC 3708, RFC 5682 section 3.4).
 
 use dataplane::buffer::Buffer;
-use dataplane::wire::seq::Seq;
+use dataplane::wire::seq::{MAX_WINDOW, Seq};
 use dataplane::wire::tcp_options::SackBlock;
 
 use super::{Frto, Phase};
@@ -53,7 +53,7 @@ impl<B: Buffer> Block<B> {
     pub(super) fn take_dsack(&mut self, block: SackBlock) {
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         // Something beyond all reason says nothing (it could be of an earlier round of the sequence space).
-        if block.left.distance_to(nxt) > 1 << 30 {
+        if block.left.distance_to(nxt) > MAX_WINDOW {
             return;
         }
         self.snd.recovery.rack.take_dsack(una, nxt);
