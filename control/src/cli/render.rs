@@ -60,7 +60,7 @@ pub(super) fn events(events: &[EventInfo]) -> String {
                 Some(_) => "-".to_owned(),
                 None => format!("{} us", count(event.duration_us)),
             },
-            event.hit.as_ref().map(hit).or(event.reason.clone()).unwrap_or_default(),
+            event.hit.as_ref().map(hit).or(event.reason.clone()).unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     table.lines(0)

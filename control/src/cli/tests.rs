@@ -176,7 +176,7 @@ fn events_tell_hand_overs_and_hits_in_the_same_columns() {
         refused,
     ];
     let expected = "      AT  CLIENT → SERVER                EVENT              TOOK  WHAT
- 1.500 s  10.0.0.1:40000 → [fd00::2]:80  split          1,234 us
+ 1.500 s  10.0.0.1:40000 → [fd00::2]:80  split          1,234 us  -
 20.001 s  10.0.0.1:40000 → [fd00::2]:80  hit                   -  web passwd [2], client's byte 1034: reset
 20.002 s  10.0.0.1:40000 → [fd00::2]:80  hit                   -  (former) pattern[2], client's byte 1034: reset
 30.000 s  10.0.0.1:40000 → [fd00::2]:80  split_refused  1,234 us  closing
