@@ -125,6 +125,15 @@ impl<P: Port> Worker<P> {
         if !bytes.is_empty() && headers.flags.syn() {
             return Outcome::Drop(Counter::DropInspectHandshake);
         }
+        // Its receiver does not take it, and so it moves no boundary: a search that went on behind it would begin anew at a
+        // split, wherever the sender likes.
+        if !bytes.is_empty()
+            && object.terms.are_known()
+            && object.tcp == TcpState::Established
+            && headers.seq.gt(object.edges[direction.index()])
+        {
+            return Outcome::Drop(Counter::DropWindowBeyond);
+        }
         if !bytes.is_empty() && self.streams.lane(slot, direction).is_none() {
             let Some(next) = agreed(object, direction, headers) else {
                 return Outcome::Drop(Counter::DropInspectHandshake);

@@ -230,6 +230,11 @@ fn full_tables_have_a_named_policy() {
     }
     let mut bench = monitored(Verdict::Drop);
     bench.worker = bench.worker.with_inspection(few, [7; 4]);
+    let mut wide = frame(quad(false).reversed(), ACK, 501, 101, b"", &[]);
+    let sum = u16::from_be_bytes([wide[50], wide[51]]);
+    wide[48..50].copy_from_slice(&9000u16.to_be_bytes());
+    wide[50..52].copy_from_slice(&dataplane::wire::checksum::update_u16(sum, 1000, 9000).to_be_bytes());
+    bench.deliver(SERVER, &wide);
     let full = "a".repeat(1024);
     assert!(send(&mut bench, 101, &full) && send(&mut bench, 1125, &full) && !send(&mut bench, 2149, "b"));
     assert_eq!(bench.count(Counter::DropInspectInFlight), 1);
