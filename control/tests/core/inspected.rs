@@ -6,7 +6,7 @@ use std::time::Duration;
 use control::core::handover::Refused;
 use control::core::journal::Happening;
 use control::core::query::Query;
-use control::module::relay::MergeWhen;
+use control::module::relay::{MergeWhen, Relay};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Record;
 use dataplane::flow::quad::{FlowKey, Segment};
@@ -26,31 +26,37 @@ fn inspected() -> Rig {
 }
 
 fn inspection() -> Arc<Inspection> {
-    inspection_with(Verdict::Event)
+    inspection_with("evil", Verdict::Event, "")
 }
 
-fn inspection_with(verdict: Verdict) -> Arc<Inspection> {
-    let patterns = [Pattern {
-        name: "evil".to_owned(),
-        bytes: b"evil".to_vec(),
+fn inspection_with(bytes: &str, verdict: Verdict, replacement: &str) -> Arc<Inspection> {
+    let pattern = Pattern {
+        name: bytes.to_owned(),
+        bytes: bytes.into(),
         direction: None,
         verdict,
-        replacement: b"better".to_vec(),
-    }];
-    Arc::new(Inspection::new(&patterns, Manner::default()).unwrap())
+        replacement: replacement.into(),
+    };
+    Arc::new(Inspection::new(&[pattern], Manner::default()).expect("one pattern"))
 }
 
-fn inspected_by(merge: MergeWhen, inspection: &Arc<Inspection>) -> Rig {
+/// Everything is offered by a rule that names the last of these.
+fn rules(inspections: Vec<Arc<Inspection>>) -> Arc<Snapshot> {
     let defaults = Defaults {
         action: Action::Pass,
         strays: Strays::Drop,
         flows_full: Fallback::Drop,
         on_control_stall: Fallback::Drop,
     };
-    let everything = RuleSpec::everything(Action::Offer { module: 0 });
-    let rules = Snapshot::compile(&[everything], defaults).unwrap();
+    let rule = RuleSpec::everything(Action::Offer { module: 0 });
+    let last = inspections.len() as u16 - 1;
+    let rules = Snapshot::compile(&[rule], defaults).expect("one rule");
+    Arc::new(rules.with_inspections(inspections, vec![last]))
+}
+
+fn inspected_by(merge: MergeWhen, inspection: &Arc<Inspection>) -> Rig {
     let mut rig = Rig::new(relay(merge));
-    rig.core = rig.core.with_rules(Arc::new(rules.with_inspections(vec![Arc::clone(inspection)], vec![0])));
+    rig.core = rig.core.with_rules(rules(vec![Arc::clone(inspection)]));
     rig.inspection = 0;
     rig
 }
@@ -171,7 +177,7 @@ fn a_split_that_nobody_ordered_and_is_refused_has_a_name_and_is_told() {
 
 #[test]
 fn what_is_kept_for_an_edit_counts_as_what_its_flow_keeps() {
-    let mut rig = inspected_by(MergeWhen::Never, &inspection_with(Verdict::Edit));
+    let mut rig = inspected_by(MergeWhen::Never, &inspection_with("evil", Verdict::Edit, "better"));
     rig.establish();
     rig.client(ack(C + 1, S + 1), b"evi");
     assert_eq!(rig.core.load().bytes, 3, "the beginning, which has left the receive buffer");
@@ -179,4 +185,44 @@ fn what_is_kept_for_an_edit_counts_as_what_its_flow_keeps() {
     assert_eq!(rig.core.load().bytes, 6, "in the send buffer");
     rig.server(ack(S + 1, C + 7), b"");
     assert_eq!(rig.core.load().bytes, 0);
+}
+
+/// What the server gets of the client's "acme".
+fn edited(module: Relay, inspection: u16) -> String {
+    let is_client_first = module.client_first.is_some();
+    let mut rig = Rig::new(module);
+    // Who decided without the SYN would find the last one; other rules, or those of former configurations, had others.
+    let inspections = ["first", "other"].map(|to| inspection_with("acme", Verdict::Edit, to));
+    rig.core = rig.core.with_rules(rules(inspections.into()));
+    rig.inspection = inspection;
+    let said = if is_client_first {
+        let next_of = |said: &[Said]| {
+            let syn = said.iter().find_map(|said| match said {
+                Said::Tcp(_, tcp, _) if tcp.flags.syn() => Some(tcp.seq.0.wrapping_add(1)),
+                _ => None,
+            });
+            syn.expect("a SYN of ours")
+        };
+        let at_client = next_of(&rig.offer(syn(C)));
+        let at_server = next_of(&rig.client(ack(C + 1, at_client), b"acme"));
+        rig.server(syn_ack(S, at_server), b"")
+    } else {
+        rig.establish();
+        rig.client(ack(C + 1, S + 1), b"acme")
+    };
+    let bytes = said.iter().find_map(|said| match said {
+        Said::Tcp(SERVER, _, payload) if !payload.is_empty() => Some(payload.clone()),
+        _ => None,
+    });
+    String::from_utf8(bytes.expect("the server gets something")).expect("text")
+}
+
+#[test]
+fn the_rule_that_has_decided_about_the_syn_says_what_is_edited() {
+    let server_first = || relay(MergeWhen::Never);
+    let client_first = || Relay { client_first: Some(Duration::from_secs(3)), ..relay(MergeWhen::Never) };
+    for (inspection, expected) in [(0, "first"), (1, "other"), (Record::NO_INSPECTION, "acme")] {
+        assert_eq!(edited(server_first(), inspection), expected);
+        assert_eq!(edited(client_first(), inspection), expected, "client-first");
+    }
 }

@@ -9,7 +9,6 @@ mod copies;
 mod crowd;
 mod deciding;
 mod ecn;
-mod edited;
 mod ending;
 mod errors;
 mod far;
