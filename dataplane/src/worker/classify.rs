@@ -30,12 +30,12 @@ impl<P: Port> Worker<P> {
         for Handed { port, frame } in burst {
             match packet::parse(frame.bytes()) {
                 Ok(packet) => {
-                    let guess = self.guess(port, &packet);
                     let owner = if is_ours { self.id } else { self.owner(&packet) };
                     if owner != self.id {
                         self.hand_over(owner, port, frame);
                         continue;
                     }
+                    let guess = self.guess(port, &packet);
                     all.push(Seen { port, packet, guess });
                     frames.push(frame);
                 }
