@@ -1,7 +1,7 @@
 //! What the worker needs to know of a frame, read once: offsets, key and the TCP fields that decisions rest on.
 
 use crate::counters::Counter;
-use crate::flow::quad::{Quad, Segment};
+use crate::flow::quad::{Addresses, Quad, Segment};
 use crate::wire::ethernet::{self, Link};
 use crate::wire::ip::{Datagram, Transport};
 use crate::wire::seq::Seq;
@@ -18,7 +18,7 @@ mod plain;
 pub struct TcpHeaders {
     /// Source → destination.
     pub quad: Quad,
-    /// VLAN ids (the caller adds the port pair).
+    /// VLAN ids, and the port pair once a worker has taken it up.
     pub segment: Segment,
     /// Start of the IP header.
     pub l3: u16,
@@ -41,6 +41,20 @@ pub struct TcpHeaders {
 }
 
 impl TcpHeaders {
+    const NOTHING: TcpHeaders = TcpHeaders {
+        quad: Quad { addresses: Addresses::V4([0; 4], [0; 4]), client_port: 0, server_port: 0 },
+        segment: Segment(0),
+        l3: 0,
+        l4: 0,
+        payload: 0,
+        end: 0,
+        seq: Seq(0),
+        ack: Seq(0),
+        flags: TcpFlags(0),
+        window: 0,
+        first_fragment: false,
+    };
+
     /// Bytes of payload in this frame.
     pub const fn payload_len(&self) -> u32 {
         (self.end - self.payload) as u32
@@ -62,7 +76,7 @@ impl TcpHeaders {
 pub struct IcmpError {
     /// The quoted segment's quad, source → destination as quoted: the error travels towards its source.
     pub quad: Quad,
-    /// VLAN ids of the frame that carries the error.
+    /// VLAN ids of the frame that carries the error, and the port pair once a worker has taken it up.
     pub segment: Segment,
     /// Start of the IP header that carries the error.
     pub l3: u16,
@@ -96,11 +110,32 @@ pub enum Packet {
 /// What is not TCP, and not an ICMP error about it, is [`Packet::Other`] however odd it is; TCP is checked strictly, but
 /// for its checksum. Later fragments are `Other` too. The decisions on doubtful frames stand at `wire::ipv4::datagram`,
 /// `wire::ipv6::datagram`, `wire::tcp::segment` and `wire::icmp::quoted`.
-#[inline]
 pub fn parse(frame: &[u8]) -> Result<Packet, Counter> {
-    match plain::segment(frame) {
-        Some(headers) => Ok(Packet::Tcp(headers)),
-        None => parse_any(frame),
+    let mut packet = Packet::NOTHING;
+    packet.read(frame)?;
+    Ok(packet)
+}
+
+impl Packet {
+    /// What a place for packets holds before any is read.
+    pub const NOTHING: Packet = Packet::Tcp(TcpHeaders::NOTHING);
+
+    /// [`parse`] in place: nearly all frames are segments, and so was what was read here before.
+    #[inline(always)]
+    pub fn read(&mut self, frame: &[u8]) -> Result<(), Counter> {
+        if let Packet::Tcp(headers) = self
+            && plain::read(frame, headers)
+        {
+            return Ok(());
+        }
+        self.read_any(frame)
+    }
+
+    /// What was read here before was something else, or the frame is.
+    #[inline(never)]
+    fn read_any(&mut self, frame: &[u8]) -> Result<(), Counter> {
+        *self = parse_any(frame)?;
+        Ok(())
     }
 }
 

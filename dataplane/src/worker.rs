@@ -39,6 +39,7 @@ mod told;
 pub mod transmit;
 mod waiting;
 
+use classify::Seen;
 use mailbox::{Receiver, Sender};
 use message::{Event, Order};
 use parked::Parked;
@@ -128,6 +129,8 @@ pub struct Worker<P: Port> {
     lines: Vec<Line<P>>,
     timeouts: Timeouts,
     table: FlowTable,
+    /// Of the frames of a burst, while it is carried. They keep their place, as making it anew costs more than filling it.
+    seen: Box<[Seen]>,
     parked: Parked<P::Buffer>,
     streams: Streams,
     /// Segments of searched flows, by their lane's number.
@@ -158,6 +161,7 @@ impl<P: Port> Worker<P> {
             lines: parts.lines,
             timeouts: parts.timeouts,
             table: FlowTable::new(parts.limits.flows, parts.limits.far_sides, parts.hash),
+            seen: [const { Seen::NOTHING }; BURST].into(),
             parked: Parked::new(parts.limits.parked),
             streams: Streams::new(places::Limits::default(), [0; 4]),
             waiting: Parked::new(0),
@@ -198,7 +202,7 @@ impl<P: Port> Worker<P> {
         let mut burst: Burst<P::Buffer> = Burst::new();
         let n = self.lines[usize::from(port.0)].receive(&mut burst, &mut self.counters);
         burst.iter().for_each(|frame| prefetch_index(frame.bytes(), 0));
-        self.classify(now, burst.into_iter().map(|frame| Handed { port, frame }), false);
+        self.classify(now, port, burst, false);
         n
     }
 
@@ -213,9 +217,23 @@ impl<P: Port> Worker<P> {
                 burst.push(handed);
             }
             work += burst.len();
-            self.classify(now, burst.into_iter(), true);
+            self.classify_handed(now, burst);
         }
         work
+    }
+
+    /// By runs of frames that came in on one port.
+    fn classify_handed(&mut self, now: Instant, burst: Burst<Handed<P::Buffer>>) {
+        let mut run: Burst<P::Buffer> = Burst::new();
+        let mut came_in_on = PortId(0);
+        for Handed { port, frame } in burst {
+            if port != came_in_on && !run.is_empty() {
+                self.classify(now, came_in_on, std::mem::take(&mut run), true);
+            }
+            came_in_on = port;
+            run.push(frame);
+        }
+        self.classify(now, came_in_on, run, true);
     }
 
     /// Phase: everything queued goes to the devices.

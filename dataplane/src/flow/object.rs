@@ -283,4 +283,11 @@ impl Record {
     pub const NO_INSPECTION: u16 = u16::MAX;
     /// Its rule goes on asking nothing.
     pub const NO_STANDING: u16 = u16::MAX;
+
+    /// A frame whose datagram has `bytes` came in.
+    #[inline]
+    pub fn count(&mut self, direction: Direction, bytes: u16) {
+        self.packets[direction.index()] += 1;
+        self.bytes[direction.index()] += u64::from(bytes);
+    }
 }

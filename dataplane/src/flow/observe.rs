@@ -9,7 +9,6 @@ use crate::wire::tcp_flags::TcpFlags;
 
 impl Object {
     /// Follows the connection by a segment that passes.
-    #[inline]
     pub fn observe(&mut self, direction: Direction, headers: &TcpHeaders) {
         if self.tcp == TcpState::Established && !headers.flags.intersects(DECIDING) {
             // Nothing that could move the state, as of nearly all segments.
@@ -28,7 +27,7 @@ impl Object {
     }
 
     /// What the segment's sender has sent and acknowledged, and the window that it gives.
-    #[inline]
+    #[inline(always)]
     pub fn follow(&mut self, direction: Direction, headers: &TcpHeaders) {
         let end = headers.seq.advance(headers.sequence_len());
         let [own, opposite] = [direction.index(), direction.reverse().index()];

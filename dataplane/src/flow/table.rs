@@ -95,6 +95,7 @@ impl FlowTable {
         self.find_hashed(self.hash.of(key), &key.quad, key.segment)
     }
 
+    #[inline(never)]
     fn find_hashed(&self, hash: u64, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
         let mut direction = Direction::ClientToServer;
         let entry = *self.index.find(hash, |entry| match self.matches(*entry, quad, segment) {
@@ -110,23 +111,28 @@ impl FlowTable {
 
     #[inline]
     fn matches(&self, entry: u32, quad: &Quad, segment: Segment) -> Option<Direction> {
-        let Some(object) = self.objects.get(entry as usize) else {
-            return self.matches_far(entry, quad, segment);
-        };
-        if object.segment != segment {
+        match self.objects.get(entry as usize) {
+            Some(object) => self.matches_object(entry, object, quad, segment),
+            None => self.matches_far(entry, quad, segment),
+        }
+    }
+
+    #[inline(always)]
+    fn matches_object(&self, slot: u32, object: &Object, quad: &Quad, segment: Segment) -> Option<Direction> {
+        if object.segment != segment || object.traits.has(Traits::V6) != quad.addresses.is_v6() {
             return None;
         }
-        let ends = match quad.addresses {
-            _ if object.traits.has(Traits::V6) != quad.addresses.is_v6() => return None,
-            Addresses::V4(source, destination) => directions(object.v4, (source, destination)),
-            Addresses::V6(source, destination) => directions(self.v6[entry as usize], (source, destination)),
-        };
-        let [there, back] = ends;
-        let ports = (object.client_port, object.server_port);
-        if there && ports == (quad.client_port, quad.server_port) {
-            return Some(Direction::ClientToServer);
+        let ports = [object.client_port, object.server_port];
+        let packet = [quad.client_port, quad.server_port];
+        match quad.addresses {
+            Addresses::V4(source, destination) => {
+                direction([object.v4.0, object.v4.1], ports, [source, destination], packet)
+            }
+            Addresses::V6(source, destination) => {
+                let (client, server) = self.v6[slot as usize];
+                direction([client, server], ports, [source, destination], packet)
+            }
         }
-        (back && ports == (quad.server_port, quad.client_port)).then_some(Direction::ServerToClient)
     }
 
     fn addresses(&self, slot: u32) -> Addresses {
@@ -210,6 +216,12 @@ impl FlowTable {
         &mut self.objects[slot as usize]
     }
 
+    /// Object and record in `slot`.
+    #[inline]
+    pub fn lines_mut(&mut self, slot: u32) -> (&mut Object, &mut Record) {
+        (&mut self.objects[slot as usize], &mut self.records[slot as usize])
+    }
+
     /// The record in `slot`.
     #[inline]
     pub fn record_mut(&mut self, slot: u32) -> &mut Record {
@@ -263,10 +275,20 @@ impl FlowTable {
     }
 }
 
-/// Whether a packet's two addresses are a flow's, and whether they are the other way round.
-#[inline]
-fn directions<A: PartialEq + Copy>((client, server): (A, A), (source, destination): (A, A)) -> [bool; 2] {
-    [(client, server) == (source, destination), (server, client) == (source, destination)]
+/// In which direction of the flow between `ends` a packet travels, if it is its: addresses, and ports.
+#[inline(always)]
+fn direction<A: PartialEq + Copy>(
+    ends: [A; 2],
+    ports: [u16; 2],
+    packet_ends: [A; 2],
+    packet_ports: [u16; 2],
+) -> Option<Direction> {
+    let reversed = |[source, destination]: [A; 2]| [destination, source];
+    if ends == packet_ends && ports == packet_ports {
+        return Some(Direction::ClientToServer);
+    }
+    let is_back = ends == reversed(packet_ends) && ports == [packet_ports[1], packet_ports[0]];
+    is_back.then_some(Direction::ServerToClient)
 }
 
 fn key_at(objects: &[Object], v6: &[([u8; 16], [u8; 16])], slot: u32) -> FlowKey {

@@ -25,7 +25,7 @@ impl Deltas {
 }
 
 /// Rewrites the segment at `headers` in `frame`.
-#[inline]
+#[inline(always)]
 pub fn apply(frame: &mut [u8], headers: &TcpHeaders, deltas: Deltas) {
     let Some(segment) = frame.get_mut(usize::from(headers.l4)..usize::from(headers.payload)) else { return };
     let mut update = Update::NONE;

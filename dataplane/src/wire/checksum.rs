@@ -73,10 +73,9 @@ impl AddAssign for Sum {
 
 /// End-around carries until 16 bits are left. Zero only for zero: other multiples of 0xffff give 0xffff.
 pub(super) const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff); // <= 0x1_ffff_fffe
-    let sum = (sum >> 16) + (sum & 0xffff); // <= 0x2_fffd
-    let sum = (sum >> 16) + (sum & 0xffff); // <= 0x1_0000
-    ((sum >> 16) + (sum & 0xffff)) as u16
+    // Added to itself with its halves exchanged, a number has in its upper half the sum of both, carry included.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// Whether a header that contains its own checksum sums up right.

@@ -134,8 +134,8 @@ pub fn requote(
     let quote_len = quote_len.min(datagram.len()).min(longest_quote(&repr.addresses));
 
     // The error has come to the client's link address, unless our SYN had another address or tag than the client's own.
-    let is_addressed =
-        error.quad.addresses.source() == syn.quad.addresses.source() && error.segment == syn.segment;
+    let same_tags = error.segment.vlans() == syn.segment.vlans();
+    let is_addressed = same_tags && error.quad.addresses.source() == syn.quad.addresses.source();
     let link = if is_addressed { frame.get(..l3)? } else { syn_frame.get(..usize::from(syn.l3))? };
     out.get_mut(..link.len())?.copy_from_slice(link);
     if !is_addressed {

@@ -201,9 +201,21 @@ impl TcpRepr {
 /// SYN+FIN (T/TCP is historic, RFC 6247) and SYN+RST contradict themselves. Without SYN, RST and ACK a segment can
 /// belong to no state (RFC 9293 section 3.10.7.4, fifth: "if the ACK bit is off, drop the segment"): the null, FIN and
 /// Xmas scans. FIN+RST passes: receivers read it as a RST, which comes first in the order of checks.
+#[inline]
 pub const fn is_nonsense(flags: TcpFlags) -> bool {
-    if flags.syn() { flags.fin() || flags.rst() } else { !flags.rst() && !flags.ack() }
+    NONSENSE >> (flags.0 & 31) & 1 != 0
 }
+
+/// One bit for each combination of the five bits that count.
+const NONSENSE: u32 = {
+    let (mut bits, mut flags) = (0, TcpFlags(0));
+    while flags.0 < 32 {
+        let contradicts = if flags.syn() { flags.fin() || flags.rst() } else { !flags.rst() && !flags.ack() };
+        bits |= (contradicts as u32) << flags.0;
+        flags.0 += 1;
+    }
+    bits
+};
 
 /// Checks the segment in `bytes` (header to end of the datagram) and returns its fixed header and header length.
 ///

@@ -1,5 +1,6 @@
 //! Known flows: the path in the object decides. Cut-through and monitored end right here.
 
+use super::classify::Way;
 use super::message::Event;
 use super::parked::Waiting;
 use super::*;
@@ -17,8 +18,38 @@ use crate::wire::tcp::HEADER_LEN;
 use crate::wire::tcp_options::TcpOptions;
 
 impl<P: Port> Worker<P> {
+    /// The short cut of nearly all segments: the connection is open, the flow passes here and nobody looks at it, and nothing
+    /// in the segment could change that. A frame that is given back goes the long way by [`Worker::carry`], which comes to the same.
+    #[inline(always)]
+    pub(super) fn carry_plain(
+        &mut self,
+        now: Instant,
+        Way { port, out, .. }: Way,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        mut frame: P::Buffer,
+    ) -> Option<P::Buffer> {
+        let client_side = if direction == Direction::ClientToServer { port } else { out };
+        let (object, record) = self.table.lines_mut(slot);
+        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
+        if !object.is_plain(client_side.0) || decides || object.leaps(direction, headers) {
+            return Some(frame);
+        }
+        object.follow(direction, headers);
+        let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
+        object.last_seen = now.as_millis() as u32;
+        record.count(direction, headers.end - headers.l3);
+        if !deltas.are_zero() {
+            delta::apply(frame.bytes_mut(), headers, deltas);
+            self.counters.count(Counter::Rewritten);
+        }
+        self.forward(out, usize::from(headers.end - headers.l3), frame);
+        None
+    }
+
     /// A segment of the flow in `slot`.
-    #[inline]
+    #[inline(never)]
     pub(super) fn carry(
         &mut self,
         now: Instant,
@@ -28,7 +59,6 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         frame: P::Buffer,
     ) {
-        let Some(frame) = self.carry_plain(now, port, slot, direction, headers, frame) else { return };
         let object = self.table.object(slot);
         if object.traits.has(Traits::FAR) {
             return self.carry_far(now, port, slot, direction, headers, frame);
@@ -38,36 +68,6 @@ impl<P: Port> Worker<P> {
             return;
         }
         self.carry_on(now, port, slot, direction, headers, frame);
-    }
-
-    /// The short cut of nearly all segments: the connection is open, the flow passes here and nobody looks at it, and nothing
-    /// in the segment could change that. A frame that is given back goes the long way, which comes to the same.
-    #[inline]
-    fn carry_plain(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        slot: u32,
-        direction: Direction,
-        headers: &TcpHeaders,
-        mut frame: P::Buffer,
-    ) -> Option<P::Buffer> {
-        let out = self.peer(port);
-        let client_side = if direction == Direction::ClientToServer { port } else { out };
-        let object = self.table.object_mut(slot);
-        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
-        if !object.is_plain(client_side.0) || decides || object.leaps(direction, headers) {
-            return Some(frame);
-        }
-        object.follow(direction, headers);
-        let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
-        self.count_on_flow(now, slot, direction, headers);
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-            self.counters.count(Counter::Rewritten);
-        }
-        self.forward(out, usize::from(headers.end - headers.l3), frame);
-        None
     }
 
     /// A segment that came from the right side, as the flow's client sees it.
@@ -148,10 +148,9 @@ impl<P: Port> Worker<P> {
 
     #[inline]
     fn count_on_flow(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
-        self.table.object_mut(slot).last_seen = now.as_millis() as u32;
-        let record = self.table.record_mut(slot);
-        record.packets[direction.index()] += 1;
-        record.bytes[direction.index()] += u64::from(headers.end - headers.l3);
+        let (object, record) = self.table.lines_mut(slot);
+        object.last_seen = now.as_millis() as u32;
+        record.count(direction, headers.end - headers.l3);
     }
 
     /// Participating path: the segment goes to the control core, when it is whole and its checksum is right.

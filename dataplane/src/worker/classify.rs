@@ -1,71 +1,89 @@
 //! Phase: what a frame is, whose it is, and which way it goes (DESIGN section 3, seed 001 FIG. 4).
 
-use arrayvec::ArrayVec;
-
 use super::steer::Handed;
 use super::*;
 use crate::flow::quad::{Addresses, FlowKey, Quad, Segment};
 use crate::flow::table::Guess;
-use crate::packet::{self, IcmpError, Packet, TcpHeaders};
+use crate::packet::{IcmpError, Packet, TcpHeaders};
 use crate::wire::{ethernet, ipv6};
 
+/// Where a burst came in, and what that means for all of its frames.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    /// The port.
+    pub port: PortId,
+    /// Its peer.
+    pub out: PortId,
+    /// Their pair.
+    pub pair: u8,
+}
+
 /// What has been read of a frame, and where its flow probably is.
-struct Seen {
-    port: PortId,
+pub(super) struct Seen {
     packet: Packet,
     guess: Guess,
 }
 
+impl Seen {
+    /// A place for it.
+    pub(super) const NOTHING: Seen = Seen { packet: Packet::NOTHING, guess: Guess::NOWHERE };
+}
+
 impl<P: Port> Worker<P> {
-    /// Phases of a burst, each over all of it: what the frames are and whose, where their flows are, and what becomes of them.
-    /// Of our own queues a frame is perhaps another worker's; one that was handed over is certainly ours.
-    pub(super) fn classify(
-        &mut self,
-        now: Instant,
-        burst: impl Iterator<Item = Handed<P::Buffer>>,
-        is_ours: bool,
-    ) {
+    /// Phases of a burst that came in on `port`, each over all of it: what the frames are and whose, where their flows are, and
+    /// what becomes of them. Of our own queues a frame is perhaps another worker's; one that was handed over is certainly ours.
+    pub(super) fn classify(&mut self, now: Instant, port: PortId, burst: Burst<P::Buffer>, is_ours: bool) {
+        let Line { peer: out, pair, .. } = self.lines[usize::from(port.0)];
+        let way = Way { port, out, pair };
+        let mut places = std::mem::take(&mut self.seen);
         let mut frames: Burst<P::Buffer> = Burst::new();
-        let mut all: ArrayVec<Seen, BURST> = ArrayVec::new();
-        for Handed { port, frame } in burst {
-            match packet::parse(frame.bytes()) {
-                Ok(packet) => {
-                    let owner = if is_ours { self.id } else { self.owner(&packet) };
-                    if owner != self.id {
-                        self.hand_over(owner, port, frame);
-                        continue;
-                    }
-                    let guess = self.guess(port, &packet);
-                    all.push(Seen { port, packet, guess });
-                    frames.push(frame);
-                }
-                Err(reason) => self.counters.count(reason),
+        for frame in burst {
+            let seen = &mut places[frames.len()];
+            if let Err(reason) = seen.packet.read(frame.bytes()) {
+                self.counters.count(reason);
+                continue;
             }
+            let owner = if is_ours { self.id } else { self.owner(&seen.packet) };
+            if owner != self.id {
+                self.hand_over(owner, port, frame);
+                continue;
+            }
+            seen.guess = self.guess(way, &mut seen.packet);
+            frames.push(frame);
         }
-        for seen in &mut all {
+        let all = &mut places[..frames.len()];
+        for seen in &mut *all {
             self.table.look_ahead(&mut seen.guess);
         }
         for (seen, frame) in all.iter().zip(frames) {
-            self.dispatch(now, seen, frame);
+            self.dispatch(now, way, seen, frame);
         }
+        self.seen = places;
     }
 
-    /// A frame that is certainly ours.
+    /// A frame that is certainly ours, and came in at some time before.
     pub(super) fn classify_one(&mut self, now: Instant, port: PortId, frame: P::Buffer) {
-        self.classify(now, std::iter::once(Handed { port, frame }), true);
+        let burst = Burst::from_iter([frame]);
+        self.classify(now, port, burst, true);
     }
 
-    #[inline]
-    fn guess(&self, port: PortId, packet: &Packet) -> Guess {
-        match packet {
-            Packet::Tcp(headers) => self.table.guess(&headers.quad, self.segment(port, headers.segment)),
-            Packet::IcmpError(error) => self.table.guess(&error.quad, self.segment(port, error.segment)),
-            Packet::Other => Guess::NOWHERE,
-        }
+    /// The pair becomes part of the segment.
+    #[inline(always)]
+    fn guess(&self, way: Way, packet: &mut Packet) -> Guess {
+        let (quad, segment) = match packet {
+            Packet::Tcp(headers) => (&headers.quad, &mut headers.segment),
+            Packet::IcmpError(error) => (&error.quad, &mut error.segment),
+            Packet::Other => return Guess::NOWHERE,
+        };
+        *segment = segment.of_pair(way.pair);
+        self.table.guess(quad, *segment)
     }
 
-    #[inline]
+    #[inline(always)]
     fn owner(&self, packet: &Packet) -> usize {
+        if matches!(self.steering, Steering::Single) {
+            return self.id;
+        }
         match packet {
             Packet::Tcp(headers) if !is_placed_by_addresses(headers) => {
                 self.steering.owner_of_segment(&headers.quad, self.id)
@@ -76,22 +94,22 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    #[inline]
-    fn dispatch(&mut self, now: Instant, seen: &Seen, frame: P::Buffer) {
-        let Seen { port, packet, guess } = seen;
+    #[inline(always)]
+    fn dispatch(&mut self, now: Instant, way: Way, Seen { packet, guess }: &Seen, frame: P::Buffer) {
         match packet {
-            Packet::Tcp(headers) => {
-                let segment = self.segment(*port, headers.segment);
-                match self.table.find_guessed(guess, &headers.quad, segment) {
-                    Some((slot, direction)) => self.carry(now, *port, slot, direction, headers, frame),
-                    None => {
-                        let key = FlowKey { quad: headers.quad, segment };
-                        self.admit(now, *port, &key, headers, frame);
+            Packet::Tcp(headers) => match self.table.find_guessed(guess, &headers.quad, headers.segment) {
+                Some((slot, direction)) => {
+                    if let Some(frame) = self.carry_plain(now, way, slot, direction, headers, frame) {
+                        self.carry(now, way.port, slot, direction, headers, frame);
                     }
                 }
-            }
-            Packet::IcmpError(error) => self.icmp_error(*port, guess, error, frame),
-            Packet::Other => self.pass(*port, frame),
+                None => {
+                    let key = FlowKey { quad: headers.quad, segment: headers.segment };
+                    self.admit(now, way.port, &key, headers, frame);
+                }
+            },
+            Packet::IcmpError(error) => self.icmp_error(way.port, guess, error, frame),
+            Packet::Other => self.pass(way.port, frame),
         }
     }
 
@@ -123,7 +141,7 @@ impl<P: Port> Worker<P> {
 
     /// An ICMP error about a TCP segment: part of its flow when there is one, else it crosses untouched.
     fn icmp_error(&mut self, port: PortId, guess: &Guess, error: &IcmpError, frame: P::Buffer) {
-        match self.table.find_guessed(guess, &error.quad, self.segment(port, error.segment)) {
+        match self.table.find_guessed(guess, &error.quad, error.segment) {
             Some((slot, quoted)) => self.carry_icmp(port, slot, quoted, error, frame),
             None if self.policy.snapshot.services().contains(error.quad.addresses.source()) => {
                 self.counters.count(Counter::DropServiceAddress);

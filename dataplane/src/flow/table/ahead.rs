@@ -44,12 +44,12 @@ impl FlowTable {
     }
 
     /// [`FlowTable::find`], from where the flow was thought to be.
-    #[inline]
+    #[inline(always)]
     pub fn find_guessed(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
         // What has been removed since keeps its quad until the slot has another tenant.
         if let Some(object) = self.objects.get(guess.entry as usize)
             && object.path != Path::Free
-            && let Some(direction) = self.matches(guess.entry, quad, segment)
+            && let Some(direction) = self.matches_object(guess.entry, object, quad, segment)
         {
             return Some((guess.entry, direction));
         }

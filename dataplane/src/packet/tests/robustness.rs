@@ -96,9 +96,18 @@ proptest! {
     }
 }
 
+/// What the short cut has read, in a place that held something else before.
+fn by_the_short_cut(frame: &[u8]) -> Option<TcpHeaders> {
+    let mut headers = tcp(&data_frame(frame.len() < 60));
+    let before = headers;
+    let is_plain = plain::read(frame, &mut headers);
+    assert!(is_plain || headers == before, "of what is not plain nothing is taken");
+    is_plain.then_some(headers)
+}
+
 /// What the short cut says of a frame is what the long way says.
 fn same_on_the_short_cut(frame: &[u8]) {
-    if let Some(headers) = plain::segment(frame) {
+    if let Some(headers) = by_the_short_cut(frame) {
         assert_eq!(parse_any(frame), Ok(Packet::Tcp(headers)), "{frame:02x?}");
     }
 }
@@ -108,7 +117,7 @@ fn same_on_the_short_cut(frame: &[u8]) {
 fn the_short_cut_takes_what_is_plain_and_nothing_else() {
     for v6 in [false, true] {
         let frame = data_frame(v6);
-        assert!(plain::segment(&frame).is_some(), "most frames are like this one");
+        assert!(by_the_short_cut(&frame).is_some(), "most frames are like this one");
         for at in 12..frame.len() {
             for value in 0..=255 {
                 let mut frame = frame.clone();
