@@ -23,7 +23,7 @@ use dataplane::budget::Budget;
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
-use dataplane::flow::expiry::Wheel;
+use dataplane::flow::expiry::{Taken, Wheel};
 use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::TcpHeaders;
@@ -350,7 +350,8 @@ impl<L: Pool> Core<L> {
     fn fire_timers(&mut self, now: Instant) -> usize {
         let mut fired = 0;
         loop {
-            while let Some(slot) = self.timers.expire_next() {
+            while let Some(taken) = self.timers.take() {
+                let Taken::Due(slot) = taken else { continue };
                 match (slot as usize).checked_sub(self.connections.len()) {
                     Some(partial) => self.on_partial_timer(now, partial as u32),
                     None => self.on_slot(now, slot, |connection, cx| connection.on_timer(cx)),

@@ -1,7 +1,8 @@
 //! A hierarchical timer wheel over dense ids: arming, re-arming and cancelling are O(1) and allocate nothing.
 //!
 //! Four levels of 64 slots. A timer sits at the lowest level whose span still holds its deadline and cascades down as
-//! time comes nearer (Varghese and Lauck, 1987, scheme 7; the Linux kernel's classic timer wheel).
+//! time comes nearer (Varghese and Lauck, 1987, scheme 7). Those of a slot do so one by one, whenever the caller has time: of
+//! ten million flows that were all seen in one half hour, all come nearer in one tick.
 
 use super::object::NONE;
 
@@ -21,6 +22,15 @@ struct Link {
 
 const HEAD_FLAG: u32 = 1 << 31;
 
+/// What [`Wheel::take`] has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// This one is due, and not armed any more.
+    Due(u32),
+    /// One has come nearer, and is still to come.
+    Nearer,
+}
+
 /// Timers for ids `0..capacity`, one each.
 pub struct Wheel {
     heads: Box<[u32]>,
@@ -35,25 +45,25 @@ impl Wheel {
     /// A wheel for ids below `capacity` (at most 2^31), at tick 0.
     pub fn new(capacity: usize) -> Self {
         assert!(capacity < HEAD_FLAG as usize, "a wheel holds fewer than 2^31 ids");
-        let idle = Link { next: NONE, prev: NONE, deadline: 0 };
         Wheel {
             heads: vec![NONE; LEVELS * SLOTS].into_boxed_slice(),
-            links: vec![idle; capacity].into_boxed_slice(),
+            links: vec![Link { next: NONE, prev: NONE, deadline: 0 }; capacity].into_boxed_slice(),
             now: 0,
         }
     }
 
-    /// Arms or re-arms `id` for `deadline` (ticks since start); the past means the next tick.
+    /// Arms or re-arms `id` for `deadline` (ticks since start, modulo 2^32); the past means the next tick.
     pub fn arm(&mut self, id: u32, deadline: u32) {
         self.cancel(id);
         let ahead = deadline.wrapping_sub(self.now);
         let ahead = if ahead == 0 || ahead > u32::MAX / 2 { 1 } else { ahead.min(MAX_TICKS) };
-        self.insert(id, self.now.wrapping_add(ahead));
+        self.insert(id, ahead);
     }
 
-    fn insert(&mut self, id: u32, deadline: u32) {
-        let slot = self.slot_of(deadline);
+    fn insert(&mut self, id: u32, ahead: u32) {
+        let slot = self.slot_of(ahead);
         let head = self.heads[slot];
+        let deadline = self.now.wrapping_add(ahead);
         self.links[id as usize] = Link { next: head, prev: HEAD_FLAG | slot as u32, deadline };
         if head != NONE {
             self.links[head as usize].prev = id;
@@ -61,11 +71,11 @@ impl Wheel {
         self.heads[slot] = id;
     }
 
-    fn slot_of(&self, deadline: u32) -> usize {
-        let ahead = deadline.wrapping_sub(self.now);
-        let level = if ahead == 0 { 0 } else { ((31 - ahead.leading_zeros()) / SLOT_BITS) as usize };
-        let level = level.min(LEVELS - 1);
-        level * SLOTS + (deadline >> (SLOT_BITS * level as u32)) as usize % SLOTS
+    /// The slot with the tick that is `ahead` (1 to [`MAX_TICKS`]) ticks away; it begins after the present one.
+    fn slot_of(&self, ahead: u32) -> usize {
+        let level = ahead.ilog2() / SLOT_BITS;
+        let at = self.now.wrapping_add(ahead) >> (SLOT_BITS * level);
+        level as usize * SLOTS + at as usize % SLOTS
     }
 
     /// Disarms `id`; no effect when it is not armed.
@@ -90,40 +100,35 @@ impl Wheel {
         self.links[id as usize].prev != NONE
     }
 
-    /// Moves one tick on when `now` is ahead, and returns whether it did; `expire_next` then gives what is due.
+    /// Moves one tick on when `now` is ahead, and returns whether it did; [`Wheel::take`] then gives what is due.
     pub fn step(&mut self, now: u32) -> bool {
         if (now.wrapping_sub(self.now) as i32) <= 0 {
             return false;
         }
         self.now = self.now.wrapping_add(1);
-        for level in 1..LEVELS {
-            if self.now & ((1 << (SLOT_BITS * level as u32)) - 1) != 0 {
-                break;
-            }
-            self.cascade(level);
-        }
         true
     }
 
-    fn cascade(&mut self, level: usize) {
-        let slot = level * SLOTS + (self.now >> (SLOT_BITS * level as u32)) as usize % SLOTS;
-        let mut id = std::mem::replace(&mut self.heads[slot], NONE);
-        while id != NONE {
-            let link = self.links[id as usize];
-            self.insert(id, link.deadline);
-            id = link.next;
+    /// Takes one timer of the slots that have begun. Call until `None` before the next [`Wheel::step`].
+    pub fn take(&mut self) -> Option<Taken> {
+        for level in 0..LEVELS {
+            let bits = SLOT_BITS * level as u32;
+            if self.now & ((1 << bits) - 1) != 0 {
+                break;
+            }
+            let id = self.heads[level * SLOTS + (self.now >> bits) as usize % SLOTS];
+            if id == NONE {
+                continue;
+            }
+            self.cancel(id);
+            let ahead = self.links[id as usize].deadline.wrapping_sub(self.now);
+            if ahead == 0 {
+                return Some(Taken::Due(id));
+            }
+            self.insert(id, ahead);
+            return Some(Taken::Nearer);
         }
-    }
-
-    /// Takes one timer that is due at the present tick. Call until `None` before the next [`Wheel::step`].
-    pub fn expire_next(&mut self) -> Option<u32> {
-        let slot = self.now as usize % SLOTS;
-        let id = self.heads[slot];
-        if id == NONE {
-            return None;
-        }
-        self.cancel(id);
-        Some(id)
+        None
     }
 
     /// Ticks until something may be due, at most `limit`; exact within the lowest level.
@@ -143,8 +148,10 @@ mod tests {
     fn advance(wheel: &mut Wheel, to: u32) -> Vec<(u32, u32)> {
         let mut fired = Vec::new();
         while wheel.step(to) {
-            while let Some(id) = wheel.expire_next() {
-                fired.push((wheel.now, id));
+            while let Some(taken) = wheel.take() {
+                if let Taken::Due(id) = taken {
+                    fired.push((wheel.now, id));
+                }
             }
         }
         fired
@@ -169,10 +176,23 @@ mod tests {
         assert_eq!(advance(&mut wheel, 101), [(101, 0)]);
     }
 
+    #[test]
+    fn the_ticks_wrap() {
+        let mut wheel = Wheel::new(4);
+        wheel.now = u32::MAX - 5000;
+        for (id, ahead) in [3, 70, 5001, 300_000].into_iter().enumerate() {
+            wheel.arm(id as u32, wheel.now.wrapping_add(ahead));
+        }
+        let fired = advance(&mut wheel, 300_000);
+        let from_start = |tick: u32| tick.wrapping_add(5001);
+        let ticks: Vec<u32> = fired.iter().map(|(tick, _)| from_start(*tick)).collect();
+        assert_eq!(ticks, [3, 70, 5001, 300_000]);
+    }
+
     proptest! {
         /// Any series of arm, cancel and advance fires exactly what a sorted map would.
         #[test]
-        fn agrees_with_a_map(ops in prop::collection::vec((0u32..16, 0u32..10_000, 0u8..4), 1..200)) {
+        fn agrees_with_a_map(ops in prop::collection::vec((0u32..16, prop_oneof![0u32..200, 0u32..10_000, 0u32..600_000], 0u8..4), 1..200)) {
             let mut wheel = Wheel::new(16);
             let mut oracle: BTreeMap<u32, u32> = BTreeMap::new();
             let mut now = 0u32;
