@@ -11,7 +11,7 @@ use crate::wire::seq::Seq;
 
 use super::edits;
 use super::kept::{Kept, List};
-use super::patterns::{self, Verdict};
+use super::patterns::{self, Patterns, Verdict};
 use super::{Ahead, Inspection, Reached};
 
 /// What becomes of a segment.
@@ -167,15 +167,28 @@ impl Stream {
         self.state.filter(|_| end == self.kept.end())
     }
 
-    /// All before `end` has gone out, which has led to `state`.
-    pub fn go(&mut self, end: Seq, state: Option<patterns::State>) {
+    /// All before `end` has gone out, which has led to `state`, if that is known. It is not where what waited was dropped, and its
+    /// sender repeats it cut otherwise: then it is searched once more, as it was edited.
+    pub fn go(&mut self, kept: &Kept, patterns: Option<&Patterns>, end: Seq, state: Option<patterns::State>) {
         if end.gt(self.gone) {
-            self.state_gone = state;
+            let state = state.or_else(|| self.state_at(end));
+            self.state_gone = state.or_else(|| self.walk(kept, patterns?, end));
         }
         self.gone = self.gone.max(end);
         // It follows, or it would seem to lie ahead after 2^31 bytes.
         self.edited = self.edited.max(self.gone);
         self.queued = self.queued.max(end);
+    }
+
+    /// What has gone out and what is kept behind it, before `end`, have led to. Its hits have been told.
+    #[cold]
+    fn walk(&self, kept: &Kept, patterns: &Patterns, end: Seq) -> Option<patterns::State> {
+        let mut state = self.state_gone?;
+        let len = self.gone.distance_to(end);
+        kept.read(&self.kept, self.gone, len as usize, &mut |bytes| {
+            state = patterns.search(state, bytes, &mut |_, _| ()).state;
+        });
+        end.le(self.kept.end()).then_some(state)
     }
 
     /// Judges a segment. `hit` is told the number of each pattern that ends in it, and the place of its first byte.

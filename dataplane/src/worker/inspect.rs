@@ -85,7 +85,7 @@ impl<P: Port> Worker<P> {
         match outcome {
             Outcome::Pass { restored } => {
                 self.dress(slot, direction, headers, &mut frame, restored);
-                self.note_gone(slot, direction, headers);
+                self.note_gone(slot, direction, headers, None);
             }
             Outcome::PassAhead => {
                 self.counters.count(Counter::InspectGaps);

@@ -9,6 +9,7 @@ use crate::flow::object::{Path, Record, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::table::FlowRef;
 use crate::inspect::Reached;
+use crate::inspect::patterns;
 use crate::inspect::places::Lane;
 use crate::inspect::stream::{Ended, Outcome, Stream, Why};
 use crate::packet::TcpHeaders;
@@ -84,23 +85,29 @@ impl<P: Port> Worker<P> {
             let Some(waiting) = self.waiting.pop(lane.number()) else { return };
             let Waiting { headers, mut frame, searched, .. } = waiting;
             self.dress(slot, direction, &headers, &mut frame, true);
-            if let Some((stream, _)) = self.streams.get(lane) {
-                stream.go(end, searched);
-            }
+            self.note_gone(slot, direction, &headers, searched);
             self.go_on(now, slot, direction, &headers, frame);
         }
     }
 
-    /// The segment goes out.
-    pub(super) fn note_gone(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders) {
+    /// The segment goes out. `searched` is where the search stood behind it, when that was noted.
+    pub(super) fn note_gone(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        searched: Option<patterns::State>,
+    ) {
         if headers.payload_len() == 0 || headers.flags.rst() {
             return;
         }
+        let inspection = self.policy.snapshot.inspection(self.table.record(slot).inspection);
         if let Some(lane) = self.streams.lane(slot, direction)
-            && let Some((stream, _)) = self.streams.get(lane)
+            && let Some((stream, kept)) = self.streams.get(lane)
         {
             let end = headers.seq.advance(headers.payload_len());
-            stream.go(end, stream.state_at(end));
+            let patterns = inspection.and_then(|inspection| inspection.patterns(direction));
+            stream.go(kept, patterns, end, searched);
         }
     }
 

@@ -13,6 +13,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{Pattern, Verdict};
+use dataplane::inspect::places;
 use dataplane::inspect::{Ahead, Inspection, Manner, Searched};
 use dataplane::policy::Action;
 use dataplane::wire::seq::{Delta, Seq};
@@ -33,6 +34,16 @@ fn with_mailbox(patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Be
 }
 
 fn with_rules(action: Action, patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Bench {
+    with_room(action, patterns, ahead, events, ROOMY)
+}
+
+fn with_room(
+    action: Action,
+    patterns: &[(&str, Verdict)],
+    ahead: Ahead,
+    events: usize,
+    room: places::Limits,
+) -> Bench {
     let patterns: Vec<_> = patterns
         .iter()
         .map(|(bytes, verdict)| Pattern {
@@ -46,7 +57,7 @@ fn with_rules(action: Action, patterns: &[(&str, Verdict)], ahead: Ahead, events
     let inspection = Inspection::new(&patterns, Manner { ahead, ..Manner::default() }).unwrap();
     let policy = rules(action).with_inspections(vec![Arc::new(inspection)], vec![0]);
     let mut bench = Bench::with_limits(policy, Limits { flows: 8, parked: 4, far_sides: 4 }, events);
-    bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
+    bench.worker = bench.worker.with_inspection(room, [7; 4]);
     bench
 }
 
@@ -191,6 +202,32 @@ fn what_waits_is_searched_by_whom_it_goes_to_from_where_it_begins() {
     told(&mut bench);
     send(&mut bench, 105, b"t so worst");
     assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 6)]);
+}
+
+/// What was searched and dropped for want of room comes again cut otherwise, and the flow is split there.
+#[test]
+fn a_search_goes_on_where_what_waited_was_dropped_and_repeated_in_part() {
+    let patterns = [("worse", Verdict::Edit), ("evil", Verdict::Event)];
+    let room = places::Limits { waiting: 1, ..ROOMY };
+    for cut in 1..=6 {
+        let mut bench = with_room(OFFER, &patterns, Ahead::Drop, 256, room);
+        let flow = suspend(&mut bench, false);
+        bench.order(Order::Participate { flow });
+        install(&mut bench, flow, 101, None);
+        send(&mut bench, 101, b"an evi wo");
+        send(&mut bench, 110, b"r");
+        assert_eq!((bench.count(Counter::DropParkedFull), bench.worker.waiting()), (2, 0));
+        let (before, behind) = b"an evil!".split_at(cut);
+        bench.deliver(CLIENT, &frame(quad(false), ACK, 101, 501, before, &[]));
+        assert_eq!(bench.collect(SERVER).map(|frame| frame.len()), Some(54 + cut), "cut at {cut}");
+        let split = split(&mut bench, flow);
+        let searched = split.view.searched.expect("it is searched");
+        assert_eq!((split.view.track[0].end, searched.reached[0].place), (Seq(101 + cut as u32), cut as u64));
+        told(&mut bench);
+        install(&mut bench, flow, 101 + cut as u32, Some(searched));
+        send(&mut bench, 101 + cut as u32, behind);
+        assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 3)], "cut at {cut}");
+    }
 }
 
 /// What nobody takes moves no boundary. Searched all the same it would put the search ahead of the boundary, which then began

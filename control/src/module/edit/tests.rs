@@ -148,7 +148,7 @@ fn pass(inspection: &Inspection, reached: Reached, bytes: &[u8], hit: &mut dyn F
     let outcome = stream.take(&mut kept, inspection, C, &part, &mut |_, place| hit(place));
     assert_eq!(outcome, Outcome::Pass { restored: false });
     let end = at.advance(bytes.len() as u32);
-    stream.go(end, stream.state_at(end));
+    stream.go(&kept, inspection.patterns(C), end, None);
     stream.end(&mut kept).reached
 }
 
