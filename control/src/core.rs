@@ -221,6 +221,7 @@ impl<L: Pool> Core<L> {
                 self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx));
                 self.on_merged(worker, flow);
             }
+            Event::Unparked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_unparked(cx)),
             Event::Idle { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_idle(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
             Event::Replaced(before) => {

@@ -274,6 +274,9 @@ counters! {
     MergesRefusedOptions = "merges_refused_options",
     /// Merges that had to wait because a sender might still send what its receiver has no room for.
     MergesAwaitedRoom = "merges_awaited_room",
+    /// Merges that were undone because their worker had no place to go on searching the flow (`limits.inspected`): it participates
+    /// until there is one.
+    MergesAwaitedPlace = "merges_awaited_place",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",
     /// Times that a session kept bytes back that it had been shown, until it has a verdict.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use control::core::handover::Refused;
 use control::core::journal::Happening;
 use control::core::query::Query;
+use control::module::MERGE_RETRY;
 use control::module::relay::{MergeWhen, Relay};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Record;
@@ -124,6 +125,23 @@ fn a_session_goes_on_where_the_worker_has_searched() {
         let expected = if cut < 7 { vec![found] } else { Vec::new() };
         assert_eq!(hits(&mut rig), expected, "cut at {cut}");
     }
+}
+
+#[test]
+fn a_flow_for_whose_search_there_is_no_place_goes_on_participating() {
+    let mut rig = inspected_by(MergeWhen::AfterBytes(5), &inspection());
+    rig.establish();
+    rig.client(ack(C + 1, S + 1), b"an ev");
+    rig.server(ack(S + 1, C + 6), b"hello");
+    assert_eq!(script(&rig.client(ack(C + 6, S + 6), b"")), ["park searched"]);
+    assert!(rig.client(ack(C + 6, S + 6), b"il").is_empty(), "it is held");
+    let flow = rig.flow;
+    assert_eq!(script(&rig.tell(Event::Unparked { flow })), [">C . 5006:1008 0", ">S . 1006:5006 2"]);
+    assert_eq!((hits(&mut rig).len(), rig.count(Counter::MergesUndone)), (1, 1));
+    rig.server(ack(S + 6, C + 8), b"");
+    assert_eq!(script(&rig.wait(MERGE_RETRY)).last().map(String::as_str), Some("park searched"));
+    rig.parked();
+    assert!(rig.installed.is_some());
 }
 
 #[test]

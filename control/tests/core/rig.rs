@@ -59,7 +59,9 @@ pub enum Said {
     Other(PortId),
     Participate,
     Release(Path),
-    Park,
+    Park {
+        searched: bool,
+    },
     Install(i32, i32, [Track; 2]),
     Replay(Direction, Seq),
     Resume,

@@ -151,6 +151,12 @@ impl Streams {
         true
     }
 
+    /// Makes sure of a place for the flow in `slot`, which [`Streams::give_back`] and [`Streams::take`] turn into streams; false
+    /// when there is none left.
+    pub fn reserve(&mut self, slot: u32) -> bool {
+        self.by_slot.contains_key(&slot) || self.take(slot, [None; 2])
+    }
+
     /// Gives back the place of the flow in `slot`, if it has one, and what has passed of it.
     pub fn give_back(&mut self, slot: u32) {
         let Some(at) = self.by_slot.remove(&slot) else { return };

@@ -197,7 +197,8 @@ impl<P: Port> Worker<P> {
         let next = self.table.object(slot).track.map(|track| track.end);
         let index = self.table.record(slot).inspection;
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
-        // Without a place, the first segment with data is the one that asks again, and hears no.
+        // There is one: either it was reserved, or what is given back here was its own; or nobody has searched the flow, and the
+        // first segment with data asks again.
         let searched = searched.filter(|searched| searched.inspection == index);
         let reached = searched.map_or([Reached::default(); 2], |searched| searched.reached);
         let _ = self.streams.take(slot, streams(inspection, next, reached));

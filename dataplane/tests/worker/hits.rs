@@ -7,7 +7,7 @@ use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
 use super::inspect::{ROOMY, open};
 use super::{ACK, OFFER, headers, suspend};
 use dataplane::counters::Counter;
-use dataplane::flow::object::{Track, View};
+use dataplane::flow::object::{Path, Track, View};
 use dataplane::flow::quad::{Direction, FlowKey, Segment};
 use dataplane::flow::table::FlowRef;
 use dataplane::flow::terms::{Promises, Terms};
@@ -130,7 +130,7 @@ fn nobody_fills_the_mailbox_with_hits_and_what_is_not_told_is_counted() {
 
 /// The client has sent everything before `end`; the flow is cut through from there on.
 fn install(bench: &mut Bench, flow: FlowRef, end: u32, searched: Option<Searched>) {
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     let view = View {
         track: [Track { end: Seq(end), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }],
         edges: [Seq(end + 1000), Seq(1501)],
@@ -169,6 +169,43 @@ fn what_lies_across_a_split_and_a_merge_is_found() {
         assert_eq!(bench.worker.table().object(flow.slot).merges, 2);
         assert_eq!(bench.count(Counter::InspectMatches), 1, "cut at {cut}");
     }
+}
+
+/// Parked without a place, what the session has found the beginning of would be found by nobody.
+#[test]
+fn a_searched_flow_is_not_parked_without_a_place() {
+    let room = places::Limits { flows: 1, ..ROOMY };
+    let mut bench = with_room(OFFER, &[("evil", Verdict::Event)], Ahead::Drop, 256, room);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
+    install(&mut bench, flow, 101, None);
+    send(&mut bench, 101, b"an ev");
+    bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 501, 106, b"", &[]));
+    let searched = split(&mut bench, flow).view.searched;
+    assert_eq!(bench.worker.searched(), 0, "there is no place for what participates");
+    let other = suspend(&mut bench, true);
+    bench.order(Order::Participate { flow: other });
+    let park = |bench: &mut Bench, flow, searched| {
+        bench.order(Order::Park { flow, searched });
+        let is_parked = match bench.heard() {
+            Some(Event::Parked { flow: of }) if of == flow => true,
+            Some(Event::Unparked { flow: of }) if of == flow => false,
+            _ => panic!("no answer"),
+        };
+        (is_parked, bench.worker.table().object(flow.slot).path, bench.worker.searched())
+    };
+    assert_eq!(park(&mut bench, other, true), (true, Path::Parked, 1), "it is reserved");
+    assert_eq!(park(&mut bench, flow, true), (false, Path::Participating, 1));
+    assert_eq!(bench.count(Counter::MergesAwaitedPlace), 1);
+    bench.order(Order::Remove { flow: other });
+    assert_eq!(park(&mut bench, flow, true), (true, Path::Parked, 1));
+    install(&mut bench, flow, 106, searched);
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 106, 501, b"il", &[]));
+    assert_eq!(told(&mut bench), [hit(0, FOR_THE_SERVER, 3)]);
+    // One that was searched by nobody is merged as ever.
+    let other = suspend(&mut bench, true);
+    bench.order(Order::Participate { flow: other });
+    assert_eq!(park(&mut bench, other, false), (true, Path::Parked, 1));
 }
 
 #[test]
