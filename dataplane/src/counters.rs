@@ -191,7 +191,7 @@ counters! {
     FlowsForwarded = "flows_forwarded",
     /// Occurrences of patterns in what inspected flows have sent past the control core; `inspections` of `stats` has all of them.
     InspectMatches = "inspect_matches",
-    /// Hits, and splits that were refused, that `quadrille events` does not show: there were more than 100 a second on one
+    /// Hits, and splits that were refused, that `quadrille events` does not show: there were more than 100 a second of their kind on one
     /// thread, or the mailbox to the control core was nearly full. Their own counts have them.
     EventsUntold = "events_untold",
     /// Segments of inspected flows whose bytes became others: what was to be edited, or what repeated something else than had

@@ -155,7 +155,8 @@ impl<P: Port> Worker<P> {
             outcome = stream.take(kept, inspection, direction, &part, &mut |pattern, place| {
                 inspection.hits.count(self.id, pattern);
                 found += 1;
-                let hit = Hit { inspection: index, pattern, direction, place };
+                let verdict = inspection.verdict(pattern);
+                let hit = Hit { inspection: index, pattern, direction, place, verdict };
                 self.told.tell(now, &mut self.events, &mut self.counters, self.table.key(slot), hit);
             });
             self.counters.add(Counter::InspectMatches, found);

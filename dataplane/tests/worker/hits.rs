@@ -76,7 +76,7 @@ fn told(bench: &mut Bench) -> Vec<Hit> {
 }
 
 fn hit(pattern: u16, direction: Direction, place: u64) -> Hit {
-    Hit { inspection: 0, pattern, direction, place }
+    Hit { inspection: 0, pattern, direction, place, verdict: Verdict::Event }
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_hit_is_told_whatever_comes_of_it_and_where_it_begins() {
         send(&mut bench, 105, b"vi");
         assert_eq!(told(&mut bench), []);
         send(&mut bench, 107, b"l word");
-        assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 3)], "{verdict:?}");
+        assert_eq!(told(&mut bench), [Hit { verdict, ..hit(1, FOR_THE_SERVER, 3) }], "{verdict:?}");
         assert_eq!(bench.count(Counter::EventsUntold), 0);
     }
 }
@@ -126,6 +126,19 @@ fn nobody_fills_the_mailbox_with_hits_and_what_is_not_told_is_counted() {
     let mut crowded = with_mailbox(&[("evil", Verdict::Event)], Ahead::Drop, 67);
     send(&mut crowded, 101, "evil".repeat(10).as_bytes());
     assert_eq!((told(&mut crowded).len(), crowded.count(Counter::EventsUntold)), (3, 7));
+}
+
+/// Who knows what is only told of cannot hide by it what ends his flow.
+#[test]
+fn hits_that_let_pass_use_up_nothing_of_what_is_told_of_others() {
+    for (verdict, cheap) in [(Verdict::Reset, "tame"), (Verdict::Drop, "edit"), (Verdict::Split, "tame")] {
+        let patterns = [("tame", Verdict::Event), ("edit", Verdict::Edit), ("evil", verdict)];
+        let mut bench = searching(&patterns, Ahead::Drop);
+        send(&mut bench, 101, cheap.repeat(130).as_bytes());
+        assert_eq!((told(&mut bench).len(), bench.count(Counter::EventsUntold)), (100, 30));
+        send(&mut bench, 621, b"evil");
+        assert_eq!(told(&mut bench), [Hit { verdict, ..hit(2, FOR_THE_SERVER, 520) }]);
+    }
 }
 
 /// The client has sent everything before `end`; the flow is cut through from there on.
