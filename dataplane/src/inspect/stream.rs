@@ -30,8 +30,10 @@ pub enum Outcome {
     Found(Verdict),
     /// It waits: it ends with what may be the beginning of something to be replaced.
     Hold,
-    /// It waits for somebody else.
+    /// It waits for somebody else, the first that does.
     Await(Why),
+    /// It waits behind one that does.
+    Queue(Why),
 }
 
 /// Why somebody else is waited for.
@@ -45,6 +47,13 @@ pub enum Why {
     /// then (Nagle's algorithm, a full window) would never send it. Or to take the last word of one end while the other one's
     /// may still have to be edited.
     Rest,
+}
+
+impl Why {
+    /// Whether what waits may go on as it is when nobody comes.
+    pub const fn is_rest(self) -> bool {
+        matches!(self, Why::Rest)
+    }
 }
 
 /// A segment to be judged.
@@ -223,7 +232,7 @@ impl Stream {
         }
         if let Some(why) = self.awaits {
             self.queued = end;
-            return Outcome::Await(why);
+            return Outcome::Queue(why);
         }
         self.take_new(kept, inspection, direction, part, hit)
     }
@@ -232,7 +241,7 @@ impl Stream {
     fn take_empty(&mut self, inspection: &Inspection, direction: Direction, part: &Part<'_>) -> Outcome {
         if part.is_last && part.at == self.queued {
             if let Some(why) = self.awaits {
-                return Outcome::Await(why);
+                return Outcome::Queue(why);
             }
             if self.settle_if_last(part) && closes(inspection, direction) {
                 return self.await_somebody(part.end(), Why::Rest);

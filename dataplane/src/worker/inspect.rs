@@ -91,7 +91,7 @@ impl<P: Port> Worker<P> {
                 self.counters.count(Counter::InspectGaps);
                 self.dress(slot, direction, headers, &mut frame, false);
             }
-            Outcome::Hold | Outcome::Await(_) => {
+            Outcome::Hold | Outcome::Await(_) | Outcome::Queue(_) => {
                 self.keep_waiting(now, slot, direction, headers, frame, outcome);
                 return None;
             }

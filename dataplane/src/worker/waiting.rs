@@ -36,7 +36,10 @@ impl<P: Port> Worker<P> {
         outcome: Outcome,
     ) {
         let Some(lane) = self.streams.lane(slot, direction) else { return };
-        if matches!(outcome, Outcome::Await(Why::Look | Why::Resize)) && !self.streams.may_ask(slot, now) {
+        // Those behind it were not refused: what the other direction waits for is no reason to drop them.
+        if let Outcome::Await(why @ (Why::Look | Why::Resize)) = outcome
+            && !self.streams.may_ask(slot, why, now)
+        {
             self.counters.count(Counter::DropInspectSplit);
             return self.drop_waiting(slot, direction, Counter::DropInspectSplit);
         }
@@ -54,10 +57,12 @@ impl<P: Port> Worker<P> {
         }
         match outcome {
             // Nobody would come.
-            Outcome::Await(Why::Rest) if self.table.record(slot).module == Record::NO_MODULE => {
+            Outcome::Await(Why::Rest) | Outcome::Queue(Why::Rest)
+                if self.table.record(slot).module == Record::NO_MODULE =>
+            {
                 self.settle(now, lane);
             }
-            Outcome::Await(why) => self.want_split(slot, why),
+            Outcome::Await(why) | Outcome::Queue(why) => self.want_split(slot, why),
             _ => {}
         }
     }
@@ -167,10 +172,16 @@ impl<P: Port> Worker<P> {
     #[cold]
     pub(super) fn refuse_closer_look(&mut self, now: Instant, flow: FlowRef) {
         let Some(slot) = self.table.resolve(flow) else { return };
-        self.streams.refuse(slot, now);
-        for direction in Direction::BOTH {
-            let Some(lane) = self.streams.lane(slot, direction) else { return };
-            if self.streams.get(lane).is_some_and(|(stream, _)| stream.awaits().is_some()) {
+        let lanes = Direction::BOTH.map(|direction| self.streams.lane(slot, direction));
+        let mut awaits = |lane| self.streams.get(lane).and_then(|(stream, _)| stream.awaits());
+        let whys = lanes.map(|lane| lane.and_then(&mut awaits));
+        for is_rest in [false, true] {
+            if let Some(why) = whys.into_iter().flatten().find(|why| why.is_rest() == is_rest) {
+                self.streams.refuse(slot, why, now);
+            }
+        }
+        for (lane, why) in lanes.into_iter().zip(whys) {
+            if let (Some(lane), Some(_)) = (lane, why) {
                 self.give_up_waiting(now, lane);
             }
         }
@@ -257,8 +268,8 @@ impl<P: Port> Worker<P> {
             let hold = inspection.map_or(Duration::ZERO, |inspection| inspection.hold);
             let patience = if matches!(awaits, None | Some(Why::Rest)) { hold } else { PATIENCE };
             if age >= patience {
-                if awaits.is_some() {
-                    self.streams.refuse(lane.slot, now);
+                if let Some(why) = awaits {
+                    self.streams.refuse(lane.slot, why, now);
                 }
                 self.give_up_waiting(now, lane);
                 work += 1;
@@ -267,7 +278,7 @@ impl<P: Port> Worker<P> {
             if age >= NEXT
                 && awaits.is_none()
                 && record.module != Record::NO_MODULE
-                && self.streams.may_ask(lane.slot, now)
+                && self.streams.may_ask(lane.slot, Why::Rest, now)
                 && let Some((stream, _)) = self.streams.get(lane)
             {
                 stream.await_rest();
