@@ -104,7 +104,10 @@ impl<P: Port> Worker<P> {
     /// The held SYN leaves verbatim; the flow passes from now on.
     fn release(&mut self, now: Instant, slot: u32, path: Path, frame: P::Buffer) {
         let object = self.table.object_mut(slot);
-        let Ok(Packet::Tcp(headers)) = packet::parse(frame.bytes()) else { return };
+        // The control core has written a SYN.
+        let Ok(Packet::Tcp(headers)) = packet::parse(frame.bytes()) else {
+            return self.counters.count(Counter::DropFlowGone);
+        };
         if object.path != Path::Suspended {
             return self.counters.count(Counter::DropFlowGone);
         }

@@ -35,7 +35,10 @@ impl<P: Port> Worker<P> {
         frame: P::Buffer,
         outcome: Outcome,
     ) {
-        let Some(lane) = self.streams.lane(slot, direction) else { return };
+        let Some(lane) = self.streams.lane(slot, direction) else {
+            // Whoever was told to wait has one.
+            return self.counters.count(Counter::DropFlowGone);
+        };
         // Those behind it were not refused: what the other direction waits for is no reason to drop them.
         if let Outcome::Await(why @ (Why::Look | Why::Resize)) = outcome
             && !self.streams.may_ask(slot, why, now)

@@ -169,3 +169,13 @@ fn a_control_core_that_has_not_begun_yet_has_not_stalled() {
     assert!(!frame.bytes().is_empty());
     assert_eq!(bench.worker.gauges().control_stalled, 0);
 }
+
+/// The control core writes what it releases; were it no segment, it would not go without a name.
+#[test]
+fn what_is_no_segment_is_not_released() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = suspend(&mut bench, false);
+    let frame = bench.pool.copy_of(&[0; 60]).expect("the pool has room");
+    bench.order(Order::Release { flow, path: Path::Bypassed, frame });
+    assert_eq!((bench.count(Counter::DropFlowGone), bench.pool.in_use()), (1, 0));
+}
