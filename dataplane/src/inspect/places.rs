@@ -45,6 +45,11 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// The other direction of the same flow.
+    pub const fn reverse(self) -> Lane {
+        Lane { direction: self.direction.reverse(), ..self }
+    }
+
     /// Its number among all lanes of the worker.
     pub const fn number(self) -> u32 {
         self.place * 2 + self.direction.index() as u32
