@@ -94,7 +94,6 @@ impl<P: Port> Worker<P> {
                 self.dress(None, headers, &mut frame);
             }
             Outcome::Hold | Outcome::Await(_) | Outcome::Queue(_) => {
-                // Whoever is told to wait has a lane.
                 match lane {
                     Some(lane) => self.keep_waiting(now, lane, headers, frame, outcome),
                     None => self.counters.count(Counter::DropFlowGone),
@@ -114,6 +113,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// What becomes of it, and the lane in which that was found out: looked up once, for all that is done about a segment.
+    /// What is to wait has one.
     fn search(
         &mut self,
         now: Instant,
