@@ -67,7 +67,12 @@ impl<P: Port> Rig<P> {
             unreachable!("a SYN of a new flow is offered")
         };
         let install = Order::Install { flow, delta_c2s: delta, delta_s2c: delta, view };
-        for order in [Order::Participate { flow }, Order::Park { flow }, install, Order::Resume { flow }] {
+        for order in [
+            Order::Participate { flow },
+            Order::Park { flow, searched: false },
+            install,
+            Order::Resume { flow },
+        ] {
             assert!(self.orders.try_send(order).is_ok(), "four orders fit");
         }
         self.worker.poll(now);

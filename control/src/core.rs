@@ -26,6 +26,7 @@ use dataplane::counters::Counter;
 use dataplane::flow::expiry::{Taken, Wheel};
 use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
+use dataplane::inspect::hits::Telling;
 use dataplane::packet::TcpHeaders;
 use dataplane::policy::Snapshot;
 use dataplane::worker::mailbox::{Receiver, Sender};
@@ -151,7 +152,8 @@ impl<L: Pool> Core<L> {
                 counters: Counters::default(),
                 history: History::new(settings.history),
                 journal: Journal::default(),
-                told: Budget::default(),
+                telling: Telling::default(),
+                refusals: Budget::default(),
                 merging: true,
                 load: Load::default(),
                 scarce: false,
@@ -221,6 +223,7 @@ impl<L: Pool> Core<L> {
                 self.on_flow(now, worker, flow, |c, cx| c.on_parked(cx));
                 self.on_merged(worker, flow);
             }
+            Event::Unparked { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_unparked(cx)),
             Event::Idle { flow } => self.on_flow(now, worker, flow, |c, cx| c.on_idle(cx)),
             Event::Expired { flow } => self.forget(worker, flow),
             Event::Replaced(before) => {

@@ -191,7 +191,7 @@ counters! {
     FlowsForwarded = "flows_forwarded",
     /// Occurrences of patterns in what inspected flows have sent past the control core; `inspections` of `stats` has all of them.
     InspectMatches = "inspect_matches",
-    /// Hits, and splits that were refused, that `quadrille events` does not show: there were more than 100 a second on one
+    /// Hits, and splits that were refused, that `quadrille events` does not show: there were more than 100 a second of their kind on one
     /// thread, or the mailbox to the control core was nearly full. Their own counts have them.
     EventsUntold = "events_untold",
     /// Segments of inspected flows whose bytes became others: what was to be edited, or what repeated something else than had
@@ -274,6 +274,9 @@ counters! {
     MergesRefusedOptions = "merges_refused_options",
     /// Merges that had to wait because a sender might still send what its receiver has no room for.
     MergesAwaitedRoom = "merges_awaited_room",
+    /// Merges that were undone because their worker had no place to go on searching the flow (`limits.inspected`): it participates
+    /// until there is one.
+    MergesAwaitedPlace = "merges_awaited_place",
     /// Decisions of modules about partial connections that were gone or settled already.
     DecisionsLate = "decisions_late",
     /// Times that a session kept bytes back that it had been shown, until it has a verdict.

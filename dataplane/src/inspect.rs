@@ -20,7 +20,7 @@ use crate::flow::quad::Direction;
 use crate::policy::Fallback;
 use edits::Edits;
 use hits::Hits;
-use patterns::{Pattern, Patterns, PatternsError};
+use patterns::{Pattern, Patterns, PatternsError, Verdict};
 
 /// What is done about segments ahead of a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -144,6 +144,11 @@ impl Inspection {
     pub fn begins(&self, pattern: u16, end: u64) -> u64 {
         let len = self.given.get(usize::from(pattern)).map_or(0, |pattern| pattern.bytes.len());
         end.saturating_sub(len as u64)
+    }
+
+    /// What comes of a pattern.
+    pub fn verdict(&self, pattern: u16) -> Verdict {
+        self.given.get(usize::from(pattern)).map_or(Verdict::Event, |pattern| pattern.verdict)
     }
 
     /// What it was compiled from.

@@ -52,7 +52,8 @@ pub enum Awaits {
     Searched,
     /// The last attempt was undone.
     #[error(
-        "an end did not acknowledge in time, so a merge was undone; it is tried again in a moment (`limits.drain_up_to`)"
+        "a merge was undone, as an end did not acknowledge in time (`limits.drain_up_to`), or its worker had no place to search the \
+         flow (`limits.inspected`); it is tried again in a moment"
     )]
     Retry,
 }

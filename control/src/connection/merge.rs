@@ -6,7 +6,8 @@
 //! 3. *Install*. Deltas are taken, each end gets one ACK with the other's window, the held segments go through the
 //!    object in order, then those parked. The TCBs are gone.
 //!
-//! A drain that outlasts its deadline is undone: the held segments are fed to the TCBs as if they came now.
+//! A drain that outlasts its deadline is undone: the held segments are fed to the TCBs as if they came now. So it is when the
+//! worker has no place to go on searching a flow that is searched.
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::counters::Counter;
@@ -143,7 +144,7 @@ impl<L: Pool> Connection<L> {
     pub(super) fn park_if_drained(&mut self, cx: &mut Context<'_, L>) {
         if matches!(self.phase, Phase::Draining { .. }) && self.is_drained() {
             self.phase = Phase::Parking;
-            cx.outbox.order(Order::Park { flow: self.flow });
+            cx.outbox.order(Order::Park { flow: self.flow, searched: self.is_searched() });
         }
     }
 
@@ -205,6 +206,14 @@ impl<L: Pool> Connection<L> {
         cx.outbox.order(Order::Resume { flow: self.flow });
         self.phase = Phase::Done;
         cx.journal.note(cx.now, self.merge_began, self.key, Happening::Merged);
+    }
+
+    /// The worker has not: it has no place to go on searching the flow, which is searched where it is until there is one.
+    pub fn on_unparked(&mut self, cx: &mut Context<'_, L>) {
+        if self.phase == Phase::Parking {
+            self.undo_merge(cx);
+            self.settle(cx);
+        }
     }
 
     /// Each end gets one ACK with the other's present window, so that nobody waits for a reopening that nobody will

@@ -139,7 +139,7 @@ impl<L: Pool> Connection<L> {
         let is_over = leaving.reset.is_some();
         if !is_over && server.block.snd_una() == to_server && self.client.block.snd_una() == to_client {
             self.phase = Phase::Parking;
-            cx.outbox.order(Order::Park { flow: self.flow });
+            cx.outbox.order(Order::Park { flow: self.flow, searched: false });
         }
     }
 

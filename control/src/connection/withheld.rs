@@ -6,7 +6,6 @@ use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
-use dataplane::inspect::hits::Hit;
 
 use super::Connection;
 use crate::core::context::Context;
@@ -25,10 +24,10 @@ impl<L: Pool> Connection<L> {
     /// What the session has found is told, as far as somebody could read it.
     pub(super) fn tell_hits(&mut self, cx: &mut Context<'_, L>) {
         let Some(session) = &mut self.session else { return };
-        let Found { hits, more } = session.found();
+        let Found { hits, more, .. } = session.found();
         cx.counters.add(Counter::EventsUntold, more);
         for hit in hits {
-            match cx.told.take(cx.now, Hit::RATE) {
+            match cx.telling.take(cx.now, hit.verdict) {
                 true => cx.journal.note(cx.now, cx.now, self.key, Happening::Hit(hit)),
                 false => cx.counters.count(Counter::EventsUntold),
             }

@@ -11,6 +11,7 @@ use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::table::FlowRef;
+use dataplane::inspect::hits::Telling;
 use dataplane::packet::TcpHeaders;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
@@ -162,8 +163,10 @@ pub(super) struct Means<L: Pool> {
     pub(super) settings: Settings,
     pub(super) history: History,
     pub(super) journal: Journal,
-    /// Of what sessions have found and of splits that were refused, so much is told.
-    pub(super) told: Budget,
+    /// Of what sessions have found, so much is told.
+    pub(super) telling: Telling,
+    /// Of splits that were refused, so much is told.
+    pub(super) refusals: Budget,
     /// Flows may be merged; an operator can say that they may not.
     pub(super) merging: bool,
     pub(super) load: Load,
@@ -181,7 +184,7 @@ impl<L: Pool> Means<L> {
             settings: &self.settings,
             history: &mut self.history,
             journal: &mut self.journal,
-            told: &mut self.told,
+            telling: &mut self.telling,
             merging: self.merging,
             load: self.load,
             scarce: self.scarce,
@@ -222,7 +225,7 @@ pub struct Context<'a, L: Pool> {
     /// What has happened to flows lately.
     pub journal: &'a mut Journal,
     /// Of what sessions have found, so much is told.
-    pub told: &'a mut Budget,
+    pub telling: &'a mut Telling,
     /// Flows may be merged.
     pub merging: bool,
     /// What all flows kept before this event.

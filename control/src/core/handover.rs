@@ -402,7 +402,7 @@ impl<L: Pool> Core<L> {
         }
         let Some(counter) = refused_split(why) else { return };
         self.means.counters.count(counter);
-        match self.means.told.take(now, Hit::RATE) {
+        match self.means.refusals.take(now, Hit::RATE) {
             true => self.means.journal.note(now, since, key, Happening::SplitRefused(why)),
             false => self.means.counters.count(Counter::EventsUntold),
         }

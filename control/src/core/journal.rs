@@ -1,5 +1,6 @@
 //! What has happened to flows lately: every hand-over, and how long it took; and what inspections have found and which splits
-//! were refused, as far as that is told. The oldest entry makes room for the newest of its kind: whoever is found over and over hides no hand-over.
+//! were refused, as far as that is told. The oldest entry makes room for the newest of its
+//! kind: whoever is found over and over hides no hand-over.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,10 +11,10 @@ use dataplane::inspect::hits::Hit;
 
 use super::handover::Refused;
 
-/// Hand-overs that are kept.
-const HAND_OVERS: usize = 4096;
-/// Hits and refused splits that are kept.
-const OTHERS: usize = 4096;
+/// Entries of each kind that are kept.
+const MOST: usize = 4096;
+/// Kinds of entries.
+const KINDS: usize = 4;
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,17 @@ impl Happening {
             Happening::Hit(_) => "hit",
         }
     }
+
+    /// What makes room for each other. Peers can bring about all but hand-overs as often as they like, most easily hits that
+    /// let their bytes pass.
+    const fn kind(self) -> usize {
+        match self {
+            Happening::Hit(hit) if hit.verdict.lets_pass() => 3,
+            Happening::Hit(_) => 2,
+            Happening::SplitRefused(_) => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// One of them.
@@ -63,9 +75,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Journal {
     written: u64,
-    hand_overs: Ring,
-    /// What peers can bring about as often as they like.
-    others: Ring,
+    /// By [`Happening::kind`].
+    rings: [Ring; KINDS],
 }
 
 /// So many of them, each with its number among all that there ever were.
@@ -94,24 +105,20 @@ impl Ring {
 
 impl Default for Journal {
     fn default() -> Self {
-        Journal { written: 0, hand_overs: Ring::new(HAND_OVERS), others: Ring::new(OTHERS) }
+        Journal { written: 0, rings: std::array::from_fn(|_| Ring::new(MOST)) }
     }
 }
 
 impl Journal {
     /// Something is over that began at `since`.
     pub fn note(&mut self, at: Instant, since: Instant, key: FlowKey, what: Happening) {
-        let ring = match what {
-            Happening::Hit(_) | Happening::SplitRefused(_) => &mut self.others,
-            _ => &mut self.hand_overs,
-        };
-        ring.push((self.written, Entry { at, key, what, took: at - since }));
+        self.rings[what.kind()].push((self.written, Entry { at, key, what, took: at - since }));
         self.written += 1;
     }
 
     /// The last `limit` entries, the oldest first.
     pub fn last(&self, limit: usize) -> Vec<Entry> {
-        let mut entries: Vec<_> = self.hand_overs.last(limit).chain(self.others.last(limit)).collect();
+        let mut entries: Vec<_> = self.rings.iter().flat_map(|ring| ring.last(limit)).collect();
         entries.sort_unstable_by_key(|(number, _)| *number);
         let first = entries.len().saturating_sub(limit);
         entries.drain(first..).map(|(_, entry)| *entry).collect()
@@ -122,13 +129,14 @@ impl Journal {
 mod tests {
     use super::*;
     use dataplane::flow::quad::{Direction, Quad, Segment};
+    use dataplane::inspect::patterns::Verdict;
 
-    const HIT: Happening = Happening::Hit(Hit {
-        inspection: 0,
-        pattern: 3,
-        direction: Direction::ClientToServer,
-        place: 1 << 40,
-    });
+    const HIT: Happening = hit(Verdict::Event);
+
+    const fn hit(verdict: Verdict) -> Happening {
+        let direction = Direction::ClientToServer;
+        Happening::Hit(Hit { inspection: 0, pattern: 3, direction, place: 1 << 40, verdict })
+    }
 
     fn key() -> FlowKey {
         let quad = Quad::between(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into()).unwrap();
@@ -138,30 +146,33 @@ mod tests {
     #[test]
     fn the_oldest_make_room() {
         let (mut journal, key) = (Journal::default(), key());
-        for n in 0..HAND_OVERS as u64 + 2 {
+        for n in 0..MOST as u64 + 2 {
             let at = Instant::from_millis(n + 5);
             journal.note(at, Instant::from_millis(n), key, Happening::Split);
         }
         let all = journal.last(usize::MAX);
         let first = all[0];
         assert_eq!((first.at, first.took), (Instant::from_millis(7), Duration::from_millis(5)));
-        assert_eq!(all.len(), HAND_OVERS);
-        assert_eq!(journal.last(3), all[HAND_OVERS - 3..]);
+        assert_eq!(all.len(), MOST);
+        assert_eq!(journal.last(3), all[MOST - 3..]);
     }
 
     #[test]
-    fn hits_push_out_hits_alone_and_all_are_told_in_order() {
+    fn each_kind_pushes_out_its_own_alone_and_all_are_told_in_order() {
         let (mut journal, key) = (Journal::default(), key());
         let mut note = |at, what| journal.note(Instant::from_millis(at), Instant::from_millis(at), key, what);
+        note(3, hit(Verdict::Reset));
+        note(4, Happening::SplitRefused(Refused::Full));
         note(5, Happening::Split);
-        (0..OTHERS as u64 + 7).for_each(|n| note(6 + n, HIT));
+        (0..MOST as u64 + 7).for_each(|n| note(6 + n, HIT));
         // At the same time, and behind all the same.
-        note(OTHERS as u64 + 12, Happening::Merged);
-        note(OTHERS as u64 + 12, HIT);
+        note(MOST as u64 + 12, Happening::Merged);
+        note(MOST as u64 + 12, HIT);
         let all = journal.last(usize::MAX);
-        assert_eq!(all.len(), OTHERS + 2);
-        let [first, .., merged, last] = &all[..] else { panic!("there are more") };
-        assert_eq!([first.what, merged.what, last.what], [Happening::Split, Happening::Merged, HIT]);
+        assert_eq!(all.len(), MOST + 4);
+        let [reset, refused, split, .., merged, last] = &all[..] else { panic!("there are more") };
+        assert_eq!([reset.what, refused.what], [hit(Verdict::Reset), Happening::SplitRefused(Refused::Full)]);
+        assert_eq!([split.what, merged.what, last.what], [Happening::Split, Happening::Merged, HIT]);
         assert!(all.is_sorted_by_key(|entry| entry.at));
         assert_eq!(journal.last(2), [*merged, *last]);
     }

@@ -49,9 +49,6 @@ impl Lane {
     }
 }
 
-/// Hits that are told at once, at most: more than that nobody is told of in a second.
-const TOLD: usize = 100;
-
 /// How far a direction has been searched. What is replaced is searched for in what the module lets pass, which may be less, or
 /// other bytes.
 #[derive(Default, Clone, Copy)]
@@ -213,12 +210,8 @@ impl Teller<'_> {
     /// A pattern whose last byte is before `end`.
     fn tell(&mut self, pattern: u16, end: u64) {
         self.inspection.hits.count(0, pattern);
-        if self.found.hits.len() == TOLD {
-            self.found.more += 1;
-            return;
-        }
-        let place = self.inspection.begins(pattern, end);
-        self.found.hits.push(Hit { inspection: self.index, pattern, direction: self.direction, place });
+        let (place, verdict) = (self.inspection.begins(pattern, end), self.inspection.verdict(pattern));
+        self.found.note(Hit { inspection: self.index, pattern, direction: self.direction, place, verdict });
     }
 }
 

@@ -16,6 +16,24 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// So many more than anybody is told of at once.
     pub more: u64,
+    /// How many of them let their bytes pass, and how many do not.
+    kinds: [usize; 2],
+}
+
+impl Found {
+    /// So many of each kind at most ([`Hit::RATE`]): more than that nobody is told of in a second.
+    pub(super) const MOST: usize = 100;
+
+    /// One more.
+    pub(super) fn note(&mut self, hit: Hit) {
+        let kind = &mut self.kinds[usize::from(hit.verdict.lets_pass())];
+        if *kind == Found::MOST {
+            self.more += 1;
+            return;
+        }
+        *kind += 1;
+        self.hits.push(hit);
+    }
 }
 
 /// What happens to the bytes that a session was shown.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use control::core::handover::Refused;
 use control::core::journal::Happening;
 use control::core::query::Query;
+use control::module::MERGE_RETRY;
 use control::module::relay::{MergeWhen, Relay};
 use dataplane::counters::Counter;
 use dataplane::flow::object::Record;
@@ -30,14 +31,19 @@ fn inspection() -> Arc<Inspection> {
 }
 
 fn inspection_with(bytes: &str, verdict: Verdict, replacement: &str) -> Arc<Inspection> {
-    let pattern = Pattern {
-        name: bytes.to_owned(),
-        bytes: bytes.into(),
+    inspection_of(&[(bytes, verdict, replacement)])
+}
+
+fn inspection_of(patterns: &[(&str, Verdict, &str)]) -> Arc<Inspection> {
+    let pattern = |(bytes, verdict, replacement): &(&str, Verdict, &str)| Pattern {
+        name: (*bytes).to_owned(),
+        bytes: (*bytes).into(),
         direction: None,
-        verdict,
-        replacement: replacement.into(),
+        verdict: *verdict,
+        replacement: (*replacement).into(),
     };
-    Arc::new(Inspection::new(&[pattern], Manner::default()).expect("one pattern"))
+    let patterns: Vec<_> = patterns.iter().map(pattern).collect();
+    Arc::new(Inspection::new(&patterns, Manner::default()).expect("patterns"))
 }
 
 /// Everything is offered by a rule that names the last of these.
@@ -84,7 +90,8 @@ fn what_is_found_in_a_participating_flow_is_told_as_on_its_worker() {
     assert_eq!(hits(&mut rig), []);
     rig.client(ack(C + 6, S + 1), b"il");
     rig.server(ack(S + 1, C + 8), b"evil");
-    let found = |direction, place| Hit { inspection: 0, pattern: 0, direction, place };
+    let found =
+        |direction, place| Hit { inspection: 0, pattern: 0, direction, place, verdict: Verdict::Event };
     assert_eq!(hits(&mut rig), [found(C2S, 3), found(S2C, 0)]);
     // What a worker tells of stands among them.
     let key = FlowKey { quad: quad(3), segment: Segment(0) };
@@ -105,6 +112,20 @@ fn no_more_is_told_of_a_participating_flow_than_somebody_can_read() {
     assert_eq!((hits(&mut rig).len(), rig.count(Counter::EventsUntold)), (110, 320));
 }
 
+/// Who knows what is only told of cannot hide by it what ends his flow, nor a split that was refused; in one segment neither.
+#[test]
+fn hits_that_let_pass_use_up_nothing_of_what_is_told_of_others() {
+    let inspection = inspection_of(&[("tame", Verdict::Event, ""), ("evil", Verdict::Reset, "")]);
+    let mut rig = inspected_by(MergeWhen::Never, &inspection);
+    rig.establish();
+    rig.client(ack(C + 1, S + 1), ("tame".repeat(130) + "evil").as_bytes());
+    assert!(!rig.want_split(Record::NO_MODULE));
+    let told = journal(&mut rig);
+    assert_eq!((told.len(), rig.count(Counter::EventsUntold)), (102, 30));
+    let reset = Hit { inspection: 0, pattern: 1, direction: C2S, place: 520, verdict: Verdict::Reset };
+    assert_eq!(told[100..], [Happening::Hit(reset), Happening::SplitRefused(Refused::NoModule)]);
+}
+
 const TEXT: &[u8] = b"an evil!";
 
 #[test]
@@ -120,10 +141,27 @@ fn a_session_goes_on_where_the_worker_has_searched() {
         view.searched = Some(Searched { inspection: 0, reached });
         rig.split(100, -50, view);
         rig.client(ack(C + 1001, at_client(500)), behind);
-        let found = Hit { inspection: 0, pattern: 0, direction: C2S, place: 3 };
+        let found = Hit { inspection: 0, pattern: 0, direction: C2S, place: 3, verdict: Verdict::Event };
         let expected = if cut < 7 { vec![found] } else { Vec::new() };
         assert_eq!(hits(&mut rig), expected, "cut at {cut}");
     }
+}
+
+#[test]
+fn a_flow_for_whose_search_there_is_no_place_goes_on_participating() {
+    let mut rig = inspected_by(MergeWhen::AfterBytes(5), &inspection());
+    rig.establish();
+    rig.client(ack(C + 1, S + 1), b"an ev");
+    rig.server(ack(S + 1, C + 6), b"hello");
+    assert_eq!(script(&rig.client(ack(C + 6, S + 6), b"")), ["park searched"]);
+    assert!(rig.client(ack(C + 6, S + 6), b"il").is_empty(), "it is held");
+    let flow = rig.flow;
+    assert_eq!(script(&rig.tell(Event::Unparked { flow })), [">C . 5006:1008 0", ">S . 1006:5006 2"]);
+    assert_eq!((hits(&mut rig).len(), rig.count(Counter::MergesUndone)), (1, 1));
+    rig.server(ack(S + 6, C + 8), b"");
+    assert_eq!(script(&rig.wait(MERGE_RETRY)).last().map(String::as_str), Some("park searched"));
+    rig.parked();
+    assert!(rig.installed.is_some());
 }
 
 #[test]

@@ -59,7 +59,8 @@ pub enum Said {
     Other(PortId),
     Participate,
     Release(Path),
-    Park,
+    /// Whether its bytes have been searched.
+    Park(bool),
     Install(i32, i32, [Track; 2]),
     Replay(Direction, Seq),
     Resume,

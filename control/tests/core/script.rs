@@ -36,7 +36,7 @@ pub fn read(order: Order<SimBuffer>) -> Said {
         Order::Divert { far, .. } => Said::Divert(far.key.quad, far.port),
         Order::Participate { .. } => Said::Participate,
         Order::Release { path, .. } => Said::Release(path),
-        Order::Park { .. } => Said::Park,
+        Order::Park { searched, .. } => Said::Park(searched),
         Order::Install { delta_c2s: Delta(c2s), delta_s2c: Delta(s2c), view, .. } => {
             Said::Install(c2s, s2c, view.track)
         }
@@ -75,6 +75,7 @@ pub fn script(said: &[Said]) -> Vec<String> {
         }
         Said::Other(port) => format!(">{} icmp", if *port == CLIENT { 'C' } else { 'S' }),
         Said::Install(c2s, s2c, _) => format!("install {c2s} {s2c}"),
+        Said::Park(searched) => if *searched { "park searched" } else { "park" }.to_owned(),
         Said::Replay(direction, seq) => format!("replay {direction:?} {}", seq.0),
         Said::Restart(port) => format!("restart {}", port.0),
         Said::SetFar(quad, port) => format!("far {quad} by {}", port.0),

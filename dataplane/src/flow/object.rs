@@ -219,6 +219,9 @@ impl Object {
     #[inline]
     pub fn is_plain(&self, client_side: u8) -> bool {
         let is_carried = matches!(self.path, Path::CutThrough | Path::Monitored | Path::Bypassed);
+        // The short cut rewrites by what the object says, whatever its path.
+        let is_as_it_came = self.delta_c2s == Delta::ZERO && self.delta_s2c == Delta::ZERO;
+        debug_assert!(is_as_it_came || !matches!(self.path, Path::Monitored | Path::Bypassed));
         let is_like_any = !self.traits.intersects(Traits::UNUSUAL);
         is_carried && is_like_any && self.tcp == TcpState::Established && self.client_side == client_side
     }

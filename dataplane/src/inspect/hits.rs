@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::budget::Rate;
+use super::patterns::Verdict;
+use crate::budget::{Budget, Rate};
+use crate::clock::Instant;
 use crate::flow::quad::Direction;
 
 /// An occurrence of a pattern, as it is told.
@@ -16,11 +18,28 @@ pub struct Hit {
     pub direction: Direction,
     /// Place of its first byte: so many bytes of the stream are before it, as far as it was searched.
     pub place: u64,
+    /// What comes of it.
+    pub verdict: Verdict,
 }
 
 impl Hit {
-    /// How many of them one thread tells: a peer that repeats a pattern all day fills no mailbox.
+    /// How many of each kind one thread tells: a peer that repeats a pattern all day fills no mailbox.
     pub const RATE: Rate = Rate::per_second(100).with_a_second_at_once();
+}
+
+/// What a thread still tells of hits now. There are two budgets of [`Hit::RATE`]: a peer has hits that let its bytes pass for the
+/// asking, and one that ends its flow must not be the one that nobody is told of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Telling {
+    /// By [`Verdict::lets_pass`].
+    budgets: [Budget; 2],
+}
+
+impl Telling {
+    /// Whether one of this verdict is told.
+    pub fn take(&mut self, now: Instant, verdict: Verdict) -> bool {
+        self.budgets[usize::from(verdict.lets_pass())].take(now, Hit::RATE)
+    }
 }
 
 /// Counts in a cache line.

@@ -254,6 +254,15 @@ impl Kept {
         }
     }
 
+    /// Those of the `len` bytes from `at` on that are kept, in pieces, in order.
+    pub fn read(&self, list: &List, at: Seq, len: usize, piece: &mut dyn FnMut(&[u8])) {
+        let mut pieces = Pieces::new(self, list, at, len);
+        while let Some((block, from, range)) = pieces.next(&self.next) {
+            let start = block as usize * BLOCK + from;
+            piece(&self.bytes[start..start + range.len()]);
+        }
+    }
+
     /// Gives `bytes`, which begin at `at`, what is kept of them. `offset` is that of the first one from where the checksum's
     /// sum begins. `None` when they were just that.
     pub fn restore(&self, list: &List, at: Seq, offset: usize, bytes: &mut [u8]) -> Option<Update> {
@@ -425,6 +434,10 @@ mod tests {
                 }
                 prop_assert_eq!(AT.distance_to(list.end()) as usize, model.len());
             }
+            let mut read: Vec<u8> = Vec::new();
+            kept.read(&list, AT.advance(from as u32), len, &mut |piece| read.extend(piece));
+            let until = model.len().min(from + len);
+            prop_assert_eq!(read, model.get(from.max(start)..until).unwrap_or_default());
             let mut bytes: Vec<u8> = (0..len).map(|n| n as u8).collect();
             let before = bytes.clone();
             let expected: Vec<u8> = (0..len)

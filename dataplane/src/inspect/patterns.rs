@@ -36,6 +36,11 @@ impl Verdict {
             Verdict::Reset => "reset",
         }
     }
+
+    /// Whether what it is found in goes on its way, as it came or edited.
+    pub const fn lets_pass(self) -> bool {
+        matches!(self, Verdict::Event | Verdict::Edit)
+    }
 }
 
 /// One thing to search for.

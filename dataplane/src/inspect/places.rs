@@ -13,7 +13,7 @@ use crate::memory::table_bytes;
 use crate::worker::parked::Parked;
 
 use super::kept::Kept;
-use super::stream::Stream;
+use super::stream::{Stream, Why};
 
 /// Both directions of a flow; one in which nothing is searched for has none.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,13 @@ struct Place {
     next_free: u32,
     /// There is an entry for it among those that are looked at.
     is_watched: [bool; 2],
-    /// Times in a row that nobody took what waited, and when somebody is asked again.
+    /// By [`Why::is_rest`]: that nobody has come for what may go on without him must not delay a split for what may not.
+    asked: [Asked; 2],
+}
+
+/// Times in a row that nobody took what waited, and when somebody is asked again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
     refusals: u8,
     not_before: Instant,
 }
@@ -39,6 +45,11 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// The other direction of the same flow.
+    pub const fn reverse(self) -> Lane {
+        Lane { direction: self.direction.reverse(), ..self }
+    }
+
     /// Its number among all lanes of the worker.
     pub const fn number(self) -> u32 {
         self.place * 2 + self.direction.index() as u32
@@ -109,8 +120,7 @@ impl Streams {
             slot: NONE,
             next_free: next(at),
             is_watched: [false; 2],
-            refusals: 0,
-            not_before: Instant::ZERO,
+            asked: [Asked::default(); 2],
         };
         let places = (0..limits.flows).map(place).collect();
         let free = if limits.flows == 0 { NONE } else { 0 };
@@ -146,9 +156,15 @@ impl Streams {
         let at = self.free;
         let Some(place) = self.places.get_mut(at as usize) else { return false };
         self.free = place.next_free;
-        *place = Place { streams, slot, refusals: 0, not_before: Instant::ZERO, ..*place };
+        *place = Place { streams, slot, asked: [Asked::default(); 2], ..*place };
         self.by_slot.insert(slot, at);
         true
+    }
+
+    /// Makes sure of a place for the flow in `slot`, which [`Streams::give_back`] and [`Streams::take`] turn into streams; false
+    /// when there is none left.
+    pub fn reserve(&mut self, slot: u32) -> bool {
+        self.by_slot.contains_key(&slot) || self.take(slot, [None; 2])
     }
 
     /// Gives back the place of the flow in `slot`, if it has one, and what has passed of it.
@@ -180,19 +196,21 @@ impl Streams {
         }
     }
 
-    /// Nobody has taken what waits of the flow in `slot`: the next time that somebody is asked is later, and later each time.
-    pub fn refuse(&mut self, slot: u32, now: Instant) {
+    /// Nobody has taken what waits of the flow in `slot`: the next time that somebody is asked for this is later, and later each
+    /// time.
+    pub fn refuse(&mut self, slot: u32, why: Why, now: Instant) {
         let Some(place) = self.by_slot.get(&slot).and_then(|at| self.places.get_mut(*at as usize)) else {
             return;
         };
-        place.not_before = now + ASK_AGAIN * (1 << place.refusals.min(MOST_DOUBLINGS));
-        place.refusals = place.refusals.saturating_add(1);
+        let Asked { refusals, not_before } = &mut place.asked[usize::from(why.is_rest())];
+        *not_before = now + ASK_AGAIN * (1 << (*refusals).min(MOST_DOUBLINGS));
+        *refusals = refusals.saturating_add(1);
     }
 
     /// Whether somebody may be asked to take what waits of the flow in `slot`.
-    pub fn may_ask(&self, slot: u32, now: Instant) -> bool {
+    pub fn may_ask(&self, slot: u32, why: Why, now: Instant) -> bool {
         let place = self.by_slot.get(&slot).and_then(|at| self.places.get(*at as usize));
-        place.is_none_or(|place| place.not_before <= now)
+        place.is_none_or(|place| place.asked[usize::from(why.is_rest())].not_before <= now)
     }
 
     /// Lanes to be looked at.

@@ -11,7 +11,7 @@ use crate::wire::seq::Seq;
 
 use super::edits;
 use super::kept::{Kept, List};
-use super::patterns::{self, Verdict};
+use super::patterns::{self, Patterns, Verdict};
 use super::{Ahead, Inspection, Reached};
 
 /// What becomes of a segment.
@@ -30,8 +30,10 @@ pub enum Outcome {
     Found(Verdict),
     /// It waits: it ends with what may be the beginning of something to be replaced.
     Hold,
-    /// It waits for somebody else.
+    /// It waits for somebody else, the first that does.
     Await(Why),
+    /// It waits behind one that does.
+    Queue(Why),
 }
 
 /// Why somebody else is waited for.
@@ -45,6 +47,13 @@ pub enum Why {
     /// then (Nagle's algorithm, a full window) would never send it. Or to take the last word of one end while the other one's
     /// may still have to be edited.
     Rest,
+}
+
+impl Why {
+    /// Whether what waits may go on as it is when nobody comes.
+    pub const fn is_rest(self) -> bool {
+        matches!(self, Why::Rest)
+    }
 }
 
 /// A segment to be judged.
@@ -167,15 +176,28 @@ impl Stream {
         self.state.filter(|_| end == self.kept.end())
     }
 
-    /// All before `end` has gone out, which has led to `state`.
-    pub fn go(&mut self, end: Seq, state: Option<patterns::State>) {
+    /// All before `end` has gone out, which has led to `state`, if that is known. It is not where what waited was dropped, and its
+    /// sender repeats it cut otherwise: then it is searched once more, as it was edited.
+    pub fn go(&mut self, kept: &Kept, patterns: Option<&Patterns>, end: Seq, state: Option<patterns::State>) {
         if end.gt(self.gone) {
-            self.state_gone = state;
+            let state = state.or_else(|| self.state_at(end));
+            self.state_gone = state.or_else(|| self.walk(kept, patterns?, end));
         }
         self.gone = self.gone.max(end);
         // It follows, or it would seem to lie ahead after 2^31 bytes.
         self.edited = self.edited.max(self.gone);
         self.queued = self.queued.max(end);
+    }
+
+    /// What has gone out and what is kept behind it, before `end`, have led to. Its hits have been told.
+    #[cold]
+    fn walk(&self, kept: &Kept, patterns: &Patterns, end: Seq) -> Option<patterns::State> {
+        let mut state = self.state_gone?;
+        let len = self.gone.distance_to(end);
+        kept.read(&self.kept, self.gone, len as usize, &mut |bytes| {
+            state = patterns.search(state, bytes, &mut |_, _| ()).state;
+        });
+        end.le(self.kept.end()).then_some(state)
     }
 
     /// Judges a segment. `hit` is told the number of each pattern that ends in it, and the place of its first byte.
@@ -210,7 +232,7 @@ impl Stream {
         }
         if let Some(why) = self.awaits {
             self.queued = end;
-            return Outcome::Await(why);
+            return Outcome::Queue(why);
         }
         self.take_new(kept, inspection, direction, part, hit)
     }
@@ -219,7 +241,7 @@ impl Stream {
     fn take_empty(&mut self, inspection: &Inspection, direction: Direction, part: &Part<'_>) -> Outcome {
         if part.is_last && part.at == self.queued {
             if let Some(why) = self.awaits {
-                return Outcome::Await(why);
+                return Outcome::Queue(why);
             }
             if self.settle_if_last(part) && closes(inspection, direction) {
                 return self.await_somebody(part.end(), Why::Rest);

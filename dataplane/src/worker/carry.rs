@@ -33,7 +33,8 @@ impl<P: Port> Worker<P> {
         let client_side = if direction == Direction::ClientToServer { port } else { out };
         let (object, record) = self.table.lines_mut(slot);
         let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
-        if !object.is_plain(client_side.0) || decides || object.leaps(direction, headers) {
+        let is_corrupt = frame.checksum_hint() == ChecksumHint::Bad;
+        if !object.is_plain(client_side.0) || decides || is_corrupt || object.leaps(direction, headers) {
             return Some(frame);
         }
         object.follow(direction, headers);
@@ -82,7 +83,10 @@ impl<P: Port> Worker<P> {
     ) {
         let object = self.table.object(slot);
         let path = object.path;
-        if begins_another(object.tcp, headers) && path != Path::Suspended && path != Path::Participating {
+        let is_ours = matches!(path, Path::Suspended | Path::Participating);
+        // A corrupt one begins nothing, as its receiver does not take it.
+        let is_sound = || headers.first_fragment || is_verified(&frame, headers);
+        if begins_another(object.tcp, headers) && !is_ours && is_sound() {
             let key = self.table.key(slot);
             let from_client = direction == Direction::ClientToServer;
             let key = if from_client { key } else { FlowKey { quad: key.quad.reversed(), ..key } };
@@ -256,11 +260,12 @@ impl<P: Port> Worker<P> {
         let before = object.tcp;
         // Corrupt segments pass, and their receivers drop them: one flipped bit must not open or close an entry, or move the
         // boundary of a split. Data of an open connection that comes in order is not worth the sum over it: its bytes are
-        // repeated below the boundary. What could move the state is, and what leaps ahead.
+        // repeated below the boundary. What could move the state is, and what leaps ahead. What the device says is for nothing.
         let decides = headers.flags.intersects(DECIDING) || before != TcpState::Established;
+        let is_summed = decides || frame.checksum_hint() == ChecksumHint::Bad;
         if headers.first_fragment {
             object.terms.note_fragments();
-        } else if (decides || object.leaps(direction, headers)) && !is_verified(frame, headers) {
+        } else if (is_summed || object.leaps(direction, headers)) && !is_verified(frame, headers) {
             return;
         }
         let object = self.table.object_mut(slot);

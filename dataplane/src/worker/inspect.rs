@@ -7,7 +7,7 @@ use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::inspect::hits::Hit;
 use crate::inspect::patterns::Verdict;
-use crate::inspect::places::{self, Streams};
+use crate::inspect::places::{self, Lane, Streams};
 use crate::inspect::stream::{Outcome, Part, Stream};
 use crate::inspect::{Inspection, Reached, Searched, window};
 use crate::packet::{self, Packet, TcpHeaders};
@@ -75,24 +75,29 @@ impl<P: Port> Worker<P> {
             self.counters.count(reason);
             return None;
         }
-        let outcome = match traits.has(Traits::SEARCHED) {
-            true => self.search(now, slot, direction, headers, frame.bytes()),
-            false => return Some(frame),
-        };
-        if traits.has(Traits::SEARCHED) {
-            self.let_go(now, slot, direction);
+        if !traits.has(Traits::SEARCHED) {
+            return Some(frame);
+        }
+        let (lane, outcome) = self.search(now, slot, direction, headers, frame.bytes());
+        if let Some(lane) = lane {
+            self.let_go(now, lane);
         }
         match outcome {
             Outcome::Pass { restored } => {
-                self.dress(slot, direction, headers, &mut frame, restored);
-                self.note_gone(slot, direction, headers);
+                self.dress(lane.filter(|_| restored), headers, &mut frame);
+                if let Some(lane) = lane {
+                    self.note_gone(lane, headers, None);
+                }
             }
             Outcome::PassAhead => {
                 self.counters.count(Counter::InspectGaps);
-                self.dress(slot, direction, headers, &mut frame, false);
+                self.dress(None, headers, &mut frame);
             }
-            Outcome::Hold | Outcome::Await(_) => {
-                self.keep_waiting(now, slot, direction, headers, frame, outcome);
+            Outcome::Hold | Outcome::Await(_) | Outcome::Queue(_) => {
+                match lane {
+                    Some(lane) => self.keep_waiting(now, lane, headers, frame, outcome),
+                    None => self.counters.count(Counter::DropFlowGone),
+                }
                 return None;
             }
             Outcome::Drop(reason) => {
@@ -107,6 +112,8 @@ impl<P: Port> Worker<P> {
         Some(frame)
     }
 
+    /// What becomes of it, and the lane in which that was found out: looked up once, for all that is done about a segment.
+    /// What is to wait has one.
     fn search(
         &mut self,
         now: Instant,
@@ -114,16 +121,17 @@ impl<P: Port> Worker<P> {
         direction: Direction,
         headers: &TcpHeaders,
         frame: &[u8],
-    ) -> Outcome {
+    ) -> (Option<Lane>, Outcome) {
         const PASS: Outcome = Outcome::Pass { restored: false };
         let index = self.table.record(slot).inspection;
-        let Some(inspection) = self.policy.snapshot.inspection(index) else { return PASS };
+        let Some(inspection) = self.policy.snapshot.inspection(index) else { return (None, PASS) };
         let bytes = frame.get(usize::from(headers.payload)..usize::from(headers.end)).unwrap_or_default();
         // Nobody takes what is in a RST.
         let bytes = if headers.flags.rst() { &[] } else { bytes };
         let object = self.table.object(slot);
+        let drop = |reason| (None, Outcome::Drop(reason));
         if !bytes.is_empty() && headers.flags.syn() {
-            return Outcome::Drop(Counter::DropInspectHandshake);
+            return drop(Counter::DropInspectHandshake);
         }
         // Its receiver does not take it, and so it moves no boundary: a search that went on behind it would begin anew at a
         // split, wherever the sender likes.
@@ -132,48 +140,50 @@ impl<P: Port> Worker<P> {
             && object.tcp == TcpState::Established
             && headers.seq.gt(object.edges[direction.index()])
         {
-            return Outcome::Drop(Counter::DropWindowBeyond);
+            return drop(Counter::DropWindowBeyond);
         }
-        if !bytes.is_empty() && self.streams.lane(slot, direction).is_none() {
+        let mut lane = self.streams.lane(slot, direction);
+        if !bytes.is_empty() && lane.is_none() {
             let Some(next) = agreed(object, direction, headers) else {
-                return Outcome::Drop(Counter::DropInspectHandshake);
+                return drop(Counter::DropInspectHandshake);
             };
             if !self.streams.take(slot, streams(inspection, next, [Reached::default(); 2])) {
-                return self.without_place(slot);
+                return (None, self.without_place(slot));
             }
+            lane = self.streams.lane(slot, direction);
         }
+        let Some(lane) = lane else { return (None, PASS) };
         let mut outcome = PASS;
-        if let Some(lane) = self.streams.lane(slot, direction)
-            && let Some((stream, kept)) = self.streams.get(lane)
-        {
+        if let Some((stream, kept)) = self.streams.get(lane) {
             let part = Part { at: headers.seq, bytes, is_last: is_last(object, direction, headers) };
             // Before it is judged: it is as if it had been lost.
             if part.end().gt(stream.queued()) && self.waiting.len_of(lane.number()) >= self.waiting_each {
-                return Outcome::Drop(Counter::DropInspectWaiting);
+                return drop(Counter::DropInspectWaiting);
             }
             let mut found = 0;
             outcome = stream.take(kept, inspection, direction, &part, &mut |pattern, place| {
                 inspection.hits.count(self.id, pattern);
                 found += 1;
-                let hit = Hit { inspection: index, pattern, direction, place };
+                let verdict = inspection.verdict(pattern);
+                let hit = Hit { inspection: index, pattern, direction, place, verdict };
                 self.told.tell(now, &mut self.events, &mut self.counters, self.table.key(slot), hit);
             });
             self.counters.add(Counter::InspectMatches, found);
         }
         if !matches!(outcome, Outcome::Drop(_) | Outcome::Found(_)) {
-            self.acknowledge_kept(slot, direction, headers);
+            self.acknowledge_kept(lane, headers);
         }
-        outcome
+        (Some(lane), outcome)
     }
 
-    /// What the segment acknowledges need not be kept any longer.
-    pub(super) fn acknowledge_kept(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders) {
+    /// What a segment in `lane` acknowledges need not be kept any longer.
+    pub(super) fn acknowledge_kept(&mut self, lane: Lane, headers: &TcpHeaders) {
         if headers.flags.ack()
             && !headers.flags.rst()
-            && let Some(lane) = self.streams.lane(slot, direction.reverse())
-            && let Some((stream, kept)) = self.streams.get(lane)
+            && let Some((stream, kept)) = self.streams.get(lane.reverse())
         {
-            stream.acknowledge(kept, headers.ack.minus(self.table.object(slot).other_delta(direction)));
+            let delta = self.table.object(lane.slot).other_delta(lane.direction);
+            stream.acknowledge(kept, headers.ack.minus(delta));
         }
     }
 
@@ -197,7 +207,8 @@ impl<P: Port> Worker<P> {
         let next = self.table.object(slot).track.map(|track| track.end);
         let index = self.table.record(slot).inspection;
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
-        // Without a place, the first segment with data is the one that asks again, and hears no.
+        // There is one: either it was reserved, or what is given back here was its own; or nobody has searched the flow, and the
+        // first segment with data asks again.
         let searched = searched.filter(|searched| searched.inspection == index);
         let reached = searched.map_or([Reached::default(); 2], |searched| searched.reached);
         let _ = self.streams.take(slot, streams(inspection, next, reached));
@@ -208,8 +219,9 @@ impl<P: Port> Worker<P> {
         if self.streams.is_empty() {
             return;
         }
-        for direction in Direction::BOTH {
-            self.drop_waiting(slot, direction, Counter::DropFlowGone);
+        let Some(lane) = self.streams.lane(slot, Direction::ClientToServer) else { return };
+        for lane in [lane, lane.reverse()] {
+            self.drop_waiting(lane, Counter::DropFlowGone);
         }
         self.streams.give_back(slot);
     }

@@ -60,6 +60,11 @@ pub enum Event<B> {
         /// The flow.
         flow: FlowRef,
     },
+    /// Order `Park` is not: there is no place for the flow among the searched. It goes on participating, and is searched there.
+    Unparked {
+        /// The flow.
+        flow: FlowRef,
+    },
     /// The answer to order `SetFarSide`.
     FarSide {
         /// The flow.
@@ -163,10 +168,12 @@ pub enum Order<B> {
         /// The SYN.
         frame: B,
     },
-    /// Keep what comes for the flow, in order; answer with [`Event::Parked`].
+    /// Keep what comes for the flow, in order; answer with [`Event::Parked`], or [`Event::Unparked`].
     Park {
         /// The flow.
         flow: FlowRef,
+        /// Its bytes have been searched: it needs a place where that goes on.
+        searched: bool,
     },
     /// The flow is parked and drained: here is its connection object. Not in force before [`Order::Resume`].
     Install {

@@ -55,7 +55,9 @@ impl<P: Port> Worker<P> {
             Order::Release { flow, path, frame } => {
                 self.on_flow(flow, |worker, slot| worker.release(now, slot, path, frame));
             }
-            Order::Park { flow } => self.on_flow(flow, |worker, slot| worker.begin_parking(flow, slot)),
+            Order::Park { flow, searched } => {
+                self.on_flow(flow, |worker, slot| worker.begin_parking(flow, slot, searched));
+            }
             Order::Install { flow, delta_c2s, delta_s2c, view } => {
                 self.on_flow(flow, |worker, slot| worker.install(slot, delta_c2s, delta_s2c, &view));
             }
@@ -102,7 +104,10 @@ impl<P: Port> Worker<P> {
     /// The held SYN leaves verbatim; the flow passes from now on.
     fn release(&mut self, now: Instant, slot: u32, path: Path, frame: P::Buffer) {
         let object = self.table.object_mut(slot);
-        let Ok(Packet::Tcp(headers)) = packet::parse(frame.bytes()) else { return };
+        // The control core has written a SYN.
+        let Ok(Packet::Tcp(headers)) = packet::parse(frame.bytes()) else {
+            return self.counters.count(Counter::DropFlowGone);
+        };
         if object.path != Path::Suspended {
             return self.counters.count(Counter::DropFlowGone);
         }
@@ -122,12 +127,18 @@ impl<P: Port> Worker<P> {
         self.deliver(slot, Direction::ClientToServer, &headers, frame);
     }
 
-    fn begin_parking(&mut self, flow: FlowRef, slot: u32) {
+    fn begin_parking(&mut self, flow: FlowRef, slot: u32, searched: bool) {
         let object = self.table.object_mut(slot);
-        if object.path == Path::Participating {
-            object.path = Path::Parked;
-            self.answer(Event::Parked { flow });
+        if object.path != Path::Participating {
+            return;
         }
+        // What has been searched there must go on being searched here: a pattern may have begun.
+        if searched && object.traits.has(Traits::SEARCHED) && !self.streams.reserve(slot) {
+            self.counters.count(Counter::MergesAwaitedPlace);
+            return self.answer(Event::Unparked { flow });
+        }
+        self.table.object_mut(slot).path = Path::Parked;
+        self.answer(Event::Parked { flow });
     }
 
     fn install(&mut self, slot: u32, delta_c2s: Delta, delta_s2c: Delta, view: &View) {

@@ -38,10 +38,16 @@ pub struct Parked<B> {
     used: usize,
 }
 
+/// Twice the room that is needed: marks of removed entries use up the rest of a table, and one that is more than half full then
+/// grows, on the packet path, instead of being cleaned where it is.
+const fn heads(capacity: usize) -> usize {
+    capacity * 2
+}
+
 impl<B> Parked<B> {
     /// Bytes that room for `capacity` frames takes; the frames themselves stay in their buffers.
     pub const fn bytes_for(capacity: usize) -> usize {
-        capacity * size_of::<Cell<B>>() + table_bytes(capacity, size_of::<(u32, u32)>())
+        capacity * size_of::<Cell<B>>() + table_bytes(heads(capacity), size_of::<(u32, u32)>())
     }
 
     /// Room for `capacity` frames, taken now.
@@ -54,7 +60,7 @@ impl<B> Parked<B> {
                 len: 0,
             })
             .collect();
-        let heads = HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new());
+        let heads = HashMap::with_capacity_and_hasher(heads(capacity), ahash::RandomState::new());
         Parked { heads, free: if capacity == 0 { NONE } else { 0 }, cells, used: 0 }
     }
 
@@ -167,6 +173,22 @@ mod tests {
             let rest: Vec<u32> = std::iter::from_fn(|| parked.pop(2)).map(|w| w.frame).collect();
             assert_eq!(rest, [100, 101]);
             assert!(parked.is_empty() && parked.heads.is_empty());
+        }
+    }
+
+    /// Lists come and go with all of the room taken: removed entries leave marks in the table, and it must not grow for them.
+    #[test]
+    fn however_lists_come_and_go_the_table_stays_as_it_was_taken() {
+        for capacity in [3, 7, 14, 28, 56, 64, 100, 112] {
+            let mut parked = Parked::new(capacity);
+            let taken = parked.heads.allocation_size();
+            for n in 0..20_000 {
+                parked.push(n, waiting(n)).ok().expect("there is room");
+                if let Some(first) = (n + 1).checked_sub(capacity as u32) {
+                    assert_eq!(parked.pop(first).map(|waiting| waiting.frame), Some(first));
+                }
+                assert_eq!(parked.heads.allocation_size(), taken, "{capacity}, after {n}");
+            }
         }
     }
 

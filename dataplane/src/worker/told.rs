@@ -5,12 +5,12 @@ use super::message::Event;
 use super::report::Counters;
 use super::*;
 use crate::flow::quad::FlowKey;
-use crate::inspect::hits::Hit;
+use crate::inspect::hits::{Hit, Telling};
 
 /// Tells of hits.
 #[derive(Default)]
 pub(super) struct Told {
-    budget: Budget,
+    telling: Telling,
 }
 
 impl Told {
@@ -24,7 +24,7 @@ impl Told {
         hit: Hit,
     ) {
         let is_told = events.free() > EVENT_RESERVE
-            && self.budget.take(now, Hit::RATE)
+            && self.telling.take(now, hit.verdict)
             && events.try_send(Event::Hit { key, hit }).is_ok();
         if !is_told {
             counters.count(Counter::EventsUntold);

@@ -9,6 +9,7 @@ use crate::flow::object::{Path, Record, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::table::FlowRef;
 use crate::inspect::Reached;
+use crate::inspect::patterns;
 use crate::inspect::places::Lane;
 use crate::inspect::stream::{Ended, Outcome, Stream, Why};
 use crate::packet::TcpHeaders;
@@ -28,16 +29,18 @@ impl<P: Port> Worker<P> {
     pub(super) fn keep_waiting(
         &mut self,
         now: Instant,
-        slot: u32,
-        direction: Direction,
+        lane: Lane,
         headers: &TcpHeaders,
         frame: P::Buffer,
         outcome: Outcome,
     ) {
-        let Some(lane) = self.streams.lane(slot, direction) else { return };
-        if matches!(outcome, Outcome::Await(Why::Look | Why::Resize)) && !self.streams.may_ask(slot, now) {
+        let Lane { slot, direction, .. } = lane;
+        // Those behind it were not refused: what the other direction waits for is no reason to drop them.
+        if let Outcome::Await(why @ (Why::Look | Why::Resize)) = outcome
+            && !self.streams.may_ask(slot, why, now)
+        {
             self.counters.count(Counter::DropInspectSplit);
-            return self.drop_waiting(slot, direction, Counter::DropInspectSplit);
+            return self.drop_waiting(lane, Counter::DropInspectSplit);
         }
         let is_first = self.waiting.first(lane.number()).is_none();
         let end = headers.seq.advance(headers.payload_len());
@@ -45,7 +48,7 @@ impl<P: Port> Worker<P> {
         let waiting = Waiting { direction, headers: *headers, frame, searched };
         if self.waiting.push(lane.number(), waiting).is_err() {
             self.counters.count(Counter::DropParkedFull);
-            return self.drop_waiting(slot, direction, Counter::DropParkedFull);
+            return self.drop_waiting(lane, Counter::DropParkedFull);
         }
         self.counters.count(Counter::InspectWaited);
         if is_first {
@@ -53,10 +56,12 @@ impl<P: Port> Worker<P> {
         }
         match outcome {
             // Nobody would come.
-            Outcome::Await(Why::Rest) if self.table.record(slot).module == Record::NO_MODULE => {
+            Outcome::Await(Why::Rest) | Outcome::Queue(Why::Rest)
+                if self.table.record(slot).module == Record::NO_MODULE =>
+            {
                 self.settle(now, lane);
             }
-            Outcome::Await(why) => self.want_split(slot, why),
+            Outcome::Await(why) | Outcome::Queue(why) => self.want_split(slot, why),
             _ => {}
         }
     }
@@ -74,8 +79,8 @@ impl<P: Port> Worker<P> {
     }
 
     /// What waits and need not any more goes on, in order.
-    pub(super) fn let_go(&mut self, now: Instant, slot: u32, direction: Direction) {
-        let Some(lane) = self.streams.lane(slot, direction) else { return };
+    pub(super) fn let_go(&mut self, now: Instant, lane: Lane) {
+        let Lane { slot, direction, .. } = lane;
         while let Some(first) = self.waiting.first(lane.number()) {
             let end = first.headers.seq.advance(first.headers.payload_len());
             if !self.streams.get(lane).is_some_and(|(stream, _)| stream.is_settled(end)) {
@@ -83,54 +88,38 @@ impl<P: Port> Worker<P> {
             }
             let Some(waiting) = self.waiting.pop(lane.number()) else { return };
             let Waiting { headers, mut frame, searched, .. } = waiting;
-            self.dress(slot, direction, &headers, &mut frame, true);
-            if let Some((stream, _)) = self.streams.get(lane) {
-                stream.go(end, searched);
-            }
+            self.dress(Some(lane), &headers, &mut frame);
+            self.note_gone(lane, &headers, searched);
             self.go_on(now, slot, direction, &headers, frame);
         }
     }
 
-    /// The segment goes out.
-    pub(super) fn note_gone(&mut self, slot: u32, direction: Direction, headers: &TcpHeaders) {
+    /// The segment goes out. `searched` is where the search stood behind it, when that was noted.
+    pub(super) fn note_gone(&mut self, lane: Lane, headers: &TcpHeaders, searched: Option<patterns::State>) {
         if headers.payload_len() == 0 || headers.flags.rst() {
             return;
         }
-        if let Some(lane) = self.streams.lane(slot, direction)
-            && let Some((stream, _)) = self.streams.get(lane)
-        {
+        let inspection = self.policy.snapshot.inspection(self.table.record(lane.slot).inspection);
+        if let Some((stream, kept)) = self.streams.get(lane) {
             let end = headers.seq.advance(headers.payload_len());
-            stream.go(end, stream.state_at(end));
+            let patterns = inspection.and_then(|inspection| inspection.patterns(lane.direction));
+            stream.go(kept, patterns, end, searched);
         }
     }
 
-    /// The bytes that its receiver gets. Urgent ones stay where they were seen.
-    pub(super) fn dress(
-        &mut self,
-        slot: u32,
-        direction: Direction,
-        headers: &TcpHeaders,
-        frame: &mut P::Buffer,
-        restored: bool,
-    ) {
+    /// The bytes that its receiver gets: those that are kept in a lane. Urgent ones stay where they were seen.
+    pub(super) fn dress(&mut self, kept_in: Option<Lane>, headers: &TcpHeaders, frame: &mut P::Buffer) {
         if headers.flags.intersects(TcpFlags::URG) {
             clear_urgent(frame.bytes_mut(), headers);
             self.counters.count(Counter::UrgentCleared);
         }
-        if restored && self.restore(slot, direction, headers, frame) {
+        if kept_in.is_some_and(|lane| self.restore(lane, headers, frame)) {
             self.counters.count(Counter::InspectRewritten);
         }
     }
 
     /// Whatever is kept takes the place of what came; whether that was something else.
-    fn restore(
-        &mut self,
-        slot: u32,
-        direction: Direction,
-        headers: &TcpHeaders,
-        frame: &mut P::Buffer,
-    ) -> bool {
-        let Some(lane) = self.streams.lane(slot, direction) else { return false };
+    fn restore(&mut self, lane: Lane, headers: &TcpHeaders, frame: &mut P::Buffer) -> bool {
         let Some((stream, kept)) = self.streams.get(lane) else { return false };
         let Some(segment) = frame.bytes_mut().get_mut(usize::from(headers.l4)..usize::from(headers.end))
         else {
@@ -146,8 +135,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// What waits goes nowhere: its sender repeats it.
-    pub(super) fn drop_waiting(&mut self, slot: u32, direction: Direction, why: Counter) {
-        let Some(lane) = self.streams.lane(slot, direction) else { return };
+    pub(super) fn drop_waiting(&mut self, lane: Lane, why: Counter) {
         while self.waiting.pop(lane.number()).is_some() {
             self.counters.count(why);
         }
@@ -160,12 +148,17 @@ impl<P: Port> Worker<P> {
     #[cold]
     pub(super) fn refuse_closer_look(&mut self, now: Instant, flow: FlowRef) {
         let Some(slot) = self.table.resolve(flow) else { return };
-        self.streams.refuse(slot, now);
-        for direction in Direction::BOTH {
-            let Some(lane) = self.streams.lane(slot, direction) else { return };
-            if self.streams.get(lane).is_some_and(|(stream, _)| stream.awaits().is_some()) {
-                self.give_up_waiting(now, lane);
+        let Some(lane) = self.streams.lane(slot, Direction::ClientToServer) else { return };
+        let lanes = [lane, lane.reverse()];
+        let mut awaits = |lane| self.streams.get(lane).and_then(|(stream, _)| stream.awaits());
+        let whys = lanes.map(&mut awaits);
+        for is_rest in [false, true] {
+            if let Some(why) = whys.into_iter().flatten().find(|why| why.is_rest() == is_rest) {
+                self.streams.refuse(slot, why, now);
             }
+        }
+        for (lane, _) in lanes.into_iter().zip(whys).filter(|(_, why)| why.is_some()) {
+            self.give_up_waiting(now, lane);
         }
     }
 
@@ -189,16 +182,20 @@ impl<P: Port> Worker<P> {
 
     /// The flow has been split: what waits goes up, behind the answer.
     pub(super) fn hand_up(&mut self, slot: u32) {
-        for direction in Direction::BOTH {
-            let Some(lane) = self.streams.lane(slot, direction) else { return };
+        let Some(lane) = self.streams.lane(slot, Direction::ClientToServer) else { return };
+        for lane in [lane, lane.reverse()] {
             while let Some(Waiting { headers, frame, .. }) = self.waiting.pop(lane.number()) {
-                self.send_up(slot, direction, &headers, frame);
+                self.send_up(slot, lane.direction, &headers, frame);
             }
         }
-        self.give_back_if_done(slot);
+        // Unless the last of them has given it back.
+        if let Some(lane) = self.streams.lane(slot, Direction::ClientToServer) {
+            self.give_back_if_done(lane);
+        }
     }
 
-    /// A segment of a flow that was split with something kept: repetitions of what had gone out are what had gone out.
+    /// A segment of a flow that was split with something kept: repetitions of what had gone out are what had gone out, urgent
+    /// bytes, too.
     #[cold]
     pub(super) fn restore_passing(
         &mut self,
@@ -207,30 +204,20 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         frame: &mut P::Buffer,
     ) {
-        if self.streams.lane(slot, direction).is_none() {
-            return;
-        }
-        if self.restore(slot, direction, headers, frame) {
-            self.counters.count(Counter::InspectRewritten);
-        }
-        // As when it went out.
-        if headers.flags.intersects(TcpFlags::URG) {
-            clear_urgent(frame.bytes_mut(), headers);
-            self.counters.count(Counter::UrgentCleared);
-        }
-        self.acknowledge_kept(slot, direction, headers);
-        self.give_back_if_done(slot);
+        let Some(lane) = self.streams.lane(slot, direction) else { return };
+        self.dress(Some(lane), headers, frame);
+        self.acknowledge_kept(lane, headers);
+        self.give_back_if_done(lane);
     }
 
-    fn give_back_if_done(&mut self, slot: u32) {
-        let mut is_needed = |direction| {
-            let Some(lane) = self.streams.lane(slot, direction) else { return false };
+    fn give_back_if_done(&mut self, lane: Lane) {
+        let mut is_needed = |lane: Lane| {
             let waits = self.waiting.first(lane.number()).is_some();
             let keeps = |(stream, _): (&mut Stream, _)| stream.kept().start() != stream.kept().end();
             waits || self.streams.get(lane).is_some_and(keeps)
         };
-        if !is_needed(Direction::ClientToServer) && !is_needed(Direction::ServerToClient) {
-            self.end_search(slot);
+        if !is_needed(lane) && !is_needed(lane.reverse()) {
+            self.end_search(lane.slot);
         }
     }
 
@@ -250,8 +237,8 @@ impl<P: Port> Worker<P> {
             let hold = inspection.map_or(Duration::ZERO, |inspection| inspection.hold);
             let patience = if matches!(awaits, None | Some(Why::Rest)) { hold } else { PATIENCE };
             if age >= patience {
-                if awaits.is_some() {
-                    self.streams.refuse(lane.slot, now);
+                if let Some(why) = awaits {
+                    self.streams.refuse(lane.slot, why, now);
                 }
                 self.give_up_waiting(now, lane);
                 work += 1;
@@ -260,7 +247,7 @@ impl<P: Port> Worker<P> {
             if age >= NEXT
                 && awaits.is_none()
                 && record.module != Record::NO_MODULE
-                && self.streams.may_ask(lane.slot, now)
+                && self.streams.may_ask(lane.slot, Why::Rest, now)
                 && let Some((stream, _)) = self.streams.get(lane)
             {
                 stream.await_rest();
@@ -275,7 +262,7 @@ impl<P: Port> Worker<P> {
     fn give_up_waiting(&mut self, now: Instant, lane: Lane) {
         let Some((stream, _)) = self.streams.get(lane) else { return };
         if matches!(stream.awaits(), Some(Why::Look | Why::Resize)) {
-            return self.drop_waiting(lane.slot, lane.direction, Counter::DropInspectSplit);
+            return self.drop_waiting(lane, Counter::DropInspectSplit);
         }
         self.counters.count(Counter::InspectGivenUp);
         self.settle(now, lane);
@@ -283,14 +270,13 @@ impl<P: Port> Worker<P> {
 
     /// What waits goes on as it is, as far as it has been searched.
     fn settle(&mut self, now: Instant, lane: Lane) {
-        let Lane { slot, direction, .. } = lane;
-        let index = self.table.record(slot).inspection;
+        let index = self.table.record(lane.slot).inspection;
         let Some((stream, _)) = self.streams.get(lane) else { return };
         let Some(inspection) = self.policy.snapshot.inspection(index) else { return };
-        stream.settle(inspection, direction);
-        self.let_go(now, slot, direction);
+        stream.settle(inspection, lane.direction);
+        self.let_go(now, lane);
         // What came while somebody else was waited for has not been searched.
-        self.drop_waiting(slot, direction, Counter::DropInspectSplit);
+        self.drop_waiting(lane, Counter::DropInspectSplit);
     }
 
     /// On to its receiver, by the flow's path.

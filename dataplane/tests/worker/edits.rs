@@ -306,3 +306,45 @@ fn one_direction_does_not_take_all_the_room_of_what_waits() {
     assert_eq!(flow.say(0, 16, b"ab"), []);
     assert_eq!(flow.bench.count(Counter::DropInspectHeld), 1);
 }
+
+/// A refusal is about what was asked for: what has asked already, in the other direction, goes on waiting for its answer.
+#[test]
+fn a_refusal_drops_nothing_that_waits_in_the_other_direction() {
+    let mut flow = Flow::open(&[("secret", "longer words")], false, [100, 500]);
+    assert_eq!(flow.say(0, 0, b"secret"), []);
+    flow.bench.wait(Duration::from_millis(400));
+    assert_eq!(flow.say(1, 0, b"a secret"), []);
+    flow.bench.wait(Duration::from_millis(100));
+    assert_eq!((flow.bench.worker.waiting(), flow.bench.count(Counter::DropInspectSplit)), (1, 1));
+    assert_eq!(flow.say(1, 8, b" and more"), []);
+    assert_eq!((flow.bench.worker.waiting(), flow.bench.count(Counter::DropInspectSplit)), (2, 1));
+    // The one that was refused is not the first that asks again.
+    assert_eq!(flow.say(0, 0, b"secret"), []);
+    assert_eq!((flow.bench.worker.waiting(), flow.bench.count(Counter::DropInspectSplit)), (2, 2));
+}
+
+/// That nobody came for what may go on without him is no reason to drop what may not.
+#[test]
+fn a_rest_that_nobody_came_for_delays_no_split_for_what_was_found() {
+    let mut bench = bench(OFFER, &[("secret", "public"), ("evil", "better")], ROOMY);
+    cut_through(&mut bench, 0, 0);
+    let send = |bench: &mut Bench, seq, text: &str| {
+        bench.deliver(CLIENT, &frame(quad(false), ACK, seq, 501, text.as_bytes(), &[]));
+        std::iter::from_fn(|| bench.collect(SERVER)).count()
+    };
+    assert_eq!(send(&mut bench, 101, "a sec"), 0);
+    bench.wait(Duration::from_millis(10));
+    let Some(Event::Wanted { flow, key, .. }) = bench.heard() else { panic!("nothing") };
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    assert_eq!((bench.count(Counter::InspectGivenUp), bench.collect(SERVER).is_some()), (1, true));
+    while bench.heard().is_some() {}
+    assert_eq!(send(&mut bench, 106, "evil"), 0);
+    assert!(matches!(bench.heard(), Some(Event::Wanted { .. })), "it is asked for");
+    assert_eq!((bench.worker.waiting(), bench.count(Counter::DropInspectSplit)), (1, 0));
+    // The next beginning has to wait longer before somebody is asked for it.
+    bench.order(Order::Split(Box::new(Split::wanted(flow, key, 1 << 20))));
+    while bench.heard().is_some() {}
+    assert_eq!((send(&mut bench, 106, "s"), bench.worker.waiting()), (0, 1));
+    bench.wait(Duration::from_millis(50));
+    assert!(bench.heard().is_none());
+}

@@ -50,7 +50,7 @@ fn translated(bench: &mut Bench, v6: bool) -> FlowRef {
     let flow = suspend(bench, v6);
     assert_eq!(set_far(bench, flow, far_side(v6, far_quad(v6), TAGGED), ClientPort::Kept), None);
     bench.order(Order::Participate { flow });
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     let track = [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }];
     let view = View { track, ..View::default() };

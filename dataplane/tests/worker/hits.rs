@@ -7,12 +7,13 @@ use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
 use super::inspect::{ROOMY, open};
 use super::{ACK, OFFER, headers, suspend};
 use dataplane::counters::Counter;
-use dataplane::flow::object::{Track, View};
+use dataplane::flow::object::{Path, Track, View};
 use dataplane::flow::quad::{Direction, FlowKey, Segment};
 use dataplane::flow::table::FlowRef;
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::inspect::hits::Hit;
 use dataplane::inspect::patterns::{Pattern, Verdict};
+use dataplane::inspect::places;
 use dataplane::inspect::{Ahead, Inspection, Manner, Searched};
 use dataplane::policy::Action;
 use dataplane::wire::seq::{Delta, Seq};
@@ -33,6 +34,16 @@ fn with_mailbox(patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Be
 }
 
 fn with_rules(action: Action, patterns: &[(&str, Verdict)], ahead: Ahead, events: usize) -> Bench {
+    with_room(action, patterns, ahead, events, ROOMY)
+}
+
+fn with_room(
+    action: Action,
+    patterns: &[(&str, Verdict)],
+    ahead: Ahead,
+    events: usize,
+    room: places::Limits,
+) -> Bench {
     let patterns: Vec<_> = patterns
         .iter()
         .map(|(bytes, verdict)| Pattern {
@@ -46,7 +57,7 @@ fn with_rules(action: Action, patterns: &[(&str, Verdict)], ahead: Ahead, events
     let inspection = Inspection::new(&patterns, Manner { ahead, ..Manner::default() }).unwrap();
     let policy = rules(action).with_inspections(vec![Arc::new(inspection)], vec![0]);
     let mut bench = Bench::with_limits(policy, Limits { flows: 8, parked: 4, far_sides: 4 }, events);
-    bench.worker = bench.worker.with_inspection(ROOMY, [7; 4]);
+    bench.worker = bench.worker.with_inspection(room, [7; 4]);
     bench
 }
 
@@ -65,7 +76,7 @@ fn told(bench: &mut Bench) -> Vec<Hit> {
 }
 
 fn hit(pattern: u16, direction: Direction, place: u64) -> Hit {
-    Hit { inspection: 0, pattern, direction, place }
+    Hit { inspection: 0, pattern, direction, place, verdict: Verdict::Event }
 }
 
 #[test]
@@ -76,7 +87,7 @@ fn a_hit_is_told_whatever_comes_of_it_and_where_it_begins() {
         send(&mut bench, 105, b"vi");
         assert_eq!(told(&mut bench), []);
         send(&mut bench, 107, b"l word");
-        assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 3)], "{verdict:?}");
+        assert_eq!(told(&mut bench), [Hit { verdict, ..hit(1, FOR_THE_SERVER, 3) }], "{verdict:?}");
         assert_eq!(bench.count(Counter::EventsUntold), 0);
     }
 }
@@ -117,9 +128,22 @@ fn nobody_fills_the_mailbox_with_hits_and_what_is_not_told_is_counted() {
     assert_eq!((told(&mut crowded).len(), crowded.count(Counter::EventsUntold)), (3, 7));
 }
 
+/// Who knows what is only told of cannot hide by it what ends his flow.
+#[test]
+fn hits_that_let_pass_use_up_nothing_of_what_is_told_of_others() {
+    for (verdict, cheap) in [(Verdict::Reset, "tame"), (Verdict::Drop, "edit"), (Verdict::Split, "tame")] {
+        let patterns = [("tame", Verdict::Event), ("edit", Verdict::Edit), ("evil", verdict)];
+        let mut bench = searching(&patterns, Ahead::Drop);
+        send(&mut bench, 101, cheap.repeat(130).as_bytes());
+        assert_eq!((told(&mut bench).len(), bench.count(Counter::EventsUntold)), (100, 30));
+        send(&mut bench, 621, b"evil");
+        assert_eq!(told(&mut bench), [Hit { verdict, ..hit(2, FOR_THE_SERVER, 520) }]);
+    }
+}
+
 /// The client has sent everything before `end`; the flow is cut through from there on.
 fn install(bench: &mut Bench, flow: FlowRef, end: u32, searched: Option<Searched>) {
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     let view = View {
         track: [Track { end: Seq(end), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }],
         edges: [Seq(end + 1000), Seq(1501)],
@@ -160,6 +184,43 @@ fn what_lies_across_a_split_and_a_merge_is_found() {
     }
 }
 
+/// Parked without a place, what the session has found the beginning of would be found by nobody.
+#[test]
+fn a_searched_flow_is_not_parked_without_a_place() {
+    let room = places::Limits { flows: 1, ..ROOMY };
+    let mut bench = with_room(OFFER, &[("evil", Verdict::Event)], Ahead::Drop, 256, room);
+    let flow = suspend(&mut bench, false);
+    bench.order(Order::Participate { flow });
+    install(&mut bench, flow, 101, None);
+    send(&mut bench, 101, b"an ev");
+    bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 501, 106, b"", &[]));
+    let searched = split(&mut bench, flow).view.searched;
+    assert_eq!(bench.worker.searched(), 0, "there is no place for what participates");
+    let other = suspend(&mut bench, true);
+    bench.order(Order::Participate { flow: other });
+    let park = |bench: &mut Bench, flow, searched| {
+        bench.order(Order::Park { flow, searched });
+        let is_parked = match bench.heard() {
+            Some(Event::Parked { flow: of }) if of == flow => true,
+            Some(Event::Unparked { flow: of }) if of == flow => false,
+            _ => panic!("no answer"),
+        };
+        (is_parked, bench.worker.table().object(flow.slot).path, bench.worker.searched())
+    };
+    assert_eq!(park(&mut bench, other, true), (true, Path::Parked, 1), "it is reserved");
+    assert_eq!(park(&mut bench, flow, true), (false, Path::Participating, 1));
+    assert_eq!(bench.count(Counter::MergesAwaitedPlace), 1);
+    bench.order(Order::Remove { flow: other });
+    assert_eq!(park(&mut bench, flow, true), (true, Path::Parked, 1));
+    install(&mut bench, flow, 106, searched);
+    bench.deliver(CLIENT, &frame(quad(false), ACK, 106, 501, b"il", &[]));
+    assert_eq!(told(&mut bench), [hit(0, FOR_THE_SERVER, 3)]);
+    // One that was searched by nobody is merged as ever.
+    let other = suspend(&mut bench, true);
+    bench.order(Order::Participate { flow: other });
+    assert_eq!(park(&mut bench, other, false), (true, Path::Parked, 1));
+}
+
 #[test]
 fn a_state_of_another_inspection_means_nothing() {
     let mut bench = with_rules(OFFER, &[("evil", Verdict::Event)], Ahead::Drop, 256);
@@ -191,6 +252,32 @@ fn what_waits_is_searched_by_whom_it_goes_to_from_where_it_begins() {
     told(&mut bench);
     send(&mut bench, 105, b"t so worst");
     assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 6)]);
+}
+
+/// What was searched and dropped for want of room comes again cut otherwise, and the flow is split there.
+#[test]
+fn a_search_goes_on_where_what_waited_was_dropped_and_repeated_in_part() {
+    let patterns = [("worse", Verdict::Edit), ("evil", Verdict::Event)];
+    let room = places::Limits { waiting: 1, ..ROOMY };
+    for cut in 1..=6 {
+        let mut bench = with_room(OFFER, &patterns, Ahead::Drop, 256, room);
+        let flow = suspend(&mut bench, false);
+        bench.order(Order::Participate { flow });
+        install(&mut bench, flow, 101, None);
+        send(&mut bench, 101, b"an evi wo");
+        send(&mut bench, 110, b"r");
+        assert_eq!((bench.count(Counter::DropParkedFull), bench.worker.waiting()), (2, 0));
+        let (before, behind) = b"an evil!".split_at(cut);
+        bench.deliver(CLIENT, &frame(quad(false), ACK, 101, 501, before, &[]));
+        assert_eq!(bench.collect(SERVER).map(|frame| frame.len()), Some(54 + cut), "cut at {cut}");
+        let split = split(&mut bench, flow);
+        let searched = split.view.searched.expect("it is searched");
+        assert_eq!((split.view.track[0].end, searched.reached[0].place), (Seq(101 + cut as u32), cut as u64));
+        told(&mut bench);
+        install(&mut bench, flow, 101 + cut as u32, Some(searched));
+        send(&mut bench, 101 + cut as u32, behind);
+        assert_eq!(told(&mut bench), [hit(1, FOR_THE_SERVER, 3)], "cut at {cut}");
+    }
 }
 
 /// What nobody takes moves no boundary. Searched all the same it would put the search ahead of the boundary, which then began

@@ -52,7 +52,7 @@ fn suspend(bench: &mut Bench, v6: bool) -> FlowRef {
 fn cut_through(bench: &mut Bench, delta_c2s: i32, delta_s2c: i32) -> FlowRef {
     let flow = suspend(bench, false);
     bench.order(Order::Participate { flow });
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     let track = [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }];
     let view = View { track, ..View::default() };
@@ -187,7 +187,7 @@ fn held_segments_are_replayed_before_parked_ones_and_those_before_new_ones() {
     else {
         panic!("a participating flow's segment goes up");
     };
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     for n in 0..5 {
         bench.deliver(CLIENT, &frame(quad(false), ACK, 102 + n, 501, b"2", &[]));

@@ -17,7 +17,7 @@ const ROOMY: Limits = Limits { flows: 256, parked: 64, far_sides: 4 };
 fn parked(bench: &mut Bench) -> dataplane::flow::table::FlowRef {
     let flow = suspend(bench, false);
     bench.order(Order::Participate { flow });
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     flow
 }
@@ -66,7 +66,7 @@ fn orders_for_a_flow_that_is_gone_do_nothing() {
     for order in [
         Order::Participate { flow },
         Order::Release { flow, path: Path::Bypassed, frame: released },
-        Order::Park { flow },
+        Order::Park { flow, searched: false },
         Order::Install { flow, delta_c2s, delta_s2c, view },
         Order::Resume { flow },
         Order::Remove { flow },
@@ -91,7 +91,7 @@ fn orders_out_of_turn_leave_a_suspended_flow_alone() {
     let mut bench = Bench::new(rules(OFFER));
     let flow = suspend(&mut bench, false);
     let view = View::default();
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     bench.order(Order::Install { flow, delta_c2s: Delta(1), delta_s2c: Delta(1), view });
     bench.order(Order::Resume { flow });
     let syn = frame(quad(false), SYN, 100, 0, b"", &[]);
@@ -168,4 +168,14 @@ fn a_control_core_that_has_not_begun_yet_has_not_stalled() {
     let Some(Event::Offered { frame, .. }) = bench.events.try_receive() else { panic!("not offered") };
     assert!(!frame.bytes().is_empty());
     assert_eq!(bench.worker.gauges().control_stalled, 0);
+}
+
+/// The control core writes what it releases; were it no segment, it would not go without a name.
+#[test]
+fn what_is_no_segment_is_not_released() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = suspend(&mut bench, false);
+    let frame = bench.pool.copy_of(&[0; 60]).expect("the pool has room");
+    bench.order(Order::Release { flow, path: Path::Bypassed, frame });
+    assert_eq!((bench.count(Counter::DropFlowGone), bench.pool.in_use()), (1, 0));
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::bench::{Bench, CLIENT, DEFAULTS, SERVER, frame, icmp_error, quad, rules};
+use super::inspect::open;
 use super::{ACK, OFFER, SYN, cut_through, headers, suspend};
+use dataplane::buffer::ChecksumHint;
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path;
 use dataplane::flow::quad::Quad;
@@ -212,4 +214,58 @@ fn a_syn_whose_frame_goes_to_a_group_passes_and_so_does_its_flow() {
     assert_eq!(bench.collect(CLIENT), Some(answer));
     assert!(bench.events.try_receive().is_none());
     assert_eq!(bench.count(Counter::FlowsBypassed), 1);
+}
+
+/// The device says that the checksum is wrong: its receiver drops what passes, and so nothing of it is believed.
+#[test]
+fn what_the_device_calls_corrupt_passes_and_moves_nothing() {
+    for delta in [0, 1000] {
+        for action in [OFFER, Action::Monitor] {
+            let mut bench = Bench::new(rules(action));
+            if action == OFFER {
+                cut_through(&mut bench, delta, -delta);
+            } else {
+                open(&mut bench);
+            }
+            let (there, back) = (quad(false), quad(false).reversed());
+            let slot = bench.worker.table().occupied(0..8).next().expect("a flow");
+            let known = |bench: &Bench| {
+                let object = bench.worker.table().object(slot);
+                (object.track, object.edges, object.tcp)
+            };
+            let before = known(&bench);
+            let segments = [
+                (CLIENT, frame(there, ACK, 101, 501, b"in order", &[])),
+                (SERVER, frame(back, ACK, 501, 101, b"", &[])),
+                (SERVER, frame(back, ACK, 501, 150, b"and an acknowledgment", &[])),
+                (CLIENT, frame(there, ACK, 300, 501, b"ahead", &[])),
+                (CLIENT, frame(there, ACK | TcpFlags::FIN, 101, 501, b"", &[])),
+                (SERVER, frame(back, TcpFlags::RST, 501, 0, b"", &[])),
+            ];
+            for (from, mut segment) in segments {
+                // A window that nobody has given.
+                segment[48] ^= 0x40;
+                bench.deliver_hinted(from, &segment, ChecksumHint::Bad);
+                let out = bench.collect(if from == CLIENT { SERVER } else { CLIENT }).expect("it passes");
+                assert!(!is_tcp_checksum_valid(&out, &headers(&out)), "as corrupt as it came");
+                assert_eq!(known(&bench), before);
+            }
+            bench.deliver_hinted(CLIENT, &frame(there, ACK, 101, 501, b"sound", &[]), ChecksumHint::Good);
+            assert_ne!(known(&bench), before);
+        }
+    }
+}
+
+#[test]
+fn a_corrupt_syn_begins_nothing_on_a_lingering_flow() {
+    let mut bench = Bench::new(rules(Action::Monitor));
+    open(&mut bench);
+    bench.deliver(CLIENT, &frame(quad(false), TcpFlags::RST, 101, 0, b"", &[]));
+    let flows = |bench: &Bench| bench.count(Counter::FlowsMonitored);
+    let mut corrupt = frame(quad(false), SYN, 900, 0, b"", &[]);
+    corrupt[40] ^= 1;
+    bench.deliver(CLIENT, &corrupt);
+    assert_eq!(flows(&bench), 1);
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 900, 0, b"", &[]));
+    assert_eq!(flows(&bench), 2);
 }

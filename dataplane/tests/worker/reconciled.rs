@@ -31,7 +31,7 @@ fn view() -> View {
 fn reconciled(bench: &mut Bench) -> FlowRef {
     let flow = suspend(bench, false);
     bench.order(Order::Participate { flow });
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     bench.order(Order::Install { flow, delta_c2s: Delta(10), delta_s2c: Delta(-20), view: view() });
     bench.order(Order::Resume { flow });

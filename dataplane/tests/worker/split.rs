@@ -22,7 +22,7 @@ fn known(bench: &mut Bench) -> FlowRef {
 fn merged(bench: &mut Bench, tcp: TcpState) -> FlowRef {
     let flow = suspend(bench, false);
     bench.order(Order::Participate { flow });
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     let view = View {
         track: [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }],

@@ -125,7 +125,7 @@ fn a_rule_has_a_flow_split_once() {
 
 fn merge(bench: &mut Bench, flow: FlowRef) {
     bench.order(Order::Participate { flow });
-    bench.order(Order::Park { flow });
+    bench.order(Order::Park { flow, searched: false });
     assert!(matches!(bench.events.try_receive(), Some(Event::Parked { .. })));
     let view = View {
         track: [Track { end: Seq(101), ack: Seq(501) }, Track { end: Seq(501), ack: Seq(101) }],

@@ -121,13 +121,19 @@ fn what_is_searched_for_is_found_here_too() {
     assert_eq!(session.data(S, b"odd"), (Edit::Pass, Step::Relay), "somebody is to look at it");
     assert_eq!(session.data(C, b"il"), (Edit::Replace(Vec::new()), Step::Reset));
     assert_eq!([inspection.hits.of(0), inspection.hits.of(1)], [1, 1]);
-    let hit = |pattern, direction| Hit { inspection: 7, pattern, direction, place: 0 };
+    let hit = |pattern, direction| Hit {
+        verdict: inspection.verdict(pattern),
+        inspection: 7,
+        pattern,
+        direction,
+        place: 0,
+    };
     let found = session.found();
     assert_eq!((found.hits, found.more), (vec![hit(1, S), hit(0, C)], 0));
     assert!(session.found().hits.is_empty(), "once");
-    session.data(S, "an odd ".repeat(TOLD + 3).as_bytes());
+    session.data(S, "an odd ".repeat(Found::MOST + 3).as_bytes());
     let found = session.found();
-    assert_eq!((found.hits.len(), found.more), (TOLD, 3), "nobody is told more");
+    assert_eq!((found.hits.len(), found.more), (Found::MOST, 3), "nobody is told more");
     assert_eq!([found.hits[0].place, found.hits[99].place], [3 + 3, 3 + 99 * 7 + 3]);
 }
 
@@ -148,7 +154,7 @@ fn pass(inspection: &Inspection, reached: Reached, bytes: &[u8], hit: &mut dyn F
     let outcome = stream.take(&mut kept, inspection, C, &part, &mut |_, place| hit(place));
     assert_eq!(outcome, Outcome::Pass { restored: false });
     let end = at.advance(bytes.len() as u32);
-    stream.go(end, stream.state_at(end));
+    stream.go(&kept, inspection.patterns(C), end, None);
     stream.end(&mut kept).reached
 }
 

@@ -70,7 +70,7 @@ impl Scene {
             settings: &self.settings,
             history: &mut crate::core::history::History::new(std::num::NonZeroUsize::MIN),
             journal: &mut Default::default(),
-            told: &mut Default::default(),
+            telling: &mut Default::default(),
             merging: true,
             load: Default::default(),
             scarce: false,
