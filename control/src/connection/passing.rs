@@ -123,6 +123,10 @@ impl<L: Pool> Connection<L> {
             self.splitting.is_some() && self.boundary_below(direction).is_none_or(|at| part.seq().gt(at));
         let is_leaving = self.leaving.is_some();
         let above = self.sacked_above(direction, part.segment);
+        let leg_clock = match direction {
+            Direction::ClientToServer => self.clients_clock(),
+            Direction::ServerToClient => self.servers_clock(cx.now),
+        };
         let Some([_, to]) = self.legs(direction) else { return };
         let own = part.seq().plus(deltas.own);
         let seq = match part.len {
@@ -134,7 +138,12 @@ impl<L: Pool> Connection<L> {
             _ => own,
         };
         let segment = part.segment;
-        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
+        // In another number it says the clock of that one: its own may be ahead of a hole, and the receiver not take what fills
+        // it, nor what is ours, any more (PAWS).
+        let ts_value = match segment.options.timestamps {
+            Some(ts) if seq == own => clocks.moved(ts, true).value,
+            _ => leg_clock,
+        };
         let mut out = to.block.passing(seq, part.flags(), ts_value);
         if let Some(at) = opposite.filter(|_| to.block.has_sack()) {
             let room = out.options.sack.remaining_capacity();

@@ -176,6 +176,7 @@ impl<L: Pool> Connection<L> {
             }
             return;
         }
+        let in_order = leaving.object.track[direction.index()].end;
         if is_above {
             let (_, above) = behind(segment, headers, front);
             leaving.object.observe(direction, &above);
@@ -193,7 +194,8 @@ impl<L: Pool> Connection<L> {
             return;
         }
         let acknowledges = segment.flags.ack() && segment.ack.ge(given);
-        if let Some([_, to]) = self.legs(direction).filter(|_| is_above) {
+        if let Some([from, to]) = self.legs(direction).filter(|_| is_above) {
+            from.block.hear_clock(cx.now, segment, in_order);
             to.block.note_overtaken(passed);
         }
         self.take_of_ours(cx, direction, segment, given, is_above);

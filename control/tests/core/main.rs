@@ -15,6 +15,7 @@ mod far;
 mod figures;
 mod handshake;
 mod in_motion;
+mod in_motion_clocks;
 mod inspected;
 mod keeper;
 mod merging;
