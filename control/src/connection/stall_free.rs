@@ -25,17 +25,11 @@ use dataplane::wire::seq::{Delta, MAX_WINDOW, Seq};
 use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::Order;
 
+use super::believable::Believable;
 use super::passing::{Part, behind};
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
-
-/// The boundary of a direction in which nothing of ours is left follows [`MAX_WINDOW`] behind what has passed, by steps of so
-/// many bytes.
-const STEP: u32 = 1 << 20;
-
-/// Repetitions from further below the boundary are not looked at: no leg's window is larger (`limits.receive_buffer`).
-const LARGEST_BUFFER: u32 = 1 << 26;
 
 /// A flow on its way to the worker.
 pub(super) struct Leaving<B> {
@@ -84,15 +78,24 @@ impl<B> Leaving<B> {
         seq.ge(self.given(direction)) && seq.le(end)
     }
 
-    /// Its numbers are such as its sender could have sent: who guesses must not end a boundary.
-    fn is_plausible(&self, direction: Direction, segment: &Segment) -> bool {
-        let (own, opposite) = (direction.index(), direction.reverse().index());
-        let object = &self.object;
-        let ack = segment.ack.minus(object.other_delta(direction));
-        let sent = object.track[opposite].end;
-        let oldest = self.at[own].retreat(LARGEST_BUFFER);
-        let in_window = segment.seq.le(object.edges[own]) && segment.end().ge(oldest);
-        in_window && (!segment.flags.ack() || ack.le(sent.max(object.edges[opposite])))
+    /// What the sender of `direction` may say, whose leg keeps so many bytes at most. It repeats what it has not heard of, and that
+    /// is never more than a window.
+    fn believable(&self, direction: Direction, receive_buffer: u32) -> Believable {
+        let (own, reverse) = (direction.index(), direction.reverse());
+        let Object { track, edges, .. } = &self.object;
+        let oldest = self.at(direction).retreat(receive_buffer).max(track[own].end.retreat(MAX_WINDOW));
+        let sent = track[reverse.index()].end.max(edges[reverse.index()]);
+        let delta = self.object.other_delta(direction);
+        let acks = [self.at(reverse).retreat(MAX_WINDOW), sent].map(|ack| ack.plus(delta));
+        Believable { numbers: [oldest, edges[own]], acks }
+    }
+
+    /// By how much the boundary of a direction may follow what has passed. No further than a window behind it, which is what its
+    /// sender may repeat, nor beyond what its receiver has: all that is still said lies less than half a sequence space from there.
+    fn lags_by(&self, direction: Direction) -> u32 {
+        let (sent, received) = (direction.index(), direction.reverse().index());
+        let track = &self.object.track;
+        self.at(direction).distance_to(track[sent].end.retreat(MAX_WINDOW).min(track[received].ack))
     }
 }
 
@@ -161,6 +164,7 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
+        let receive_buffer = self.sender(direction).map_or(0, |leg| leg.block.receive_buffer());
         let Some(leaving) = &mut self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction.reverse()));
         let front = segment.seq.distance_to(at).min(segment.sequence_len());
@@ -169,7 +173,7 @@ impl<L: Pool> Connection<L> {
         if segment.flags.syn() {
             return self.pass_syn(cx, direction, to_given, headers, frame);
         }
-        if !leaving.is_plausible(direction, segment) {
+        if !leaving.believable(direction, receive_buffer).has(segment) {
             // Between the ends, and nothing is concluded from it here. What is ours does not pass twice.
             if is_above {
                 self.pass_end_to_end(cx, direction, headers, frame);
@@ -217,11 +221,11 @@ impl<L: Pool> Connection<L> {
     fn follow_up(&mut self, direction: Direction) {
         let Some(leaving) = &self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction));
-        let by = at.distance_to(leaving.object.track[direction.index()].end.retreat(MAX_WINDOW));
+        let by = leaving.lags_by(direction);
         let Some([from, to]) = self.legs(direction).filter(|[_, to]| to.block.snd_una() == given) else {
             return;
         };
-        if by < STEP {
+        if by == 0 {
             return;
         }
         from.block.follow_taken(at.advance(by));
