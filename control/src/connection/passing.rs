@@ -58,6 +58,16 @@ impl<'a> Part<'a> {
         Part { front: self.front + front, len: self.len - front, ..self }
     }
 
+    /// As if it had come alone; it must be the end of its segment.
+    pub(super) fn alone(&self) -> (Segment, TcpHeaders) {
+        debug_assert_eq!(self.front + self.len, self.segment.sequence_len(), "not the end of its segment");
+        let (segment, headers, seq) = (self.segment, self.headers, self.seq());
+        let (flags, urgent) = urgent_behind(segment, self.front);
+        let len = segment.len.saturating_sub(self.front);
+        let payload = headers.payload + self.front.min(headers.payload_len()) as u16;
+        (Segment { seq, flags, urgent, len, ..segment.clone() }, TcpHeaders { seq, payload, ..*headers })
+    }
+
     fn seq(&self) -> Seq {
         self.segment.seq.advance(self.front)
     }
@@ -173,15 +183,6 @@ impl<L: Pool> Connection<L> {
         cx.transmit(to.way, &to.template, &tcp, payload.len(), |bytes| bytes.copy_from_slice(payload));
         to.template.traffic_class = plain;
     }
-}
-
-/// What lies behind the first `front` bytes of a segment, as if it had come alone.
-pub(super) fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpHeaders) {
-    let seq = segment.seq.advance(front);
-    let (flags, urgent) = urgent_behind(segment, front);
-    let rest = Segment { seq, flags, urgent, len: segment.len.saturating_sub(front), ..segment.clone() };
-    let payload = headers.payload + front.min(headers.payload_len()) as u16;
-    (rest, TcpHeaders { seq, payload, ..*headers })
 }
 
 /// The flags and the urgent pointer of what lies behind the first `front` bytes: the pointer counts from its segment's own

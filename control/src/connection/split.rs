@@ -23,7 +23,7 @@ use super::begun::Origin;
 use super::believable::Believable;
 use super::hold::Hold;
 use super::leg::{Leg, Look};
-use super::passing::{Part, behind};
+use super::passing::Part;
 use super::path::{family, mss_within};
 use super::promises::in_force;
 use super::through::Ledger;
@@ -171,11 +171,11 @@ impl<L: Pool> Connection<L> {
         } else if front >= segment.sequence_len() {
             self.pass_whole(cx, direction, segment, headers, frame);
         } else {
+            let whole = Part::whole(segment, headers, frame.bytes());
             if front > 0 || (passes_ack && is_news) {
-                let part = Part::whole(segment, headers, frame.bytes()).up_to(front);
-                self.pass_part(cx, direction, &part);
+                self.pass_part(cx, direction, &whole.up_to(front));
             }
-            let (rest, headers) = behind(segment, headers, front);
+            let (rest, headers) = whole.behind(front).alone();
             self.on_relayed(cx, direction, &rest, &headers, frame);
         }
     }

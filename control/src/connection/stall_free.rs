@@ -18,7 +18,7 @@
 use arrayvec::ArrayVec;
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
-use dataplane::flow::object::{Object, Path, Track, View};
+use dataplane::flow::object::{Object, Path, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::{Delta, MAX_WINDOW, Seq};
@@ -26,7 +26,7 @@ use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::Order;
 
 use super::believable::Believable;
-use super::passing::{Part, behind};
+use super::passing::Part;
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
@@ -39,7 +39,8 @@ pub(super) struct Leaving<B> {
     given: [Seq; 2],
     /// What the worker will get, kept as the worker would.
     object: Object,
-    mss: [u16; 2],
+    /// What it was at first.
+    view: View,
     /// An end has reset the flow: its RST, until what it said before has arrived.
     reset: Option<Reset<B>>,
 }
@@ -109,27 +110,17 @@ impl<L: Pool> Connection<L> {
 
     /// From now on what comes is end to end.
     pub(super) fn begin_leaving(&mut self) {
-        let (Some(server), Some(tcp)) = (&self.server, self.open_state()) else { return };
-        let (client, server) = (&self.client.block, &server.block);
-        let at = [client.rcv_nxt(), server.rcv_nxt()];
-        let given = [server.closed_at(), client.closed_at()];
-        let [delta_c2s, delta_s2c] = [0, 1].map(|of| Delta::between(given[of], at[of]));
-        let edges = [
-            client.offered_right_edge().max(server.peer_right_edge().minus(delta_c2s)),
-            server.offered_right_edge().max(client.peer_right_edge().minus(delta_s2c)),
-        ];
-        let object = Object {
-            delta_c2s,
-            delta_s2c,
-            path: Path::CutThrough,
-            tcp,
-            track: [Track { end: at[0], ack: at[1] }, Track { end: at[1], ack: at[0] }],
-            edges,
-            terms: self.promises().meant(),
-            ..Object::FREE
-        };
-        let mss = [client, server].map(|block| block.peer_offer().mss.unwrap_or(0));
-        self.leaving = Some(Box::new(Leaving { at, given, object, mss, reset: None }));
+        // What is searched leaves by draining alone.
+        let Some((deltas, view)) = self.replaced() else { return };
+        let view = View { searched: None, ..view };
+        let [delta_c2s, delta_s2c] = deltas;
+        let View { track, edges, tcp, .. } = view;
+        let terms = view.promises.meant();
+        let path = Path::CutThrough;
+        let object = Object { delta_c2s, delta_s2c, path, tcp, track, edges, terms, ..Object::FREE };
+        let at = track.map(|track| track.end);
+        let given = [at[0].plus(delta_c2s), at[1].plus(delta_s2c)];
+        self.leaving = Some(Box::new(Leaving { at, given, object, view, reset: None }));
         self.phase = Phase::Leaving;
     }
 
@@ -147,12 +138,10 @@ impl<L: Pool> Connection<L> {
     }
 
     /// What the worker gets of a flow that has left.
-    pub(super) fn left(&mut self) -> Option<(Delta, Delta, View)> {
-        let leaving = self.leaving.take()?;
-        // What is searched leaves by draining alone.
-        let Object { delta_c2s, delta_s2c, track, edges, tcp, .. } = leaving.object;
-        let (promises, clock, mss) = (self.promises(), self.clock, leaving.mss);
-        Some((delta_c2s, delta_s2c, View { track, edges, promises, clock, mss, tcp, searched: None }))
+    pub(super) fn left(&mut self) -> Option<([Delta; 2], View)> {
+        let Leaving { object, view, .. } = *self.leaving.take()?;
+        let Object { delta_c2s, delta_s2c, track, edges, tcp, .. } = object;
+        Some(([delta_c2s, delta_s2c], View { track, edges, tcp, ..view }))
     }
 
     /// A segment of a flow on its way to the worker.
@@ -182,7 +171,7 @@ impl<L: Pool> Connection<L> {
         }
         let in_order = leaving.object.track[direction.index()].end;
         if is_above {
-            let (_, above) = behind(segment, headers, front);
+            let (_, above) = Part::whole(segment, headers, frame.bytes()).behind(front).alone();
             leaving.object.observe(direction, &above);
         }
         let end = leaving.object.track[direction.index()].end;
