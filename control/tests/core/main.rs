@@ -30,6 +30,7 @@ mod saturation;
 mod script;
 mod several;
 mod split_corners;
+mod split_for_long;
 mod splitting;
 mod through;
 mod tunnel;
