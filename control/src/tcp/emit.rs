@@ -143,14 +143,16 @@ impl<B: Buffer> Block<B> {
             _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),
         };
         let may_speak_again = reset.is_some() || self.state == State::TimeWait;
-        let answers = may_speak_again.then(|| self.answers_on_abort());
+        let answers = self.answers_on_abort().filter(|_| may_speak_again);
         Outbox { reset, answers, ..Outbox::default() }
     }
 
-    pub(super) fn answers_on_abort(&self) -> Answers {
+    pub(super) fn answers_on_abort(&self) -> Option<Answers> {
         match self.state {
-            State::TimeWait => Answers::Repetitions { until: self.timers.linger },
-            _ => Answers::All,
+            // It is over already, in order or not.
+            State::Closed => self.out.answers,
+            State::TimeWait => Some(Answers::Repetitions { until: self.timers.linger }),
+            _ => Some(Answers::All),
         }
     }
 

@@ -86,6 +86,10 @@ fn a_reset_behind_the_end_leaves_the_rest_of_time_wait() {
         "a duplicate must not end its TIME-WAIT (RFC 1337)"
     );
     assert_eq!(script(&rig.server(fin(S + 1, C + 2), b"")), [">S R 1002:0 0"]);
+    // A late RST of its own does not make it somebody else.
+    for late in [rst(S + 2), ack(S + 2, C + 2)] {
+        assert!(rig.server(late, b"").is_empty());
+    }
     assert!(rig.wait(Duration::from_secs(3)).is_empty());
     assert_eq!(script(&rig.wait(Duration::from_secs(2))), ["remove"], "10 s after the server's FIN");
     rig.assert_gone();
