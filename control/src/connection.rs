@@ -9,6 +9,7 @@ mod allowance;
 mod answered;
 mod awaits;
 mod begun;
+mod believable;
 mod check;
 mod client_first;
 mod hold;

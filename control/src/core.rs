@@ -372,9 +372,9 @@ impl<L: Pool> Core<L> {
         let wanted = match query {
             Query::Flows { limit, answer } => Wanted::Flows(limit, Vec::new(), answer),
             Query::Modules { answer } => {
-                // Those that the workers know no flow of any more.
-                let partial = self.suspended.modules().collect();
-                Wanted::Modules(partial, answer)
+                // Those that the workers know no flow of any more, or not yet.
+                let known_here = self.suspended.modules().chain(self.pendings.modules()).collect();
+                Wanted::Modules(known_here, answer)
             }
             Query::HandOver { what, flow, answer } => Wanted::Flow(flow, Vec::new(), what, answer),
             Query::Events { limit, answer } => {

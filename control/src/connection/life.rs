@@ -147,14 +147,18 @@ impl<L: Pool> Connection<L> {
             Phase::Ended { .. } | Phase::Done => {}
             // Its worker keeps what comes: nobody would be answered.
             Phase::Parking => self.finish(cx),
-            _ if self.was_reset() => self.linger(cx.now + cx.settings.leg.linger),
-            _ => self.finish(cx),
+            _ => match self.answers_until(cx) {
+                Some(until) => self.linger(until),
+                None => self.finish(cx),
+            },
         }
     }
 
-    fn was_reset(&self) -> bool {
+    /// How long there is somebody to be answered.
+    fn answers_until(&self, cx: &Context<'_, L>) -> Option<Instant> {
+        let linger = cx.now + cx.settings.leg.linger;
         let legs = [Some(&self.client), self.server.as_ref()];
-        legs.into_iter().flatten().any(|leg| leg.block.was_aborted())
+        legs.into_iter().flatten().filter_map(|leg| leg.block.answers_until(linger)).max()
     }
 
     /// Stays to answer with RST, and keeps no byte that nobody will read.

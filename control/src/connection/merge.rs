@@ -171,19 +171,31 @@ impl<L: Pool> Connection<L> {
         if self.phase != Phase::Parking {
             return;
         }
-        if let Some((delta_c2s, delta_s2c, view)) = self.left() {
+        if let Some(([delta_c2s, delta_s2c], view)) = self.left() {
             cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
             cx.outbox.order(Order::Resume { flow: self.flow });
             self.phase = Phase::Done;
             cx.journal.note(cx.now, self.merge_began, self.key, Happening::MergedInMotion);
             return;
         }
-        let tcp = self.open_state().unwrap_or(TcpState::Established);
-        let Some(server) = self.server.as_ref() else { return };
-        let (client, server) = (&self.client.block, &server.block);
-        // FIG. 8: seq1 − ack1 and seq2 − ack2.
-        let delta_c2s = Delta::between(server.snd_nxt(), client.rcv_nxt());
-        let delta_s2c = Delta::between(client.snd_nxt(), server.rcv_nxt());
+        let Some(([delta_c2s, delta_s2c], view)) = self.replaced() else { return };
+        cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
+        self.announce_windows(cx);
+        for Held { direction, headers, frame } in std::mem::take(&mut self.held) {
+            cx.outbox.order(Order::Replay { flow: self.flow, direction, headers, frame });
+        }
+        cx.outbox.order(Order::Resume { flow: self.flow });
+        self.phase = Phase::Done;
+        cx.journal.note(cx.now, self.merge_began, self.key, Happening::Merged);
+    }
+
+    /// The object that takes the place of both legs, from the end of all that was taken, by direction: deltas, and what its worker
+    /// has to know.
+    pub(super) fn replaced(&self) -> Option<([Delta; 2], View)> {
+        let (client, server) = (&self.client.block, &self.server.as_ref()?.block);
+        // FIG. 8: seq1 − ack1 and seq2 − ack2, where all is sent that is to be sent.
+        let delta_c2s = Delta::between(server.closed_at(), client.rcv_nxt());
+        let delta_s2c = Delta::between(client.closed_at(), server.rcv_nxt());
         let from_client = Track { end: client.rcv_nxt(), ack: server.ack_number() };
         let from_server = Track { end: server.rcv_nxt(), ack: client.ack_number() };
         let view = View {
@@ -195,17 +207,10 @@ impl<L: Pool> Connection<L> {
             promises: self.promises(),
             clock: self.clock,
             mss: [client, server].map(|block| block.peer_offer().mss.unwrap_or(0)),
-            tcp,
+            tcp: self.open_state().unwrap_or(TcpState::Established),
             searched: self.session.as_ref().and_then(|session| session.searched()),
         };
-        cx.outbox.order(Order::Install { flow: self.flow, delta_c2s, delta_s2c, view });
-        self.announce_windows(cx);
-        for Held { direction, headers, frame } in std::mem::take(&mut self.held) {
-            cx.outbox.order(Order::Replay { flow: self.flow, direction, headers, frame });
-        }
-        cx.outbox.order(Order::Resume { flow: self.flow });
-        self.phase = Phase::Done;
-        cx.journal.note(cx.now, self.merge_began, self.key, Happening::Merged);
+        Some(([delta_c2s, delta_s2c], view))
     }
 
     /// The worker has not: it has no place to go on searching the flow, which is searched where it is until there is one.

@@ -58,6 +58,16 @@ impl<'a> Part<'a> {
         Part { front: self.front + front, len: self.len - front, ..self }
     }
 
+    /// As if it had come alone; it must be the end of its segment.
+    pub(super) fn alone(&self) -> (Segment, TcpHeaders) {
+        debug_assert_eq!(self.front + self.len, self.segment.sequence_len(), "not the end of its segment");
+        let (segment, headers, seq) = (self.segment, self.headers, self.seq());
+        let (flags, urgent) = urgent_behind(segment, self.front);
+        let len = segment.len.saturating_sub(self.front);
+        let payload = headers.payload + self.front.min(headers.payload_len()) as u16;
+        (Segment { seq, flags, urgent, len, ..segment.clone() }, TcpHeaders { seq, payload, ..*headers })
+    }
+
     fn seq(&self) -> Seq {
         self.segment.seq.advance(self.front)
     }
@@ -123,6 +133,10 @@ impl<L: Pool> Connection<L> {
             self.splitting.is_some() && self.boundary_below(direction).is_none_or(|at| part.seq().gt(at));
         let is_leaving = self.leaving.is_some();
         let above = self.sacked_above(direction, part.segment);
+        let leg_clock = match direction {
+            Direction::ClientToServer => self.clients_clock(),
+            Direction::ServerToClient => self.servers_clock(cx.now),
+        };
         let Some([_, to]) = self.legs(direction) else { return };
         let own = part.seq().plus(deltas.own);
         let seq = match part.len {
@@ -134,7 +148,12 @@ impl<L: Pool> Connection<L> {
             _ => own,
         };
         let segment = part.segment;
-        let ts_value = segment.options.timestamps.map_or(0, |ts| clocks.moved(ts, true).value);
+        // In another number it says the clock of that one: its own may be ahead of a hole, and the receiver not take what fills
+        // it, nor what is ours, any more (PAWS).
+        let ts_value = match segment.options.timestamps {
+            Some(ts) if seq == own => clocks.moved(ts, true).value,
+            _ => leg_clock,
+        };
         let mut out = to.block.passing(seq, part.flags(), ts_value);
         if let Some(at) = opposite.filter(|_| to.block.has_sack()) {
             let room = out.options.sack.remaining_capacity();
@@ -164,15 +183,6 @@ impl<L: Pool> Connection<L> {
         cx.transmit(to.way, &to.template, &tcp, payload.len(), |bytes| bytes.copy_from_slice(payload));
         to.template.traffic_class = plain;
     }
-}
-
-/// What lies behind the first `front` bytes of a segment, as if it had come alone.
-pub(super) fn behind(segment: &Segment, headers: &TcpHeaders, front: u32) -> (Segment, TcpHeaders) {
-    let seq = segment.seq.advance(front);
-    let (flags, urgent) = urgent_behind(segment, front);
-    let rest = Segment { seq, flags, urgent, len: segment.len.saturating_sub(front), ..segment.clone() };
-    let payload = headers.payload + front.min(headers.payload_len()) as u16;
-    (rest, TcpHeaders { seq, payload, ..*headers })
 }
 
 /// The flags and the urgent pointer of what lies behind the first `front` bytes: the pointer counts from its segment's own

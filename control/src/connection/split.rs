@@ -20,9 +20,10 @@ use dataplane::worker::message::Split;
 
 use super::allowance::Allowance;
 use super::begun::Origin;
+use super::believable::Believable;
 use super::hold::Hold;
 use super::leg::{Leg, Look};
-use super::passing::{Part, behind};
+use super::passing::Part;
 use super::path::{family, mss_within};
 use super::promises::in_force;
 use super::through::Ledger;
@@ -133,7 +134,7 @@ impl<L: Pool> Connection<L> {
             };
         }
         let Some(below) = self.below(direction) else { return };
-        if !self.is_plausible(&below, direction, segment) {
+        if !self.believable(&below, direction).is_some_and(|believable| believable.has(segment)) {
             // Whoever gets it knows better; nothing is concluded from it here. But what is ours does not pass us.
             let is_below = !below.is_over && segment.end().le(below.at);
             return match is_below || segment.sequence_len() == 0 {
@@ -170,11 +171,11 @@ impl<L: Pool> Connection<L> {
         } else if front >= segment.sequence_len() {
             self.pass_whole(cx, direction, segment, headers, frame);
         } else {
+            let whole = Part::whole(segment, headers, frame.bytes());
             if front > 0 || (passes_ack && is_news) {
-                let part = Part::whole(segment, headers, frame.bytes()).up_to(front);
-                self.pass_part(cx, direction, &part);
+                self.pass_part(cx, direction, &whole.up_to(front));
             }
-            let (rest, headers) = behind(segment, headers, front);
+            let (rest, headers) = whole.behind(front).alone();
             self.on_relayed(cx, direction, &rest, &headers, frame);
         }
     }
@@ -195,16 +196,18 @@ impl<L: Pool> Connection<L> {
         self.splitting.as_ref().map(|splitting| splitting.below(direction))
     }
 
-    /// Its numbers are such as its sender could have sent: who guesses must not end a boundary.
-    fn is_plausible(&mut self, below: &Below, direction: Direction, segment: &Segment) -> bool {
-        let Some([from, to]) = self.legs(direction) else { return false };
+    /// What the sender of `direction` may say.
+    fn believable(&mut self, below: &Below, direction: Direction) -> Option<Believable> {
+        let [from, to] = self.legs(direction)?;
         let reserve = from.block.receive_buffer().max(to.block.receive_buffer());
-        let oldest = below.acked.retreat(reserve);
-        // What all is known of stays where it is; 2^31 bytes later it would seem to lie ahead.
-        let is_old = !below.is_over && segment.end().lt(oldest);
-        let fits = segment.seq.le(from.block.offered_right_edge()) && !is_old;
+        let oldest = match below.is_over {
+            // The boundary stays where it is, and the sender goes on.
+            true => from.block.rcv_nxt().retreat(MAX_WINDOW),
+            false => below.acked.retreat(reserve),
+        };
         let sent = from.block.snd_nxt();
-        fits && (!segment.flags.ack() || (segment.ack.le(sent) && segment.ack.ge(sent.retreat(MAX_WINDOW))))
+        let numbers = [oldest, from.block.offered_right_edge()];
+        Some(Believable { numbers, acks: [sent.retreat(MAX_WINDOW), sent] })
     }
 
     /// Whether the byte `seq`, in the numbers of the receiver of `direction`, is between the ends: while a flow splits, what

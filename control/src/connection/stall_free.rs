@@ -18,24 +18,18 @@
 use arrayvec::ArrayVec;
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
-use dataplane::flow::object::{Object, Path, Track, View};
+use dataplane::flow::object::{Object, Path, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::{Delta, MAX_WINDOW, Seq};
 use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::Order;
 
-use super::passing::{Part, behind};
+use super::believable::Believable;
+use super::passing::Part;
 use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::tcp::Segment;
-
-/// The boundary of a direction in which nothing of ours is left follows [`MAX_WINDOW`] behind what has passed, by steps of so
-/// many bytes.
-const STEP: u32 = 1 << 20;
-
-/// Repetitions from further below the boundary are not looked at: no leg's window is larger (`limits.receive_buffer`).
-const LARGEST_BUFFER: u32 = 1 << 26;
 
 /// A flow on its way to the worker.
 pub(super) struct Leaving<B> {
@@ -45,7 +39,8 @@ pub(super) struct Leaving<B> {
     given: [Seq; 2],
     /// What the worker will get, kept as the worker would.
     object: Object,
-    mss: [u16; 2],
+    /// What it was at first.
+    view: View,
     /// An end has reset the flow: its RST, until what it said before has arrived.
     reset: Option<Reset<B>>,
 }
@@ -84,15 +79,24 @@ impl<B> Leaving<B> {
         seq.ge(self.given(direction)) && seq.le(end)
     }
 
-    /// Its numbers are such as its sender could have sent: who guesses must not end a boundary.
-    fn is_plausible(&self, direction: Direction, segment: &Segment) -> bool {
-        let (own, opposite) = (direction.index(), direction.reverse().index());
-        let object = &self.object;
-        let ack = segment.ack.minus(object.other_delta(direction));
-        let sent = object.track[opposite].end;
-        let oldest = self.at[own].retreat(LARGEST_BUFFER);
-        let in_window = segment.seq.le(object.edges[own]) && segment.end().ge(oldest);
-        in_window && (!segment.flags.ack() || ack.le(sent.max(object.edges[opposite])))
+    /// What the sender of `direction` may say, whose leg keeps so many bytes at most. It repeats what it has not heard of, and that
+    /// is never more than a window.
+    fn believable(&self, direction: Direction, receive_buffer: u32) -> Believable {
+        let (own, reverse) = (direction.index(), direction.reverse());
+        let Object { track, edges, .. } = &self.object;
+        let oldest = self.at(direction).retreat(receive_buffer).max(track[own].end.retreat(MAX_WINDOW));
+        let sent = track[reverse.index()].end.max(edges[reverse.index()]);
+        let delta = self.object.other_delta(direction);
+        let acks = [self.at(reverse).retreat(MAX_WINDOW), sent].map(|ack| ack.plus(delta));
+        Believable { numbers: [oldest, edges[own]], acks }
+    }
+
+    /// By how much the boundary of a direction may follow what has passed. No further than a window behind it, which is what its
+    /// sender may repeat, nor beyond what its receiver has: all that is still said lies less than half a sequence space from there.
+    fn lags_by(&self, direction: Direction) -> u32 {
+        let (sent, received) = (direction.index(), direction.reverse().index());
+        let track = &self.object.track;
+        self.at(direction).distance_to(track[sent].end.retreat(MAX_WINDOW).min(track[received].ack))
     }
 }
 
@@ -106,27 +110,17 @@ impl<L: Pool> Connection<L> {
 
     /// From now on what comes is end to end.
     pub(super) fn begin_leaving(&mut self) {
-        let (Some(server), Some(tcp)) = (&self.server, self.open_state()) else { return };
-        let (client, server) = (&self.client.block, &server.block);
-        let at = [client.rcv_nxt(), server.rcv_nxt()];
-        let given = [server.closed_at(), client.closed_at()];
-        let [delta_c2s, delta_s2c] = [0, 1].map(|of| Delta::between(given[of], at[of]));
-        let edges = [
-            client.offered_right_edge().max(server.peer_right_edge().minus(delta_c2s)),
-            server.offered_right_edge().max(client.peer_right_edge().minus(delta_s2c)),
-        ];
-        let object = Object {
-            delta_c2s,
-            delta_s2c,
-            path: Path::CutThrough,
-            tcp,
-            track: [Track { end: at[0], ack: at[1] }, Track { end: at[1], ack: at[0] }],
-            edges,
-            terms: self.promises().meant(),
-            ..Object::FREE
-        };
-        let mss = [client, server].map(|block| block.peer_offer().mss.unwrap_or(0));
-        self.leaving = Some(Box::new(Leaving { at, given, object, mss, reset: None }));
+        // What is searched leaves by draining alone.
+        let Some((deltas, view)) = self.replaced() else { return };
+        let view = View { searched: None, ..view };
+        let [delta_c2s, delta_s2c] = deltas;
+        let View { track, edges, tcp, .. } = view;
+        let terms = view.promises.meant();
+        let path = Path::CutThrough;
+        let object = Object { delta_c2s, delta_s2c, path, tcp, track, edges, terms, ..Object::FREE };
+        let at = track.map(|track| track.end);
+        let given = [at[0].plus(delta_c2s), at[1].plus(delta_s2c)];
+        self.leaving = Some(Box::new(Leaving { at, given, object, view, reset: None }));
         self.phase = Phase::Leaving;
     }
 
@@ -144,12 +138,10 @@ impl<L: Pool> Connection<L> {
     }
 
     /// What the worker gets of a flow that has left.
-    pub(super) fn left(&mut self) -> Option<(Delta, Delta, View)> {
-        let leaving = self.leaving.take()?;
-        // What is searched leaves by draining alone.
-        let Object { delta_c2s, delta_s2c, track, edges, tcp, .. } = leaving.object;
-        let (promises, clock, mss) = (self.promises(), self.clock, leaving.mss);
-        Some((delta_c2s, delta_s2c, View { track, edges, promises, clock, mss, tcp, searched: None }))
+    pub(super) fn left(&mut self) -> Option<([Delta; 2], View)> {
+        let Leaving { object, view, .. } = *self.leaving.take()?;
+        let Object { delta_c2s, delta_s2c, track, edges, tcp, .. } = object;
+        Some(([delta_c2s, delta_s2c], View { track, edges, tcp, ..view }))
     }
 
     /// A segment of a flow on its way to the worker.
@@ -161,6 +153,7 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
+        let receive_buffer = self.sender(direction).map_or(0, |leg| leg.block.receive_buffer());
         let Some(leaving) = &mut self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction.reverse()));
         let front = segment.seq.distance_to(at).min(segment.sequence_len());
@@ -169,15 +162,16 @@ impl<L: Pool> Connection<L> {
         if segment.flags.syn() {
             return self.pass_syn(cx, direction, to_given, headers, frame);
         }
-        if !leaving.is_plausible(direction, segment) {
+        if !leaving.believable(direction, receive_buffer).has(segment) {
             // Between the ends, and nothing is concluded from it here. What is ours does not pass twice.
             if is_above {
                 self.pass_end_to_end(cx, direction, headers, frame);
             }
             return;
         }
+        let in_order = leaving.object.track[direction.index()].end;
         if is_above {
-            let (_, above) = behind(segment, headers, front);
+            let (_, above) = Part::whole(segment, headers, frame.bytes()).behind(front).alone();
             leaving.object.observe(direction, &above);
         }
         let end = leaving.object.track[direction.index()].end;
@@ -193,7 +187,8 @@ impl<L: Pool> Connection<L> {
             return;
         }
         let acknowledges = segment.flags.ack() && segment.ack.ge(given);
-        if let Some([_, to]) = self.legs(direction).filter(|_| is_above) {
+        if let Some([from, to]) = self.legs(direction).filter(|_| is_above) {
+            from.block.hear_clock(cx.now, segment, in_order);
             to.block.note_overtaken(passed);
         }
         self.take_of_ours(cx, direction, segment, given, is_above);
@@ -215,11 +210,11 @@ impl<L: Pool> Connection<L> {
     fn follow_up(&mut self, direction: Direction) {
         let Some(leaving) = &self.leaving else { return };
         let (at, given) = (leaving.at(direction), leaving.given(direction));
-        let by = at.distance_to(leaving.object.track[direction.index()].end.retreat(MAX_WINDOW));
+        let by = leaving.lags_by(direction);
         let Some([from, to]) = self.legs(direction).filter(|[_, to]| to.block.snd_una() == given) else {
             return;
         };
-        if by < STEP {
+        if by == 0 {
             return;
         }
         from.block.follow_taken(at.advance(by));

@@ -178,6 +178,13 @@ impl Default for Pendings {
     }
 }
 
+impl Pendings {
+    /// Of the splits under way.
+    pub(super) fn modules(&self) -> impl Iterator<Item = u16> {
+        self.by_flow.values().map(|pending| pending.module)
+    }
+}
+
 /// A flow as somebody names it: its quad, and, where that lives in several places, which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named {

@@ -327,7 +327,7 @@ impl<B: Buffer> Block<B> {
 
     /// The peer has heard of the end from somebody else: nothing more is said, but to what it still says.
     pub fn end_silently(&mut self) {
-        self.out = Outbox { aborted: true, ..Outbox::default() };
+        self.out = Outbox { answers: self.answers_on_abort(), ..Outbox::default() };
         self.state = State::Closed;
         self.release();
     }

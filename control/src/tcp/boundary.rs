@@ -153,9 +153,7 @@ impl<B: Buffer> Block<B> {
     /// do not.
     pub fn on_passing(&mut self, now: Instant, segment: &Segment) -> Events {
         let mut arrival = Arrival { now, segment, events: Events::NONE };
-        if let Some(ts) = segment.options.timestamps.filter(|_| self.timestamps) {
-            self.ts.update(now, ts, segment.seq, self.echoed_up_to());
-        }
+        self.hear_clock(now, segment, self.echoed_up_to());
         let verdict = self.check_ack(&mut arrival);
         self.note_life(now);
         self.last_stop = verdict.break_value();
@@ -166,6 +164,14 @@ impl<B: Buffer> Block<B> {
     /// ones: what we send must not be older, or the receiver drops it (PAWS).
     pub(super) fn echoed_up_to(&self) -> Seq {
         if self.is_told_by_receiver() { self.rcv.nxt } else { self.rcv.last_ack_sent }
+    }
+
+    /// The peer's clock, as a segment of its that goes past us says it. Its receiver takes it over when nothing is missing before
+    /// it, that is before `in_order`; what we send must not be older then (PAWS).
+    pub fn hear_clock(&mut self, now: Instant, segment: &Segment, in_order: Seq) {
+        if let Some(ts) = segment.options.timestamps.filter(|_| self.timestamps) {
+            self.ts.update(now, ts, segment.seq, in_order);
+        }
     }
 
     /// The peer's clock, as its receiver has echoed it: good until we hear it ourselves.

@@ -7,7 +7,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
 use super::block::Block;
-use super::output::{Cut, Outbox, Reset};
+use super::output::{Answers, Cut, Outbox, Reset};
 use super::segment::{Payload, SegmentOut};
 use super::state::State;
 
@@ -143,7 +143,17 @@ impl<B: Buffer> Block<B> {
             _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),
         };
         let may_speak_again = reset.is_some() || self.state == State::TimeWait;
-        Outbox { reset, aborted: self.out.aborted || may_speak_again, ..Outbox::default() }
+        let answers = self.answers_on_abort().filter(|_| may_speak_again);
+        Outbox { reset, answers, ..Outbox::default() }
+    }
+
+    pub(super) fn answers_on_abort(&self) -> Option<Answers> {
+        match self.state {
+            // It is over already, in order or not.
+            State::Closed => self.out.answers,
+            State::TimeWait => Some(Answers::Repetitions { until: self.timers.linger }),
+            _ => Some(Answers::All),
+        }
     }
 
     pub(super) fn reset_segment(reset: Reset) -> SegmentOut {

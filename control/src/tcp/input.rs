@@ -9,7 +9,7 @@ use dataplane::clock::Instant;
 use super::block::Block;
 use super::chunk::Chunk;
 use super::events::Events;
-use super::output::Reset;
+use super::output::{Answers, Reset};
 use super::segment::Segment;
 use super::state::State;
 
@@ -272,8 +272,7 @@ impl<B: Buffer> Block<B> {
         }
     }
 
-    /// RFC 9293 section 3.10.7.1, for a block that was aborted: its RST may have been lost, or have been challenged
-    /// because data was missing before it. A block that was closed in order is silent.
+    /// RFC 9293 section 3.10.7.1, for a block that was aborted. A block that was closed in order is silent.
     fn arrive_closed(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
         let flags = arrival.segment.flags;
         if flags.rst() {
@@ -283,7 +282,12 @@ impl<B: Buffer> Block<B> {
             arrival.events.insert(Events::NEW_SYN);
             return Verdict::Break(Stop::NewSyn);
         }
-        if self.out.aborted && flags.ack() && self.challenges.take(arrival.now) {
+        let is_answered = match self.out.answers {
+            None => false,
+            Some(Answers::All) => flags.ack(),
+            Some(Answers::Repetitions { .. }) => flags.ack() && arrival.segment.sequence_len() > 0,
+        };
+        if is_answered && self.challenges.take(arrival.now) {
             self.out.reset = Some(Reset { seq: arrival.segment.ack, ack: None });
         }
         Verdict::Break(Stop::Closed)

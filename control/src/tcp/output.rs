@@ -31,7 +31,7 @@ pub(super) struct Outbox {
     /// A RST.
     pub(super) reset: Option<Reset>,
     /// The block was aborted: what still comes is answered with RST.
-    pub(super) aborted: bool,
+    pub(super) answers: Option<Answers>,
     /// The last acknowledgment is to be repeated this often.
     pub(super) duplicates: u8,
     /// Segments with data since the last acknowledgment.
@@ -45,6 +45,17 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         *self = Outbox::default();
     }
+}
+
+/// What a block that was aborted answers with RST: its first one may have been lost, or been challenged because data was missing
+/// before it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answers {
+    /// Whatever acknowledges.
+    All,
+    /// It was in TIME-WAIT, which ends then, unless the peer's FIN was still to be acknowledged. A peer that has missed our last
+    /// word repeats its data or FIN; a late duplicate of an acknowledgment must not end its own TIME-WAIT (RFC 1337).
+    Repetitions { until: Option<Instant> },
 }
 
 /// A RST to be sent.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use dataplane::buffer::Buffer;
+use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 
 use super::block::Block;
 use super::input::Stop;
+use super::output::Answers;
 use super::segment::Handshake;
 use super::state::State;
 
@@ -107,9 +109,13 @@ impl<B: Buffer> Block<B> {
         (bytes >> self.rcv.shift).min(u32::from(u16::MAX)) as u16
     }
 
-    /// The user has aborted it: a RST has been sent, and what still comes is answered with another.
-    pub fn was_aborted(&self) -> bool {
-        self.out.aborted
+    /// The user has aborted it, and what still comes is answered with RST: until `linger` from now, or until its TIME-WAIT ends
+    /// if it was in that.
+    pub fn answers_until(&self, linger: Instant) -> Option<Instant> {
+        self.out.answers.map(|answers| match answers {
+            Answers::All => linger,
+            Answers::Repetitions { until } => until.unwrap_or(linger),
+        })
     }
 
     /// The highest right edge that the peer was ever offered.

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use control::core::change::Change;
+use control::core::handover::HandOver;
 use control::core::query::Query;
 use control::core::{Core, Parts, WorkerLink};
 use control::module::relay::MergeWhen;
 use control::suspended::WhenFull;
 use dataplane::clock::Instant;
+use dataplane::flow::object::Path;
 use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::sim::{SimBuffer, SimPool};
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
 
-use crate::rig::{relay, settings};
+use crate::rig::{Rig, relay, settings};
 
 struct Worker {
     events: Sender<Event<SimBuffer>>,
@@ -88,4 +90,18 @@ fn the_modules_of_all_flows_are_told() {
     }
     core.poll(Instant::from_millis(1));
     assert!(answered.try_recv().expect("both have answered").is_empty());
+}
+
+/// A reload must not give its index to another module before the worker has answered.
+#[test]
+fn the_module_of_a_split_under_way_is_told() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    let ordered = rig.order_hand_over(HandOver::SplitFor(0), Path::CutThrough);
+    assert!(ordered.try_recv().is_err() && rig.ordered_split.is_some(), "its worker has not answered");
+    let (answer, answered) = crossbeam::channel::bounded(1);
+    rig.core.ask(Query::Modules { answer });
+    rig.poll();
+    let listing = rig.listing.take().expect("the worker is asked");
+    rig.tell(Event::Listed(listing));
+    assert_eq!(answered.try_recv().expect("it has answered").into_iter().collect::<Vec<_>>(), [0]);
 }

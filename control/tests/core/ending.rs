@@ -72,6 +72,29 @@ fn a_flow_that_was_reset_is_forgotten_after_its_linger() {
     rig.assert_gone();
 }
 
+/// All was said and acknowledged, as far as the server is concerned; its leg is in TIME-WAIT when the client resets.
+#[test]
+fn a_reset_behind_the_end_leaves_the_rest_of_time_wait() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    rig.client(fin(C + 1, S + 1), b"");
+    rig.server(ack(S + 1, C + 2), b"");
+    rig.server(fin(S + 1, C + 2), b"");
+    rig.wait(Duration::from_secs(6));
+    assert!(rig.client(rst(C + 2), b"").is_empty(), "the server has been told all");
+    assert!(
+        rig.server(ack(S + 2, C + 2), b"").is_empty(),
+        "a duplicate must not end its TIME-WAIT (RFC 1337)"
+    );
+    assert_eq!(script(&rig.server(fin(S + 1, C + 2), b"")), [">S R 1002:0 0"]);
+    // A late RST of its own does not make it somebody else.
+    for late in [rst(S + 2), ack(S + 2, C + 2)] {
+        assert!(rig.server(late, b"").is_empty());
+    }
+    assert!(rig.wait(Duration::from_secs(3)).is_empty());
+    assert_eq!(script(&rig.wait(Duration::from_secs(2))), ["remove"], "10 s after the server's FIN");
+    rig.assert_gone();
+}
+
 #[test]
 fn an_idle_flow_is_reset_at_both_ends() {
     let mut rig = Rig::established(relay(MergeWhen::Never));

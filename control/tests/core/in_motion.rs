@@ -12,7 +12,7 @@ use dataplane::flow::object::Path;
 use dataplane::flow::state::TcpState;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
-use dataplane::wire::tcp_options::SackBlock;
+use dataplane::wire::tcp_options::{SackBlock, TcpOptions};
 use dataplane::worker::message::Event;
 
 use crate::rig::*;
@@ -22,7 +22,10 @@ const SENT: u32 = 14 * SEGMENT;
 
 /// The flow, the merge ordered, and what was said to that.
 fn leaving() -> Rig {
-    let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1 << 40)));
+    leave(Rig::established(relay(MergeWhen::AfterBytes(1 << 40))))
+}
+
+fn leave(mut rig: Rig) -> Rig {
     for n in 0..14 {
         rig.client(ack(C + 1 + n * SEGMENT, S + 1), &[b'x'; SEGMENT as usize]);
     }
@@ -320,4 +323,39 @@ fn one_direction_may_go_on_for_ever_while_the_other_one_waits() {
     rig.parked();
     let [client, server] = rig.installed.expect("an object").track;
     assert_eq!((client.end, client.ack, server.end, server.ack), (Seq(next), Seq(end), Seq(end), Seq(next)));
+}
+
+/// The largest windows there are, and all of them lost before us but for their last byte: what lies behind, and what may come, are
+/// almost half a sequence space each.
+#[test]
+fn one_direction_may_go_on_in_the_largest_steps() {
+    const LARGEST: u32 = (u16::MAX as u32) << 14;
+    let scaled = |tcp: TcpRepr| {
+        let options = TcpOptions { window_scale: Some(14), ..tcp.options };
+        TcpRepr { options, ..tcp }
+    };
+    let mut rig = Rig::new(relay(MergeWhen::AfterBytes(1 << 40)));
+    rig.offer(scaled(syn(C)));
+    rig.server(scaled(syn_ack(S, C + 1)), b"");
+    rig.client(ack(C + 1, S + 1), b"");
+    let mut rig = leave(rig);
+    let next = C + 1 + SENT;
+    let wide = |seq: u32, acknowledged: u32| TcpRepr { window: u16::MAX, ..ack(seq, acknowledged) };
+    let mut end = S + 1;
+    rig.client(wide(next, end), b"");
+    for _ in 0..12 {
+        let seq = end.wrapping_add(LARGEST - 1);
+        let said = script(&rig.server(wide(seq, C + 1 + SEGMENT), b"x"));
+        assert!(said.contains(&format!(">C . {seq}:{next} 1")), "at {end}: {said:?}");
+        let again = script(&rig.server(wide(seq.wrapping_sub(LARGEST - 1), C + 1 + SEGMENT), b"x"));
+        assert!(again.contains(&format!(">C . {end}:{next} 1")), "its sender repeats it: {again:?}");
+        end = seq.wrapping_add(1);
+        assert_eq!(script(&rig.client(wide(next, end), b"")), [format!(">S . {next}:{end} 0")]);
+    }
+    rig.server(wide(end, C + 1 + 10 * SEGMENT), b"");
+    rig.server(wide(end, next), b"");
+    rig.parked();
+    let view = rig.installed.expect("an object");
+    assert_eq!((view.track[1].end, view.track[0].ack), (Seq(end), Seq(end)));
+    assert_eq!(view.edges[1], Seq(end.wrapping_add(LARGEST)));
 }

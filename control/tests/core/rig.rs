@@ -101,7 +101,7 @@ pub struct Rig {
     raw: Option<Vec<u8>>,
     takes_orders: bool,
     /// A page of the flow table that the worker has been asked for.
-    listing: Option<Box<Listing>>,
+    pub listing: Option<Box<Listing>>,
     /// A split that the worker has been ordered to make.
     pub ordered_split: Option<Box<Split>>,
     /// What the last object was installed with.

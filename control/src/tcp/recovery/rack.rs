@@ -95,7 +95,8 @@ impl Rack {
     /// trip.
     pub(super) fn take_dsack(&mut self, una: Seq, nxt: Seq) {
         self.reordering_seen = true;
-        if self.dsack_round.is_some_and(|round| una.ge(round)) {
+        // A mark beyond SND.NXT is so old that the numbers have wrapped since.
+        if self.dsack_round.is_some_and(|round| una.ge(round) || round.gt(nxt)) {
             self.dsack_round = None;
         }
         if self.dsack_round.is_none() {
@@ -156,5 +157,23 @@ impl Rack {
         let patience = self.rtt + self.reordering_window(flight, true, srtt);
         flight.mark_lost(|record| Some(now.since(record.at) >= patience));
         flight.mark_first_lost();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicates_count_once_a_round_trip_however_long_ago_the_last_one_was() {
+        let mut rack = Rack::new(Seq(0));
+        let mut told = |una: u32, nxt: u32| {
+            rack.take_dsack(Seq(una), Seq(nxt));
+            rack.multiplier
+        };
+        assert_eq!([told(100, 1000), told(999, 2000), told(1000, 2000)], [2, 2, 3]);
+        // Numbers have gone on by more than half of all.
+        let later = 2000 + (1 << 31) + 1;
+        assert_eq!([told(later, later + 1000), told(later + 999, later + 2000)], [4, 4]);
     }
 }

@@ -91,6 +91,31 @@ fn abort_stays_inside_the_peers_window() {
     );
 }
 
+/// RFC 1337: a late duplicate must not make us end the peer's TIME-WAIT. A peer that has missed our last acknowledgment repeats its
+/// FIN, and is answered.
+#[test]
+fn abort_in_time_wait_answers_what_has_length_alone() {
+    let mut d = Dialogue::established("", 10_000, Limits::default());
+    d.run(
+        "! close
+           > F. 101 ack 501
+           < F. 501 ack 102
+           : TimeWait
+           > . 102 ack 502
+           ! abort
+           : Closed
+           > -
+           < . 502 ack 102
+           > -
+           < . 501 ack 101
+           > -
+           < F. 501 ack 102
+           > R 102
+           < . 491+10 ack 101
+           > R 101",
+    );
+}
+
 #[test]
 fn data_before_a_reset_can_still_be_read() {
     let mut d = Dialogue::established("", 10_000, Limits::default());
