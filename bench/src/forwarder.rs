@@ -29,6 +29,14 @@ impl<P: Source, W: Work<P::Buffer>> Forwarder<P, W> {
     }
 }
 
+#[cfg(feature = "dpdk")]
+impl<P, W> Forwarder<P, W> {
+    /// Between ports that are ready.
+    pub fn new(ports: [P; 2], work: W) -> Self {
+        Forwarder { ports, work }
+    }
+}
+
 impl<P: Port, W: Work<P::Buffer>> Contender for Forwarder<P, W> {
     fn round(&mut self) -> usize {
         let mut moved = 0;

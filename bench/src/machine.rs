@@ -47,6 +47,19 @@ pub fn facts() -> Facts {
     facts.into_iter().map(known).collect()
 }
 
+/// Megabytes of huge pages that nobody has.
+#[cfg(feature = "dpdk")]
+pub fn huge_pages() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let is_mounted = std::fs::read_to_string("/proc/mounts").unwrap_or_default().contains(" hugetlbfs ");
+    let kilobytes = value("HugePages_Free:").unwrap_or(0) * value("Hugepagesize:").unwrap_or(0);
+    if is_mounted { kilobytes >> 10 } else { 0 }
+}
+
 /// The first line of what a program says.
 pub fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;

@@ -69,7 +69,7 @@ fn main() -> anyhow::Result<()> {
         arguments.only.push(measurements::instructions::MEASUREMENT.name.to_owned());
     }
     if arguments.list {
-        for measurement in &measurements::ALL {
+        for measurement in measurements::ALL {
             let only_full = if measurement.only_full { " (full run)" } else { "" };
             println!("{:<14} {}{only_full}", measurement.name, measurement.about);
         }
@@ -92,7 +92,7 @@ fn main() -> anyhow::Result<()> {
 
 /// Those that are named, or all of the extent.
 fn chosen(arguments: &Arguments) -> anyhow::Result<Vec<&'static Measurement>> {
-    let all: &'static [Measurement] = &measurements::ALL;
+    let all = measurements::ALL;
     let find = |name: &String| all.iter().find(|measurement| measurement.name == name);
     if let Some(unknown) = arguments.only.iter().find(|name| find(name).is_none()) {
         bail!("{unknown}: no such measurement; `./dev bench --list` names them");

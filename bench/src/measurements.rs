@@ -3,13 +3,17 @@
 mod cut_through;
 mod inspect;
 pub mod instructions;
+#[cfg(feature = "dpdk")]
+mod limit_a;
 mod memory;
 mod rules;
 
 use crate::suite::Measurement;
 
 /// In the order in which they are taken.
-pub const ALL: [Measurement; 5] = [
+pub const ALL: &[Measurement] = &[
+    #[cfg(feature = "dpdk")]
+    limit_a::MEASUREMENT,
     cut_through::MEASUREMENT,
     instructions::MEASUREMENT,
     memory::MEASUREMENT,

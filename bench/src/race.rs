@@ -13,6 +13,15 @@ use serde::{Deserialize, Serialize};
 pub trait Contender {
     /// One step. Returns how many units were done: frames, SYNs, connections.
     fn round(&mut self) -> usize;
+
+    /// A sample: nanoseconds a unit, of at least `units`. A twentieth of them runs unmeasured: the caches hold what the
+    /// contender before has left.
+    fn nanoseconds(&mut self, units: usize) -> f64 {
+        run(units / 20, self);
+        let start = processor_time();
+        let done = run(units, self);
+        (processor_time() - start).as_nanos() as f64 / done as f64
+    }
 }
 
 /// A median, and between what the samples were.
@@ -59,22 +68,14 @@ pub struct Length {
 /// All of them one after the other, again and again. The first sample fills caches and does not count.
 pub fn race(length: Length, contenders: &mut [&mut dyn Contender]) -> Samples {
     let mut sample = || -> Vec<f64> {
-        contenders.iter_mut().map(|contender| nanoseconds(length.units, *contender)).collect()
+        contenders.iter_mut().map(|contender| contender.nanoseconds(length.units)).collect()
     };
     sample();
     Samples((0..length.samples.max(1)).map(|_| sample()).collect())
 }
 
-/// A unit. A twentieth of them runs unmeasured: the caches hold what the contender before has left.
-fn nanoseconds(units: usize, contender: &mut dyn Contender) -> f64 {
-    run(units / 20, contender);
-    let start = processor_time();
-    let done = run(units, contender);
-    (processor_time() - start).as_nanos() as f64 / done as f64
-}
-
 /// At least `units`; returns how many.
-pub fn run(units: usize, contender: &mut dyn Contender) -> usize {
+pub fn run<C: Contender + ?Sized>(units: usize, contender: &mut C) -> usize {
     let mut done = 0;
     let mut idle = 0;
     while done < units {
