@@ -1,6 +1,7 @@
 //! All measurements there are.
 
 mod cut_through;
+mod flood;
 mod inspect;
 pub mod instructions;
 #[cfg(feature = "dpdk")]
@@ -17,6 +18,7 @@ pub const ALL: &[Measurement] = &[
     cut_through::MEASUREMENT,
     instructions::MEASUREMENT,
     memory::MEASUREMENT,
+    flood::MEASUREMENT,
     rules::MEASUREMENT,
     inspect::MEASUREMENT,
 ];

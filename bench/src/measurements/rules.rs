@@ -4,9 +4,9 @@
 //! The SYNs are the same for every number of rules, and so is their way: each is offered. The port's share is measured
 //! alone and subtracted. *Rules asking* is a SYN on the worker where every rule has a fingerprint or a rate, and none decides.
 
-mod held;
+pub mod held;
 mod set;
-mod syns;
+pub mod syns;
 
 use std::hint::black_box;
 use std::sync::Arc;
