@@ -7,6 +7,7 @@ pub mod instructions;
 #[cfg(feature = "dpdk")]
 mod limit_a;
 mod memory;
+mod migration;
 mod rules;
 
 use crate::suite::Measurement;
@@ -19,6 +20,7 @@ pub const ALL: &[Measurement] = &[
     instructions::MEASUREMENT,
     memory::MEASUREMENT,
     flood::MEASUREMENT,
+    migration::MEASUREMENT,
     rules::MEASUREMENT,
     inspect::MEASUREMENT,
 ];

@@ -8,6 +8,7 @@ use dataplane::clock::{Clock, Instant, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::object::View;
+use dataplane::flow::table::FlowRef;
 use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
 use dataplane::port::{Port, PortId};
 use dataplane::wire::seq::Delta;
@@ -62,7 +63,7 @@ impl<P: Port> Rig<P> {
     }
 
     /// The flow whose SYN is received next is offered, and cut through at once.
-    pub fn cut_through(&mut self, now: Instant, delta: Delta, view: View) {
+    pub fn cut_through(&mut self, now: Instant, delta: Delta, view: View) -> FlowRef {
         self.worker.poll(now);
         let Some(Event::Offered { flow, .. }) = self.events.try_receive() else {
             unreachable!("a SYN of a new flow is offered")
@@ -73,6 +74,7 @@ impl<P: Port> Rig<P> {
         }
         self.worker.poll(now);
         assert!(matches!(self.events.try_receive(), Some(Event::Parked { .. })), "parking is answered");
+        flow
     }
 }
 
