@@ -11,16 +11,10 @@ use super::error::{LabError, Result};
 use super::process::{Finished, Process};
 use super::setup::Setup;
 use super::topology::Lab;
-use super::wait::wait_for;
+use super::wait::{LATE, wait_for};
 
 /// Of x86, in which /proc counts.
 const PAGE: u64 = 4096;
-
-/// The EAL takes about a second on a busy machine.
-const START: Duration = Duration::from_secs(30);
-
-/// Draining the flows included.
-const STOP: Duration = Duration::from_secs(20);
 
 /// The line that says so contains this word.
 const READY: &str = "ready";
@@ -65,7 +59,7 @@ impl Lab {
         fs::write(&file, config).map_err(LabError::io(format!("writing {}", file.display())))?;
         let executable = self.executable.clone();
         let mut process = Command::new(&executable).args(["run", "--config"]).arg(&file).spawn()?;
-        process.wait_for_text(READY, START)?;
+        process.wait_for_text(READY, LATE)?;
         Ok(Appliance { process, executable, socket, file })
     }
 }
@@ -202,6 +196,6 @@ impl Appliance {
     /// # Errors
     /// [`LabError::Timeout`] when it does not end; it is killed then.
     pub fn stop(self) -> Result<Finished> {
-        self.process.terminate(STOP)
+        self.process.terminate(LATE)
     }
 }

@@ -1,14 +1,12 @@
 //! What really was on one of the wires: tcpdump at a host's interface.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::command::Command;
 use super::endpoint::{Endpoint, INTERFACE};
 use super::error::Result;
 use super::process::Process;
-
-const START: Duration = Duration::from_secs(10);
+use super::wait::LATE;
 
 /// A capture in progress.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ impl Endpoint {
             .arg(&file)
             .args(filter.split_whitespace())
             .spawn()?;
-        process.wait_for_text("listening on", START)?;
+        process.wait_for_text("listening on", LATE)?;
         Ok(Capture { process, file })
     }
 }
@@ -59,7 +57,7 @@ impl Capture {
     /// # Errors
     /// [`super::LabError::Timeout`].
     pub fn stop(self) -> Result<PathBuf> {
-        self.process.terminate(START)?;
+        self.process.terminate(LATE)?;
         Ok(self.file)
     }
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 use super::error::{LabError, Result};
 use super::process::{Finished, Process};
 use super::tools;
-
-/// What a program gets to finish when nothing else is said.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+use super::wait::LATE;
 
 /// A command line under construction.
 #[derive(Debug, Clone)]
@@ -33,7 +31,7 @@ impl Command {
             arguments: Vec::new(),
             environment: Vec::new(),
             stdin: None,
-            timeout: DEFAULT_TIMEOUT,
+            timeout: LATE,
             inherit_output: false,
         }
     }

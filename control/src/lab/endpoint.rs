@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::error::{LabError, Result};
-use super::wait::wait_until;
+use super::wait::{LATE, wait_until};
 
 /// The interface's name inside of each endpoint.
 pub const INTERFACE: &str = "eth0";
@@ -154,7 +154,7 @@ impl Endpoint {
             &address.to_string(),
             &port.to_string(),
         ]);
-        let finished = nc.timeout(within + Duration::from_secs(5)).run()?;
+        let finished = nc.timeout(within + LATE).run()?;
         Ok((Connected::from_netcat(&finished.stderr)?, finished.elapsed))
     }
 

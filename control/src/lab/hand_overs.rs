@@ -10,12 +10,10 @@ use super::error::{LabError, Result};
 use super::process::Process;
 use super::setup::Isn;
 use super::topology::Lab;
+use super::wait::LATE;
 
 /// See there for what it does.
 const SCRIPT: &str = include_str!("hand_overs.py");
-
-/// To begin, and to end, on a busy machine.
-const SOON: Duration = Duration::from_secs(30);
 
 /// Somebody who splits and merges whatever there is, until this is stopped or dropped.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl HandOvers {
         let script = lab.client().command("python3").arg(&path).arg(appliance.socket());
         let mut process =
             script.args([&seed.to_string(), &pause.as_secs_f64().to_string(), deltas]).spawn()?;
-        process.wait_for_text("ordering", SOON)?;
+        process.wait_for_text("ordering", LATE)?;
         Ok(HandOvers { process })
     }
 
@@ -62,7 +60,7 @@ impl HandOvers {
     /// [`LabError::Failed`] with the flow whose deltas are not what they should be.
     pub fn stop(mut self) -> Result<Ordered> {
         self.process.close_stdin();
-        let said = self.process.wait(SOON)?.ok()?;
+        let said = self.process.wait(LATE)?.ok()?;
         let unexpected =
             || LabError::Unexpected { expected: "a report of what was ordered".into(), got: said.clone() };
         let line = said.lines().last().ok_or_else(unexpected)?;

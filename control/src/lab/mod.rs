@@ -49,4 +49,4 @@ pub use routed::Routed;
 pub use setup::{Action, Impair, Isn, Merge, Setup};
 pub use sockets::Socket;
 pub use topology::{Lab, LabBuilder};
-pub use wait::{wait_for, wait_until};
+pub use wait::{LATE, wait_for, wait_until};

@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{LabError, Result};
 use super::files::{sha256, write_random};
 use super::process::Process;
-
-const START: Duration = Duration::from_secs(10);
+use super::wait::LATE;
 
 /// What an nginx is to listen on and to serve.
 #[derive(Debug)]
@@ -78,9 +76,9 @@ impl NginxBuilder<'_> {
         let mut process =
             self.endpoint.command("nginx").arg("-p").arg(&folder).arg("-c").arg(&config).spawn()?;
         for port in &self.ports {
-            let up = self.endpoint.wait_for_listener(*port, START);
+            let up = self.endpoint.wait_for_listener(*port, LATE);
             if up.is_err() && !process.is_running()? {
-                process.wait(START)?.ok()?;
+                process.wait(LATE)?.ok()?;
             }
             up?;
         }

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::error::{LabError, Result};
 
+/// How late anything may be that has to come: spinning workers and a build beside them starve a process for many seconds,
+/// and only what never comes costs so long.
+pub const LATE: Duration = Duration::from_secs(60);
+
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
 

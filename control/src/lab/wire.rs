@@ -1,17 +1,13 @@
 //! `dpdk-testpmd` between the lab's two devices: a plain wire. It shows that a lab works without an appliance, and it
 //! is what an appliance's numbers are measured against.
 
-use std::time::Duration;
-
 use super::command::Command;
 use super::endpoint::Net;
 use super::error::{LabError, Result};
 use super::pmd::Pmd;
 use super::process::Process;
 use super::topology::{CLIENT_SIDE, Lab, SERVER_SIDE};
-
-/// The EAL needs about a second on a busy machine.
-const START: Duration = Duration::from_secs(20);
+use super::wait::LATE;
 
 impl Lab {
     /// Joins the two devices by `dpdk-testpmd`, and waits until echoes cross.
@@ -31,11 +27,11 @@ impl Lab {
             .arg(format!("--txq={queues}"))
             .spawn()?;
         let server = self.server().address(Net::V4);
-        self.client().wait_for_echo(server, START).map_err(|error| {
+        self.client().wait_for_echo(server, LATE).map_err(|error| {
             let running = process.is_running().unwrap_or(false);
             let detail =
                 format!("{error}; testpmd running: {running}\n{}{}", process.stdout(), process.stderr());
-            LabError::Timeout { what: format!("a wire over {}", pmd.name()), within: START, detail }
+            LabError::Timeout { what: format!("a wire over {}", pmd.name()), within: LATE, detail }
         })?;
         Ok(process)
     }

@@ -1,12 +1,10 @@
 //! Conversations that every wire has to carry, whoever is the wire.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use control::lab::{Endpoint, Lab, Net, Process, Result, expect, sha256, wait_until};
 
-/// Generous, for a machine that is busy with other things.
-pub const SOON: Duration = Duration::from_secs(10);
+pub use control::lab::LATE as SOON;
 
 /// The unit of sizes here.
 pub const MEGABYTE: usize = 1_000_000;

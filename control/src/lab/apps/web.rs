@@ -7,6 +7,7 @@ use crate::lab::error::{LabError, Result, expect};
 use crate::lab::files::sha256;
 use crate::lab::nginx::Nginx;
 use crate::lab::topology::Lab;
+use crate::lab::wait::LATE;
 
 /// An nginx with files of several sizes.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Web {
         let copy = lab.client().directory().join("copy");
         let url = format!("http://{}/{size}", SocketAddr::new(address, 80));
         let curl = lab.client().curl(&url).words(&format!("--max-time {} -o", within.as_secs())).arg(&copy);
-        let told = curl.args(["-w", "%{speed_download}"]).timeout(within + Duration::from_secs(10)).ok()?;
+        let told = curl.args(["-w", "%{speed_download}"]).timeout(within + LATE).ok()?;
         let got = sha256(&copy)?;
         // Up to a gigabyte of a memory file system.
         std::fs::remove_file(&copy).map_err(LabError::io(format!("removing {}", copy.display())))?;
