@@ -51,7 +51,7 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Extent {
-    /// About ten minutes.
+    /// Some minutes.
     Short,
     /// Everything, with more samples.
     Full,
