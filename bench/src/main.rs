@@ -47,6 +47,9 @@ struct Arguments {
     /// What valgrind runs.
     #[arg(long, hide = true)]
     count: Option<measurements::instructions::Count>,
+    /// What a process of its own does.
+    #[arg(long, hide = true)]
+    install: Option<measurements::memory::Install>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -64,6 +67,9 @@ fn main() -> anyhow::Result<()> {
     if let Some(count) = &arguments.count {
         count.carry_out();
         return Ok(());
+    }
+    if let Some(install) = arguments.install {
+        return install.carry_out();
     }
     if arguments.extent == Extent::Instructions {
         arguments.only.push(measurements::instructions::MEASUREMENT.name.to_owned());

@@ -6,7 +6,7 @@ mod inspect;
 pub mod instructions;
 #[cfg(feature = "dpdk")]
 mod limit_a;
-mod memory;
+pub mod memory;
 mod migration;
 mod rules;
 
