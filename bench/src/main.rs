@@ -1,109 +1,111 @@
-//! How far the worker's cut-through path is from what its port allows, and what rules cost a SYN, and an inspection a
-//! segment.
+//! The budgets of DESIGN section 10, as ratios to limits and peers that are measured in the same run, interleaved.
 //!
-//! One thread, generator ports, no DPDK. Each sample runs all contenders one after the other, and
-//! only ratios within a sample count: this is as good as figures get on a machine that is shared.
+//! Most is one thread without DPDK: worker, control core and generator would need three cores, so the generator sits inside the
+//! port's receive call and its cost, measured alone, is subtracted. `measurements/` has a file for each figure, `suite.rs` is what they
+//! share.
 
-mod cut_through;
+mod carried;
+mod forwarder;
+mod frame;
 mod generator;
-mod inspect;
-mod mac_swap;
-mod rules;
+mod machine;
+mod measurements;
+mod race;
+mod results;
+mod suite;
+mod traffic;
 mod worker;
 
-use std::time::Instant;
+use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Parser;
 
-/// Frames per contender and sample.
-const FRAMES: u64 = 400_000;
+use suite::Measurement;
 
 #[derive(Parser)]
-#[command(
-    about = "Cut-through against mac-swap, and SYNs under many rules against few, and inspection against none, as ratios in one interleaved run"
-)]
+#[command(about = "Quadrille's speed, as ratios to limits and peers that are measured in the same run")]
 struct Arguments {
-    /// Flows to spread the frames over.
-    #[arg(long, default_values_t = [1_000, 100_000, 1_000_000])]
-    flows: Vec<u32>,
-    /// Samples; the median counts.
-    #[arg(long, default_value_t = 9)]
-    samples: usize,
-    /// Only these parts.
-    #[arg(long, value_delimiter = ',', value_enum)]
-    only: Vec<Part>,
+    /// How thorough to be.
+    #[arg(value_enum, default_value = "short")]
+    extent: Extent,
+    /// Only these measurements.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    only: Vec<String>,
+    /// What there is, and what each is about.
+    #[arg(long)]
+    list: bool,
+    /// Samples of each contender; the median counts. 9 in a short run, 25 in a full one.
+    #[arg(long)]
+    samples: Option<usize>,
+    /// Where JSON, charts and the page go.
+    #[arg(long, default_value = "bench/results")]
+    results: PathBuf,
+    /// Print only.
+    #[arg(long)]
+    dry: bool,
+    /// What valgrind runs.
+    #[arg(long, hide = true)]
+    count: Option<measurements::instructions::Count>,
+    /// What a process of its own does.
+    #[arg(long, hide = true)]
+    install: Option<measurements::memory::Install>,
 }
 
-/// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
-    /// Frames of flows that are cut through, against mac-swap.
-    CutThrough,
-    /// SYNs under many rules, against few.
-    Rules,
-    /// Segments with an inspection, against none.
-    Inspect,
+enum Extent {
+    /// Some minutes.
+    Short,
+    /// Everything, with more samples.
+    Full,
+    /// Instructions a frame and nothing else: `--only instructions`.
+    Instructions,
 }
 
-/// Something that takes bursts from one port and gives them to the other.
-trait Contender {
-    /// One burst in each direction. Returns the frames moved.
-    fn round(&mut self) -> usize;
-}
-
-/// Nanoseconds a frame.
-fn measure(contender: &mut dyn Contender) -> f64 {
-    let start = Instant::now();
-    let mut frames = 0;
-    while frames < FRAMES {
-        frames += contender.round() as u64;
+fn main() -> anyhow::Result<()> {
+    let mut arguments = Arguments::parse();
+    if let Some(count) = &arguments.count {
+        count.carry_out();
+        return Ok(());
     }
-    start.elapsed().as_nanos() as f64 / frames as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn main() {
-    let arguments = Arguments::parse();
-    let samples = arguments.samples.max(1);
-    let is_asked = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    if is_asked(Part::CutThrough) {
-        cut_through(&arguments);
-        println!();
+    if let Some(install) = arguments.install {
+        return install.carry_out();
     }
-    if is_asked(Part::Rules) {
-        rules::report(samples);
+    if arguments.extent == Extent::Instructions {
+        arguments.only.push(measurements::instructions::MEASUREMENT.name.to_owned());
     }
-    if is_asked(Part::Inspect) {
-        inspect::report(samples);
-    }
-}
-
-fn cut_through(arguments: &Arguments) {
-    println!("64-byte IPv4 frames, one thread, in-memory ports; ns a frame, the port's own work included");
-    println!(
-        "{:>10} {:>10} {:>10} {:>12} {:>14}  of mac-swap's rate, median (lowest to highest)",
-        "flows", "mac-swap", "delta 0", "delta not 0", ""
-    );
-    for &flows in &arguments.flows {
-        let mut swap = mac_swap::MacSwap::new(flows);
-        let mut zero = cut_through::cut_through(flows, 0);
-        let mut rewriting = cut_through::cut_through(flows, 1_000_003);
-        let mut samples: [Vec<f64>; 3] = Default::default();
-        let mut ratios = Vec::new();
-        for _ in 0..arguments.samples.max(1) {
-            let now = [&mut swap as &mut dyn Contender, &mut zero, &mut rewriting].map(measure);
-            ratios.push(now[0] / now[2]);
-            samples.iter_mut().zip(now).for_each(|(all, one)| all.push(one));
+    if arguments.list {
+        for measurement in measurements::ALL {
+            let only_full = if measurement.only_full { " (full run)" } else { "" };
+            println!("{:<14} {}{only_full}", measurement.name, measurement.about);
         }
-        let [swap, zero, rewriting] = samples.map(median);
-        let (low, high) = ratios.iter().fold((f64::MAX, 0f64), |(l, h), r| (l.min(*r), h.max(*r)));
-        let middle = median(ratios);
-        println!(
-            "{flows:>10} {swap:>10.1} {zero:>10.1} {rewriting:>12.1} {middle:>14.2}  ({low:.2} to {high:.2})"
-        );
+        return Ok(());
     }
+    let chosen = chosen(&arguments)?;
+    let machine = machine::facts();
+    if !machine::pin() {
+        eprintln!("this thread could not be pinned to a core");
+    }
+    for measurement in chosen {
+        let record = measurement.take(arguments.extent == Extent::Full, arguments.samples, &machine)?;
+        results::print(&record);
+        if !arguments.dry {
+            results::write(&arguments.results, &record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Those that are named, or all of the extent.
+fn chosen(arguments: &Arguments) -> anyhow::Result<Vec<&'static Measurement>> {
+    let all = measurements::ALL;
+    let find = |name: &String| all.iter().find(|measurement| measurement.name == name);
+    if let Some(unknown) = arguments.only.iter().find(|name| find(name).is_none()) {
+        bail!("{unknown}: no such measurement; `./dev bench --list` names them");
+    }
+    let is_asked = |measurement: &&Measurement| match arguments.only.is_empty() {
+        true => arguments.extent == Extent::Full || !measurement.only_full,
+        false => arguments.only.iter().any(|name| name == measurement.name),
+    };
+    Ok(all.iter().filter(is_asked).collect())
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dataplane::clock::{Clock, Instant, SystemClock};
+use dataplane::counters::Counter;
 use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::object::View;
+use dataplane::flow::table::FlowRef;
 use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
 use dataplane::port::{Port, PortId};
 use dataplane::wire::seq::Delta;
@@ -16,7 +18,7 @@ use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{Limits, Parts, Timeouts, Worker};
 
-use crate::Contender;
+use crate::race::Contender;
 
 /// Longer than any run.
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -61,7 +63,7 @@ impl<P: Port> Rig<P> {
     }
 
     /// The flow whose SYN is received next is offered, and cut through at once.
-    pub fn cut_through(&mut self, now: Instant, delta: Delta, view: View) {
+    pub fn cut_through(&mut self, now: Instant, delta: Delta, view: View) -> FlowRef {
         self.worker.poll(now);
         let Some(Event::Offered { flow, .. }) = self.events.try_receive() else {
             unreachable!("a SYN of a new flow is offered")
@@ -77,6 +79,14 @@ impl<P: Port> Rig<P> {
         }
         self.worker.poll(now);
         assert!(matches!(self.events.try_receive(), Some(Event::Parked { .. })), "parking is answered");
+        flow
+    }
+}
+
+impl<P: Source> Rig<P> {
+    /// What the client's port receives next.
+    pub fn inject(&mut self, frame: Vec<u8>) {
+        self.worker.port_mut(0).inject(frame);
     }
 }
 
@@ -84,6 +94,8 @@ impl<P: Port> Rig<P> {
 pub trait Source: Port {
     /// Begins to.
     fn start(&mut self);
+    /// One frame to be received before anything else.
+    fn inject(&mut self, frame: Vec<u8>);
     /// Frames that were transmitted to it.
     fn sent(&self) -> u64;
 }
@@ -104,6 +116,18 @@ impl<P: Source> Carrier<P> {
         let Rig { mut worker, orders, events } = rig;
         (0..2).for_each(|port| worker.port_mut(port).start());
         Carrier { worker, clock, sent: 0, _orders: orders, _events: events }
+    }
+}
+
+impl<P: Source> Carrier<P> {
+    /// What is dropped is quick.
+    pub fn assert_nothing_was_lost(&self) {
+        let counters = self.worker.counters();
+        let is_about_loss =
+            |counter: &&Counter| counter.name().starts_with("drop_") || counter.name().starts_with("inspect");
+        for counter in Counter::ALL.iter().filter(is_about_loss) {
+            assert_eq!(counters.get(*counter), 0, "{}", counter.name());
+        }
     }
 }
 

@@ -4,29 +4,13 @@
 //! foreign networks, most rules with both ends and one well-known port, some with one end only or a range of ports. All of them
 //! offer, so that the number of rules is all that differs.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::flow::quad::Quad;
 use dataplane::policy::{Per, Prefix, RateSpec, RuleSpec, Side, Snapshot, SynMatch};
 
+use crate::traffic::Family;
 use crate::worker::OFFER;
-
-/// Of all rules of a list.
-#[derive(Clone, Copy)]
-pub enum Family {
-    V4,
-    V6,
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::V4 => "IPv4",
-            Family::V6 => "IPv6",
-        })
-    }
-}
 
 /// A network by address and length.
 type Network = (IpAddr, u8);

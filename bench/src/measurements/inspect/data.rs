@@ -1,13 +1,14 @@
 //! Two ends that send each other text: every segment goes on where the last one ended, and acknowledges what has come.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use dataplane::port::{BURST, Burst, Port};
-use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 
-use crate::generator::{Frame, Frames, quad};
+use crate::frame::{Frame, Frames};
+use crate::traffic::{Family, template};
 use crate::worker::Source;
 
 /// As offered by both ends, before scaling.
@@ -23,7 +24,7 @@ struct End {
 }
 
 /// What both ends of all flows have sent, by flow and side: the next numbers.
-type Sent = Arc<Mutex<Vec<[u32; 2]>>>;
+type Sent = Rc<RefCell<Vec<[u32; 2]>>>;
 
 /// Everybody's words to everybody.
 pub struct Conversation;
@@ -32,8 +33,8 @@ impl Conversation {
     /// The client's port and the server's, with `text` bytes in a segment.
     pub fn ports(flows: u32, text: usize) -> [DataPort; 2] {
         let frames = Frames::default();
-        let sent: Sent = Arc::new(Mutex::new(vec![[1; 2]; flows as usize]));
-        [0, 1].map(|side| DataPort::new(side, flows, text, frames.clone(), Arc::clone(&sent)))
+        let sent: Sent = Rc::new(RefCell::new(vec![[1; 2]; flows as usize]));
+        [0, 1].map(|side| DataPort::new(side, flows, text, frames.clone(), Rc::clone(&sent)))
     }
 }
 
@@ -47,11 +48,11 @@ pub struct DataPort {
     bytes: Vec<u8>,
     next: usize,
     /// Frames given to `transmit`.
-    pub sent: u64,
+    sent: u64,
     /// One frame to be received before anything else.
-    pub inject: Option<Vec<u8>>,
+    inject: Option<Vec<u8>>,
     /// Whether text is sent.
-    pub running: bool,
+    running: bool,
 }
 
 impl DataPort {
@@ -61,8 +62,9 @@ impl DataPort {
         let text: Vec<u8> = (0..text).map(&mut letter).collect();
         let mut bytes = vec![0; HEADERS + text.len()];
         let ends = (0..flows).map(|n| {
-            let quad = if side == 0 { quad(n) } else { quad(n).reversed() };
-            let template = FrameTemplate::new([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1], &[], 64, quad);
+            let quad = Family::V4.quad(n);
+            let quad = if side == 0 { quad } else { quad.reversed() };
+            let template = template(quad);
             let tcp = TcpRepr { flags: TcpFlags::ACK, window: WINDOW as u16, ..TcpRepr::default() };
             template.build(&tcp, &text, &mut bytes).expect("the headers have no options");
             let mut headers = [0; HEADERS];
@@ -94,6 +96,10 @@ impl Source for DataPort {
         self.running = true;
     }
 
+    fn inject(&mut self, frame: Vec<u8>) {
+        self.inject = Some(frame);
+    }
+
     fn sent(&self) -> u64 {
         self.sent
     }
@@ -110,8 +116,8 @@ impl Port for DataPort {
         if !self.running {
             return 0;
         }
-        let sent_by = Arc::clone(&self.sent_by);
-        let mut sent = sent_by.lock().expect("one thread");
+        let sent_by = Rc::clone(&self.sent_by);
+        let mut sent = sent_by.borrow_mut();
         while burst.len() < BURST {
             burst.push(self.write(&mut sent[self.next]));
             self.next = (self.next + 1) % self.ends.len();
@@ -121,7 +127,7 @@ impl Port for DataPort {
 
     fn transmit(&mut self, burst: &mut Burst<Frame>) -> usize {
         let n = burst.len();
-        burst.drain(..).for_each(|frame| self.frames.give_back(frame));
+        self.frames.give_back(burst.drain(..));
         self.sent += n as u64;
         n
     }

@@ -6,20 +6,18 @@ use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::object::{Track, View};
 use dataplane::policy::Snapshot;
 use dataplane::wire::seq::{Delta, Seq};
-use dataplane::wire::tcp_flags::TcpFlags;
 
-use crate::generator::{Frames, Generator, frame, quad};
+use crate::generator::Generator;
+use crate::traffic::{Traffic, bare_syn};
 use crate::worker::{Carrier, OFFER, Rig};
 
-/// The contender: `flows` flows, each with `delta` both ways.
-pub fn cut_through(flows: u32, delta: i32) -> Carrier<Generator> {
-    let frames = Frames::default();
-    let ports = [false, true].map(|from_server| Generator::new(flows, from_server, frames.clone()));
+/// All flows of `traffic`, each with `delta` both ways.
+pub fn cut_through(traffic: &Traffic, delta: i32) -> Carrier<Generator> {
     let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
-    let mut rig = Rig::new(ports, flows as usize, rules, &Arc::default());
+    let mut rig = Rig::new(Generator::pair(traffic), traffic.flows as usize, rules, &Arc::default());
     let clock = SystemClock::start();
-    for n in 0..flows {
-        rig.worker.port_mut(0).inject = Some(frame(quad(n), TcpFlags::SYN, 0, 0));
+    for n in 0..traffic.flows {
+        rig.inject(bare_syn(traffic.family.quad(n)));
         let view = View { track: [Track { end: Seq(1), ack: Seq(1) }; 2], ..View::default() };
         rig.cut_through(clock.now(), Delta(delta), view);
     }

@@ -7,7 +7,6 @@ use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::quad::Quad;
 use dataplane::policy::Snapshot;
 use dataplane::port::{BURST, Burst, Port};
-use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
@@ -16,8 +15,9 @@ use dataplane::worker::Worker;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 
-use crate::Contender;
-use crate::generator::{Frame, Frames};
+use crate::frame::{Frame, Frames};
+use crate::race::Contender;
+use crate::traffic::frame;
 use crate::worker::Rig;
 
 /// Gives out the SYNs in turn, whole bursts of them, or nothing.
@@ -41,7 +41,7 @@ impl Port for SynPort {
 
     fn transmit(&mut self, burst: &mut Burst<Frame>) -> usize {
         let n = burst.len();
-        burst.drain(..).for_each(|frame| self.frames.give_back(frame));
+        self.frames.give_back(burst.drain(..));
         n
     }
 }
@@ -51,11 +51,7 @@ fn syn(quad: &Quad) -> Vec<u8> {
     let options =
         TcpOptions { mss: Some(1460), sack_permitted: true, window_scale: Some(7), ..TcpOptions::default() };
     let tcp = TcpRepr { seq: Seq(7), flags: TcpFlags::SYN, window: 64_240, options, ..TcpRepr::default() };
-    let mut bytes = vec![0; 128];
-    let template = FrameTemplate::new([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1], &[], 64, *quad);
-    let len = template.build(&tcp, &[], &mut bytes).expect("a SYN fits");
-    bytes.truncate(len);
-    bytes
+    frame(*quad, &tcp)
 }
 
 fn syns(quads: &[Quad]) -> Arc<[Vec<u8>]> {
@@ -114,7 +110,7 @@ impl Contender for Syns {
         let mut offered = 0;
         while let Some(event) = self.events.try_receive() {
             let Event::Offered { flow, frame, .. } = event else { unreachable!("SYNs are offered") };
-            self.frames.give_back(frame);
+            self.frames.give_back([frame]);
             assert!(self.orders.try_send(Order::Remove { flow }).is_ok(), "as many orders as SYNs fit");
             offered += 1;
         }

@@ -21,8 +21,8 @@ use dataplane::port::PortId;
 use dataplane::worker::Worker;
 
 use super::syns::{SynPort, rig};
-use crate::Contender;
-use crate::generator::Frames;
+use crate::frame::Frames;
+use crate::race::Contender;
 use crate::worker::{HOUR, Rig};
 
 /// SYNs that are held at once.

@@ -8,22 +8,34 @@ mod data;
 use std::sync::Arc;
 
 use dataplane::clock::{Clock, SystemClock};
-use dataplane::counters::Counter;
 use dataplane::flow::object::{Track, View};
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::inspect::patterns::{Pattern, Verdict};
 use dataplane::inspect::places::Limits;
 use dataplane::inspect::{Inspection, Manner};
 use dataplane::policy::{Action, RuleSpec, Snapshot};
-use dataplane::port::{Burst, Port};
 use dataplane::wire::seq::{Delta, Seq};
-use dataplane::wire::tcp_flags::TcpFlags;
 
-use crate::generator::{frame, quad};
+use crate::forwarder::{Forwarder, Nothing};
+use crate::race::{Contender, race};
+use crate::suite::{Finding, Measurement, Row, Run};
+use crate::traffic::{Family, bare_syn};
 use crate::worker::{Carrier, OFFER, Rig};
-use crate::{Contender, measure, median};
 use data::{Conversation, DataPort};
 
+pub const MEASUREMENT: Measurement = Measurement {
+    name: "inspect",
+    about: "Segments with data of flows that are cut through and inspected, against the same without an inspection",
+    budget: "reported",
+    only_full: false,
+    run,
+};
+
+const HOW: &str = "One worker, ports in memory, 1024 flows; both ends send text of small letters in every segment and acknowledge the     other's last; patterns of twelve small letters, none of which occurs. Nanoseconds a segment, the port's own cost, measured \
+    alone in each sample, subtracted; the ratio is to the same segments without an inspection.";
+
+/// Segments of each contender and sample.
+const SEGMENTS: usize = 50_000;
 const FLOWS: u32 = 1024;
 /// By their length on the wire, FCS included: bytes of their text.
 const FRAMES: [(&str, usize); 2] = [("64", 6), ("1518", 1460)];
@@ -62,21 +74,6 @@ fn asked() -> [Asked; 5] {
     ]
 }
 
-/// The port alone.
-struct Wire([DataPort; 2]);
-
-impl Contender for Wire {
-    fn round(&mut self) -> usize {
-        let mut moved = 0;
-        for side in 0..2 {
-            let mut burst = Burst::new();
-            moved += self.0[side].receive(&mut burst);
-            self.0[1 - side].transmit(&mut burst);
-        }
-        moved
-    }
-}
-
 /// The real worker with every flow cut through, and inspected or not.
 fn inspected(inspection: Option<Inspection>, text: usize) -> Carrier<DataPort> {
     let everything = RuleSpec::everything(Action::Offer { module: 0 });
@@ -91,7 +88,7 @@ fn inspected(inspection: Option<Inspection>, text: usize) -> Carrier<DataPort> {
     rig.worker = rig.worker.with_inspection(limits, [1, 2, 3, 4]);
     let clock = SystemClock::start();
     for n in 0..FLOWS {
-        rig.worker.port_mut(0).inject = Some(frame(quad(n), TcpFlags::SYN, 0, 0).to_vec());
+        rig.inject(bare_syn(Family::V4.quad(n)));
         let promises = Promises::mirrored(Terms::new(Some([7, 7]), true, false));
         let track = [Track { end: Seq(1), ack: Seq(1) }; 2];
         let view = View { track, edges: [Seq(data::WINDOW << 7); 2], promises, ..View::default() };
@@ -100,44 +97,26 @@ fn inspected(inspection: Option<Inspection>, text: usize) -> Carrier<DataPort> {
     Carrier::start(rig, clock)
 }
 
-/// What is dropped is quick.
-fn assert_all_has_passed(carrier: &Carrier<DataPort>) {
-    let counters = carrier.worker.counters();
-    let is_about_loss =
-        |counter: &&Counter| counter.name().starts_with("drop_") || counter.name().starts_with("inspect");
-    for counter in Counter::ALL.iter().filter(is_about_loss) {
-        assert_eq!(counters.get(*counter), 0, "{}", counter.name());
-    }
-}
-
-/// Prints everything.
-pub fn report(samples: usize) {
-    println!("segments with data, both ways, {FLOWS} flows; ns each, the port's own work subtracted");
-    println!(
-        "{:>6} {:<14} {:>9} {:>9}  of not inspected, median (lowest to highest)",
-        "frame", "", "ns", "ratio"
-    );
+fn run(run: &mut Run) -> anyhow::Result<Finding> {
+    let columns = ["ns", "of not inspected"];
+    let mut finding =
+        Finding { how: HOW.into(), columns: columns.map(Into::into).into(), ..Finding::default() };
     for (frame, text) in FRAMES {
+        run.say(format!("{frame}-byte frames"));
         let asked = asked();
         let names = asked.each_ref().map(|asked| asked.what);
-        let mut wire = Wire(Conversation::ports(FLOWS, text));
-        wire.0.iter_mut().for_each(|port| port.running = true);
-        let mut contenders = asked.map(|asked| inspected(asked.inspection, text));
-        let mut columns: [Vec<f64>; 5] = Default::default();
-        let mut ratios: [Vec<f64>; 5] = Default::default();
-        for _ in 0..samples {
-            let port = measure(&mut wire);
-            let now = contenders.each_mut().map(|contender| measure(contender) - port);
-            for (at, value) in now.into_iter().enumerate() {
-                columns[at].push(value);
-                ratios[at].push(value / now[0]);
-            }
-        }
-        contenders.iter().for_each(assert_all_has_passed);
-        for ((name, column), ratios) in names.into_iter().zip(columns).zip(ratios) {
-            let (low, high) = ratios.iter().fold((f64::MAX, 0f64), |(l, h), r| (l.min(*r), h.max(*r)));
-            let (ns, ratio) = (median(column), median(ratios));
-            println!("{frame:>6} {name:<14} {ns:>9.1} {ratio:>9.2}  ({low:.2} to {high:.2})");
+        let mut wire = Forwarder::start(Conversation::ports(FLOWS, text), Nothing);
+        let mut carriers = asked.map(|asked| inspected(asked.inspection, text));
+        let mut contenders: Vec<&mut dyn Contender> = vec![&mut wire];
+        contenders.extend(carriers.iter_mut().map(|carrier| carrier as &mut dyn Contender));
+        let samples = race(run.length(SEGMENTS), &mut contenders);
+        carriers.iter().for_each(Carrier::assert_nothing_was_lost);
+        for (at, name) in names.into_iter().enumerate() {
+            let ns = samples.spread(|times| times[1 + at] - times[0]);
+            let ratio = samples.spread(|times| (times[1 + at] - times[0]) / (times[1] - times[0]));
+            let case = format!("{frame}-byte frames, {name}");
+            finding.rows.push(Row { case, values: vec![Some(ns), Some(ratio)] });
         }
     }
+    Ok(finding)
 }

@@ -1,0 +1,162 @@
+//! What the figures were taken on, and whether it had time for them.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::race::processor_time;
+
+/// Less processor time than that of all that has passed means that somebody else had the core.
+const QUIET_SHARE: f64 = 0.98;
+/// More of all processor time than that taken by the hypervisor means that it had the core.
+const QUIET_STEAL: f64 = 0.01;
+
+/// By name and value, as a page shows it.
+pub type Facts = Vec<(String, String)>;
+
+/// Processor, memory, kernel, versions, date.
+pub fn facts() -> Facts {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let value = |text: &str, key: &str, split: char| {
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(split)?.1.trim().trim_matches('"').to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = file("/proc/meminfo");
+    let facts = [
+        ("date", Some(humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string())),
+        ("commit", said("git", &["describe", "--always", "--dirty", "--abbrev=12"])),
+        ("processor", value(&file("/proc/cpuinfo"), "model name", ':')),
+        ("cores", Some(cores.to_string())),
+        ("memory", value(&memory, "MemTotal", ':')),
+        ("huge pages", value(&memory, "HugePages_Total", ':')),
+        (
+            "transparent huge pages",
+            Some(file("/sys/kernel/mm/transparent_hugepage/enabled").trim().to_owned()),
+        ),
+        ("kernel", Some(file("/proc/sys/kernel/osrelease").trim().to_owned())),
+        ("system", value(&file("/etc/os-release"), "PRETTY_NAME", '=')),
+        ("DPDK", said("pkg-config", &["--modversion", "libdpdk"])),
+        ("rustc", said("rustc", &["--version"])),
+        ("load average before", file("/proc/loadavg").split(' ').next().map(str::to_owned)),
+    ];
+    let known = |(name, value): (&str, Option<String>)| {
+        (name.to_owned(), value.filter(|value| !value.is_empty()).unwrap_or_else(|| "unknown".to_owned()))
+    };
+    facts.into_iter().map(known).collect()
+}
+
+/// Megabytes of huge pages that nobody has.
+#[cfg(feature = "dpdk")]
+pub fn huge_pages() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let is_mounted = std::fs::read_to_string("/proc/mounts").unwrap_or_default().contains(" hugetlbfs ");
+    let kilobytes = value("HugePages_Free:").unwrap_or(0) * value("Hugepagesize:").unwrap_or(0);
+    if is_mounted { kilobytes >> 10 } else { 0 }
+}
+
+/// The first line of what a program says.
+pub fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.lines().next().map(str::to_owned)
+}
+
+/// The last core: interrupts, and whoever does not care, are mostly on the first. False where that cannot be had.
+pub fn pin() -> bool {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.last().is_some_and(|core| core_affinity::set_for_current(*core))
+}
+
+/// How much of the machine a measurement had.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Share {
+    /// Processor time of the thread that measures, of the time that has passed.
+    pub own: f64,
+    /// Processor time of all cores that the hypervisor took.
+    pub stolen: f64,
+}
+
+impl Share {
+    /// Why the figures are not to be trusted, if so.
+    pub fn complaint(&self) -> Option<String> {
+        if self.own >= QUIET_SHARE && self.stolen <= QUIET_STEAL {
+            return None;
+        }
+        let (own, stolen) = (self.own * 100.0, self.stolen * 100.0);
+        Some(format!(
+            "the machine was busy: this thread had {own:.0} % of its core, the hypervisor took {stolen:.1} % of all; \
+             what others leave in the caches is in these figures"
+        ))
+    }
+}
+
+/// Begun when a measurement begins.
+pub struct Watch {
+    wall: Instant,
+    own: Duration,
+    ticks: Ticks,
+}
+
+/// Of all cores, in the kernel's ticks.
+#[derive(Clone, Copy, Default)]
+struct Ticks {
+    all: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    fn now() -> Ticks {
+        Ticks::of(&std::fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal; guests' time is in user's.
+    fn of(stat: &str) -> Option<Ticks> {
+        let words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+        let ticks: Vec<u64> = words.take(8).map_while(|word| word.parse().ok()).collect();
+        Some(Ticks { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+}
+
+impl Watch {
+    pub fn start() -> Watch {
+        Watch { wall: Instant::now(), own: processor_time(), ticks: Ticks::now() }
+    }
+
+    /// Since it was started. `sleeps`: wall time in which this thread waited for others, as it should.
+    pub fn share(&self, sleeps: Duration) -> Share {
+        let wall = self.wall.elapsed().saturating_sub(sleeps).as_secs_f64();
+        let ticks = Ticks::now();
+        let all = ticks.all.saturating_sub(self.ticks.all).max(1);
+        Share {
+            own: ((processor_time() - self.own).as_secs_f64() / wall.max(1e-9)).min(1.0),
+            stolen: ticks.stolen.saturating_sub(self.ticks.stolen) as f64 / all as f64,
+        }
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.wall.elapsed().as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steal_is_the_eighth_figure() {
+        let ticks = Ticks::of("cpu  1 2 3 4 5 6 7 80 9 10\ncpu0 …").expect("a line as the kernel writes it");
+        assert_eq!((ticks.all, ticks.stolen), (108, 80));
+    }
+
+    #[test]
+    fn a_busy_machine_is_complained_of() {
+        assert!(Share { own: 0.99, stolen: 0.0 }.complaint().is_none());
+        assert!(Share { own: 0.9, stolen: 0.0 }.complaint().is_some());
+        assert!(Share { own: 1.0, stolen: 0.1 }.complaint().is_some());
+    }
+}

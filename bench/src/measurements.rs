@@ -1,0 +1,26 @@
+//! All measurements there are.
+
+mod cut_through;
+mod flood;
+mod inspect;
+pub mod instructions;
+#[cfg(feature = "dpdk")]
+mod limit_a;
+pub mod memory;
+mod migration;
+mod rules;
+
+use crate::suite::Measurement;
+
+/// In the order in which they are taken.
+pub const ALL: &[Measurement] = &[
+    #[cfg(feature = "dpdk")]
+    limit_a::MEASUREMENT,
+    cut_through::MEASUREMENT,
+    instructions::MEASUREMENT,
+    memory::MEASUREMENT,
+    flood::MEASUREMENT,
+    migration::MEASUREMENT,
+    rules::MEASUREMENT,
+    inspect::MEASUREMENT,
+];

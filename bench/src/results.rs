@@ -1,0 +1,87 @@
+//! What becomes of findings: a line each on the terminal, and in a folder one JSON file and one chart a measurement, and a page
+//! of all that are there, so that one measurement can be repeated without the others.
+
+mod chart;
+mod page;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::race::Spread;
+use crate::suite::{Demand, Gate, Record};
+
+/// Writes a record's files, and the page anew.
+pub fn write(folder: &Path, record: &Record) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    let path = folder.join(format!("{}.json", record.name));
+    let json = serde_json::to_string_pretty(record)? + "\n";
+    fs::write(&path, json).with_context(|| format!("{}: cannot be written", path.display()))?;
+    if let Some(chart) = &record.finding.chart {
+        let path = folder.join(format!("{}.svg", record.name));
+        fs::write(&path, chart::svg(chart)?)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
+    let path = folder.join("README.md");
+    fs::write(&path, page::page(&records(folder)?))
+        .with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// All that are there, by name.
+fn records(folder: &Path) -> anyhow::Result<Vec<Record>> {
+    let mut paths: Vec<_> = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    paths.sort_by_key(fs::DirEntry::file_name);
+    let is_json = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+    let read = |path: &Path| {
+        let text = fs::read_to_string(path)?;
+        serde_json::from_str(&text).with_context(|| format!("{}: not what is written here", path.display()))
+    };
+    paths.iter().map(fs::DirEntry::path).filter(|path| is_json(path)).map(|path| read(&path)).collect()
+}
+
+/// On the terminal.
+pub fn print(record: &Record) {
+    let rows = &record.finding.rows;
+    let width = rows.iter().map(|row| row.case.chars().count()).max().unwrap_or(0);
+    println!("{}: {}", record.name, record.about);
+    println!("  {:width$}  {}", "", record.finding.columns.join(" | "));
+    for row in rows {
+        let values: Vec<String> =
+            row.values.iter().map(|value| value.as_ref().map_or_else(String::new, spread)).collect();
+        println!("  {:width$}  {}", row.case, values.join(" | "));
+    }
+    for gate in &record.finding.gates {
+        println!("  {}", self::gate(gate));
+    }
+    if let Some(complaint) = &record.complaint {
+        println!("  {complaint}");
+    }
+    println!("  {:.0} s, median (lowest to highest) of {} samples\n", record.seconds, record.samples);
+}
+
+/// A value with as many digits as mean something.
+fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$}")
+}
+
+fn spread(spread: &Spread) -> String {
+    match spread.low == spread.high {
+        true => number(spread.median),
+        false => format!("{} ({} to {})", number(spread.median), number(spread.low), number(spread.high)),
+    }
+}
+
+fn gate(gate: &Gate) -> String {
+    let (word, bound) = match gate.demand {
+        Demand::AtLeast(bound) => ("at least", bound),
+        Demand::AtMost(bound) => ("at most", bound),
+    };
+    let met = if gate.is_met() { "met" } else { "not met" };
+    format!("{}: {}, {word} {bound} is asked: {met}", gate.what, spread(&gate.value))
+}
