@@ -85,7 +85,7 @@ impl Idle {
     fn merge(&mut self, flow: FlowRef) -> Duration {
         let view = view();
         let start = Instant::now();
-        self.order(Order::Park { flow });
+        self.order(Order::Park { flow, searched: false });
         self.rig.worker.poll(self.clock.now());
         let answer = self.rig.events.try_receive();
         self.order(Order::Install { flow, delta_c2s: Delta(1), delta_s2c: Delta(1), view });
