@@ -33,12 +33,12 @@ impl FlowTable {
     #[inline]
     pub fn look_ahead(&self, guess: &mut Guess) {
         if let Some(entry) = self.index.find(guess.hash, |_| true) {
-            guess.entry = *entry;
+            guess.entry = entry;
             // Beyond the flows are far sides, which are few.
-            prefetch_index(&self.objects, *entry as usize);
-            prefetch_index(&self.records, *entry as usize);
+            prefetch_index(&self.objects, entry as usize);
+            prefetch_index(&self.records, entry as usize);
             if guess.is_v6 {
-                prefetch_index(&self.v6, *entry as usize);
+                prefetch_index(&self.v6, entry as usize);
             }
         }
     }
