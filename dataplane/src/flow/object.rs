@@ -242,6 +242,7 @@ impl Object {
 
 /// The second line: what `flows` shows and nobody needs to move a packet.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct Record {
     /// What was received per direction.
     pub traffic: Traffic,

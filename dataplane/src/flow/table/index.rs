@@ -5,6 +5,7 @@
 //! five bytes each. Which table an entry is in the hash says, which is keyed: nobody can fill one of them and spare the others.
 
 use hashbrown::HashTable;
+use prefetch_index::prefetch_index;
 
 use crate::memory::table_bytes;
 
@@ -13,23 +14,57 @@ const MOST: usize = 16;
 
 /// Entries by their hash.
 pub(super) struct Index {
-    tables: Box<[HashTable<u32>]>,
+    tables: Box<[Table]>,
     /// Entries that a table takes without ever growing.
     each: usize,
+}
+
+/// One of the tables, which stays where it is in memory as it does not grow.
+struct Table {
+    entries: HashTable<u32>,
+    /// Address of the first bucket's fingerprint.
+    fingerprints: usize,
+}
+
+impl Table {
+    fn new(buckets: usize) -> Table {
+        let mut entries = HashTable::with_capacity(buckets / 8 * 7);
+        let place = entries.insert_unique(0, 0, |_| 0);
+        // hashbrown keeps the entries in front of the fingerprints, the first one last.
+        let fingerprints = (&raw const *place.get()).addr() + (place.bucket_index() + 1) * size_of::<u32>();
+        entries.clear();
+        Table { entries, fingerprints }
+    }
+
+    /// Asks for the lines with which a look-up begins. That they are these is a matter of hashbrown's insides, which a test holds;
+    /// were they others, it would cost time, and nothing else.
+    #[inline(always)]
+    fn prefetch(&self, hash: u64) {
+        // One byte a bucket, sixteen looked at at once, and as many numbers before.
+        let bucket = hash as usize & (self.entries.num_buckets() - 1);
+        prefetch_address(self.fingerprints + bucket);
+        prefetch_address(self.fingerprints - (bucket + 8) * size_of::<u32>());
+    }
+}
+
+/// Asks for the line at an address, whatever is there.
+#[inline(always)]
+pub(super) fn prefetch_address(address: usize) {
+    let nowhere: &[u8] = &[];
+    prefetch_index(nowhere, address.wrapping_sub(nowhere.as_ptr().addr()));
 }
 
 impl Index {
     /// Room for `capacity` entries, and for chance to put some more into one table than into another.
     pub(super) fn new(capacity: usize) -> Index {
         let Shape { tables, buckets } = Shape::of(capacity);
-        let table = || HashTable::with_capacity(buckets / 8 * 7);
-        Index { tables: (0..tables).map(|_| table()).collect(), each: room(buckets) }
+        Index { tables: (0..tables).map(|_| Table::new(buckets)).collect(), each: room(buckets) }
     }
 
     /// Bytes that it takes for `capacity` entries.
     pub(super) fn bytes_for(capacity: usize) -> usize {
         let Shape { tables, buckets } = Shape::of(capacity);
-        tables * (table_bytes(buckets / 8 * 7, size_of::<u32>()) + size_of::<HashTable<u32>>())
+        tables * (table_bytes(buckets / 8 * 7, size_of::<u32>()) + size_of::<Table>())
     }
 
     /// The table of a hash. hashbrown takes its bucket from the lowest bits and its fingerprint from the seven highest: a table
@@ -39,16 +74,22 @@ impl Index {
         ((u64::from((hash >> 25) as u32) * self.tables.len() as u64) >> 32) as usize
     }
 
+    /// Asks for the lines with which looking for this hash begins.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, hash: u64) {
+        self.tables[self.table(hash)].prefetch(hash);
+    }
+
     /// The entry with this hash of which `is_it` says so.
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, is_it: impl FnMut(&u32) -> bool) -> Option<u32> {
-        self.tables[self.table(hash)].find(hash, is_it).copied()
+        self.tables[self.table(hash)].entries.find(hash, is_it).copied()
     }
 
     /// A new entry; false when there is no room. `hash_of` is that of any entry.
     pub(super) fn insert(&mut self, hash: u64, entry: u32, hash_of: impl Fn(&u32) -> u64) -> bool {
         let at = self.table(hash);
-        let table = &mut self.tables[at];
+        let table = &mut self.tables[at].entries;
         let has_room = table.len() < self.each;
         if has_room {
             table.insert_unique(hash, entry, hash_of);
@@ -59,18 +100,18 @@ impl Index {
     /// Removes `entry`; false when it is not there.
     pub(super) fn remove(&mut self, hash: u64, entry: u32) -> bool {
         let at = self.table(hash);
-        let found = self.tables[at].find_entry(hash, |candidate| *candidate == entry);
+        let found = self.tables[at].entries.find_entry(hash, |candidate| *candidate == entry);
         found.map(|place| place.remove()).is_ok()
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.tables.iter().map(HashTable::len).sum()
+        self.tables.iter().map(|table| table.entries.len()).sum()
     }
 
     #[cfg(test)]
     pub(super) fn allocation_size(&self) -> usize {
-        self.tables.iter().map(HashTable::allocation_size).sum()
+        self.tables.iter().map(|table| table.entries.allocation_size()).sum()
     }
 }
 
@@ -131,14 +172,30 @@ mod tests {
         }
     }
 
+    /// What [`Table::prefetch`] believes: a hash begins at the bucket that its lowest bits name, and where that is in memory.
+    #[test]
+    fn look_ups_begin_where_they_are_thought_to() {
+        for buckets in [16, 4096] {
+            let mut table = Table::new(buckets);
+            assert_eq!(table.entries.num_buckets(), buckets);
+            for hash in [0, 5, 0x0123_4567_89ab_cdef, u64::MAX] {
+                table.entries.clear();
+                let place = table.entries.insert_unique(hash, 7, |_| unreachable!("it does not grow"));
+                let bucket = place.bucket_index();
+                assert_eq!(bucket, hash as usize & (buckets - 1));
+                let address = (&raw const *place.get()).addr();
+                assert_eq!(address, table.fingerprints - (bucket + 1) * size_of::<u32>());
+            }
+        }
+    }
+
     /// Entries come and go at the limit of all tables for long: none grows, and none is refused.
     #[test]
     fn several_tables_have_room_for_all() {
         const CAPACITY: usize = 3_000;
         let shape = Shape { tables: 3, buckets: 4096 };
-        let table = || HashTable::with_capacity(shape.buckets / 8 * 7);
-        let mut index =
-            Index { tables: (0..shape.tables).map(|_| table()).collect(), each: room(shape.buckets) };
+        let tables = (0..shape.tables).map(|_| Table::new(shape.buckets)).collect();
+        let mut index = Index { tables, each: room(shape.buckets) };
         let hash_of = |entry: &u32| {
             let spread = u64::from(*entry).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             spread ^ spread >> 29
@@ -151,7 +208,7 @@ mod tests {
             assert!(index.insert(hash_of(&entry), entry, hash_of));
         }
         assert_eq!((index.len(), index.allocation_size()), (CAPACITY, taken));
-        assert!(index.tables.iter().all(|table| table.len() > CAPACITY / 4), "all are used");
+        assert!(index.tables.iter().all(|table| table.entries.len() > CAPACITY / 4), "all are used");
         assert_eq!(index.find(hash_of(&59_999), |entry| *entry == 59_999), Some(59_999));
         assert!(!index.remove(hash_of(&1), 1), "long gone");
         // One that is full refuses.
