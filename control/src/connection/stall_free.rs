@@ -41,6 +41,8 @@ pub(super) struct Leaving<B> {
     object: Object,
     /// What it was at first.
     view: View,
+    /// Up to where nothing of a direction is missing that has come this way, or its receiver has it.
+    in_order: [Seq; 2],
     /// An end has reset the flow: its RST, until what it said before has arrived.
     reset: Option<Reset<B>>,
 }
@@ -55,6 +57,20 @@ struct Reset<B> {
 }
 
 impl<B> Leaving<B> {
+    /// What begins there, or before, comes with nothing missing before it.
+    fn in_order(&self, direction: Direction) -> Seq {
+        let acknowledged = self.object.track[direction.reverse().index()].ack;
+        self.in_order[direction.index()].max(acknowledged)
+    }
+
+    /// A segment of `direction` that can be believed.
+    fn note_order(&mut self, direction: Direction, segment: &Segment) {
+        let in_order = self.in_order(direction);
+        let end = segment.seq.advance(segment.sequence_len());
+        let reached = if segment.seq.le(in_order) { in_order.max(end) } else { in_order };
+        self.in_order[direction.index()] = reached;
+    }
+
     fn at(&self, direction: Direction) -> Seq {
         self.at[direction.index()]
     }
@@ -120,7 +136,7 @@ impl<L: Pool> Connection<L> {
         let object = Object { delta_c2s, delta_s2c, path, tcp, track, edges, terms, ..Object::FREE };
         let at = track.map(|track| track.end);
         let given = [at[0].plus(delta_c2s), at[1].plus(delta_s2c)];
-        self.leaving = Some(Box::new(Leaving { at, given, object, view, reset: None }));
+        self.leaving = Some(Box::new(Leaving { at, given, object, view, in_order: at, reset: None }));
         self.phase = Phase::Leaving;
     }
 
@@ -169,11 +185,12 @@ impl<L: Pool> Connection<L> {
             }
             return;
         }
-        let in_order = leaving.object.track[direction.index()].end;
+        let in_order = leaving.in_order(direction);
         if is_above {
             let (_, above) = Part::whole(segment, headers, frame.bytes()).behind(front).alone();
             leaving.object.observe(direction, &above);
         }
+        leaving.note_order(direction, segment);
         let end = leaving.object.track[direction.index()].end;
         let passed = end.plus(leaving.object.own_delta(direction));
         if segment.flags.rst() {

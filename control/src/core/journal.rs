@@ -1,6 +1,6 @@
 //! What has happened to flows lately: every hand-over, and how long it took; and what inspections have found and which splits
-//! were refused, as far as that is told. The oldest entry makes room for the newest of its
-//! kind: whoever is found over and over hides no hand-over.
+//! were refused, as far as that is told. The oldest entry makes room for the newest of its kind: whoever is found over and over
+//! hides no hand-over.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,13 +8,16 @@ use std::time::Duration;
 use dataplane::clock::Instant;
 use dataplane::flow::quad::FlowKey;
 use dataplane::inspect::hits::Hit;
+use dataplane::inspect::patterns::Gravity;
 
 use super::handover::Refused;
 
 /// Entries of each kind that are kept.
 const MOST: usize = 4096;
 /// Kinds of entries.
-const KINDS: usize = 4;
+const KINDS: usize = FIRST_OF_HITS + Gravity::COUNT;
+/// Before those of hits, by their gravity, are hand-overs and refused splits.
+const FIRST_OF_HITS: usize = 2;
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +49,10 @@ impl Happening {
         }
     }
 
-    /// What makes room for each other. Peers can bring about all but hand-overs as often as they like, most easily hits that
-    /// let their bytes pass.
+    /// What makes room for each other. Peers can bring about hits as often as they like, most easily those that do not end a flow.
     const fn kind(self) -> usize {
         match self {
-            Happening::Hit(hit) if hit.verdict.lets_pass() => 3,
-            Happening::Hit(_) => 2,
+            Happening::Hit(hit) => FIRST_OF_HITS + hit.verdict.gravity() as usize,
             Happening::SplitRefused(_) => 1,
             _ => 0,
         }

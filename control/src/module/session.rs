@@ -6,6 +6,7 @@ use dataplane::clock::Instant;
 use dataplane::flow::quad::Direction;
 use dataplane::inspect::Searched;
 use dataplane::inspect::hits::Hit;
+use dataplane::inspect::patterns::Gravity;
 
 use super::{Target, Ticket};
 
@@ -16,18 +17,15 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// So many more than anybody is told of at once.
     pub more: u64,
-    /// How many of them let their bytes pass, and how many do not.
-    kinds: [usize; 2],
+    /// How many of each gravity.
+    kinds: [usize; Gravity::COUNT],
 }
 
 impl Found {
-    /// So many of each kind at most ([`Hit::RATE`]): more than that nobody is told of in a second.
-    pub(super) const MOST: usize = 100;
-
-    /// One more.
+    /// One more. Of more of a gravity than that nobody is told in a second.
     pub(super) fn note(&mut self, hit: Hit) {
-        let kind = &mut self.kinds[usize::from(hit.verdict.lets_pass())];
-        if *kind == Found::MOST {
+        let kind = &mut self.kinds[hit.verdict.gravity() as usize];
+        if *kind == Hit::MOST {
             self.more += 1;
             return;
         }

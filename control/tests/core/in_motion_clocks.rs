@@ -82,6 +82,15 @@ fn what_comes_ahead_of_a_hole_is_nobodys_clock() {
     assert_eq!(asks_again(&mut rig, S + 1, 100)[0].1, 5010);
 }
 
+/// The same, whatever follows what is ahead: it does not fill the hole.
+#[test]
+fn what_follows_what_is_ahead_of_a_hole_is_nobodys_clock_either() {
+    let mut rig = leaving(false);
+    rig.server(stamped(ack(S + 5, C + 1 + SEGMENT), 5090, 100), b"word");
+    rig.server(stamped(ack(S + 9, C + 1 + SEGMENT), 5091, 100), b"more");
+    assert_eq!(asks_again(&mut rig, S + 1, 100)[0].1, 5000, "the client has nothing before S + 5");
+}
+
 /// An acknowledgment that goes on in a number that its sender has not said carries no clock that belongs to the other one.
 #[test]
 fn an_acknowledgment_in_another_number_says_the_clock_of_that() {

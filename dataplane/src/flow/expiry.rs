@@ -1,7 +1,7 @@
 //! A hierarchical timer wheel over dense ids: arming, re-arming and cancelling are O(1) and allocate nothing.
 //!
 //! Four levels of 64 slots. A timer sits at the lowest level whose span still holds its deadline and cascades down as
-//! time comes nearer (Varghese and Lauck, 1987, scheme 7). Those of a slot do so one by one, whenever the caller has time: of
+//! time comes nearer (Varghese and Lauck, 1987, scheme 7). Those of a slot do so one by one, as many as the caller has time for: of
 //! ten million flows that were all seen in one half hour, all come nearer in one tick.
 
 use super::object::NONE;

@@ -21,8 +21,6 @@ use sides::{Sides, key_of};
 
 /// Milliseconds of one wheel tick.
 const TICK_MS: u64 = 8;
-/// Timers that come nearer in one look for those that are due; each costs some cache lines.
-const NEARER_AT_ONCE: u32 = 1000;
 
 /// Names a flow across threads: a slot, and which of its successive tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -271,20 +269,19 @@ impl FlowTable {
         self.wheel.cancel(slot);
     }
 
-    /// One flow whose timer is due. `None` when the wheel has caught up with `now`, or after a thousand timers that have come
-    /// nearer.
-    pub fn expire(&mut self, now: Instant) -> Option<u32> {
+    /// One flow whose timer is due. `None` when the wheel has caught up with `now`, or `moves` are used up by timers that have come
+    /// nearer, each of which costs some cache lines.
+    pub fn expire(&mut self, now: Instant, moves: &mut usize) -> Option<u32> {
         let tick = (now.as_millis() / TICK_MS) as u32;
-        let mut patience = NEARER_AT_ONCE;
-        loop {
+        while *moves > 0 {
             match self.wheel.take() {
                 Some(Taken::Due(slot)) => return Some(slot),
-                Some(Taken::Nearer) if patience == 0 => return None,
-                Some(Taken::Nearer) => patience -= 1,
+                Some(Taken::Nearer) => *moves -= 1,
                 None if !self.wheel.step(tick) => return None,
                 None => {}
             }
         }
+        None
     }
 }
 
@@ -371,9 +368,9 @@ mod tests {
         table.arm(first, Instant::from_millis(100));
         table.arm(second, Instant::from_millis(100));
         table.remove(second);
-        assert_eq!(table.expire(Instant::from_millis(99)), None);
-        assert_eq!(table.expire(Instant::from_millis(120)), Some(first));
-        assert_eq!(table.expire(Instant::from_millis(100_000)), None);
+        assert_eq!(table.expire(Instant::from_millis(99), &mut 9), None);
+        assert_eq!(table.expire(Instant::from_millis(120), &mut 9), Some(first));
+        assert_eq!(table.expire(Instant::from_millis(100_000), &mut 9), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::patterns::Verdict;
+use super::patterns::{Gravity, Verdict};
 use crate::budget::{Budget, Rate};
 use crate::clock::Instant;
 use crate::flow::quad::Direction;
@@ -23,22 +23,23 @@ pub struct Hit {
 }
 
 impl Hit {
-    /// How many of each kind one thread tells: a peer that repeats a pattern all day fills no mailbox.
-    pub const RATE: Rate = Rate::per_second(100).with_a_second_at_once();
+    /// How many of each gravity one thread tells at once.
+    pub const MOST: usize = 100;
+    /// As many in a second: a peer that repeats a pattern all day fills no mailbox.
+    pub const RATE: Rate = Rate::per_second(Hit::MOST as u32).with_a_second_at_once();
 }
 
-/// What a thread still tells of hits now. There are two budgets of [`Hit::RATE`]: a peer has hits that let its bytes pass for the
-/// asking, and one that ends its flow must not be the one that nobody is told of.
+/// What a thread still tells of hits now: a budget of [`Hit::RATE`] for each [`Gravity`], as a peer has hits that do not end its
+/// flow for the asking.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Telling {
-    /// By [`Verdict::lets_pass`].
-    budgets: [Budget; 2],
+    budgets: [Budget; Gravity::COUNT],
 }
 
 impl Telling {
     /// Whether one of this verdict is told.
     pub fn take(&mut self, now: Instant, verdict: Verdict) -> bool {
-        self.budgets[usize::from(verdict.lets_pass())].take(now, Hit::RATE)
+        self.budgets[verdict.gravity() as usize].take(now, Hit::RATE)
     }
 }
 

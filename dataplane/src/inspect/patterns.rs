@@ -37,10 +37,31 @@ impl Verdict {
         }
     }
 
-    /// Whether what it is found in goes on its way, as it came or edited.
-    pub const fn lets_pass(self) -> bool {
-        matches!(self, Verdict::Event | Verdict::Edit)
+    /// What it means for the flow. Who can bring about one of a lower gravity as often as it likes must not hide one of a higher by
+    /// it.
+    pub const fn gravity(self) -> Gravity {
+        match self {
+            Verdict::Event | Verdict::Edit => Gravity::Passes,
+            Verdict::Drop => Gravity::Stays,
+            Verdict::Split | Verdict::Reset => Gravity::Ends,
+        }
     }
+}
+
+/// What becomes of a flow in which something was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gravity {
+    /// It goes on, and so do these bytes, as they came or edited.
+    Passes,
+    /// It goes on without these bytes.
+    Stays,
+    /// It ends, or is its worker's no more.
+    Ends,
+}
+
+impl Gravity {
+    /// How many there are.
+    pub const COUNT: usize = Gravity::Ends as usize + 1;
 }
 
 /// One thing to search for.

@@ -93,7 +93,10 @@ impl<P: Port> Worker<P> {
             self.forget(slot);
             return self.admit(now, port, &key, headers, frame);
         }
-        self.count_on_flow(now, slot, direction, headers);
+        // What the device calls corrupt passes, and does not keep its flow alive either.
+        if frame.checksum_hint() != ChecksumHint::Bad {
+            self.count_on_flow(now, slot, direction, headers);
+        }
         match path {
             Path::Suspended | Path::Participating => self.send_up(slot, direction, headers, frame),
             Path::Parked => self.park(slot, direction, headers, frame),

@@ -5,6 +5,8 @@ use crate::flow::object::Path;
 
 /// Entries looked at in one housekeeping, at most.
 const EXPIRIES: usize = 64;
+/// Timers that come nearer in one housekeeping, at most: some twenty microseconds when none of their lines is in a cache.
+const MOVES: usize = 128;
 /// The wait before a full event mailbox is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -38,11 +40,12 @@ impl ControlWatch {
 impl<P: Port> Worker<P> {
     pub(super) fn keep_house(&mut self, now: Instant) -> usize {
         self.control.look(now);
-        let mut expired = 0;
+        let (mut expired, mut moves) = (0, MOVES);
         for _ in 0..EXPIRIES {
-            let Some(slot) = self.table.expire(now) else { break };
+            let Some(slot) = self.table.expire(now, &mut moves) else { break };
             expired += usize::from(self.expire(now, slot));
         }
+        expired += MOVES - moves;
         expired += self.look_at_waiting(now);
         for line in &mut self.lines {
             line.settle(&mut self.counters);

@@ -141,6 +141,16 @@ fn hits_that_let_pass_use_up_nothing_of_what_is_told_of_others() {
     }
 }
 
+/// Nor by what is dropped, which he may repeat as often as he likes: his flow goes on.
+#[test]
+fn hits_that_drop_use_up_nothing_of_what_is_told_of_resets() {
+    let mut bench = searching(&[("nasty", Verdict::Drop), ("evil", Verdict::Reset)], Ahead::Drop);
+    (0..130).for_each(|_| send(&mut bench, 101, b"nasty"));
+    told(&mut bench);
+    send(&mut bench, 101, b"evil");
+    assert_eq!(told(&mut bench), [Hit { verdict: Verdict::Reset, ..hit(1, FOR_THE_SERVER, 0) }]);
+}
+
 /// The client has sent everything before `end`; the flow is cut through from there on.
 fn install(bench: &mut Bench, flow: FlowRef, end: u32, searched: Option<Searched>) {
     bench.order(Order::Park { flow, searched: false });

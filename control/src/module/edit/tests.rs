@@ -131,9 +131,13 @@ fn what_is_searched_for_is_found_here_too() {
     let found = session.found();
     assert_eq!((found.hits, found.more), (vec![hit(1, S), hit(0, C)], 0));
     assert!(session.found().hits.is_empty(), "once");
-    session.data(S, "an odd ".repeat(Found::MOST + 3).as_bytes());
+    session.data(S, "an odd ".repeat(dataplane::inspect::hits::Hit::MOST + 3).as_bytes());
     let found = session.found();
-    assert_eq!((found.hits.len(), found.more), (Found::MOST, 3), "nobody is told more");
+    assert_eq!(
+        (found.hits.len(), found.more),
+        (dataplane::inspect::hits::Hit::MOST, 3),
+        "nobody is told more"
+    );
     assert_eq!([found.hits[0].place, found.hits[99].place], [3 + 3, 3 + 99 * 7 + 3]);
 }
 
