@@ -5,11 +5,13 @@
 //! share.
 
 mod carried;
+mod core;
 mod forwarder;
 mod frame;
 mod generator;
 mod machine;
 mod measurements;
+mod pooled;
 mod race;
 mod results;
 mod suite;

@@ -1,5 +1,6 @@
 //! All measurements there are.
 
+mod connections;
 mod cut_through;
 mod flood;
 mod inspect;
@@ -19,6 +20,7 @@ pub const ALL: &[Measurement] = &[
     cut_through::MEASUREMENT,
     instructions::MEASUREMENT,
     memory::MEASUREMENT,
+    connections::MEASUREMENT,
     flood::MEASUREMENT,
     migration::MEASUREMENT,
     rules::MEASUREMENT,
