@@ -1,8 +1,8 @@
 //! Whole connections: a SYN that is offered to a module, decided, its handshake, a request and a response relayed, the merge, and both
 //! ends' FINs on cut-through.
 
-mod cycle;
-mod ends;
+pub mod cycle;
+pub mod ends;
 mod segment;
 
 use crate::race::Spread;
@@ -53,7 +53,7 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
     for (family, at_once) in contenders(run.is_full) {
         let case = format!("{family}, {at_once} at once");
         run.say(&case);
-        let mut cycle = Cycle::new(family, at_once);
+        let mut cycle = Cycle::at_once(family, at_once);
         // The table gets as full as it will be.
         cycle.sample(length.units.max(4 * at_once) as u64);
         let samples: Vec<Spent> = (0..length.samples).map(|_| cycle.sample(length.units as u64)).collect();

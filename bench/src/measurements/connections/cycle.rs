@@ -11,10 +11,10 @@ use dataplane::counters::Counter;
 use dataplane::policy::Snapshot;
 use dataplane::worker::Worker;
 
-use super::ends::End;
+use super::ends::{End, Tally};
 use crate::core::{relaying, settings};
 use crate::pooled::Home;
-use crate::race::processor_time;
+use crate::race::{Contender, processor_time};
 use crate::traffic::Family;
 use crate::worker::{OFFER, Rig, Room};
 
@@ -61,26 +61,36 @@ impl Spent {
 
 impl Cycle {
     /// With `most` connections at once.
-    pub fn new(family: Family, most: usize) -> Cycle {
+    pub fn at_once(family: Family, most: usize) -> Cycle {
+        Cycle::new(End::pair(family, most), 2 * most, 2 * most)
+    }
+
+    /// With room for so many participating flows, and for so many held SYNs.
+    pub fn new(ends: [End; 2], participating: usize, held: usize) -> Cycle {
         let heartbeat = Arc::new(AtomicU64::new(0));
         let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
         let room = Room { flows: FLOWS, messages: MESSAGES, linger: LINGER };
-        let Rig { worker, orders, events } = Rig::with(End::pair(family, most), room, rules, &heartbeat);
-        let settings = settings(2 * most, 2 * most);
+        let Rig { worker, orders, events } = Rig::with(ends, room, rules, &heartbeat);
+        let settings = settings(participating, held);
         let link = WorkerLink { events, orders };
         let core = relaying(Home, link, MergeWhen::FirstResponse, settings, heartbeat);
         Cycle { worker, core, clock: SystemClock::start() }
     }
 
     fn closed(&self) -> u64 {
-        self.worker.lines()[0].port().closed().0
+        self.tally().closed
+    }
+
+    /// Of the clients.
+    pub fn tally(&self) -> Tally {
+        self.worker.lines()[0].port().tally()
     }
 
     fn in_ports(&self) -> Duration {
         self.worker.lines().iter().map(|line| line.port().spent).sum()
     }
 
-    fn round(&mut self, walls: &mut Walls) {
+    fn timed_round(&mut self, walls: &mut Walls) {
         let now = self.clock.now();
         let in_ports = self.in_ports();
         let start = Instant::now();
@@ -101,11 +111,26 @@ impl Cycle {
         let mut idle = 0u32;
         while self.closed() - before < connections {
             let closed = self.closed();
-            self.round(&mut walls);
+            self.timed_round(&mut walls);
             idle = if self.closed() == closed { idle + 1 } else { 0 };
             assert!(idle < 1 << 24, "connections come to nothing: {}", self.complaints().join(", "));
         }
         Spent::new(walls, processor_time() - start, self.closed() - before)
+    }
+
+    /// Until all clients of a flood have begun, and for `grace` more, which is what the last of them have. Returns the seconds of
+    /// processor time of the slower one.
+    pub fn flood(&mut self, clients: u64, grace: Duration) -> f64 {
+        let start = processor_time();
+        let mut walls = Walls::default();
+        while self.tally().started < clients {
+            self.timed_round(&mut walls);
+        }
+        let end = Instant::now() + grace;
+        while Instant::now() < end {
+            self.timed_round(&mut walls);
+        }
+        Spent::new(walls, processor_time() - start, 1).slower() / 1e9
     }
 
     /// What should not have happened, by counter.
@@ -115,7 +140,7 @@ impl Cycle {
         let of_both =
             |counter: &Counter| self.worker.counters().get(*counter) + self.core.counters().get(*counter);
         let counted = all.map(|counter| (counter.name(), of_both(counter)));
-        let resets = ("resets", self.worker.lines()[0].port().closed().1);
+        let resets = ("resets", self.tally().resets);
         counted.chain([resets]).filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect()
     }
 
@@ -126,6 +151,14 @@ impl Cycle {
     }
 }
 
+impl Contender for Cycle {
+    fn round(&mut self) -> usize {
+        let before = self.closed();
+        self.timed_round(&mut Walls::default());
+        (self.closed() - before) as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +166,7 @@ mod tests {
     #[test]
     fn every_connection_is_merged_and_closed() {
         for family in [Family::V4, Family::V6] {
-            let mut cycle = Cycle::new(family, 100);
+            let mut cycle = Cycle::at_once(family, 100);
             let spent = cycle.sample(1000);
             assert!(spent.worker > 0.0 && spent.core > 0.0 && spent.ends > 0.0, "{spent:?}");
             assert!(cycle.complaints().is_empty(), "{:?}", cycle.complaints());

@@ -34,8 +34,19 @@ pub struct End {
 }
 
 enum Role {
-    Clients(Clients),
+    Clients(Box<Clients>),
     Server,
+}
+
+/// What else comes from where the clients are.
+#[derive(Debug, Clone, Copy)]
+pub struct Flood {
+    /// In all; after them, nobody means it.
+    pub clients: u64,
+    /// SYNs that nobody will hear of again, before each client's.
+    pub syns_per_client: u32,
+    /// From what a client is sent to the arrival of its answer.
+    pub round_trip: Duration,
 }
 
 struct Clients {
@@ -48,13 +59,40 @@ struct Clients {
     round: u64,
     /// FINs, and in which round they are sent.
     later: VecDeque<(u64, Pooled)>,
+    flood: Option<Flood>,
+    /// Answers of clients that are far away, and when they arrive.
+    travelling: VecDeque<(Instant, (Pooled, bool))>,
+    /// SYNs of the flood.
+    spoofed: u64,
+    started: u64,
     closed: u64,
     resets: u64,
 }
 
+/// What has become of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub started: u64,
+    /// By both ends.
+    pub closed: u64,
+    /// That a client has seen.
+    pub resets: u64,
+    /// SYNs of a flood.
+    pub spoofed: u64,
+}
+
 impl End {
-    /// The clients' port, and the server's.
+    /// The clients' port, and the server's; so many connections at once.
     pub fn pair(family: Family, most: usize) -> [End; 2] {
+        End::new(family, most, None)
+    }
+
+    /// The same, with SYNs among them that mean nothing, and as many clients as come, whatever becomes of those before.
+    pub fn flooded(family: Family, flood: Flood) -> [End; 2] {
+        End::new(family, usize::MAX, Some(flood))
+    }
+
+    fn new(family: Family, most: usize, flood: Option<Flood>) -> [End; 2] {
         let clients = Clients {
             syn: syn(&family.quad(0)),
             most,
@@ -62,21 +100,30 @@ impl End {
             next: 0,
             round: 0,
             later: VecDeque::new(),
+            flood,
+            travelling: VecDeque::new(),
+            spoofed: 0,
+            started: 0,
             closed: 0,
             resets: 0,
         };
-        [Role::Clients(clients), Role::Server].map(|role| End {
+        [Role::Clients(Box::new(clients)), Role::Server].map(|role| End {
             role,
             ready: VecDeque::new(),
             spent: Duration::ZERO,
         })
     }
 
-    /// Connections that were closed by both ends; and RSTs that a client has seen.
-    pub fn closed(&self) -> (u64, u64) {
+    /// Of the clients'.
+    pub fn tally(&self) -> Tally {
         match &self.role {
-            Role::Clients(clients) => (clients.closed, clients.resets),
-            Role::Server => (0, 0),
+            Role::Server => Tally::default(),
+            Role::Clients(clients) => Tally {
+                started: clients.started,
+                closed: clients.closed,
+                resets: clients.resets,
+                spoofed: clients.spoofed,
+            },
         }
     }
 }
@@ -95,8 +142,19 @@ fn serve(mut frame: Pooled, ready: &mut VecDeque<(Pooled, bool)>) {
 }
 
 impl Clients {
-    /// A client's answer.
-    fn hear(&mut self, mut frame: Pooled, ready: &mut VecDeque<(Pooled, bool)>) {
+    /// A client's answer, which takes as long as its way does.
+    fn hear(&mut self, frame: Pooled, ready: &mut VecDeque<(Pooled, bool)>) {
+        let Some(flood) = self.flood else { return self.answer(frame, ready) };
+        if is_spoofed(frame.bytes()) {
+            return;
+        }
+        let mut answers = VecDeque::new();
+        self.answer(frame, &mut answers);
+        let arrival = Instant::now() + flood.round_trip;
+        self.travelling.extend(answers.into_iter().map(|answer| (arrival, answer)));
+    }
+
+    fn answer(&mut self, mut frame: Pooled, ready: &mut VecDeque<(Pooled, bool)>) {
         let heard = Segment::read(frame.bytes());
         let after_request = CLIENT + 1 + PAYLOAD as u32;
         let answer = |seq| Answer { flags: ACK, seq, ack: heard.end(), payload: 0 };
@@ -152,12 +210,38 @@ impl Clients {
         while self.later.front().is_some_and(|(round, _)| *round <= self.round) {
             ready.extend(self.later.pop_front().map(|(_, frame)| (frame, false)));
         }
+        if self.flood.is_some() {
+            let now = Instant::now();
+            while self.travelling.front().is_some_and(|(arrival, _)| *arrival <= now) {
+                ready.extend(self.travelling.pop_front().map(|(_, answer)| answer));
+            }
+        }
         while self.open < self.most && ready.len() < BURST {
-            ready.push_back((self.syn(self.next % QUADS), false));
+            let n = self.next;
             self.next = self.next.wrapping_add(1);
-            self.open += 1;
+            match self.flood {
+                Some(flood)
+                    if self.started == flood.clients || !n.is_multiple_of(1 + flood.syns_per_client) =>
+                {
+                    self.spoofed += 1;
+                    ready.push_back((self.syn(QUADS + n % QUADS), false));
+                }
+                _ => {
+                    ready.push_back((self.syn(n % QUADS), false));
+                    self.open += 1;
+                    self.started += 1;
+                }
+            }
         }
     }
+}
+
+/// Whether the client is one of those that do not exist; without flood, nobody asks.
+fn is_spoofed(frame_to_client: &[u8]) -> bool {
+    let bytes = frame_to_client;
+    // The end of the destination's address.
+    let end = if bytes[12..14] == [8, 0] { 34 } else { 54 };
+    u16::from_be_bytes([bytes[end - 2], bytes[end - 1]]) >= client_of(QUADS).0 as u16
 }
 
 impl Port for End {
@@ -222,8 +306,8 @@ mod tests {
                 to.transmit(&mut burst);
             }
         }
-        let (closed, resets) = client.closed();
-        assert!(closed >= 9, "{closed}");
-        assert_eq!(resets, 0);
+        let tally = client.tally();
+        assert!(tally.closed >= 9, "{tally:?}");
+        assert_eq!((tally.resets, tally.started - tally.closed), (0, 3));
     }
 }
