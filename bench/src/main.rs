@@ -16,6 +16,7 @@ mod race;
 mod results;
 mod suite;
 mod traffic;
+mod turns;
 mod worker;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ pub mod instructions;
 mod limit_a;
 pub mod memory;
 mod migration;
+mod relay;
 mod rules;
 
 use crate::suite::Measurement;
@@ -22,6 +23,7 @@ pub const ALL: &[Measurement] = &[
     memory::MEASUREMENT,
     connections::MEASUREMENT,
     flood::MEASUREMENT,
+    relay::MEASUREMENT,
     migration::MEASUREMENT,
     rules::MEASUREMENT,
     inspect::MEASUREMENT,

@@ -3,13 +3,14 @@
 
 pub mod cycle;
 pub mod ends;
-mod segment;
+pub mod segment;
 
 use crate::race::Spread;
 use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
 use crate::traffic::Family;
+use crate::turns::Spent;
 
-use cycle::{Cycle, Spent};
+use cycle::Cycle;
 
 pub const MEASUREMENT: Measurement = Measurement {
     name: "connections",

@@ -1,62 +1,23 @@
-//! Worker and control core in turns on this thread, each with its own clock.
+//! Connections by the thousand, and what became of them.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use control::core::{Core, WorkerLink};
 use control::module::relay::MergeWhen;
-use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
-use dataplane::policy::Snapshot;
-use dataplane::worker::Worker;
 
 use super::ends::{End, Tally};
-use crate::core::{relaying, settings};
-use crate::pooled::Home;
+use crate::core::settings;
 use crate::race::{Contender, processor_time};
 use crate::traffic::Family;
-use crate::worker::{OFFER, Rig, Room};
+use crate::turns::{Spent, Turns, Walls};
 
-/// As in a configuration that says nothing of it.
-const MESSAGES: usize = 4096;
 /// How long a connection that is over stays in the worker's table, which has room for a million of them.
 const LINGER: Duration = Duration::from_secs(1);
 const FLOWS: usize = 1 << 20;
 
 /// An appliance, and the ends of its connections.
 pub struct Cycle {
-    worker: Worker<End>,
-    core: Core<Home>,
-    clock: SystemClock,
-}
-
-/// What a sample took, or a connection of it; nanoseconds of processor time.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Spent {
-    pub worker: f64,
-    pub core: f64,
-    /// In both ports' calls.
-    pub ends: f64,
-}
-
-/// In the order of their fields; wall time.
-type Walls = [Duration; 3];
-
-impl Spent {
-    /// Of each of so many connections. Wall time tells who has spent it, processor time how much it was: whoever was
-    /// interrupted has not worked meanwhile.
-    fn new(walls: Walls, processor: Duration, connections: u64) -> Spent {
-        let whole: Duration = walls.iter().sum();
-        let each = processor.as_nanos() as f64 / whole.as_nanos() as f64 / connections as f64;
-        let [worker, core, ends] = walls.map(|wall| wall.as_nanos() as f64 * each);
-        Spent { worker, core, ends }
-    }
-
-    /// Nanoseconds that a connection takes when worker and control core have a processor core each.
-    pub fn slower(&self) -> f64 {
-        self.worker.max(self.core)
-    }
+    turns: Turns<End>,
 }
 
 impl Cycle {
@@ -67,14 +28,8 @@ impl Cycle {
 
     /// With room for so many participating flows, and for so many held SYNs.
     pub fn new(ends: [End; 2], participating: usize, held: usize) -> Cycle {
-        let heartbeat = Arc::new(AtomicU64::new(0));
-        let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
-        let room = Room { flows: FLOWS, messages: MESSAGES, linger: LINGER };
-        let Rig { worker, orders, events } = Rig::with(ends, room, rules, &heartbeat);
         let settings = settings(participating, held);
-        let link = WorkerLink { events, orders };
-        let core = relaying(Home, link, MergeWhen::FirstResponse, settings, heartbeat);
-        Cycle { worker, core, clock: SystemClock::start() }
+        Cycle { turns: Turns::new(ends, FLOWS, LINGER, MergeWhen::FirstResponse, settings) }
     }
 
     fn closed(&self) -> u64 {
@@ -83,25 +38,7 @@ impl Cycle {
 
     /// Of the clients.
     pub fn tally(&self) -> Tally {
-        self.worker.lines()[0].port().tally()
-    }
-
-    fn in_ports(&self) -> Duration {
-        self.worker.lines().iter().map(|line| line.port().spent).sum()
-    }
-
-    fn timed_round(&mut self, walls: &mut Walls) {
-        let now = self.clock.now();
-        let in_ports = self.in_ports();
-        let start = Instant::now();
-        self.worker.poll(now);
-        let between = Instant::now();
-        self.core.poll(now);
-        let end = Instant::now();
-        let in_ports = self.in_ports() - in_ports;
-        walls[0] += (between - start).saturating_sub(in_ports);
-        walls[1] += end - between;
-        walls[2] += in_ports;
+        self.turns.worker.lines()[0].port().tally()
     }
 
     /// Of at least so many connections, each.
@@ -111,7 +48,7 @@ impl Cycle {
         let mut idle = 0u32;
         while self.closed() - before < connections {
             let closed = self.closed();
-            self.timed_round(&mut walls);
+            self.turns.round(&mut walls);
             idle = if self.closed() == closed { idle + 1 } else { 0 };
             assert!(idle < 1 << 24, "connections come to nothing: {}", self.complaints().join(", "));
         }
@@ -124,11 +61,11 @@ impl Cycle {
         let start = processor_time();
         let mut walls = Walls::default();
         while self.tally().started < clients {
-            self.timed_round(&mut walls);
+            self.turns.round(&mut walls);
         }
         let end = Instant::now() + grace;
         while Instant::now() < end {
-            self.timed_round(&mut walls);
+            self.turns.round(&mut walls);
         }
         Spent::new(walls, processor_time() - start, 1).slower() / 1e9
     }
@@ -137,8 +74,9 @@ impl Cycle {
     pub fn complaints(&self) -> Vec<String> {
         let is_bad = |counter: &&Counter| counter.name().starts_with("drop_");
         let all = Counter::ALL.iter().filter(is_bad).chain([&Counter::MergesUndone]);
-        let of_both =
-            |counter: &Counter| self.worker.counters().get(*counter) + self.core.counters().get(*counter);
+        let of_both = |counter: &Counter| {
+            self.turns.worker.counters().get(*counter) + self.turns.core.counters().get(*counter)
+        };
         let counted = all.map(|counter| (counter.name(), of_both(counter)));
         let resets = ("resets", self.tally().resets);
         counted.chain([resets]).filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect()
@@ -146,7 +84,8 @@ impl Cycle {
 
     /// Merges, of all connections that were closed.
     pub fn merged(&self) -> f64 {
-        let merges = self.core.counters().get(Counter::Merges) + self.worker.counters().get(Counter::Merges);
+        let merges = self.turns.core.counters().get(Counter::Merges)
+            + self.turns.worker.counters().get(Counter::Merges);
         merges as f64 / self.closed() as f64
     }
 }
@@ -154,7 +93,7 @@ impl Cycle {
 impl Contender for Cycle {
     fn round(&mut self) -> usize {
         let before = self.closed();
-        self.timed_round(&mut Walls::default());
+        self.turns.round(&mut Walls::default());
         (self.closed() - before) as usize
     }
 }
@@ -173,15 +112,8 @@ mod tests {
             // Those that are open may be merged, too.
             let merged = cycle.merged();
             assert!((1.0..1.2).contains(&merged), "{merged}");
-            let relayed = cycle.core.counters().get(Counter::RelayedBytes);
+            let relayed = cycle.turns.core.counters().get(Counter::RelayedBytes);
             assert!(relayed >= 1000 * 2 * super::super::ends::PAYLOAD as u64, "{relayed}");
         }
-    }
-
-    #[test]
-    fn processor_time_is_told_apart_by_wall_time() {
-        let walls = [30, 60, 10].map(Duration::from_nanos);
-        let spent = Spent::new(walls, Duration::from_nanos(50), 5);
-        assert_eq!(spent, Spent { worker: 3.0, core: 6.0, ends: 1.0 });
     }
 }

@@ -13,6 +13,7 @@ use super::segment::{ACK, Answer, FIN, PSH, RST, SYN, Segment, seal};
 use crate::measurements::rules::syns::syn;
 use crate::pooled::Pooled;
 use crate::traffic::{Family, client_of};
+use crate::turns::Timed;
 
 /// Initial sequence numbers: the client's is that of its SYN.
 const CLIENT: u32 = 7;
@@ -30,7 +31,7 @@ pub struct End {
     /// To be received, and whether the connection is to be closed after it.
     ready: VecDeque<(Pooled, bool)>,
     /// Time in the calls of this port.
-    pub spent: Duration,
+    spent: Duration,
 }
 
 enum Role {
@@ -242,6 +243,12 @@ fn is_spoofed(frame_to_client: &[u8]) -> bool {
     // The end of the destination's address.
     let end = if bytes[12..14] == [8, 0] { 34 } else { 54 };
     u16::from_be_bytes([bytes[end - 2], bytes[end - 1]]) >= client_of(QUADS).0 as u16
+}
+
+impl Timed for End {
+    fn spent(&self) -> Duration {
+        self.spent
+    }
 }
 
 impl Port for End {

@@ -26,6 +26,9 @@ pub struct Segment {
     header: usize,
     pub flags: u8,
     pub seq: u32,
+    pub ack: u32,
+    /// As it is in the header.
+    pub window: u16,
     pub payload: usize,
 }
 
@@ -48,8 +51,21 @@ impl Segment {
         let is_v4 = bytes[L3] >> 4 == 4;
         let (l4, end) = if is_v4 { (34, L3 + word(bytes, 16)) } else { (54, 54 + word(bytes, 18)) };
         let header = usize::from(bytes[l4 + 12] >> 4) * 4;
-        let seq = u32::from_be_bytes([bytes[l4 + 4], bytes[l4 + 5], bytes[l4 + 6], bytes[l4 + 7]]);
-        Segment { l4, header, flags: bytes[l4 + 13], seq, payload: end - l4 - header }
+        let number = |at| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Segment {
+            l4,
+            header,
+            flags: bytes[l4 + 13],
+            seq: number(l4 + 4),
+            ack: number(l4 + 8),
+            window: word(bytes, l4 + 14) as u16,
+            payload: end - l4 - header,
+        }
+    }
+
+    /// The port that a frame is from.
+    pub fn source(bytes: &[u8]) -> u16 {
+        word(bytes, Segment::read(bytes).l4) as u16
     }
 
     /// The number behind its last byte.
