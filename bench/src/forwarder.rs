@@ -86,7 +86,7 @@ pub struct MacSwapAndLines<const LINES: usize> {
 impl<const LINES: usize> MacSwapAndLines<LINES> {
     /// Over as much memory as so many flows take.
     pub fn new(flows: u32, family: Family) -> Self {
-        let lines = flows as usize * FlowTable::BYTES_PER_FLOW / size_of::<Line>();
+        let lines = FlowTable::bytes_for(flows as usize, 0) / size_of::<Line>();
         let mut memory = vec![Line::default(); lines.max(1)];
         // Memory that was never written is all one page of zeros.
         memory.iter_mut().for_each(|line| line.0[0] = 1);

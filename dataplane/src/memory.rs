@@ -15,6 +15,12 @@ pub const fn table_bytes(entries: usize, entry: usize) -> usize {
     (buckets * entry).next_multiple_of(GROUP) + buckets + GROUP
 }
 
+/// What a hashbrown table has to be made for, to hold `entries` that come and go and never to grow: the marks of removed entries
+/// use up the rest of a table, and one that is more than half full then grows instead of being cleaned where it is.
+pub const fn lasting(entries: usize) -> usize {
+    entries * 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

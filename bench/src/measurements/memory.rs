@@ -90,9 +90,14 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
     for flows in flows {
         for family in [Family::V4, Family::V6] {
             run.say(format!("{flows} flows, {family}"));
-            let grown = run.wait_for(|| Install { family, flows: *flows }.grown())?;
+            // What a worker is besides its flows is in both.
+            let grown = run.wait_for(|| {
+                let all = Install { family, flows: *flows }.grown()?;
+                anyhow::Ok(all - Install { family, flows: 1 }.grown()?)
+            })?;
             let each = grown / f64::from(*flows);
-            let values = [each, grown / f64::from(1 << 20), FlowTable::BYTES_PER_FLOW as f64];
+            let computed = FlowTable::bytes_for(*flows as usize, 0) as f64 / f64::from(*flows);
+            let values = [each, grown / f64::from(1 << 20), computed];
             let once = |value| Some(Spread::of([value]));
             finding
                 .rows

@@ -29,10 +29,6 @@ const BUFFER_HEADER: u64 = 128 + 64;
 const FRAME_OVERHEAD: u64 = 14 + 8 + 4;
 /// Many NICs take buffer sizes in KiB only, and DPDK's own default leaves 2 KiB.
 const DATA_ROOM_STEP: u64 = 1024;
-/// A flow, table and timer included.
-const FLOW: u64 = FlowTable::BYTES_PER_FLOW as u64;
-/// The far side of a flow that has one of its own.
-const FAR_SIDE: u64 = FlowTable::BYTES_PER_FAR_SIDE as u64;
 /// The two TCBs of a participating flow and their lists, without what their buffers hold (`tests/core/crowd.rs`).
 pub const BYTES_PER_PARTICIPATING: u64 = 8 * 1024;
 /// One message between a worker and the control core.
@@ -87,11 +83,13 @@ impl MemoryNeed {
     pub fn of(config: &Config) -> MemoryNeed {
         let workers = config.cores.workers.len() as u64;
         let limits = &config.limits;
+        let table = |far_sides: u32| FlowTable::bytes_for(limits.flows as usize, far_sides as usize) as u64;
+        let (flows, with_far_sides) = (table(0), table(limits.far_sides));
         MemoryNeed {
             buffers: pool_bytes(config.memory.buffers, config.memory.data_room, config.memory.hugepages),
             dpdk: u64::from(config.memory.megabytes) << 20,
-            flows: workers * u64::from(limits.flows) * FLOW,
-            far_sides: workers * u64::from(limits.far_sides) * FAR_SIDE,
+            flows: workers * flows,
+            far_sides: workers * (with_far_sides - flows),
             inspection: inspection(config, workers),
             rules: AT_ONCE * rules(config, workers),
             rates: AT_ONCE * workers * rates(config),

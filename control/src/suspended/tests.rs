@@ -154,7 +154,7 @@ fn one_worker_cannot_take_all() {
 fn a_hundred_thousand_take_at_most_forty_mebibytes() {
     const HELD: usize = 100_000;
     let limits = Limits { capacity: HELD, per_source: Some(256), per_destination: Some(65_536), ..LIMITS };
-    let worker = HELD * dataplane::flow::table::FlowTable::BYTES_PER_FLOW;
+    let worker = dataplane::flow::table::FlowTable::bytes_for(HELD, 0);
     let all = worker + Suspended::bytes(&limits);
     assert!(all <= 40 << 20, "{all} bytes, {} each", all / HELD);
     println!("{} bytes each, {} of them the worker's", all / HELD, worker / HELD);

@@ -2,20 +2,20 @@
 //!
 //! All memory is taken at start; a full table refuses, it never grows (DESIGN invariant 6). One worker owns it.
 
-use hashbrown::HashTable;
-
 use crate::clock::Instant;
 
 use super::expiry::{Taken, Wheel};
 use super::hash::KeyedHash;
-use super::object::{Object, Path, Record, Traits};
+use super::object::{NONE, Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad, Segment};
 
 mod ahead;
 mod differing;
+mod index;
 mod sides;
 
 pub use ahead::Guess;
+use index::Index;
 pub use sides::Refused;
 use sides::{Sides, key_of};
 
@@ -40,37 +40,40 @@ pub struct Full;
 /// Flows of one worker.
 pub struct FlowTable {
     /// Slots, and, from the capacity on, places of far sides.
-    index: HashTable<u32>,
+    index: Index,
     hash: KeyedHash,
     objects: Box<[Object]>,
     records: Box<[Record]>,
     v6: Box<[([u8; 16], [u8; 16])]>,
-    free: Vec<u32>,
+    /// The first free slot, or [`NONE`]; each names the next one where a flow notes when it was last seen.
+    free: u32,
+    len: usize,
     wheel: Wheel,
     sides: Sides,
 }
 
 impl FlowTable {
-    /// What one flow takes at the most: both lines, the IPv6 addresses' place, timer, free list, and two buckets of the
-    /// index (a slot number and a control byte each), for hashbrown rounds its buckets up to a power of two.
-    pub const BYTES_PER_FLOW: usize = size_of::<Object>()
-        + size_of::<Record>()
-        + size_of::<([u8; 16], [u8; 16])>()
-        + Wheel::BYTES_PER_TIMER
-        + size_of::<u32>()
-        + 2 * (size_of::<u32>() + 1);
+    /// What room for `capacity` flows takes, `far_sides` of them with one: both lines, the IPv6 addresses' place, timers, index.
+    pub fn bytes_for(capacity: usize, far_sides: usize) -> usize {
+        let each = size_of::<Object>()
+            + size_of::<Record>()
+            + size_of::<([u8; 16], [u8; 16])>()
+            + Wheel::BYTES_PER_TIMER;
+        capacity * each + Sides::bytes_for(far_sides) + Index::bytes_for(capacity + far_sides)
+    }
 
     /// A table of at most `capacity` flows, `far_sides` of them with one, hashed with `hash`.
     pub fn new(capacity: usize, far_sides: usize, hash: KeyedHash) -> Self {
+        let next_free = |slot: usize| if slot + 1 < capacity { slot as u32 + 1 } else { NONE };
+        let object = |slot| Object { last_seen: next_free(slot), ..Object::FREE };
         FlowTable {
-            // Twice the room: a hashbrown table that is more than half full grows when tombstones use up the rest,
-            // otherwise it is cleaned up in place.
-            index: HashTable::with_capacity((capacity + far_sides) * 2),
+            index: Index::new(capacity + far_sides),
             hash,
-            objects: vec![Object::FREE; capacity].into_boxed_slice(),
+            objects: (0..capacity).map(object).collect(),
             records: vec![Record::default(); capacity].into_boxed_slice(),
             v6: vec![([0; 16], [0; 16]); capacity].into_boxed_slice(),
-            free: (0..capacity as u32).rev().collect(),
+            free: if capacity == 0 { NONE } else { 0 },
+            len: 0,
             wheel: Wheel::new(capacity),
             sides: Sides::new(far_sides),
         }
@@ -78,7 +81,7 @@ impl FlowTable {
 
     /// Flows present.
     pub fn len(&self) -> usize {
-        self.objects.len() - self.free.len()
+        self.len
     }
 
     /// Whether there is no flow.
@@ -100,7 +103,7 @@ impl FlowTable {
     #[inline(never)]
     fn find_hashed(&self, hash: u64, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
         let mut direction = Direction::ClientToServer;
-        let entry = *self.index.find(hash, |entry| match self.matches(*entry, quad, segment) {
+        let entry = self.index.find(hash, |entry| match self.matches(*entry, quad, segment) {
             Some(found) => {
                 direction = found;
                 true
@@ -149,7 +152,15 @@ impl FlowTable {
 
     /// Adds a flow whose client is the key's source. The key must not be present, as another flow's far one neither.
     pub fn insert(&mut self, key: &FlowKey, path: Path, client_side: u8, now: Instant) -> Result<u32, Full> {
-        let slot = self.free.pop().ok_or(Full)?;
+        let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
+        let slot = self.free;
+        let next = objects.get(slot as usize).ok_or(Full)?.last_seen;
+        let hash_of = |entry: &u32| hash.of(&key_of(objects, v6, sides, *entry));
+        if !self.index.insert(hash.of(key), slot, hash_of) {
+            return Err(Full);
+        }
+        self.free = next;
+        self.len += 1;
         let millis = now.as_millis() as u32;
         let object = &mut self.objects[slot as usize];
         *object = Object {
@@ -170,8 +181,6 @@ impl FlowTable {
             }
         }
         self.records[slot as usize] = Record { born: millis, ..Record::default() };
-        let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
-        self.index.insert_unique(hash.of(key), slot, |entry| hash.of(&key_of(objects, v6, sides, *entry)));
         Ok(slot)
     }
 
@@ -179,13 +188,13 @@ impl FlowTable {
     pub fn remove(&mut self, slot: u32) {
         self.remove_far(slot);
         let hash = self.hash.of(&self.key(slot));
-        if let Ok(entry) = self.index.find_entry(hash, |candidate| *candidate == slot) {
-            entry.remove();
+        if self.index.remove(hash, slot) {
             self.wheel.cancel(slot);
             let object = &mut self.objects[slot as usize];
             object.path = Path::Free;
             object.generation = object.generation.wrapping_add(1);
-            self.free.push(slot);
+            object.last_seen = std::mem::replace(&mut self.free, slot);
+            self.len -= 1;
         }
     }
 

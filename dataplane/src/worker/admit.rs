@@ -4,7 +4,7 @@ use super::carry::is_verified;
 use super::message::Event;
 use super::*;
 use crate::flow::object::{Path, Record};
-use crate::flow::quad::FlowKey;
+use crate::flow::quad::{Direction, FlowKey};
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Fallback, Strays};
 use crate::refusal::{self, Rejection};
@@ -121,7 +121,7 @@ impl<P: Port> Worker<P> {
                 let counter =
                     if path == Path::Monitored { Counter::FlowsMonitored } else { Counter::FlowsBypassed };
                 self.counters.count(counter);
-                self.carry(now, port, slot, crate::flow::quad::Direction::ClientToServer, headers, frame);
+                self.carry(now, port, slot, Direction::ClientToServer, headers, frame);
             }
             Err(_) => self.when_full(now, port, headers, Counter::DropFlowsFull, frame),
         }
@@ -157,8 +157,7 @@ impl<P: Port> Worker<P> {
         self.set_standing(slot, standing);
         let record = self.table.record_mut(slot);
         record.module = module;
-        record.packets[0] = 1;
-        record.bytes[0] = u64::from(headers.end - headers.l3);
+        record.traffic.count(Direction::ClientToServer, headers.end - headers.l3);
         self.table.arm(slot, now + self.timeouts.established);
         let flow = self.table.flow_ref(slot);
         let (key, headers) = (*key, *headers);

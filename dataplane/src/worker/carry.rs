@@ -40,7 +40,7 @@ impl<P: Port> Worker<P> {
         object.follow(direction, headers);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
         object.last_seen = now.as_millis() as u32;
-        record.count(direction, headers.end - headers.l3);
+        record.traffic.count(direction, headers.end - headers.l3);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
             self.counters.count(Counter::Rewritten);
@@ -154,7 +154,7 @@ impl<P: Port> Worker<P> {
     fn count_on_flow(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
         let (object, record) = self.table.lines_mut(slot);
         object.last_seen = now.as_millis() as u32;
-        record.count(direction, headers.end - headers.l3);
+        record.traffic.count(direction, headers.end - headers.l3);
     }
 
     /// Participating path: the segment goes to the control core, when it is whole and its checksum is right.

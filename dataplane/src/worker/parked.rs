@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use crate::flow::object::NONE;
 use crate::flow::quad::Direction;
 use crate::inspect::patterns;
-use crate::memory::table_bytes;
+use crate::memory::{lasting, table_bytes};
 use crate::packet::TcpHeaders;
 
 /// A frame that waits for its flow's new path.
@@ -38,16 +38,10 @@ pub struct Parked<B> {
     used: usize,
 }
 
-/// Twice the room that is needed: marks of removed entries use up the rest of a table, and one that is more than half full then
-/// grows, on the packet path, instead of being cleaned where it is.
-const fn heads(capacity: usize) -> usize {
-    capacity * 2
-}
-
 impl<B> Parked<B> {
     /// Bytes that room for `capacity` frames takes; the frames themselves stay in their buffers.
     pub const fn bytes_for(capacity: usize) -> usize {
-        capacity * size_of::<Cell<B>>() + table_bytes(heads(capacity), size_of::<(u32, u32)>())
+        capacity * size_of::<Cell<B>>() + table_bytes(lasting(capacity), size_of::<(u32, u32)>())
     }
 
     /// Room for `capacity` frames, taken now.
@@ -60,7 +54,7 @@ impl<B> Parked<B> {
                 len: 0,
             })
             .collect();
-        let heads = HashMap::with_capacity_and_hasher(heads(capacity), ahash::RandomState::new());
+        let heads = HashMap::with_capacity_and_hasher(lasting(capacity), ahash::RandomState::new());
         Parked { heads, free: if capacity == 0 { NONE } else { 0 }, cells, used: 0 }
     }
 

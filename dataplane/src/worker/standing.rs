@@ -6,6 +6,7 @@
 use super::message::Event;
 use super::*;
 use crate::flow::object::{Path, Traits};
+use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::inspect::stream::Why;
 use crate::policy::Standing;
@@ -59,7 +60,8 @@ impl<P: Port> Worker<P> {
 
     /// Of both directions together.
     fn passed(&self, slot: u32) -> u64 {
-        self.table.record(slot).bytes.iter().sum()
+        let traffic = self.table.record(slot).traffic;
+        Direction::BOTH.iter().map(|direction| traffic.bytes(*direction)).sum()
     }
 
     /// The flow is being split, whoever has ordered it: if its rule's time has come, the rule has what it wanted.

@@ -19,6 +19,7 @@ use bench::{Bench, CLIENT, DEFAULTS, SERVER, frame, quad, rules};
 use dataplane::buffer::Buffer;
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, Track, View};
+use dataplane::flow::quad::Direction;
 use dataplane::flow::table::FlowRef;
 use dataplane::packet::{Packet, TcpHeaders, is_tcp_checksum_valid, parse};
 use dataplane::policy::{Action, Defaults, Fallback, Snapshot};
@@ -173,7 +174,8 @@ fn cut_through_rewrites_both_directions_and_counts() {
     let Some(Event::Listed(listing)) = bench.events.try_receive() else { panic!("no listing") };
     let listed = &listing.flows[0];
     assert_eq!((listing.flows.len(), listing.cursor, listed.path), (1, None, Path::CutThrough));
-    assert_eq!((listed.record.packets, listed.merges), ([2, 1], 1));
+    let frames = Direction::BOTH.map(|direction| listed.record.traffic.frames(direction));
+    assert_eq!((frames, listed.merges), ([2, 1], 1));
     assert_eq!((listed.delta_c2s, listed.delta_s2c), (Delta(1000), Delta(-300)));
 }
 

@@ -1,12 +1,13 @@
-//! Look-ups of a burst: first where each flow probably is, so that all of their cache lines are on the way while the last of
-//! them is still looked for; then, one after the other, what is really there.
+//! Look-ups of a burst: first the hashes, whose lines of the index are asked for; then where each flow probably is, whose own
+//! lines are; then, one after the other, what is really there. So no look-up waits for memory while there are others.
 //!
 //! A guess rests on the fingerprint that hashbrown keeps beside each slot number: seven bits of the hash. It touches no flow.
 
 use prefetch_index::prefetch_index;
 
 use super::FlowTable;
-use crate::flow::object::{NONE, Path};
+use super::index::prefetch_address;
+use crate::flow::object::{NONE, Path, Traffic};
 use crate::flow::quad::{Direction, Quad, Segment};
 
 /// Where a flow probably is, for as long as nobody is given the memory of another one. Wrong ones cost time, nothing else.
@@ -23,22 +24,24 @@ impl Guess {
 }
 
 impl FlowTable {
-    /// What a look-up begins with.
-    #[inline]
+    /// What a look-up begins with; its lines of the index are asked for.
+    #[inline(always)]
     pub fn guess(&self, quad: &Quad, segment: Segment) -> Guess {
-        Guess { hash: self.hash.of_parts(quad, segment), entry: NONE, is_v6: quad.addresses.is_v6() }
+        let hash = self.hash.of_parts(quad, segment);
+        self.index.prefetch(hash);
+        Guess { hash, entry: NONE, is_v6: quad.addresses.is_v6() }
     }
 
     /// Looks into the index, and asks for the lines of the flow that is probably meant.
     #[inline]
     pub fn look_ahead(&self, guess: &mut Guess) {
         if let Some(entry) = self.index.find(guess.hash, |_| true) {
-            guess.entry = *entry;
+            guess.entry = entry;
             // Beyond the flows are far sides, which are few.
-            prefetch_index(&self.objects, *entry as usize);
-            prefetch_index(&self.records, *entry as usize);
+            prefetch_index(&self.objects, entry as usize);
+            prefetch_both_ends(&self.records, entry, size_of::<Traffic>());
             if guess.is_v6 {
-                prefetch_index(&self.v6, *entry as usize);
+                prefetch_both_ends(&self.v6, entry, size_of::<([u8; 16], [u8; 16])>());
             }
         }
     }
@@ -55,4 +58,11 @@ impl FlowTable {
         }
         self.find_hashed(guess.hash, quad, segment)
     }
+}
+
+/// Of what may lie across two lines, the first `len` bytes.
+#[inline(always)]
+fn prefetch_both_ends<T>(all: &[T], at: u32, len: usize) {
+    prefetch_index(all, at as usize);
+    prefetch_address(all.as_ptr().addr() + at as usize * size_of::<T>() + len - 1);
 }

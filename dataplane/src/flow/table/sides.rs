@@ -6,10 +6,13 @@
 //! Far sides wait in a queue in the order in which they were given, until somebody has seen that the flow is open: whoever
 //! needs a place takes it from the front ([`FlowTable::oldest_far`]), so that no flood of SYNs keeps out connections.
 
+use hashbrown::HashMap;
+
 use super::{FlowTable, key_at};
 use crate::flow::far::FarSide;
 use crate::flow::object::{NONE, Object, Traits};
 use crate::flow::quad::{Direction, FlowKey, Quad, Segment};
+use crate::memory::{lasting, table_bytes};
 
 /// Why a flow does not get its far side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ struct Side {
 /// Far sides in memory taken at start.
 pub(super) struct Sides {
     places: Box<[Option<Side>]>,
+    /// Places by the flows' slots: flows themselves have no room for what hardly any flow has.
+    by_slot: HashMap<u32, u32, ahash::RandomState>,
     free: Vec<u32>,
     /// Ends of the queue of those that nobody has settled, or [`NONE`].
     oldest: u32,
@@ -39,17 +44,25 @@ pub(super) struct Sides {
 }
 
 impl Sides {
-    /// What one takes, with two buckets of the index.
-    pub(super) const BYTES_PER_SIDE: usize =
-        size_of::<Option<Side>>() + size_of::<u32>() + 2 * (size_of::<u32>() + 1);
+    /// What room for `capacity` takes.
+    pub(super) fn bytes_for(capacity: usize) -> usize {
+        let each = size_of::<Option<Side>>() + size_of::<u32>();
+        capacity * each + table_bytes(lasting(capacity), size_of::<(u32, u32)>())
+    }
 
     pub(super) fn new(capacity: usize) -> Sides {
         Sides {
             places: (0..capacity).map(|_| None).collect(),
+            by_slot: HashMap::with_capacity_and_hasher(lasting(capacity), ahash::RandomState::new()),
             free: (0..capacity as u32).rev().collect(),
             oldest: NONE,
             newest: NONE,
         }
+    }
+
+    /// The place of the far side of the flow in `slot`, or [`NONE`].
+    fn place_of(&self, slot: u32) -> u32 {
+        self.by_slot.get(&slot).copied().unwrap_or(NONE)
     }
 
     fn get(&self, at: u32) -> Option<&Side> {
@@ -69,12 +82,14 @@ impl Sides {
             None => self.oldest = at,
         }
         self.places[at as usize] = Some(Side { slot, older, newer: NONE, side });
+        self.by_slot.insert(slot, at);
         Some(at)
     }
 
     fn take(&mut self, at: u32) -> Option<Side> {
         self.unqueue(at);
         let side = self.places.get_mut(at as usize)?.take()?;
+        self.by_slot.remove(&side.slot);
         self.free.push(at);
         Some(side)
     }
@@ -101,9 +116,6 @@ impl Sides {
 }
 
 impl FlowTable {
-    /// What a far side takes.
-    pub const BYTES_PER_FAR_SIDE: usize = Sides::BYTES_PER_SIDE;
-
     /// Far sides present.
     pub fn far_sides(&self) -> usize {
         self.sides.places.len() - self.sides.free.len()
@@ -116,7 +128,10 @@ impl FlowTable {
 
     /// The far side of the flow in `slot`.
     pub fn far(&self, slot: u32) -> Option<&FarSide> {
-        Some(&self.sides.get(self.records.get(slot as usize)?.far)?.side)
+        if !self.objects.get(slot as usize)?.traits.has(Traits::FAR) {
+            return None;
+        }
+        Some(&self.sides.get(self.sides.place_of(slot))?.side)
     }
 
     /// The flow whose far side is the oldest of those that are not settled.
@@ -126,7 +141,7 @@ impl FlowTable {
 
     /// The flow in `slot` keeps its far side for as long as it lives: [`FlowTable::oldest_far`] names it no more.
     pub fn settle_far(&mut self, slot: u32) {
-        self.sides.unqueue(self.records[slot as usize].far);
+        self.sides.unqueue(self.sides.place_of(slot));
     }
 
     /// Gives the flow in `slot` a far side, instead of one that it may have had: it is found by that key from now on,
@@ -139,26 +154,27 @@ impl FlowTable {
         }
         let key = side.key;
         let at = self.sides.put(slot, side).ok_or(Refused::Full)?;
-        self.records[slot as usize].far = at;
         self.objects[slot as usize].traits.set(Traits::FAR, true);
-        if is_alias {
-            let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
-            let entry = self.objects.len() as u32 + at;
-            self.index
-                .insert_unique(hash.of(&key), entry, |entry| hash.of(&key_of(objects, v6, sides, *entry)));
+        let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
+        let hash_of = |entry: &u32| hash.of(&key_of(objects, v6, sides, *entry));
+        let entry = self.objects.len() as u32 + at;
+        if is_alias && !self.index.insert(hash.of(&key), entry, hash_of) {
+            self.remove_far(slot);
+            return Err(Refused::Full);
         }
         Ok(())
     }
 
     /// Takes the far side of the flow in `slot` from it, if there is one.
     pub(super) fn remove_far(&mut self, slot: u32) {
-        let at = std::mem::replace(&mut self.records[slot as usize].far, NONE);
-        let Some(Side { side, .. }) = self.sides.take(at) else { return };
-        self.objects[slot as usize].traits.set(Traits::FAR, false);
-        let alias = self.objects.len() as u32 + at;
-        if let Ok(entry) = self.index.find_entry(self.hash.of(&side.key), |candidate| *candidate == alias) {
-            entry.remove();
+        if !self.objects[slot as usize].traits.has(Traits::FAR) {
+            return;
         }
+        self.objects[slot as usize].traits.set(Traits::FAR, false);
+        let at = self.sides.place_of(slot);
+        let Some(Side { side, .. }) = self.sides.take(at) else { return };
+        // It is not there where the far side has the flow's own key.
+        self.index.remove(self.hash.of(&side.key), self.objects.len() as u32 + at);
     }
 
     /// Whether the alias `entry` is what a packet's key looks for, and which way that packet travels.
