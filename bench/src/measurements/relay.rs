@@ -109,7 +109,8 @@ mod tests {
             // What is on its way is copied already, or not yet.
             assert!((0.8..=1.0).contains(&bulk.copies()), "{}", bulk.copies());
             let core = bulk.0.core.counters();
-            assert_eq!(core.get(Counter::Merges), 0);
+            let worker = bulk.0.worker.counters();
+            assert_eq!(worker.get(Counter::Merges), 0);
             assert!(core.get(Counter::RelayedBytes) >= 1 << 20);
         }
     }

@@ -84,8 +84,7 @@ impl Cycle {
 
     /// Merges, of all connections that were closed.
     pub fn merged(&self) -> f64 {
-        let merges = self.turns.core.counters().get(Counter::Merges)
-            + self.turns.worker.counters().get(Counter::Merges);
+        let merges = self.turns.worker.counters().get(Counter::Merges);
         merges as f64 / self.closed() as f64
     }
 }
