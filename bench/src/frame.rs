@@ -24,6 +24,19 @@ impl Frame {
         self.len = len.min(CAPACITY);
         self.bytes.0[..N].copy_from_slice(template);
     }
+
+    /// A copy of `bytes`, at most [`CAPACITY`] of them.
+    #[inline]
+    pub fn fill(&mut self, bytes: &[u8]) {
+        self.len = bytes.len();
+        self.bytes.0[..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// At most [`CAPACITY`] bytes; what is new has any content.
+    #[inline]
+    pub fn resize(&mut self, len: usize) {
+        self.len = len;
+    }
 }
 
 impl Buffer for Frame {
@@ -57,8 +70,7 @@ impl Frames {
     /// A frame with a copy of `bytes`, at most [`CAPACITY`] of them.
     pub fn copy_of(&self, bytes: &[u8]) -> Frame {
         let mut frame = self.take_one();
-        frame.len = bytes.len();
-        frame.bytes.0[..bytes.len()].copy_from_slice(bytes);
+        frame.fill(bytes);
         frame
     }
 

@@ -5,15 +5,18 @@
 //! share.
 
 mod carried;
+mod core;
 mod forwarder;
 mod frame;
 mod generator;
 mod machine;
 mod measurements;
+mod pooled;
 mod race;
 mod results;
 mod suite;
 mod traffic;
+mod turns;
 mod worker;
 
 use std::path::PathBuf;

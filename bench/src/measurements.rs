@@ -1,5 +1,6 @@
 //! All measurements there are.
 
+mod connections;
 mod cut_through;
 mod flood;
 mod inspect;
@@ -8,6 +9,7 @@ pub mod instructions;
 mod limit_a;
 pub mod memory;
 mod migration;
+mod relay;
 mod rules;
 
 use crate::suite::Measurement;
@@ -19,7 +21,9 @@ pub const ALL: &[Measurement] = &[
     cut_through::MEASUREMENT,
     instructions::MEASUREMENT,
     memory::MEASUREMENT,
+    connections::MEASUREMENT,
     flood::MEASUREMENT,
+    relay::MEASUREMENT,
     migration::MEASUREMENT,
     rules::MEASUREMENT,
     inspect::MEASUREMENT,

@@ -31,6 +31,16 @@ pub const OFFER: Defaults = Defaults {
     on_control_stall: Fallback::Drop,
 };
 
+/// How much a worker has room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub flows: usize,
+    /// Of each mailbox, and of the place where frames wait for a merge.
+    pub messages: usize,
+    /// How long a flow that is over stays.
+    pub linger: Duration,
+}
+
 /// A worker, and the control core's ends of its mailboxes.
 pub struct Rig<P: Port> {
     pub worker: Worker<P>,
@@ -41,14 +51,20 @@ pub struct Rig<P: Port> {
 impl<P: Port> Rig<P> {
     /// With the client's port and the server's, and room for so many flows.
     pub fn new(ports: [P; 2], flows: usize, rules: Arc<Snapshot>, heartbeat: &Arc<AtomicU64>) -> Rig<P> {
-        let (orders, order_receiver) = mailbox(256);
-        let (event_sender, events) = mailbox(256);
+        let room = Room { flows, messages: 256, linger: HOUR };
+        Rig::with(ports, room, rules, heartbeat)
+    }
+
+    /// With room as needed.
+    pub fn with(ports: [P; 2], room: Room, rules: Arc<Snapshot>, heartbeat: &Arc<AtomicU64>) -> Rig<P> {
+        let (orders, order_receiver) = mailbox(room.messages);
+        let (event_sender, events) = mailbox(room.messages);
         let [client, server] = ports;
         let worker = Worker::new(Parts {
             id: 0,
             lines: vec![Line::new(client, PortId(1), 0, 1500), Line::new(server, PortId(0), 0, 1500)],
-            limits: Limits { flows, parked: 16, far_sides: 16 },
-            timeouts: Timeouts::all(HOUR),
+            limits: Limits { flows: room.flows, parked: room.messages, far_sides: 16 },
+            timeouts: Timeouts { linger: room.linger, ..Timeouts::all(HOUR) },
             hash: KeyedHash::new([1, 2, 3, 4]),
             steering: Steering::Single,
             neighbours: Neighbours::mesh(1, 1).remove(0),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 
+use super::connections::cycle::Cycle;
 use crate::carried::cut_through;
 use crate::forwarder::{Forwarder, MacSwap, MacSwapAndLines, Nothing};
 use crate::generator::Generator;
@@ -35,7 +36,11 @@ enum Subject {
     Port,
     MacSwap,
     LimitB,
-    CutThrough { delta: i32 },
+    CutThrough {
+        delta: i32,
+    },
+    /// Whole ones, both ends and the control core included; no row, but what to ask callgrind for a profile of.
+    Connections,
 }
 
 /// Whom to count, and with what.
@@ -47,12 +52,13 @@ pub struct Count {
     frames: usize,
 }
 
-const SUBJECTS: [(&str, Subject); 5] = [
+const SUBJECTS: [(&str, Subject); 6] = [
     ("port", Subject::Port),
     ("mac-swap", Subject::MacSwap),
     ("limit-b", Subject::LimitB),
     ("delta-0", Subject::CutThrough { delta: 0 }),
     ("delta", Subject::CutThrough { delta: 1_000_003 }),
+    ("connections", Subject::Connections),
 ];
 const FAMILIES: [(&str, Family); 2] = [("v4", Family::V4), ("v6", Family::V6)];
 const OPTIONS: [(&str, Options); 3] =
@@ -107,6 +113,8 @@ impl Count {
                 Box::new(Forwarder::start(ports(), lines))
             }
             Subject::CutThrough { delta } => Box::new(cut_through(&traffic, delta)),
+            // So few that nobody repeats anything though valgrind is slow.
+            Subject::Connections => Box::new(Cycle::at_once(self.family, 32)),
         };
         race::run(self.frames, &mut *contender);
     }
@@ -147,7 +155,11 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
             let port = run.wait_for(|| count(Subject::Port).a_frame())?;
             let is_plain = options == Options::None;
             // What does not look at options takes as long with them as without.
-            let looks = |subject: &Subject| is_plain || matches!(subject, Subject::CutThrough { .. });
+            let looks = |subject: &Subject| match subject {
+                Subject::CutThrough { .. } => true,
+                Subject::Connections => false,
+                _ => is_plain,
+            };
             for (name, subject) in SUBJECTS.iter().filter(|(_, subject)| looks(subject)) {
                 let case = format!("{name}, IP{family_name}, {options_name}");
                 run.say(&case);

@@ -47,7 +47,7 @@ impl Port for SynPort {
 }
 
 /// As Linux sends them.
-fn syn(quad: &Quad) -> Vec<u8> {
+pub fn syn(quad: &Quad) -> Vec<u8> {
     let options =
         TcpOptions { mss: Some(1460), sack_permitted: true, window_scale: Some(7), ..TcpOptions::default() };
     let tcp = TcpRepr { seq: Seq(7), flags: TcpFlags::SYN, window: 64_240, options, ..TcpRepr::default() };

@@ -1,0 +1,118 @@
+//! Connections by the thousand, and what became of them.
+
+use std::time::{Duration, Instant};
+
+use control::module::relay::MergeWhen;
+use dataplane::counters::Counter;
+
+use super::ends::{End, Tally};
+use crate::core::settings;
+use crate::race::{Contender, processor_time};
+use crate::traffic::Family;
+use crate::turns::{Spent, Turns, Walls};
+
+/// How long a connection that is over stays in the worker's table, which has room for a million of them.
+const LINGER: Duration = Duration::from_secs(1);
+const FLOWS: usize = 1 << 20;
+
+/// An appliance, and the ends of its connections.
+pub struct Cycle {
+    turns: Turns<End>,
+}
+
+impl Cycle {
+    /// With `most` connections at once.
+    pub fn at_once(family: Family, most: usize) -> Cycle {
+        Cycle::new(End::pair(family, most), 2 * most, 2 * most)
+    }
+
+    /// With room for so many participating flows, and for so many held SYNs.
+    pub fn new(ends: [End; 2], participating: usize, held: usize) -> Cycle {
+        let settings = settings(participating, held);
+        Cycle { turns: Turns::new(ends, FLOWS, LINGER, MergeWhen::FirstResponse, settings) }
+    }
+
+    fn closed(&self) -> u64 {
+        self.tally().closed
+    }
+
+    /// Of the clients.
+    pub fn tally(&self) -> Tally {
+        self.turns.worker.lines()[0].port().tally()
+    }
+
+    /// Of at least so many connections, each.
+    pub fn sample(&mut self, connections: u64) -> Spent {
+        let (before, start) = (self.closed(), processor_time());
+        let mut walls = Walls::default();
+        let mut idle = 0u32;
+        while self.closed() - before < connections {
+            let closed = self.closed();
+            self.turns.round(&mut walls);
+            idle = if self.closed() == closed { idle + 1 } else { 0 };
+            assert!(idle < 1 << 24, "connections come to nothing: {}", self.complaints().join(", "));
+        }
+        Spent::new(walls, processor_time() - start, self.closed() - before)
+    }
+
+    /// Until all clients of a flood have begun, and for `grace` more, which is what the last of them have. Returns the seconds of
+    /// processor time of the slower one.
+    pub fn flood(&mut self, clients: u64, grace: Duration) -> f64 {
+        let start = processor_time();
+        let mut walls = Walls::default();
+        while self.tally().started < clients {
+            self.turns.round(&mut walls);
+        }
+        let end = Instant::now() + grace;
+        while Instant::now() < end {
+            self.turns.round(&mut walls);
+        }
+        Spent::new(walls, processor_time() - start, 1).slower() / 1e9
+    }
+
+    /// What should not have happened, by counter.
+    pub fn complaints(&self) -> Vec<String> {
+        let is_bad = |counter: &&Counter| counter.name().starts_with("drop_");
+        let all = Counter::ALL.iter().filter(is_bad).chain([&Counter::MergesUndone]);
+        let of_both = |counter: &Counter| {
+            self.turns.worker.counters().get(*counter) + self.turns.core.counters().get(*counter)
+        };
+        let counted = all.map(|counter| (counter.name(), of_both(counter)));
+        let resets = ("resets", self.tally().resets);
+        counted.chain([resets]).filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect()
+    }
+
+    /// Merges, of all connections that were closed.
+    pub fn merged(&self) -> f64 {
+        let merges = self.turns.worker.counters().get(Counter::Merges);
+        merges as f64 / self.closed() as f64
+    }
+}
+
+impl Contender for Cycle {
+    fn round(&mut self) -> usize {
+        let before = self.closed();
+        self.turns.round(&mut Walls::default());
+        (self.closed() - before) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_is_merged_and_closed() {
+        for family in [Family::V4, Family::V6] {
+            let mut cycle = Cycle::at_once(family, 100);
+            let spent = cycle.sample(1000);
+            assert!(spent.worker > 0.0 && spent.core > 0.0 && spent.ends > 0.0, "{spent:?}");
+            assert!(cycle.complaints().is_empty(), "{:?}", cycle.complaints());
+            // Those that are open may be merged, too.
+            let merged = cycle.merged();
+            assert!((1.0..1.2).contains(&merged), "{merged}");
+            let relayed = cycle.turns.core.counters().get(Counter::RelayedBytes);
+            assert!(relayed >= 1000 * 2 * super::super::ends::PAYLOAD as u64, "{relayed}");
+        }
+    }
+}

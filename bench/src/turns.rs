@@ -1,0 +1,110 @@
+//! Worker and control core in turns on this thread, each with its own clock.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use control::core::context::Settings;
+use control::core::{Core, WorkerLink};
+use control::module::relay::MergeWhen;
+use dataplane::clock::{Clock, SystemClock};
+use dataplane::policy::Snapshot;
+use dataplane::port::Port;
+use dataplane::worker::Worker;
+
+use crate::core::relaying;
+use crate::pooled::{Home, Pooled};
+use crate::worker::{OFFER, Rig, Room};
+
+/// As in a configuration that says nothing of it.
+const MESSAGES: usize = 4096;
+
+/// An appliance of one thread that offers every flow to a relay.
+pub struct Turns<P: Port> {
+    pub worker: Worker<P>,
+    pub core: Core<Home>,
+    clock: SystemClock,
+}
+
+/// A port with the ends of connections behind it.
+pub trait Timed: Port<Buffer = Pooled> {
+    /// Time in its calls so far.
+    fn spent(&self) -> Duration;
+}
+
+/// What a sample took, or a unit of it; nanoseconds of processor time.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spent {
+    pub worker: f64,
+    pub core: f64,
+    /// In both ports' calls.
+    pub ends: f64,
+}
+
+/// In the order of their fields; wall time.
+pub type Walls = [Duration; 3];
+
+impl Spent {
+    /// Of each of so many units. Wall time tells who has spent it, processor time how much it was: whoever was interrupted
+    /// has not worked meanwhile.
+    pub fn new(walls: Walls, processor: Duration, units: u64) -> Spent {
+        let whole: Duration = walls.iter().sum();
+        let each = processor.as_nanos() as f64 / whole.as_nanos() as f64 / units as f64;
+        let [worker, core, ends] = walls.map(|wall| wall.as_nanos() as f64 * each);
+        Spent { worker, core, ends }
+    }
+
+    /// What a unit takes when worker and control core have a processor core each.
+    pub fn slower(&self) -> f64 {
+        self.worker.max(self.core)
+    }
+}
+
+impl<P: Timed> Turns<P> {
+    /// With room for so many flows, which stay for `linger` when they are over.
+    pub fn new(
+        ends: [P; 2],
+        flows: usize,
+        linger: Duration,
+        merge: MergeWhen,
+        settings: Settings,
+    ) -> Turns<P> {
+        let heartbeat = Arc::new(AtomicU64::new(0));
+        let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
+        let room = Room { flows, messages: MESSAGES, linger };
+        let Rig { worker, orders, events } = Rig::with(ends, room, rules, &heartbeat);
+        let core = relaying(Home, WorkerLink { events, orders }, merge, settings, heartbeat);
+        Turns { worker, core, clock: SystemClock::start() }
+    }
+
+    fn in_ports(&self) -> Duration {
+        self.worker.lines().iter().map(|line| line.port().spent()).sum()
+    }
+
+    /// A turn of each.
+    pub fn round(&mut self, walls: &mut Walls) {
+        let now = self.clock.now();
+        let in_ports = self.in_ports();
+        let start = Instant::now();
+        self.worker.poll(now);
+        let between = Instant::now();
+        self.core.poll(now);
+        let end = Instant::now();
+        let in_ports = self.in_ports() - in_ports;
+        walls[0] += (between - start).saturating_sub(in_ports);
+        walls[1] += end - between;
+        walls[2] += in_ports;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_told_apart_by_wall_time() {
+        let walls = [30, 60, 10].map(Duration::from_nanos);
+        let spent = Spent::new(walls, Duration::from_nanos(50), 5);
+        assert_eq!(spent, Spent { worker: 3.0, core: 6.0, ends: 1.0 });
+    }
+}
