@@ -38,8 +38,9 @@ use crate::profile::Edits;
 use crate::rng::Rng;
 use crate::tap::Tap;
 
-/// What workers keep of flows that are edited.
+/// What workers keep of flows that are edited. With few places most merges have to wait for one.
 const INSPECTED: places::Limits = places::Limits { flows: 64, bytes: 1 << 23, waiting: 256 };
+const FEW_INSPECTED: places::Limits = places::Limits { flows: 2, ..INSPECTED };
 
 const CLIENT: PortId = PortId(0);
 const SERVER: PortId = PortId(1);
@@ -123,6 +124,7 @@ impl Appliance {
             n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },
         };
         let rules = Arc::new(everything_is_offered(profile.edits));
+        let has_few_places = profile.edits != Edits::None && rng.fork(17).below(4) == 0;
         let mut links = Vec::new();
         let mut lanes = Vec::new();
         for (id, neighbours) in Neighbours::mesh(workers, 256).into_iter().enumerate() {
@@ -148,6 +150,7 @@ impl Appliance {
             });
             let worker = match profile.edits {
                 Edits::None => worker,
+                _ if has_few_places => worker.with_inspection(FEW_INSPECTED, [3; 4]),
                 _ => worker.with_inspection(INSPECTED, [3; 4]),
             };
             lanes.push(Lane { worker, queues: [client_queue, server_queue] });
