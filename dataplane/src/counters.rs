@@ -160,7 +160,7 @@ counters! {
     DropFlowGone = "drop_flow_gone",
     /// The control core had no room to hold a segment while merging.
     DropHeldFull = "drop_held_full",
-    /// Data beyond the boundary of a split whose numbers its sender cannot have meant.
+    /// What lies beyond the boundary of a split, or before that of a merge, and whose numbers its sender cannot have meant.
     DropBeyondBoundary = "drop_beyond_boundary",
     /// Data for the TCP stack while all send and receive buffers together were full; its sender repeats it.
     DropBuffersFull = "drop_buffers_full",

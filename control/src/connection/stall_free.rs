@@ -18,6 +18,7 @@
 use arrayvec::ArrayVec;
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
+use dataplane::counters::Counter;
 use dataplane::flow::object::{Object, Path, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
@@ -180,8 +181,9 @@ impl<L: Pool> Connection<L> {
         }
         if !leaving.believable(direction, receive_buffer).has(segment) {
             // Between the ends, and nothing is concluded from it here. What is ours does not pass twice.
-            if is_above {
-                self.pass_end_to_end(cx, direction, headers, frame);
+            match is_above {
+                true => self.pass_end_to_end(cx, direction, headers, frame),
+                false => cx.counters.count(Counter::DropBeyondBoundary),
             }
             return;
         }
@@ -200,6 +202,8 @@ impl<L: Pool> Connection<L> {
                 leaving.reset = Some(Reset { direction, headers: *headers, frame, until });
             } else if is_above {
                 self.pass_end_to_end(cx, direction, headers, frame);
+            } else {
+                cx.counters.count(Counter::DropBeyondBoundary);
             }
             return;
         }
