@@ -2,6 +2,7 @@
 
 use dataplane::buffer::Buffer;
 use dataplane::flow::table::FlowTable;
+use dataplane::memory::huge;
 use dataplane::port::{Burst, Port};
 use dataplane::wire::ethernet::EthernetHeader;
 use prefetch_index::prefetch_index;
@@ -71,14 +72,13 @@ impl<B: Buffer> Work<B> for MacSwap {
     }
 }
 
-#[derive(Clone, Default)]
 #[repr(align(64))]
 struct Line([u64; 8]);
 
 /// Limit B of DESIGN section 10: MAC addresses are swapped, and some lines of as much memory as the flows take are read and
 /// written, asked for beforehand for the whole burst. Which ones, the frame says.
 pub struct MacSwapAndLines<const LINES: usize> {
-    memory: Vec<Line>,
+    memory: Box<[Line]>,
     /// Eight bytes at each of these tell flows apart, whichever way they go.
     keys: [usize; 2],
 }
@@ -87,9 +87,8 @@ impl<const LINES: usize> MacSwapAndLines<LINES> {
     /// Over as much memory as so many flows take.
     pub fn new(flows: u32, family: Family) -> Self {
         let lines = FlowTable::bytes_for(flows as usize, 0) / size_of::<Line>();
-        let mut memory = vec![Line::default(); lines.max(1)];
-        // Memory that was never written is all one page of zeros.
-        memory.iter_mut().for_each(|line| line.0[0] = 1);
+        // In huge pages, as the table's. Memory that was never written is all one page of zeros.
+        let memory = huge::filled(lines.max(1), |_| Line([1; 8]));
         let keys = match family {
             // Source and destination; destination and ports.
             Family::V4 => [26, 30],

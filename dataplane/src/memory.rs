@@ -1,6 +1,8 @@
 //! What collections take that get their memory at start (DESIGN invariant 6): what the start-up check says has to be what is
 //! allocated.
 
+pub mod huge;
+
 /// Bytes of a hashbrown table with room for `entries` of `entry` bytes each: a power of two of buckets, an eighth of them
 /// free, a control byte each, and one group of these more (`table_bytes_are_what_a_table_takes`).
 pub const fn table_bytes(entries: usize, entry: usize) -> usize {

@@ -202,7 +202,7 @@ impl<P: Port> Worker<P> {
         let mut burst: Burst<P::Buffer> = Burst::new();
         let n = self.lines[usize::from(port.0)].receive(&mut burst, &mut self.counters);
         burst.iter().for_each(|frame| prefetch_index(frame.bytes(), 0));
-        self.classify(now, port, burst, false);
+        self.classify(now, port, &mut burst, false);
         n
     }
 
@@ -228,12 +228,12 @@ impl<P: Port> Worker<P> {
         let mut came_in_on = PortId(0);
         for Handed { port, frame } in burst {
             if port != came_in_on && !run.is_empty() {
-                self.classify(now, came_in_on, std::mem::take(&mut run), true);
+                self.classify(now, came_in_on, &mut run, true);
             }
             came_in_on = port;
             run.push(frame);
         }
-        self.classify(now, came_in_on, run, true);
+        self.classify(now, came_in_on, &mut run, true);
     }
 
     /// Phase: everything queued goes to the devices.

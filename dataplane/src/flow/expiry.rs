@@ -5,6 +5,7 @@
 //! ten million flows that were all seen in one half hour, all come nearer in one tick.
 
 use super::object::NONE;
+use crate::memory::huge;
 
 const LEVELS: usize = 4;
 const SLOT_BITS: u32 = 6;
@@ -47,7 +48,7 @@ impl Wheel {
         assert!(capacity < HEAD_FLAG as usize, "a wheel holds fewer than 2^31 ids");
         Wheel {
             heads: vec![NONE; LEVELS * SLOTS].into_boxed_slice(),
-            links: vec![Link { next: NONE, prev: NONE, deadline: 0 }; capacity].into_boxed_slice(),
+            links: huge::filled(capacity, |_| Link { next: NONE, prev: NONE, deadline: 0 }),
             now: 0,
         }
     }

@@ -6,7 +6,7 @@
 use crate::inspect::Searched;
 use crate::wire::seq::{Delta, Seq};
 
-use super::quad::{Direction, Segment};
+use super::quad::{Direction, Segment, v4_word};
 use super::state::TcpState;
 use super::terms::{Promises, Terms};
 
@@ -150,7 +150,7 @@ impl Traits {
 #[repr(C, align(64))]
 pub struct Object {
     /// IPv4 client and server address; unused for IPv6.
-    pub v4: ([u8; 4], [u8; 4]),
+    pub v4: [[u8; 4]; 2],
     /// Client port, host order.
     pub client_port: u16,
     /// Server port, host order.
@@ -197,7 +197,7 @@ const _: () = {
 impl Object {
     /// A free slot.
     pub const FREE: Object = Object {
-        v4: ([0; 4], [0; 4]),
+        v4: [[0; 4]; 2],
         client_port: 0,
         server_port: 0,
         segment: Segment(0),
@@ -224,6 +224,18 @@ impl Object {
         debug_assert!(is_as_it_came || !matches!(self.path, Path::Monitored | Path::Bypassed));
         let is_like_any = !self.traits.intersects(Traits::UNUSUAL);
         is_carried && is_like_any && self.tcp == TcpState::Established && self.client_side == client_side
+    }
+
+    /// Both IPv4 addresses, the client's in the lower half.
+    #[inline(always)]
+    pub const fn v4_word(&self) -> u64 {
+        v4_word(self.v4[0], self.v4[1])
+    }
+
+    /// Both ports, the client's in the lower half.
+    #[inline(always)]
+    pub const fn ports_word(&self) -> u32 {
+        self.client_port as u32 | (self.server_port as u32) << 16
     }
 
     /// The delta added to sequence numbers that travel in `direction`.

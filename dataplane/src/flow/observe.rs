@@ -5,6 +5,7 @@ use super::object::Object;
 use super::quad::Direction;
 use super::state::{self, Observed, TcpState};
 use crate::packet::TcpHeaders;
+use crate::wire::seq::Seq;
 use crate::wire::tcp_flags::TcpFlags;
 
 impl Object {
@@ -12,7 +13,7 @@ impl Object {
     pub fn observe(&mut self, direction: Direction, headers: &TcpHeaders) {
         if self.tcp == TcpState::Established && !headers.flags.intersects(DECIDING) {
             // Nothing that could move the state, as of nearly all segments.
-            return self.follow(direction, headers);
+            return self.follow_open(direction, headers, headers.seq.advance(headers.payload_len()));
         }
         self.observe_deciding(direction, headers);
     }
@@ -27,35 +28,55 @@ impl Object {
     }
 
     /// What the segment's sender has sent and acknowledged, and the window that it gives.
-    #[inline(always)]
-    pub fn follow(&mut self, direction: Direction, headers: &TcpHeaders) {
+    fn follow(&mut self, direction: Direction, headers: &TcpHeaders) {
         let end = headers.seq.advance(headers.sequence_len());
-        let [own, opposite] = [direction.index(), direction.reverse().index()];
-        let other_delta = self.other_delta(direction);
-        let knows_edges = self.terms.are_known();
-        // What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
-        // before it some take to its end (Linux does).
-        if !knows_edges || headers.seq.le(self.edges[own]) {
-            // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
-            let exact =
-                is_credible_fin(self, direction, headers) || (headers.flags.syn() && self.tcp.is_opening());
-            let track = &mut self.track[own];
-            track.end = if exact { end } else { track.end.max(end) };
-        }
+        let is_opening = self.tcp.is_opening();
+        let is_syn = headers.flags.syn();
+        // Nothing comes after a FIN: where it ends, whatever was seen before. A SYN begins, before the handshake is over.
+        let is_exact = is_credible_fin(self, direction, headers) || (is_syn && is_opening);
+        self.follow_sent(direction, headers.seq, end, is_exact);
         if !headers.flags.ack() {
             return;
         }
-        let ack = headers.ack.minus(other_delta);
         // The window of a SYN is never scaled (RFC 7323 section 2.2).
-        let shift = if headers.flags.syn() { 0 } else { self.terms.shift(direction) };
+        let shift = if is_syn { 0 } else { self.terms.shift(direction) };
         let window = u32::from(headers.window) << shift;
-        if self.tcp.is_opening() {
+        let ack = headers.ack.minus(self.other_delta(direction));
+        if is_opening {
             // There is nothing yet that these numbers could be compared with.
-            self.track[own].ack = ack;
-            self.edges[opposite] = ack.advance(window);
+            self.track[direction.index()].ack = ack;
+            self.edges[direction.reverse().index()] = ack.advance(window);
             return;
         }
-        // Nobody acknowledges what could not be sent: who guesses must move nothing.
+        self.follow_acknowledged(direction, ack, window);
+    }
+
+    /// The same of a segment without control bits that decide anything, of a connection that is open. It ends at `end`.
+    #[inline(always)]
+    pub fn follow_open(&mut self, direction: Direction, headers: &TcpHeaders, end: Seq) {
+        self.follow_sent(direction, headers.seq, end, false);
+        if headers.flags.ack() {
+            let window = u32::from(headers.window) << self.terms.shift(direction);
+            self.follow_acknowledged(direction, headers.ack.minus(self.other_delta(direction)), window);
+        }
+    }
+
+    /// What begins beyond the right edge nobody takes: a forged segment must not move the boundary of a split. What begins
+    /// before it some take to its end (Linux does).
+    #[inline(always)]
+    fn follow_sent(&mut self, direction: Direction, seq: Seq, end: Seq, is_exact: bool) {
+        let own = direction.index();
+        if !self.terms.are_known() || seq.le(self.edges[own]) {
+            let track = &mut self.track[own];
+            track.end = if is_exact { end } else { track.end.max(end) };
+        }
+    }
+
+    /// Nobody acknowledges what could not be sent: who guesses must move nothing.
+    #[inline(always)]
+    fn follow_acknowledged(&mut self, direction: Direction, ack: Seq, window: u32) {
+        let [own, opposite] = [direction.index(), direction.reverse().index()];
+        let knows_edges = self.terms.are_known();
         if knows_edges && ack.gt(self.edges[opposite].max(self.track[opposite].end)) {
             return;
         }
@@ -65,12 +86,12 @@ impl Object {
         }
     }
 
-    /// It does not begin where all that was seen before has ended, and ends beyond: something was lost before us, or a bit in
+    /// What goes from `seq` to `end` does not begin where all that was seen before has ended, and ends beyond: something was lost before us, or a bit in
     /// the number is wrong.
-    #[inline]
-    pub fn leaps(&self, direction: Direction, headers: &TcpHeaders) -> bool {
-        let end = self.track[direction.index()].end;
-        headers.seq != end && headers.seq.advance(headers.sequence_len()).gt(end)
+    #[inline(always)]
+    pub fn leaps(&self, direction: Direction, seq: Seq, end: Seq) -> bool {
+        let seen = self.track[direction.index()].end;
+        seq != seen && end.gt(seen)
     }
 }
 

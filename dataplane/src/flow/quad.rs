@@ -97,7 +97,19 @@ pub struct Quad {
     pub server_port: u16,
 }
 
+/// Two IPv4 addresses in one word, the first one in its lower half.
+#[inline(always)]
+pub const fn v4_word(source: [u8; 4], destination: [u8; 4]) -> u64 {
+    u32::from_ne_bytes(source) as u64 | (u32::from_ne_bytes(destination) as u64) << 32
+}
+
 impl Quad {
+    /// Both ports in one word, the client's in its lower half.
+    #[inline(always)]
+    pub const fn ports_word(&self) -> u32 {
+        self.client_port as u32 | (self.server_port as u32) << 16
+    }
+
     /// From two endpoints; `None` when their families differ.
     pub fn between(client: SocketAddr, server: SocketAddr) -> Option<Quad> {
         let addresses = match (client.ip(), server.ip()) {

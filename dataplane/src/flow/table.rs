@@ -3,18 +3,21 @@
 //! All memory is taken at start; a full table refuses, it never grows (DESIGN invariant 6). One worker owns it.
 
 use crate::clock::Instant;
+use crate::memory::huge;
 
 use super::expiry::{Taken, Wheel};
 use super::hash::KeyedHash;
 use super::object::{NONE, Object, Path, Record, Traits};
-use super::quad::{Addresses, Direction, FlowKey, Quad, Segment};
+use super::quad::{Addresses, Direction, FlowKey, Quad, Segment, v4_word};
 
 mod ahead;
 mod differing;
+mod ends;
 mod index;
 mod sides;
 
 pub use ahead::Guess;
+use ends::Ends;
 use index::Index;
 pub use sides::Refused;
 use sides::{Sides, key_of};
@@ -42,7 +45,7 @@ pub struct FlowTable {
     hash: KeyedHash,
     objects: Box<[Object]>,
     records: Box<[Record]>,
-    v6: Box<[([u8; 16], [u8; 16])]>,
+    v6: Ends,
     /// The first free slot, or [`NONE`]; each names the next one where a flow notes when it was last seen.
     free: u32,
     len: usize,
@@ -53,11 +56,9 @@ pub struct FlowTable {
 impl FlowTable {
     /// What room for `capacity` flows takes, `far_sides` of them with one: both lines, the IPv6 addresses' place, timers, index.
     pub fn bytes_for(capacity: usize, far_sides: usize) -> usize {
-        let each = size_of::<Object>()
-            + size_of::<Record>()
-            + size_of::<([u8; 16], [u8; 16])>()
-            + Wheel::BYTES_PER_TIMER;
-        capacity * each + Sides::bytes_for(far_sides) + Index::bytes_for(capacity + far_sides)
+        let each = size_of::<Object>() + size_of::<Record>() + Wheel::BYTES_PER_TIMER;
+        let sides = Sides::bytes_for(far_sides);
+        capacity * each + Ends::bytes_for(capacity) + sides + Index::bytes_for(capacity + far_sides)
     }
 
     /// A table of at most `capacity` flows, `far_sides` of them with one, hashed with `hash`.
@@ -67,9 +68,9 @@ impl FlowTable {
         FlowTable {
             index: Index::new(capacity + far_sides),
             hash,
-            objects: (0..capacity).map(object).collect(),
-            records: vec![Record::default(); capacity].into_boxed_slice(),
-            v6: vec![([0; 16], [0; 16]); capacity].into_boxed_slice(),
+            objects: huge::filled(capacity, object),
+            records: huge::filled(capacity, |_| Record::default()),
+            v6: Ends::new(capacity),
             free: if capacity == 0 { NONE } else { 0 },
             len: 0,
             wheel: Wheel::new(capacity),
@@ -125,26 +126,31 @@ impl FlowTable {
         if object.segment != segment || object.traits.has(Traits::V6) != quad.addresses.is_v6() {
             return None;
         }
-        let ports = [object.client_port, object.server_port];
-        let packet = [quad.client_port, quad.server_port];
-        match quad.addresses {
+        // Whole words, turned by half for the way back: a comparison each.
+        let (ports, packet) = (object.ports_word(), quad.ports_word());
+        let (is_there, is_back) = match quad.addresses {
             Addresses::V4(source, destination) => {
-                direction([object.v4.0, object.v4.1], ports, [source, destination], packet)
+                let (ends, packet) = (object.v4_word(), v4_word(source, destination));
+                (ends == packet, ends == packet.rotate_left(32))
             }
             Addresses::V6(source, destination) => {
-                let (client, server) = self.v6[slot as usize];
-                direction([client, server], ports, [source, destination], packet)
+                let [client, server] = self.v6.get(slot);
+                (client == source && server == destination, client == destination && server == source)
             }
+        };
+        if is_there && ports == packet {
+            return Some(Direction::ClientToServer);
         }
+        (is_back && ports == packet.rotate_left(16)).then_some(Direction::ServerToClient)
     }
 
     fn addresses(&self, slot: u32) -> Addresses {
         let object = &self.objects[slot as usize];
         if object.traits.has(Traits::V6) {
-            let (client, server) = self.v6[slot as usize];
+            let [client, server] = self.v6.get(slot);
             Addresses::V6(client, server)
         } else {
-            Addresses::V4(object.v4.0, object.v4.1)
+            Addresses::V4(object.v4[0], object.v4[1])
         }
     }
 
@@ -172,10 +178,10 @@ impl FlowTable {
             ..Object::FREE
         };
         match key.quad.addresses {
-            Addresses::V4(client, server) => object.v4 = (client, server),
+            Addresses::V4(client, server) => object.v4 = [client, server],
             Addresses::V6(client, server) => {
                 object.traits.set(Traits::V6, true);
-                self.v6[slot as usize] = (client, server);
+                self.v6.set(slot, [client, server]);
             }
         }
         self.records[slot as usize] = Record { born: millis, ..Record::default() };
@@ -285,29 +291,13 @@ impl FlowTable {
     }
 }
 
-/// In which direction of the flow between `ends` a packet travels, if it is its: addresses, and ports.
-#[inline(always)]
-fn direction<A: PartialEq + Copy>(
-    ends: [A; 2],
-    ports: [u16; 2],
-    packet_ends: [A; 2],
-    packet_ports: [u16; 2],
-) -> Option<Direction> {
-    let reversed = |[source, destination]: [A; 2]| [destination, source];
-    if ends == packet_ends && ports == packet_ports {
-        return Some(Direction::ClientToServer);
-    }
-    let is_back = ends == reversed(packet_ends) && ports == [packet_ports[1], packet_ports[0]];
-    is_back.then_some(Direction::ServerToClient)
-}
-
-fn key_at(objects: &[Object], v6: &[([u8; 16], [u8; 16])], slot: u32) -> FlowKey {
+fn key_at(objects: &[Object], v6: &Ends, slot: u32) -> FlowKey {
     let object = &objects[slot as usize];
     let addresses = if object.traits.has(Traits::V6) {
-        let (client, server) = v6[slot as usize];
+        let [client, server] = v6.get(slot);
         Addresses::V6(client, server)
     } else {
-        Addresses::V4(object.v4.0, object.v4.1)
+        Addresses::V4(object.v4[0], object.v4[1])
     };
     let quad = Quad { addresses, client_port: object.client_port, server_port: object.server_port };
     FlowKey { quad, segment: object.segment }

@@ -34,10 +34,12 @@ impl<P: Port> Worker<P> {
         let (object, record) = self.table.lines_mut(slot);
         let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
         let is_corrupt = frame.checksum_hint() == ChecksumHint::Bad;
-        if !object.is_plain(client_side.0) || decides || is_corrupt || object.leaps(direction, headers) {
+        let end = headers.seq.advance(headers.payload_len());
+        let leaps = object.leaps(direction, headers.seq, end);
+        if !object.is_plain(client_side.0) || decides || is_corrupt || leaps {
             return Some(frame);
         }
-        object.follow(direction, headers);
+        object.follow_open(direction, headers, end);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
         object.last_seen = now.as_millis() as u32;
         record.traffic.count(direction, headers.end - headers.l3);
@@ -268,8 +270,12 @@ impl<P: Port> Worker<P> {
         let is_summed = decides || frame.checksum_hint() == ChecksumHint::Bad;
         if headers.first_fragment {
             object.terms.note_fragments();
-        } else if (is_summed || object.leaps(direction, headers)) && !is_verified(frame, headers) {
-            return;
+        } else {
+            let end = headers.seq.advance(headers.sequence_len());
+            let is_summed = is_summed || object.leaps(direction, headers.seq, end);
+            if is_summed && !is_verified(frame, headers) {
+                return;
+            }
         }
         let object = self.table.object_mut(slot);
         object.observe(direction, headers);

@@ -32,39 +32,65 @@ impl Seen {
 impl<P: Port> Worker<P> {
     /// Phases of a burst that came in on `port`, each over all of it: what the frames are and whose, where their flows are, and
     /// what becomes of them. Of our own queues a frame is perhaps another worker's; one that was handed over is certainly ours.
-    pub(super) fn classify(&mut self, now: Instant, port: PortId, burst: Burst<P::Buffer>, is_ours: bool) {
+    pub(super) fn classify(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        burst: &mut Burst<P::Buffer>,
+        is_ours: bool,
+    ) {
         let Line { peer: out, pair, .. } = self.lines[usize::from(port.0)];
         let way = Way { port, out, pair };
         let mut places = std::mem::take(&mut self.seen);
-        let mut frames: Burst<P::Buffer> = Burst::new();
-        for frame in burst {
-            let seen = &mut places[frames.len()];
-            if let Err(reason) = seen.packet.read(frame.bytes()) {
-                self.counters.count(reason);
-                continue;
+        self.read(way, burst, &mut places, is_ours);
+        let seen = &mut places[..burst.len()];
+        self.look_ahead(seen);
+        self.dispatch(now, way, seen, burst);
+        self.seen = places;
+    }
+
+    /// Phase: what the frames are, and whose. Who is not ours, or nobody's, leaves the burst; the others' lines of the index are
+    /// asked for.
+    #[inline(never)]
+    fn read(&mut self, way: Way, burst: &mut Burst<P::Buffer>, places: &mut [Seen], is_ours: bool) {
+        let mut at = 0;
+        while let (Some(frame), Some(seen)) = (burst.get(at), places.get_mut(at)) {
+            match seen.packet.read(frame.bytes()) {
+                Ok(()) if is_ours || self.owner(&seen.packet) == self.id => {
+                    seen.guess = self.guess(way, &mut seen.packet);
+                    at += 1;
+                }
+                Ok(()) => {
+                    let owner = self.owner(&seen.packet);
+                    self.hand_over(owner, way.port, burst.remove(at));
+                }
+                Err(reason) => {
+                    self.counters.count(reason);
+                    burst.remove(at);
+                }
             }
-            let owner = if is_ours { self.id } else { self.owner(&seen.packet) };
-            if owner != self.id {
-                self.hand_over(owner, port, frame);
-                continue;
-            }
-            seen.guess = self.guess(way, &mut seen.packet);
-            frames.push(frame);
         }
-        let all = &mut places[..frames.len()];
-        for seen in &mut *all {
+    }
+
+    /// Phase: where the flows probably are. Their own lines are asked for.
+    #[inline(never)]
+    fn look_ahead(&self, seen: &mut [Seen]) {
+        for seen in seen {
             self.table.look_ahead(&mut seen.guess);
         }
-        for (seen, frame) in all.iter().zip(frames) {
-            self.dispatch(now, way, seen, frame);
+    }
+
+    /// Phase: what becomes of the frames.
+    #[inline(never)]
+    fn dispatch(&mut self, now: Instant, way: Way, seen: &[Seen], burst: &mut Burst<P::Buffer>) {
+        for (seen, frame) in seen.iter().zip(burst.drain(..)) {
+            self.dispatch_one(now, way, seen, frame);
         }
-        self.seen = places;
     }
 
     /// A frame that is certainly ours, and came in at some time before.
     pub(super) fn classify_one(&mut self, now: Instant, port: PortId, frame: P::Buffer) {
-        let burst = Burst::from_iter([frame]);
-        self.classify(now, port, burst, true);
+        self.classify(now, port, &mut Burst::from_iter([frame]), true);
     }
 
     /// The pair becomes part of the segment.
@@ -95,7 +121,7 @@ impl<P: Port> Worker<P> {
     }
 
     #[inline(always)]
-    fn dispatch(&mut self, now: Instant, way: Way, Seen { packet, guess }: &Seen, frame: P::Buffer) {
+    fn dispatch_one(&mut self, now: Instant, way: Way, Seen { packet, guess }: &Seen, frame: P::Buffer) {
         match packet {
             Packet::Tcp(headers) => match self.table.find_guessed(guess, &headers.quad, headers.segment) {
                 Some((slot, direction)) => {

@@ -41,7 +41,7 @@ impl FlowTable {
             prefetch_index(&self.objects, entry as usize);
             prefetch_both_ends(&self.records, entry, size_of::<Traffic>());
             if guess.is_v6 {
-                prefetch_both_ends(&self.v6, entry, size_of::<([u8; 16], [u8; 16])>());
+                self.v6.prefetch(entry);
             }
         }
     }

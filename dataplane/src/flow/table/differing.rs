@@ -15,7 +15,7 @@ impl FlowTable {
         if !object.traits.has(Traits::RECONCILED) {
             return (Promises::mirrored(object.terms), 0);
         }
-        let (promises, clock) = match object.traits.has(Traits::V6) {
+        let [promises, clock] = match object.traits.has(Traits::V6) {
             true => object.v4,
             false => self.spare(slot),
         };
@@ -31,19 +31,19 @@ impl FlowTable {
         if !differ {
             return;
         }
-        let kept = (promises.to_bytes(), clock.to_ne_bytes());
+        let kept = [promises.to_bytes(), clock.to_ne_bytes()];
         if object.traits.has(Traits::V6) {
             object.v4 = kept;
         } else {
-            let spare = &mut self.v6[slot as usize].0;
-            spare[..4].copy_from_slice(&kept.0);
-            spare[4..8].copy_from_slice(&kept.1);
+            let [mut spare, server] = self.v6.get(slot);
+            spare[..8].copy_from_slice(kept.as_flattened());
+            self.v6.set(slot, [spare, server]);
         }
     }
 
-    fn spare(&self, slot: u32) -> ([u8; 4], [u8; 4]) {
-        let [a, b, c, d, e, f, g, h, ..] = self.v6[slot as usize].0;
-        ([a, b, c, d], [e, f, g, h])
+    fn spare(&self, slot: u32) -> [[u8; 4]; 2] {
+        let [[a, b, c, d, e, f, g, h, ..], _] = self.v6.get(slot);
+        [[a, b, c, d], [e, f, g, h]]
     }
 }
 

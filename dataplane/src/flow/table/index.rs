@@ -7,7 +7,7 @@
 use hashbrown::HashTable;
 use prefetch_index::prefetch_index;
 
-use crate::memory::table_bytes;
+use crate::memory::{huge, table_bytes};
 
 /// The most tables.
 const MOST: usize = 16;
@@ -33,6 +33,10 @@ impl Table {
         // hashbrown keeps the entries in front of the fingerprints, the first one last.
         let fingerprints = (&raw const *place.get()).addr() + (place.bucket_index() + 1) * size_of::<u32>();
         entries.clear();
+        let buckets = entries.num_buckets();
+        huge::advise(fingerprints - buckets * size_of::<u32>()..fingerprints);
+        // hashbrown has marked every bucket as free.
+        huge::collapse(fingerprints..fingerprints + buckets);
         Table { entries, fingerprints }
     }
 

@@ -8,6 +8,7 @@
 
 use hashbrown::HashMap;
 
+use super::ends::Ends;
 use super::{FlowTable, key_at};
 use crate::flow::far::FarSide;
 use crate::flow::object::{NONE, Object, Traits};
@@ -199,7 +200,7 @@ impl FlowTable {
 }
 
 /// The key by which an entry of the index is found.
-pub(super) fn key_of(objects: &[Object], v6: &[([u8; 16], [u8; 16])], sides: &Sides, entry: u32) -> FlowKey {
+pub(super) fn key_of(objects: &[Object], v6: &Ends, sides: &Sides, entry: u32) -> FlowKey {
     match sides.get(entry.wrapping_sub(objects.len() as u32)) {
         Some(alias) if entry as usize >= objects.len() => alias.side.key,
         _ => key_at(objects, v6, entry),

@@ -1,0 +1,101 @@
+//! Huge pages for what is large and read at random: with small ones, every other look-up first has to look up where its memory is.
+//!
+//! They are transparent ones, which Linux makes of a process's own memory where `transparent_hugepage/enabled` says `madvise` or
+//! `always`. Where it does not, or has none left, everything works with small pages.
+//!
+//! The one place of this crate with unsafe code.
+#![allow(unsafe_code, reason = "there is no safe way to madvise, and this crate wants no DPDK to run")]
+
+use std::ops::Range;
+
+/// Bytes of a huge page, on x86-64 and on AArch64 with pages of 4 KiB.
+pub const PAGE: usize = 2 << 20;
+
+/// `len` values in huge pages from the beginning, by their index.
+pub fn filled<T>(len: usize, make: impl FnMut(usize) -> T) -> Box<[T]> {
+    let mut values = Vec::with_capacity(len);
+    advise(range_of(values.spare_capacity_mut()));
+    values.extend((0..len).map(make));
+    values.into_boxed_slice()
+}
+
+/// The addresses of `values`.
+pub fn range_of<T>(values: &[T]) -> Range<usize> {
+    let start = values.as_ptr().addr();
+    start..start + size_of_val(values)
+}
+
+/// What is written there for the first time from now on gets huge pages.
+pub fn advise(addresses: Range<usize>) {
+    madvise(addresses, libc::MADV_HUGEPAGE);
+}
+
+/// What has been written there moves into huge pages.
+pub fn collapse(addresses: Range<usize>) {
+    advise(addresses.clone());
+    madvise(addresses, libc::MADV_COLLAPSE);
+}
+
+/// Of the whole huge pages between `addresses`.
+fn madvise(addresses: Range<usize>, advice: libc::c_int) {
+    let end = addresses.end / PAGE * PAGE;
+    let Some(start) = addresses.start.checked_next_multiple_of(PAGE).filter(|start| *start < end) else {
+        return;
+    };
+    let memory = std::ptr::without_provenance_mut(start);
+    // SAFETY: both advices are about which pages hold the memory. Whatever the addresses are, mapped or not and whosever, what
+    // can be read there and who may do so stays the same (madvise(2)); an advice that is not followed is none.
+    let _ = unsafe { libc::madvise(memory, end - start, advice) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kilobytes of huge pages in the mappings that overlap these addresses.
+    fn huge(addresses: &Range<usize>) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/smaps").expect("Linux has it");
+        let (mut is_ours, mut sum) = (false, 0);
+        for line in maps.lines() {
+            let mut words = line.split_whitespace();
+            let Some(first) = words.next() else { continue };
+            let bound = |text| usize::from_str_radix(text, 16).ok();
+            if let Some((Some(start), Some(end))) = first.split_once('-').map(|(a, b)| (bound(a), bound(b))) {
+                is_ours = start < addresses.end && addresses.start < end;
+            } else if is_ours && first == "AnonHugePages:" {
+                sum += words.next().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+            }
+        }
+        sum
+    }
+
+    fn are_to_be_had() -> bool {
+        std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
+            .is_ok_and(|text| !text.contains("[never]"))
+    }
+
+    #[test]
+    fn large_memory_is_in_huge_pages_and_keeps_what_is_in_it() {
+        const LEN: usize = 4 * PAGE / size_of::<u64>();
+        let advised = filled(LEN, |at| at as u64);
+        let late: Box<[u64]> = (0..LEN as u64).collect();
+        collapse(range_of(&late));
+        assert_eq!(advised, late);
+        assert_eq!((advised[LEN - 1], late[LEN / 2]), (LEN as u64 - 1, LEN as u64 / 2));
+        if are_to_be_had() {
+            // Whoever is short of memory gets fewer.
+            eprintln!("{} and {} KiB", huge(&range_of(&advised)), huge(&range_of(&late)));
+        }
+        let untouched = vec![0u64; LEN];
+        advise(range_of(&untouched));
+        assert_eq!(huge(&range_of(&untouched)), 0, "advice alone takes nothing");
+    }
+
+    #[test]
+    fn small_memory_and_none_are_left_alone() {
+        assert_eq!(&*filled(3, |at| at), [0, 1, 2]);
+        assert!(filled(0, |_| 0u8).is_empty());
+        advise(0..0);
+        collapse(usize::MAX - 10..usize::MAX - 3);
+    }
+}
