@@ -135,7 +135,8 @@ impl FlowTable {
             }
             Addresses::V6(source, destination) => {
                 let [client, server] = self.v6.get(slot);
-                (client == source && server == destination, client == destination && server == source)
+                let is_there = *client == source && *server == destination;
+                (is_there, *client == destination && *server == source)
             }
         };
         if is_there && ports == packet {
@@ -147,7 +148,7 @@ impl FlowTable {
     fn addresses(&self, slot: u32) -> Addresses {
         let object = &self.objects[slot as usize];
         if object.traits.has(Traits::V6) {
-            let [client, server] = self.v6.get(slot);
+            let [client, server] = *self.v6.get(slot);
             Addresses::V6(client, server)
         } else {
             Addresses::V4(object.v4[0], object.v4[1])
@@ -294,7 +295,7 @@ impl FlowTable {
 fn key_at(objects: &[Object], v6: &Ends, slot: u32) -> FlowKey {
     let object = &objects[slot as usize];
     let addresses = if object.traits.has(Traits::V6) {
-        let [client, server] = v6.get(slot);
+        let [client, server] = *v6.get(slot);
         Addresses::V6(client, server)
     } else {
         Addresses::V4(object.v4[0], object.v4[1])

@@ -35,14 +35,14 @@ impl FlowTable {
         if object.traits.has(Traits::V6) {
             object.v4 = kept;
         } else {
-            let [mut spare, server] = self.v6.get(slot);
+            let [mut spare, server] = *self.v6.get(slot);
             spare[..8].copy_from_slice(kept.as_flattened());
             self.v6.set(slot, [spare, server]);
         }
     }
 
     fn spare(&self, slot: u32) -> [[u8; 4]; 2] {
-        let [[a, b, c, d, e, f, g, h, ..], _] = self.v6.get(slot);
+        let [[a, b, c, d, e, f, g, h, ..], _] = *self.v6.get(slot);
         [[a, b, c, d], [e, f, g, h]]
     }
 }

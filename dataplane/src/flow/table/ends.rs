@@ -33,10 +33,9 @@ impl Ends {
 
     /// Client and server.
     #[inline(always)]
-    pub(super) fn get(&self, slot: u32) -> [[u8; 16]; 2] {
-        let at = self.place(slot);
-        let pair = &self.all[at..at + 2];
-        [pair[0], pair[1]]
+    pub(super) fn get(&self, slot: u32) -> &[[u8; 16]; 2] {
+        let (pairs, _) = self.all[self.first..].as_chunks();
+        &pairs[slot as usize]
     }
 
     pub(super) fn set(&mut self, slot: u32, ends: [[u8; 16]; 2]) {
@@ -65,7 +64,7 @@ mod tests {
                 assert_eq!((&raw const ends.all[ends.place(slot)]).addr() % 32, 0);
             }
             for slot in 0..capacity as u32 {
-                assert_eq!(ends.get(slot), [[slot as u8; 16], [!slot as u8; 16]]);
+                assert_eq!(ends.get(slot), &[[slot as u8; 16], [!slot as u8; 16]]);
             }
         }
     }

@@ -51,14 +51,13 @@ pub fn edit_timestamps(options: &mut [u8], update: &mut Update, f: impl FnOnce(T
 pub fn edit_sack_edges(options: &mut [u8], update: &mut Update, mut f: impl FnMut(Seq) -> Seq) {
     let mut from = 0;
     while let Some((start, end)) = next_sack(options, from) {
-        for at in (start..end).step_by(4) {
-            let Some(bytes) = options.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>()) else {
-                return;
-            };
-            let old = u32::from_be_bytes(*bytes);
+        let Some((edges, [])) = options.get_mut(start..end).map(<[u8]>::as_chunks_mut::<4>) else { return };
+        for edge in edges {
+            let old = u32::from_be_bytes(*edge);
             let new = f(Seq(old)).0;
-            update.word32_at(at, old, new);
-            *bytes = new.to_be_bytes();
+            // All of them are as odd or even as the first one.
+            update.word32_at(start, old, new);
+            *edge = new.to_be_bytes();
         }
         from = end;
     }

@@ -112,13 +112,14 @@ pub(super) const fn fits(kind: u8, data: &[u8]) -> bool {
 /// Checks options without reading them out: `Ok` exactly when [`super::TcpOptions::parse`] is.
 #[inline]
 pub fn check(options: &[u8]) -> Result<(), BadOptions> {
-    // Nothing, or aligned timestamps and nothing else: nearly every segment.
-    if options.is_empty() || options.len() == 12 && options.starts_with(&ALIGNED_TIMESTAMPS) {
+    // Nothing, or aligned timestamps and nothing else: nearly every segment. SACK blocks stand behind them.
+    let begins = if options.len() >= 12 && options.starts_with(&ALIGNED_TIMESTAMPS) { 12 } else { 0 };
+    if options.len() == begins {
         return Ok(());
     }
     if options.len() > MAX_LEN {
         return Err(BadOptions);
     }
-    walk(options)
+    (Walk { options, at: begins })
         .try_for_each(|option| option.and_then(|o| fits(o.kind, o.data).then_some(()).ok_or(BadOptions)))
 }
