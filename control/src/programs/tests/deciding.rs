@@ -163,7 +163,14 @@ fn a_program_that_does_not_read_is_passed_over() {
         matches!(core.offer(offered), Decision::Later(_)).then_some(())
     });
     core.module.decided(Instant::ZERO);
-    assert_eq!(partial(&mut other).id(), offered);
+    // The last ones offered before may have waited for a program, too; they are over.
+    loop {
+        match other.next().unwrap() {
+            Event::Partial(partial) if partial.id() == offered => break,
+            Event::Partial(partial) => assert!(partial.id() < offered),
+            _ => {}
+        }
+    }
     drop(listener);
 }
 
