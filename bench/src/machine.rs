@@ -47,6 +47,13 @@ pub fn facts() -> Facts {
     facts.into_iter().map(known).collect()
 }
 
+/// The clock that the processor says it has, if it does.
+pub fn megahertz() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("cpu MHz"))?;
+    line.split_once(':')?.1.trim().parse().ok()
+}
+
 /// Megabytes of huge pages that nobody has.
 #[cfg(feature = "dpdk")]
 pub fn huge_pages() -> u64 {

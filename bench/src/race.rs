@@ -39,6 +39,12 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         Spread { median: values[values.len() / 2], low: values[0], high: values[values.len() - 1] }
     }
+
+    /// In a unit of which there are so many in one of this.
+    pub fn times(self, many: f64) -> Spread {
+        let Spread { median, low, high } = self;
+        Spread { median: median * many, low: low * many, high: high * many }
+    }
 }
 
 /// Processor time of this thread so far.

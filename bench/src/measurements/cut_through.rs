@@ -3,6 +3,7 @@
 use crate::carried::cut_through;
 use crate::forwarder::{Forwarder, MacSwap, MacSwapAndLines, Nothing};
 use crate::generator::Generator;
+use crate::machine;
 use crate::race::{Contender, Samples, Spread, race};
 use crate::suite::{Chart, Demand, Finding, Gate, Measurement, Row, Run, Series};
 use crate::traffic::{Family, Options, Traffic, Turns};
@@ -20,7 +21,8 @@ const HOW: &str = "One thread, ports in memory whose receive call makes the fram
     worker touches for a frame (*all lines*: two of the index, the object, the record, and, of IPv6, the addresses), all asked for a \
     burst ahead, of as much memory as the flows' table takes, in huge pages where the table's are. *Of limit B* is its time by the \
     worker's; *with the port* is the same with the port's cost left in both, which is as cheap as a port can be. Deltas are not 0 \
-    but where it says so. Frame lengths include the FCS. Nanoseconds a frame.";
+    but where it says so. Frame lengths include the FCS. Nanoseconds a frame; *cycles* are those of the clock that /proc/cpuinfo \
+    names, which under a hypervisor is the time stamp counter's.";
 
 /// Frames of each contender and sample.
 const FRAMES: usize = 200_000;
@@ -130,6 +132,7 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
         "B, 1 line",
         "B, all lines",
         "worker",
+        "worker, cycles",
         "of B, 1 line",
         "of B, all lines",
         "the same with the port",
@@ -137,6 +140,7 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
     let mut finding =
         Finding { how: HOW.into(), columns: columns.map(Into::into).into(), ..Finding::default() };
     let mut growth = Growth::default();
+    let megahertz = machine::megahertz();
     let cases = cases(run.is_full);
     let count = cases.len();
     for (at, case) in cases.into_iter().enumerate() {
@@ -150,8 +154,10 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
         };
         let ratios = [LIMIT_B, LIMIT_B_LINES].map(of);
         let with_port = samples.spread(|times| times[LIMIT_B_LINES] / times[WORKER]);
-        let values = [port, swap, limit, limit_lines, worker, ratios[0], ratios[1], with_port];
-        finding.rows.push(Row { case: case.name(), values: values.map(Some).into() });
+        let cycles = megahertz.map(|megahertz| worker.times(megahertz / 1000.0));
+        let times = [port, swap, limit, limit_lines, worker].map(Some);
+        let values = [&times[..], &[cycles], &[ratios[0], ratios[1], with_port].map(Some)].concat();
+        finding.rows.push(Row { case: case.name(), values });
         growth.add(&case, [worker, limit, limit_lines]);
         finding.gates.extend(gates(&case, ratios));
     }
