@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::lab::{Entered, Isolated, Lab, Reexec};
+use crate::lab::{Entered, Isolated, Lab, Output, Reexec};
 
 use narrator::Narrator;
 
@@ -21,7 +21,7 @@ const LARGE: usize = 100 << 20;
 
 /// Runs the demo in namespaces of its own and leaves nothing behind.
 pub fn run() -> anyhow::Result<()> {
-    let request = Reexec { arguments: vec!["demo".into()], timeout: DEADLINE, inherit_output: true };
+    let request = Reexec { arguments: vec!["demo".into()], timeout: DEADLINE, output: Output::Shown };
     match Isolated::enter_or_reexec(&request)? {
         Entered::Inside(isolated) => inside(isolated),
         Entered::Finished(finished) if finished.success() => Ok(()),

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use control::lab::{Entered, Isolated, Lab, LabError, Reexec, Result};
+use control::lab::{Entered, Isolated, Lab, LabError, Output, Reexec, Result};
 
 use cell::{Cell, Sample};
 use measure::{App, Hosts};
@@ -98,7 +98,7 @@ fn main() -> std::process::ExitCode {
 /// Whether every measurement succeeded.
 fn run(arguments: &Arguments) -> Result<bool> {
     let again = std::env::args_os().skip(1).collect();
-    match Isolated::enter_or_reexec(&Reexec { arguments: again, timeout: DEADLINE, inherit_output: true })? {
+    match Isolated::enter_or_reexec(&Reexec { arguments: again, timeout: DEADLINE, output: Output::Shown })? {
         Entered::Inside(isolated) => inside(arguments, isolated),
         Entered::Finished(finished) => Ok(finished.success()),
     }

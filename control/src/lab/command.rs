@@ -9,6 +9,18 @@ use super::process::{Finished, Process};
 use super::tools;
 use super::wait::LATE;
 
+/// Where a program's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Output {
+    /// Both streams are kept for the caller.
+    #[default]
+    Collected,
+    /// Standard output is kept, standard error is the caller's own.
+    ErrorsShown,
+    /// Both are the caller's own.
+    Shown,
+}
+
 /// A command line under construction.
 #[derive(Debug, Clone)]
 #[must_use = "a command does nothing until it is run"]
@@ -19,7 +31,7 @@ pub struct Command {
     environment: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
     timeout: Duration,
-    inherit_output: bool,
+    output: Output,
 }
 
 impl Command {
@@ -32,7 +44,7 @@ impl Command {
             environment: Vec::new(),
             stdin: None,
             timeout: LATE,
-            inherit_output: false,
+            output: Output::Collected,
         }
     }
 
@@ -76,9 +88,9 @@ impl Command {
         self
     }
 
-    /// Lets the program write to the caller's own output instead of collecting it.
-    pub fn inherit_output(mut self) -> Self {
-        self.inherit_output = true;
+    /// Where its output goes; collected unless said.
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
         self
     }
 
@@ -130,8 +142,11 @@ impl Command {
         };
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped());
-        if !self.inherit_output {
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.output != Output::Shown {
+            command.stdout(Stdio::piped());
+        }
+        if self.output == Output::Collected {
+            command.stderr(Stdio::piped());
         }
         Ok(command)
     }

@@ -206,14 +206,30 @@ impl Endpoint {
     /// # Errors
     /// As [`Command::ok`].
     pub fn send_with(&self, congestion_control: &str) -> Result<()> {
-        for net in Net::UNTAGGED {
-            let (network, prefix, device) = (net.host(0), net.prefix(), net.interface());
-            let kind = if network.is_ipv4() { "scope link" } else { "metric 256" };
-            self.ip(&format!(
-                "route replace {network}/{prefix} dev {device} proto kernel {kind} congctl {congestion_control}"
-            ))?;
-        }
-        Ok(())
+        let send =
+            |net: &Net| self.send_into(net.host(0), net.prefix(), &net.interface(), congestion_control);
+        Net::UNTAGGED.iter().try_for_each(send)
+    }
+
+    /// The same into one network, which it has an address in.
+    pub(super) fn send_into(
+        &self,
+        network: IpAddr,
+        prefix: u8,
+        device: &str,
+        congestion_control: &str,
+    ) -> Result<()> {
+        let kind = if network.is_ipv4() { "scope link" } else { "metric 256" };
+        self.ip(&format!(
+            "route replace {network}/{prefix} dev {device} proto kernel {kind} congctl {congestion_control}"
+        ))
+        .map(drop)
+    }
+
+    /// Becomes a router.
+    pub(super) fn forward(&self) -> Result<()> {
+        let settings = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+        settings.iter().try_for_each(|setting| self.set(setting, "1"))
     }
 
     /// Sets a kernel setting of this host, by its path below /proc/sys.

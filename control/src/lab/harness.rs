@@ -4,6 +4,7 @@ use std::env;
 use std::fs::File;
 use std::time::Duration;
 
+use super::command::Output;
 use super::error::{LabError, Result};
 use super::isolate::{Entered, Isolated, Reexec};
 
@@ -36,7 +37,7 @@ fn run(name: &str, scenario: impl FnOnce(Isolated) -> Result<()>) -> Result<()> 
     let _turn = if std::process::id() == 1 { None } else { Some(take_turn()?) };
     let arguments = ["--exact", name, "--nocapture", "--test-threads=1", "--include-ignored"];
     let arguments = arguments.map(Into::into).to_vec();
-    match Isolated::enter_or_reexec(&Reexec { arguments, timeout: DEADLINE, inherit_output: false })? {
+    match Isolated::enter_or_reexec(&Reexec { arguments, timeout: DEADLINE, output: Output::Collected })? {
         Entered::Inside(isolated) => {
             let rootless = isolated.is_rootless();
             match scenario(isolated) {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::command::Command;
+use super::command::{Command, Output};
 use super::error::{LabError, Result};
 use super::process::Finished;
 use super::tools;
@@ -44,8 +44,8 @@ pub struct Reexec {
     pub arguments: Vec<OsString>,
     /// How long it may take.
     pub timeout: Duration,
-    /// Whether it writes to the caller's output; otherwise its output is collected.
-    pub inherit_output: bool,
+    /// Where its output goes.
+    pub output: Output,
 }
 
 /// The two ways into namespaces.
@@ -120,18 +120,16 @@ fn reexec(request: &Reexec) -> Result<Finished> {
     tools::require(&["unshare", "setpriv", "ip"])?;
     let rights = available_rights()?;
     let executable = env::current_exe().map_err(LabError::io("finding the own executable"))?;
-    let mut command = Command::new("setpriv")
+    Command::new("setpriv")
         .words("--pdeathsig KILL unshare")
         .args(rights.unshare())
         .words("--pid --fork --kill-child --mount-proc --")
         .arg(executable)
         .args(&request.arguments)
         .env(INSIDE, rights.name())
-        .timeout(request.timeout);
-    if request.inherit_output {
-        command = command.inherit_output();
-    }
-    command.run()
+        .timeout(request.timeout)
+        .output(request.output)
+        .run()
 }
 
 fn available_rights() -> Result<Rights> {

@@ -11,6 +11,7 @@
 
 pub mod appliance;
 pub mod apps;
+mod cable;
 pub mod capture;
 pub mod command;
 pub mod endpoint;
@@ -30,11 +31,12 @@ pub mod tools;
 pub mod topology;
 mod vlan;
 pub mod wait;
+pub mod ways;
 pub mod wire;
 
 pub use appliance::Appliance;
 pub use capture::Capture;
-pub use command::Command;
+pub use command::{Command, Output};
 pub use endpoint::{Connected, Endpoint, Net};
 pub use error::{LabError, Result, expect};
 pub use files::sha256;
@@ -50,3 +52,4 @@ pub use setup::{Action, Impair, Isn, Merge, Setup};
 pub use sockets::Socket;
 pub use topology::{Lab, LabBuilder};
 pub use wait::{LATE, wait_for, wait_until};
+pub use ways::Ways;

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cable::Cable;
 use super::endpoint::{Endpoint, INTERFACE, Net};
 use super::error::Result;
 use super::topology::Lab;
@@ -59,27 +60,13 @@ impl Lab {
 fn behind(lab: &Lab, name: &'static str, router: &Endpoint, side: Side) -> Result<Endpoint> {
     let host = Endpoint::new(name, 2, lab.isolated.directory())?;
     super::Command::new("ip").words(&format!("netns add {name}")).ok()?;
-    router.ip(&format!("link add {LAN} type veth peer name {INTERFACE} netns {name}"))?;
-    for setting in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
-        router.set(setting, "1")?;
-    }
-    // No duplicate address detection, and real frames with real checksums, as on the lab's own wires.
-    for (end, device) in [(router, LAN), (&host, INTERFACE)] {
-        for scope in ["all", "default", device] {
-            end.set(&format!("net/ipv6/conf/{scope}/accept_dad"), "0")?;
-            end.set(&format!("net/ipv6/conf/{scope}/disable_ipv6"), "0")?;
-        }
-        end.command("ethtool").words(&format!("-K {device} tx off tso off gso off gro off")).ok()?;
-        end.ip(&format!("link set {device} up"))?;
-    }
+    let cable = Cable::lay([(router, LAN), (&host, INTERFACE)])?;
+    router.forward()?;
     host.ip("link set lo up")?;
     for net in Net::UNTAGGED {
-        let nodad = if net.prefix() == 64 { "nodad" } else { "" };
-        for (end, device, number) in [(router, LAN, 1), (&host, INTERFACE, 2)] {
-            let address = address(net, side, number);
-            end.ip(&format!("address add {address}/{} dev {device} {nodad}", net.prefix()))?;
-        }
-        host.ip(&format!("{} route add default via {}", family(net), address(net, side, 1)))?;
+        let [gateway, own] = [1, 2].map(|number| address(net, side, number));
+        cable.address([gateway, own], net.prefix())?;
+        host.ip(&format!("{} route add default via {gateway}", family(net)))?;
     }
     Ok(host)
 }

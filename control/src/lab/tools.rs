@@ -9,13 +9,14 @@ use super::error::{LabError, Result};
 const ALSO_SEARCHED: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
 
 /// Program and Debian package.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 28] = [
     ("arping", "iputils-arping"),
     ("clang", "clang"),
     ("cmp", "diffutils"),
     ("curl", "curl"),
     ("dpdk-testpmd", "dpdk-dev"),
     ("ethtool", "ethtool"),
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("mount", "mount"),
