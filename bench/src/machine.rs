@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::race::processor_time;
@@ -79,6 +80,19 @@ pub fn pin() -> bool {
     cores.last().is_some_and(|core| core_affinity::set_for_current(*core))
 }
 
+/// Takes the pinning back, which processes inherit.
+pub fn unpin() -> anyhow::Result<()> {
+    let mut all = rustix::thread::CpuSet::new();
+    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|core| all.set(core));
+    rustix::thread::sched_setaffinity(None, &all).context("all cores cannot be had")
+}
+
+/// Processor time that the whole machine has spent so far, by its ticks.
+pub fn busy() -> Duration {
+    let second = rustix::param::clock_ticks_per_second();
+    Duration::from_secs_f64(Ticks::now().busy as f64 / second as f64)
+}
+
 /// How much of the machine a measurement had.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Share {
@@ -114,6 +128,7 @@ pub struct Watch {
 struct Ticks {
     all: u64,
     stolen: u64,
+    busy: u64,
 }
 
 impl Ticks {
@@ -125,7 +140,8 @@ impl Ticks {
     fn of(stat: &str) -> Option<Ticks> {
         let words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
         let ticks: Vec<u64> = words.take(8).map_while(|word| word.parse().ok()).collect();
-        Some(Ticks { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+        let &[user, nice, system, _, _, irq, softirq, stolen] = ticks.as_slice() else { return None };
+        Some(Ticks { all: ticks.iter().sum(), stolen, busy: user + nice + system + irq + softirq })
     }
 }
 
@@ -157,7 +173,7 @@ mod tests {
     #[test]
     fn steal_is_the_eighth_figure() {
         let ticks = Ticks::of("cpu  1 2 3 4 5 6 7 80 9 10\ncpu0 …").expect("a line as the kernel writes it");
-        assert_eq!((ticks.all, ticks.stolen), (108, 80));
+        assert_eq!((ticks.all, ticks.stolen, ticks.busy), (108, 80, 19));
     }
 
     #[test]

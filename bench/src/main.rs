@@ -53,6 +53,9 @@ struct Arguments {
     /// What a process of its own does.
     #[arg(long, hide = true)]
     install: Option<measurements::memory::Install>,
+    /// What a process in a lab does.
+    #[arg(long, hide = true)]
+    peers: Option<measurements::peers::Part>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -73,6 +76,9 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(install) = arguments.install {
         return install.carry_out();
+    }
+    if let Some(part) = arguments.peers {
+        return part.carry_out();
     }
     if arguments.extent == Extent::Instructions {
         arguments.only.push(measurements::instructions::MEASUREMENT.name.to_owned());

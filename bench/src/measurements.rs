@@ -9,6 +9,7 @@ pub mod instructions;
 mod limit_a;
 pub mod memory;
 mod migration;
+pub mod peers;
 mod relay;
 mod rules;
 
@@ -27,4 +28,5 @@ pub const ALL: &[Measurement] = &[
     migration::MEASUREMENT,
     rules::MEASUREMENT,
     inspect::MEASUREMENT,
+    peers::MEASUREMENT,
 ];

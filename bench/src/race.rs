@@ -47,6 +47,12 @@ impl Spread {
     }
 }
 
+/// Of all, so many hundredths are at most that; nanoseconds. Sorts them.
+pub fn percentile(all: &mut [Duration], hundredths: usize) -> f64 {
+    all.sort_unstable();
+    all[(all.len() - 1) * hundredths / 100].as_nanos() as f64
+}
+
 /// Processor time of this thread so far.
 pub fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -101,6 +107,12 @@ mod tests {
     #[test]
     fn a_spread_is_median_lowest_and_highest() {
         assert_eq!(Spread::of([3.0, 9.0, 1.0]), Spread { median: 3.0, low: 1.0, high: 9.0 });
+    }
+
+    #[test]
+    fn percentiles_are_of_what_was_measured() {
+        let mut all: Vec<Duration> = (1..=100).rev().map(Duration::from_nanos).collect();
+        assert_eq!((percentile(&mut all, 50), percentile(&mut all, 99)), (50.0, 99.0));
     }
 
     #[test]

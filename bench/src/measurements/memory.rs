@@ -55,9 +55,9 @@ impl Install {
     /// What the process of its own does: prints by how many bytes it grows.
     pub fn carry_out(self) -> anyhow::Result<()> {
         let Install { family, flows } = self;
-        let before = resident()?;
+        let before = resident("self")?;
         let carrier = cut_through(&Traffic { family, ..Traffic::shortest(flows) }, 1);
-        let grown = resident()?.saturating_sub(before).saturating_sub(u64::from(flows) * TURN);
+        let grown = resident("self")?.saturating_sub(before).saturating_sub(u64::from(flows) * TURN);
         drop(carrier);
         println!("{grown}");
         Ok(())
@@ -71,10 +71,11 @@ impl Install {
     }
 }
 
-/// Bytes.
-fn resident() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    parse(&status).ok_or_else(|| anyhow::anyhow!("/proc/self/status has no VmRSS"))
+/// Bytes of a process, by its number or as "self".
+pub fn resident(process: &str) -> anyhow::Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("{path}: cannot be read"))?;
+    parse(&status).with_context(|| format!("{path} has no VmRSS"))
 }
 
 fn parse(status: &str) -> Option<u64> {

@@ -13,7 +13,7 @@ use dataplane::wire::seq::{Delta, Seq};
 use dataplane::worker::message::{Event, Order, Split};
 
 use crate::generator::Generator;
-use crate::race::Spread;
+use crate::race::{Spread, percentile};
 use crate::suite::{Finding, Measurement, Row, Run};
 use crate::traffic::{Family, Traffic, bare_syn};
 use crate::worker::{OFFER, Rig};
@@ -108,12 +108,6 @@ impl Idle {
     }
 }
 
-/// Of all, so many hundredths are at most that; nanoseconds. Sorts them.
-fn percentile(all: &mut [Duration], hundredths: usize) -> f64 {
-    all.sort_unstable();
-    all[(all.len() - 1) * hundredths / 100].as_nanos() as f64
-}
-
 fn run(run: &mut Run) -> anyhow::Result<Finding> {
     let columns = ["p50", "p99", "thousand a second"];
     let mut finding =
@@ -153,11 +147,5 @@ mod tests {
         }
         let counters = idle.rig.worker.counters();
         assert_eq!(counters.get(dataplane::counters::Counter::Splits), 5);
-    }
-
-    #[test]
-    fn percentiles_are_of_what_was_measured() {
-        let mut all: Vec<Duration> = (1..=100).rev().map(Duration::from_nanos).collect();
-        assert_eq!((percentile(&mut all, 50), percentile(&mut all, 99)), (50.0, 99.0));
     }
 }

@@ -1,0 +1,58 @@
+//! What processes have taken, by what the kernel says of them in /proc.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// Processor time of all threads that a process has. The kernel's work for it is in that, and what it did for others in the
+/// process's turn: a frame that is sent over a veth is received in the sender's.
+pub fn processor_time(process: u32) -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        // One that ends meanwhile has no figure any more.
+        let told = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        sum += parse(&told).unwrap_or_default();
+    }
+    Ok(sum)
+}
+
+/// The first figure: nanoseconds on a processor.
+fn parse(schedstat: &str) -> Option<Duration> {
+    schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Of all processes that this one sees but itself: in a process namespace of its own, of the whole lab.
+pub fn of_the_lab() -> io::Result<Duration> {
+    let own = std::process::id();
+    let mut sum = Duration::ZERO;
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(process) = process.filter(|process| *process != own) {
+            sum += processor_time(process).unwrap_or_default();
+        }
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_figure_is_time_on_a_processor() {
+        assert_eq!(parse("43795745 12 1\n"), Some(Duration::from_nanos(43_795_745)));
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn work_takes_processor_time() {
+        let own = || processor_time(std::process::id()).expect("/proc/self/task");
+        let before = own();
+        let start = crate::race::processor_time();
+        while crate::race::processor_time() - start < Duration::from_millis(50) {
+            std::hint::black_box(0);
+        }
+        // Of a thread that runs, the kernel tells what was true at its last tick.
+        assert!(own() - before >= Duration::from_millis(30));
+    }
+}
