@@ -262,14 +262,14 @@ impl<L: Pool> Connection<L> {
             Phase::Relaying => {
                 let ending = self.ending.map(|(_, until)| until);
                 let kept = [self.hold.deadline(), self.withheld_until()];
-                [self.merge_retry, ending].into_iter().chain(kept).flatten().min()
+                [self.merge_retry, ending].into_iter().chain(kept).fold(None, Instant::earlier)
             }
             Phase::Leaving => self.leaving.as_ref().and_then(|leaving| leaving.deadline()),
             _ => None,
         };
-        let legs = [Some(&self.client), self.server.as_ref()];
-        let blocks = legs.into_iter().flatten().filter_map(|leg| leg.block.deadline());
-        phase.into_iter().chain(blocks).chain(self.blocked).chain([self.expires]).min()
+        let client = self.client.block.deadline();
+        let server = self.server.as_ref().and_then(|leg| leg.block.deadline());
+        [phase, client, server, self.blocked, Some(self.expires)].into_iter().fold(None, Instant::earlier)
     }
 
     /// An ICMP error about a segment of this flow that travelled in direction `quoted`.

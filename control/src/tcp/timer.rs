@@ -71,7 +71,9 @@ impl<B: Buffer> Block<B> {
         let give_up = (self.state == State::SynSent).then(|| self.timers.started + self.limits.syn_timeout);
         let Timers { retransmit, reorder, tail, pace, ack, linger, .. } = self.timers;
         let keepalive = self.keepalive_deadline();
-        [retransmit, reorder, tail, pace, ack, linger, give_up, keepalive].into_iter().flatten().min()
+        [retransmit, reorder, tail, pace, ack, linger, give_up, keepalive]
+            .into_iter()
+            .fold(None, Instant::earlier)
     }
 
     /// Lets time pass. Call `poll` afterwards.
