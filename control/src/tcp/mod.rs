@@ -16,6 +16,7 @@ mod dsack;
 mod ecn;
 mod emit;
 mod events;
+mod few;
 mod handshake;
 mod input;
 mod keepalive;

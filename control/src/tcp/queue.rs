@@ -1,11 +1,10 @@
 //! Consecutive bytes of one direction, in chunks: what waits to be acknowledged, or to be read.
 
-use std::collections::VecDeque;
-
 use dataplane::buffer::Buffer;
 use dataplane::wire::seq::Seq;
 
 use super::chunk::Chunk;
+use super::few::Few;
 
 /// A chunk shorter than this, a quarter of the packet buffer that it pins, is copied into its neighbour once a list
 /// holds too many of them. Bulk comes in larger ones, whatever the path's MTU (RFC 9293 section 3.7.1: 536 at least).
@@ -14,21 +13,11 @@ pub(super) const SMALL: usize = 512;
 /// A chunk that has been copied together does not grow beyond this.
 const LARGE: usize = 16 * 1024;
 
-/// An empty list of more places than this gives its memory back.
-pub(super) const PLACES: usize = 16;
-
-/// Gives memory back that nothing is in: of a hundred thousand flows most are idle (DESIGN invariant 6).
-pub(super) fn give_back<T>(list: &mut VecDeque<T>) {
-    if list.is_empty() && list.capacity() > PLACES {
-        *list = VecDeque::new();
-    }
-}
-
 /// The bytes `[start, end)` of a sequence space. Every chunk knows its number, so that a retransmission finds its
 /// bytes by binary search.
 #[derive(Debug)]
 pub(super) struct Queue<B: Buffer> {
-    chunks: VecDeque<(Seq, Chunk<B>)>,
+    chunks: Few<(Seq, Chunk<B>)>,
     start: Seq,
     end: Seq,
     max_chunks: usize,
@@ -39,7 +28,7 @@ pub(super) struct Queue<B: Buffer> {
 impl<B: Buffer> Queue<B> {
     /// An empty queue whose first byte will be `start`.
     pub(super) fn new(start: Seq, max_chunks: usize) -> Self {
-        Queue { chunks: VecDeque::new(), start, end: start, max_chunks, copied: 0 }
+        Queue { chunks: Few::default(), start, end: start, max_chunks, copied: 0 }
     }
 
     /// Number of the first byte.
@@ -85,7 +74,7 @@ impl<B: Buffer> Queue<B> {
     pub(super) fn pop(&mut self) -> Option<Chunk<B>> {
         let (at, chunk) = self.chunks.pop_front()?;
         self.start = at.advance(chunk.len() as u32);
-        give_back(&mut self.chunks);
+        self.chunks.give_back();
         Some(chunk)
     }
 
@@ -128,7 +117,7 @@ impl<B: Buffer> Queue<B> {
                 *at = self.start;
             }
         }
-        give_back(&mut self.chunks);
+        self.chunks.give_back();
     }
 
     /// Copies the bytes from number `from` on into `out`, and returns how many there were.
@@ -160,7 +149,7 @@ impl<B: Buffer> Queue<B> {
 
     /// Drops everything.
     pub(super) fn clear(&mut self) {
-        self.chunks = VecDeque::new();
+        self.chunks = Few::default();
         self.start = self.end;
     }
 }

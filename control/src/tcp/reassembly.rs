@@ -19,7 +19,8 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::SackBlock;
 
 use super::chunk::Chunk;
-use super::queue::{SMALL, give_back};
+use super::few::PLACES;
+use super::queue::SMALL;
 
 /// Runs that touch are told apart because of who may replace whom. Only a sender that contradicts itself makes many; one
 /// SACK block then covers no more of them than this to each side, which is true all the same (CVE-2018-5390).
@@ -194,7 +195,9 @@ impl<B: Buffer> Reassembly<B> {
             self.bytes -= chunk.len() as u32;
             if run.chunks.is_empty() {
                 self.runs.pop_front();
-                give_back(&mut self.runs);
+                if self.runs.is_empty() && self.runs.capacity() > PLACES {
+                    self.runs = VecDeque::new();
+                }
             }
             chunk.trim_front(start.distance_to(next) as usize);
             if !chunk.is_empty() {

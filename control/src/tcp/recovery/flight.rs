@@ -5,7 +5,6 @@
 //! so that an acknowledgment costs what is new in it, however often the peer repeats the rest. Their number is bounded: a
 //! SACK block that would cut a record is believed only while there is room (CVE-2019-11477 and its kin).
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::SackBlock;
 
-use crate::tcp::queue::give_back;
+use crate::tcp::few::Few;
 
 /// Records of one leg: 4 MiB in segments of 1 KiB. More is not sent at once.
 const MAX_RECORDS: usize = 4096;
@@ -154,7 +153,7 @@ impl Delivery {
 /// The records, and their sums.
 #[derive(Debug, Default)]
 pub(in crate::tcp) struct Flight {
-    records: VecDeque<Sent>,
+    records: Few<Sent>,
     sacked: u32,
     lost: u32,
     /// No record before it is marked lost.
@@ -199,8 +198,13 @@ impl Flight {
     }
 
     /// The records, in the order of their numbers.
-    pub(in crate::tcp) fn records(&self) -> impl DoubleEndedIterator<Item = &Sent> + ExactSizeIterator {
+    pub(in crate::tcp) fn records(&self) -> impl DoubleEndedIterator<Item = &Sent> {
         self.records.iter()
+    }
+
+    /// How many there are.
+    pub(in crate::tcp) fn count(&self) -> usize {
+        self.records.len()
     }
 
     pub(in crate::tcp) fn clear(&mut self) {
@@ -253,7 +257,7 @@ impl Flight {
         if self.sacked == 0 {
             self.sacked_segments = 0;
         }
-        give_back(&mut self.records);
+        self.records.give_back();
     }
 
     /// The peer holds the block. What lies outside of what is outstanding says nothing.
@@ -354,7 +358,7 @@ impl Flight {
             return None;
         }
         let from = self.records.partition_point(|record| record.end.le(self.lost_from));
-        let mut stretch = self.records.range(from..).skip_while(|record| !record.lost);
+        let mut stretch = self.records.iter().skip(from).skip_while(|record| !record.lost);
         let first = stretch.next()?;
         let (start, mut end) = (first.start, first.end);
         for record in stretch.take_while(|record| record.lost) {
@@ -383,22 +387,26 @@ impl Flight {
     /// Makes `at` an edge between records, if it lies in one.
     fn cut(&mut self, at: Seq) {
         let index = self.records.partition_point(|record| record.end.le(at));
-        let Some(record) = self.records.get_mut(index) else { return };
+        let Some(record) = self.records.range_mut(index..index + 1).next() else { return };
         if record.sacked || !record.start.lt(at) {
             return;
         }
         let mut rest = *record;
         record.end = at;
         rest.start = at;
-        self.records.insert(index + 1, rest);
+        self.records.many().insert(index + 1, rest);
     }
 
     /// Neighbours within `range` of which the same is known become one.
     fn unite(&mut self, range: Range<usize>) {
+        if range.len() < 2 {
+            return;
+        }
+        let records = self.records.many();
         let mut kept = range.start;
         for index in range.start + 1..range.end {
-            let record = self.records[index];
-            let last = &mut self.records[kept];
+            let record = records[index];
+            let last = &mut records[kept];
             let alike = (last.sacked && record.sacked)
                 || (last.at, last.sacked, last.lost, last.resent)
                     == (record.at, record.sacked, record.lost, record.resent);
@@ -406,11 +414,11 @@ impl Flight {
                 last.end = record.end;
             } else {
                 kept += 1;
-                self.records[kept] = record;
+                records[kept] = record;
             }
         }
         if kept + 1 < range.end {
-            self.records.drain(kept + 1..range.end);
+            records.drain(kept + 1..range.end);
         }
     }
 }

@@ -40,7 +40,7 @@ impl<B: Buffer> Block<B> {
         if !self.sack || !self.may_probe() || !whole || self.timers.probes > 0 {
             return;
         }
-        let may_wait = flight.records().len() == 1 || flight.outstanding() < 2 * self.segment_size();
+        let may_wait = flight.count() == 1 || flight.outstanding() < 2 * self.segment_size();
         let slack = if may_wait { DELAYED_ACK } else { GRANULARITY };
         let timeout = self.rto.srtt().map_or(UNMEASURED, |srtt| srtt * 2 + slack);
         let at = now + timeout;
