@@ -13,7 +13,9 @@ mod quota;
 pub(crate) mod rejections;
 mod syns;
 
+#[cfg(test)]
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use hashbrown::HashTable;
@@ -25,7 +27,9 @@ use dataplane::flow::table::FlowRef;
 use dataplane::packet::{self, Packet, TcpHeaders};
 use dataplane::port::PortId;
 
+use crate::connection::read_segment;
 use crate::module::Ticket;
+use crate::tcp;
 use ages::Ages;
 use partial::Partial;
 use quota::Quota;
@@ -119,6 +123,16 @@ pub(crate) struct Arrival<'a> {
     pub(crate) inspection: u16,
     pub(crate) key: FlowKey,
     pub(crate) syn: &'a [u8],
+    /// What the SYN's headers say.
+    pub(crate) headers: &'a TcpHeaders,
+    pub(crate) segment: &'a tcp::Segment,
+}
+
+/// What a SYN says.
+struct Opened {
+    slot: u32,
+    headers: TcpHeaders,
+    segment: Option<tcp::Segment>,
 }
 
 struct Place {
@@ -138,8 +152,8 @@ pub(crate) struct Suspended {
     by_worker: Vec<usize>,
     sources: Quota,
     destinations: Quota,
-    /// What the SYN says that was looked at last, by its slot: whoever handles an event asks for that several times.
-    opened: Cell<Option<(u32, TcpHeaders)>>,
+    /// The SYN that was looked at last: whoever handles an event asks for what it says several times.
+    opened: RefCell<Option<Opened>>,
     #[cfg(test)]
     parsed: Cell<usize>,
     /// By worker, like the one behind.
@@ -173,7 +187,7 @@ impl Suspended {
             by_worker: vec![0; workers],
             sources: Quota::new(limits.per_source, capacity),
             destinations: Quota::new(limits.per_destination, capacity),
-            opened: Cell::default(),
+            opened: RefCell::default(),
             #[cfg(test)]
             parsed: Cell::default(),
             waiting: vec![Ages::NOBODY; workers].into(),
@@ -223,6 +237,8 @@ impl Suspended {
         let (hash, places) = (&self.hash, &self.places);
         let hash_of = |slot: &u32| hash_of(hash, places[*slot as usize].partial.as_ref());
         self.index.insert_unique(hash_of(&slot), slot, hash_of);
+        let (headers, segment) = (*arrival.headers, Some(arrival.segment.clone()));
+        self.opened.replace(Some(Opened { slot, headers, segment }));
         Ok(slot)
     }
 
@@ -264,16 +280,27 @@ impl Suspended {
     /// The SYN, and what its headers say; nothing once it has been refused.
     pub(crate) fn syn(&self, slot: u32) -> Option<(&[u8], TcpHeaders)> {
         let frame = self.syns.get(self.get(slot)?.syn?);
-        if let Some((opened, headers)) = self.opened.get()
-            && opened == slot
+        if let Some(opened) = &*self.opened.borrow()
+            && opened.slot == slot
         {
-            return Some((frame, headers));
+            return Some((frame, opened.headers));
         }
         #[cfg(test)]
         self.parsed.update(|parsed| parsed + 1);
         let Ok(Packet::Tcp(headers)) = packet::parse(frame) else { return None };
-        self.opened.set(Some((slot, headers)));
+        self.opened.replace(Some(Opened { slot, headers, segment: None }));
         Some((frame, headers))
+    }
+
+    /// The SYN as the stack sees it.
+    pub(crate) fn segment(&self, slot: u32) -> Option<tcp::Segment> {
+        let (frame, headers) = self.syn(slot)?;
+        let mut opened = self.opened.borrow_mut();
+        let segment = &mut opened.as_mut()?.segment;
+        if segment.is_none() {
+            *segment = read_segment(frame, &headers);
+        }
+        segment.clone()
     }
 
     /// Its flow's key; nothing once it has been refused.
@@ -288,7 +315,7 @@ impl Suspended {
     pub(crate) fn renew_syn(&mut self, slot: u32, frame: &[u8]) {
         if let Some(id) = self.get(slot).and_then(|partial| partial.syn) {
             self.syns.replace(id, frame);
-            self.opened.set(None);
+            self.opened.replace(None);
         }
     }
 
@@ -312,7 +339,7 @@ impl Suspended {
         let key = self.key(slot)?;
         let id = self.at_mut(slot).syn.take()?;
         self.syns.release(id);
-        self.opened.set(None);
+        self.opened.replace(None);
         Some(key)
     }
 

@@ -64,16 +64,17 @@ impl<L: Pool> Core<L> {
             let release = Order::Release { flow, path: Path::Bypassed, frame: offer.frame };
             return self.means.outboxes[worker].order(release);
         }
-        let Some(slot) = self.hold(now, &offer) else { return self.when_suspended_full(offer) };
+        let Some(slot) = self.hold(now, &offer, &syn) else { return self.when_suspended_full(offer) };
         let decision =
             self.ask_module_about(now, slot, &syn.options, |module, partial| module.offered(partial));
         self.carry_out(now, slot, decision);
     }
 
     /// Finds a place for the SYN, whoever has to go for it.
-    fn hold(&mut self, now: Instant, offer: &Offer<L::Buffer>) -> Option<u32> {
-        let Offer { worker, flow, key, client_side, module, inspection, ref frame, .. } = *offer;
-        let arrival = Arrival { worker, flow, client_side, module, inspection, key, syn: frame.bytes() };
+    fn hold(&mut self, now: Instant, offer: &Offer<L::Buffer>, segment: &Segment) -> Option<u32> {
+        let Offer { worker, flow, key, client_side, module, inspection, ref headers, ref frame } = *offer;
+        let syn = frame.bytes();
+        let arrival = Arrival { worker, flow, client_side, module, inspection, key, syn, headers, segment };
         let full = match self.suspended.insert(now, &arrival) {
             Ok(slot) => return Some(slot),
             Err(full) => full,
@@ -130,8 +131,7 @@ impl<L: Pool> Core<L> {
         slot: u32,
         ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
     ) -> Decision {
-        let Some((frame, headers)) = self.suspended.syn(slot) else { return Decision::Drop };
-        let Some(syn) = read_segment(frame, &headers) else { return Decision::Drop };
+        let Some(syn) = self.suspended.segment(slot) else { return Decision::Drop };
         self.ask_module_about(now, slot, &syn.options, ask)
     }
 

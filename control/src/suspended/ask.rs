@@ -9,7 +9,6 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::packed;
 
-use crate::connection::read_segment;
 use crate::core::context::{Context, Way};
 use crate::module::Mark;
 use crate::tcp::{Handshake, Segment};
@@ -26,7 +25,7 @@ pub(crate) fn offer(syn: &Segment, mark: &Mark) -> Handshake {
 pub(crate) fn syn<L: Pool>(
     cx: &mut Context<'_, L>,
     way: Way,
-    (frame, headers): (&[u8], &TcpHeaders),
+    (frame, headers, client): (&[u8], &TcpHeaders, &Segment),
     iss: Seq,
     mark: &Mark,
 ) {
@@ -34,8 +33,7 @@ pub(crate) fn syn<L: Pool>(
         // Its worker stands still. The timer will try again.
         return cx.counters.count(Counter::DropOrdersFull);
     }
-    let Some(client) = read_segment(frame, headers) else { return };
-    let offer = offer(&client, mark);
+    let offer = offer(client, mark);
     let ts_value = client.options.timestamps.map_or(0, |timestamps| timestamps.value);
     let syn = TcpRepr {
         seq: iss,

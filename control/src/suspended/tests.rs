@@ -30,7 +30,11 @@ fn insert(store: &mut Suspended, n: u32, worker: usize, key: FlowKey) -> Result<
     let flow = FlowRef { slot: n, generation: 0 };
     let syn = syn(&key);
     let (module, inspection) = (0, Record::NO_INSPECTION);
-    let arrival = Arrival { worker, flow, client_side: PortId(0), module, inspection, key, syn: &syn };
+    let Ok(Packet::Tcp(headers)) = packet::parse(&syn) else { panic!("a SYN") };
+    let segment = read_segment(&syn, &headers).unwrap();
+    let client_side = PortId(0);
+    let (syn, headers, segment) = (&syn[..], &headers, &segment);
+    let arrival = Arrival { worker, flow, client_side, module, inspection, key, syn, headers, segment };
     store.insert(Instant::from_millis(n.into()), &arrival)
 }
 

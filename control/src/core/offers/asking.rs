@@ -78,9 +78,10 @@ impl<L: Pool> Core<L> {
         partial.wait(now, patience(partial.asked), give_up);
         let way = partial.way(self.means.settings.peers[usize::from(partial.client_side.0)]);
         let mark = self.mark(slot);
+        let Some(syn) = self.suspended.segment(slot) else { return };
         let Some((frame, headers)) = self.suspended.syn(slot) else { return };
         let mut cx = self.means.context(now, worker);
-        ask::syn(&mut cx, way, (frame, &headers), iss, &mark);
+        ask::syn(&mut cx, way, (frame, &headers, &syn), iss, &mark);
     }
 
     /// What a server that was asked may say (RFC 9293 section 3.10.7.3).
