@@ -250,11 +250,19 @@ impl<L: Pool> Core<L> {
 
     /// A flow begins to participate: the partial connection that has been handed over.
     fn place(&mut self, slot: u32, worker: usize, flow: FlowRef, connection: Connection<L>) {
+        self.connections[slot as usize] = Some(connection);
+        self.begin(slot, worker, flow);
+    }
+
+    /// The same, of a flow that stands in its place already.
+    fn begin(&mut self, slot: u32, worker: usize, flow: FlowRef) {
+        let Some(connection) = &self.connections[slot as usize] else { return };
         if connection.phase() == Phase::Done {
             self.suspended.give_back(connection.key());
             if let Some(ticket) = connection.ticket() {
                 self.by_ticket.remove(&ticket);
             }
+            self.connections[slot as usize] = None;
             return self.free.push(slot);
         }
         if let Some(ticket) = connection.ticket() {
@@ -263,7 +271,6 @@ impl<L: Pool> Core<L> {
         self.by_flow.insert((worker, flow), slot);
         self.means.load.change(Load::default(), connection.load());
         self.validating.add(slot, self.suspended.marks(connection.key()));
-        self.connections[slot as usize] = Some(connection);
         self.rearm(slot);
     }
 

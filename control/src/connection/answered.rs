@@ -12,7 +12,7 @@ use dataplane::worker::message::Order;
 use super::begun::Origin;
 use super::leg::{Leg, Look, read_segment};
 use super::path::{family, mss_within};
-use super::{BlockOf, Connection, Phase};
+use super::{Connection, Phase};
 use crate::core::context::Context;
 use crate::module::{Isn, Mark, ServerAck, Session};
 use crate::suspended::ask;
@@ -35,47 +35,49 @@ pub(crate) struct Answered<'a> {
 }
 
 impl<L: Pool> Connection<L> {
-    /// The TCBs of both legs, and the answer to the client. `frame` is the SYN-ACK's.
-    pub(crate) fn answered(
+    /// The TCBs of both legs, and the answer to the client. `frame` is the SYN-ACK's. They are made in `place`: they are too
+    /// large to be carried about.
+    pub(crate) fn answered<'p>(
         cx: &mut Context<'_, L>,
         answered: &Answered<'_>,
         session: Box<dyn Session>,
         frame: L::Buffer,
-    ) -> Option<Connection<L>> {
+        place: &'p mut Option<Connection<L>>,
+    ) -> Option<&'p mut Connection<L>> {
         let Answered { partial, key, segment, headers, .. } = *answered;
         let syn = read_segment(answered.syn, answered.syn_headers)?;
-        let mut client: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
-        client.set_family(family(&key.quad));
-        if partial.has_crossed() {
-            client.note_crossed();
-        }
-        let times = u32::from(partial.asked);
-        let mut server = Block::asked(
-            partial.sent(cx.now),
-            times,
-            partial.iss,
-            &ask::offer(&syn, &answered.mark),
-            cx.settings.leg,
-        );
-        server.set_family(family(&key.quad));
-        let template = FrameTemplate::learn(answered.syn, answered.syn_headers);
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];
-        let client = Leg {
-            block: client,
+        let mut server = Leg {
+            block: Block::asked(
+                partial.sent(cx.now),
+                u32::from(partial.asked),
+                partial.iss,
+                &ask::offer(&syn, &answered.mark),
+                cx.settings.leg,
+            ),
+            template: FrameTemplate::learn(answered.syn, answered.syn_headers),
+            way: partial.way(server_side),
+            look: Look::Known,
+        };
+        server.block.set_family(family(&key.quad));
+        let events = server.block.on_segment(cx.now, segment, None);
+        if !events.contains(Events::ANSWERED) {
+            return None;
+        }
+        let mut client = Leg {
+            block: Block::suspended(partial.at(cx.now), &syn, cx.settings.leg),
             template: FrameTemplate::learn(frame.bytes(), headers),
             way: partial.client_side.into(),
             look: Look::Known,
         };
-        let mut connection = Connection {
-            proxying: Some(partial.proxying),
-            session: Some(session),
-            server: Some(Leg { block: server, template, way: partial.way(server_side), look: Look::Known }),
-            ..Connection::begun(cx, Origin::of(partial, key), client)
-        };
-        let events = connection.server.as_mut()?.block.on_segment(cx.now, segment, None);
-        if !events.contains(Events::ANSWERED) {
-            return None;
+        client.block.set_family(family(&key.quad));
+        if partial.has_crossed() {
+            client.block.note_crossed();
         }
+        let connection = place.insert(Connection::begun(cx, Origin::of(partial, key), client));
+        connection.server = Some(server);
+        connection.proxying = Some(partial.proxying);
+        connection.session = Some(session);
         connection.answer_client(cx);
         connection.settle(cx);
         Some(connection)

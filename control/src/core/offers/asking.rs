@@ -148,13 +148,14 @@ impl<L: Pool> Core<L> {
         let session = edited(session, self.rules.as_deref(), inspection, Default::default());
         let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
-        let connection = Connection::answered(&mut cx, &answered, session, frame);
+        let empty = &mut self.connections[place as usize];
+        let connection = Connection::answered(&mut cx, &answered, session, frame, empty);
         let flow = partial.flow;
         match connection {
-            Some(mut connection) => {
+            Some(connection) => {
                 connection.name(ticket);
                 self.hand_over(slot);
-                self.place(place, worker, flow, connection);
+                self.begin(place, worker, flow);
             }
             None => self.free.push(place),
         }
