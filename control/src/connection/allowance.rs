@@ -52,6 +52,11 @@ impl Allowance {
         self.bytes
     }
 
+    /// Whether [`Allowance::review`] could find that a round trip has passed.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.drained.is_none() || now.since(self.since) >= LEAST_RTT
+    }
+
     /// Once a round trip of `rtt`: looks at what has been acknowledged since the last time, all before `una` by now.
     /// `may_grow`: memory is not scarce.
     pub(super) fn review(&mut self, now: Instant, una: Seq, rtt: Duration, may_grow: bool) {

@@ -133,20 +133,18 @@ impl<L: Pool> Connection<L> {
             return false;
         }
         let seen = self.hold.of(direction).back;
-        // What it sees stands in the leg, which it must not hold on to.
-        let Some(mut session) = self.session.take() else { return false };
-        let shown = self.sender(direction).and_then(|from| {
-            let bytes = from.block.unread(seen)?;
-            Some((bytes.len() as u32, session.data(direction, bytes)))
-        });
-        self.session = Some(session);
-        match shown {
-            Some((len, (edit, step))) => {
-                self.judge(cx, direction, len, edit, step);
-                true
-            }
-            None => self.tell_end(cx, direction),
-        }
+        let Some(session) = &mut self.session else { return false };
+        let from = match direction {
+            Direction::ClientToServer => Some(&self.client),
+            Direction::ServerToClient => self.server.as_ref(),
+        };
+        let Some(bytes) = from.and_then(|from| from.block.unread(seen)) else {
+            return self.tell_end(cx, direction);
+        };
+        let len = bytes.len() as u32;
+        let (edit, step) = session.data(direction, bytes);
+        self.judge(cx, direction, len, edit, step);
+        true
     }
 
     /// A session that keeps back the last bytes of a sender that has closed waits for no more of them.
@@ -222,6 +220,9 @@ impl<L: Pool> Connection<L> {
     /// The next bytes that go on as they are.
     pub(super) fn pass_let_go(&mut self, cx: &mut Context<'_, L>, direction: Direction) -> bool {
         let let_go = self.hold.of(direction).let_go;
+        if let_go == 0 {
+            return false;
+        }
         let Some([from, to]) = self.legs(direction) else { return false };
         let Some(chunk) = from.block.read_at_most(let_go) else { return false };
         let len = chunk.len() as u32;

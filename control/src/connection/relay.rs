@@ -1,6 +1,7 @@
 //! The relay (seed 002): bytes, FINs and errors of one leg become those of the other, in their order.
 
 use dataplane::buffer::{Buffer, Pool};
+use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 use dataplane::packet::{IcmpError, TcpHeaders};
@@ -150,16 +151,21 @@ impl<L: Pool> Connection<L> {
     /// Renews what both senders may send.
     pub(super) fn offer_windows(&mut self, cx: &Context<'_, L>) {
         let share = cx.load.window_share(cx.settings);
-        let rtts = [self.client.block.srtt(), self.server.as_ref().and_then(|leg| leg.block.srtt())];
-        let rtt = rtts.into_iter().flatten().sum();
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
-            let mut allowance = self.allowances[direction.index()];
-            if let Some([_, to]) = self.legs(direction) {
-                allowance.review(cx.now, to.block.snd_una(), rtt, share == u32::MAX);
+            if self.allowances[direction.index()].is_due(cx.now) {
+                self.review_allowance(cx.now, direction, share == u32::MAX);
             }
-            self.allowances[direction.index()] = allowance;
-            self.offer_window(direction, allowance.bytes().min(share));
+            let allowance = self.allowances[direction.index()].bytes();
+            self.offer_window(direction, allowance.min(share));
         }
+    }
+
+    fn review_allowance(&mut self, now: Instant, direction: Direction, may_grow: bool) {
+        let server = self.server.as_ref().and_then(|leg| leg.block.srtt());
+        let rtt = self.client.block.srtt().unwrap_or_default() + server.unwrap_or_default();
+        let Some([_, to]) = self.legs(direction) else { return };
+        let una = to.block.snd_una();
+        self.allowances[direction.index()].review(now, una, rtt, may_grow);
     }
 
     fn pump_direction(&mut self, cx: &mut Context<'_, L>, direction: Direction) {

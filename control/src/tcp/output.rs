@@ -77,6 +77,9 @@ pub(super) struct Cut {
 impl<B: Buffer> Block<B> {
     /// The next segment to be sent; call until `None`. `ts_value` is the TSval to be put into it.
     pub fn poll(&mut self, now: Instant, ts_value: u32) -> Option<SegmentOut> {
+        if self.is_quiet() {
+            return None;
+        }
         if let Some(reset) = self.out.reset.take() {
             return Some(Self::reset_segment(reset));
         }
@@ -102,6 +105,15 @@ impl<B: Buffer> Block<B> {
             return Some(ack);
         }
         None
+    }
+
+    /// Nothing waits to be sent: what is found after most events.
+    fn is_quiet(&self) -> bool {
+        let Outbox { syn, ack_now, more_room, probe, tail_probe, ask_window, reset, .. } = &self.out;
+        let is_asked = *syn || *ack_now || *more_room || *probe || *tail_probe || *ask_window;
+        let has_data =
+            self.snd.nxt != self.snd.queue.end() || self.snd.fin_queued || self.snd.flight.lost() > 0;
+        !is_asked && reset.is_none() && !has_data && self.timers.pace.is_none()
     }
 
     fn next_cut(&mut self, now: Instant) -> Option<Cut> {

@@ -14,8 +14,9 @@ impl<B: Buffer> Block<B> {
     /// `mirrored`: it is another receiver's window. That is shown out of a shut one however little it is, as that receiver
     /// showed it; room of our own waits until it is worth a segment.
     pub fn set_offer(&mut self, bytes_beyond_rcv_nxt: u32, mirrored: bool) {
-        self.out.more_room = true;
-        self.rcv.allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(MAX_WINDOW)));
+        let allowed = Some(self.rcv.nxt.advance(bytes_beyond_rcv_nxt.min(MAX_WINDOW)));
+        self.out.more_room |= (self.rcv.allowed, self.rcv.mirrored) != (allowed, mirrored);
+        self.rcv.allowed = allowed;
         self.rcv.mirrored = mirrored;
     }
 
