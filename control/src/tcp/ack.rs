@@ -27,6 +27,13 @@ impl<B: Buffer> Block<B> {
             self.challenge(arrival.now);
             return Verdict::Break(Stop::AckInvalid);
         }
+        if segment.ack == self.snd.una && segment.options.sack.is_empty() && self.is_at_rest() {
+            let was_shut = self.snd.edge.le(self.snd.una);
+            self.update_window(arrival, false);
+            self.note_open_window(arrival.now, was_shut);
+            self.take_echo(arrival.now, segment, 0);
+            return self.note_acknowledged_fin(arrival);
+        }
         let before = self.snd.flight.pipe();
         let delivery = self.deliver(arrival);
         let was_shut = self.snd.edge.le(self.snd.una);

@@ -27,7 +27,8 @@ impl<B: Buffer> Block<B> {
     /// The SACK option of a segment sent now: what came twice, then what lies behind a gap. Should the duplicate be part
     /// of such a range, that range comes second, because it is the latest reported (RFC 2883 section 4, rule 5).
     pub(super) fn sack_option(&self) -> ArrayVec<SackBlock, BLOCKS> {
-        if !self.sack || self.withholds() {
+        let has_none = self.rcv.duplicate.is_none() && self.rcv.reassembly.is_empty();
+        if has_none || !self.sack || self.withholds() {
             return ArrayVec::new();
         }
         let room = if self.timestamps { BLOCKS_BESIDE_TIMESTAMPS } else { BLOCKS };

@@ -167,6 +167,16 @@ impl<B: Buffer> Block<B> {
         delivery
     }
 
+    /// Nothing is outstanding, nothing is being recovered from and no probe is out: who acknowledges nothing new can only have
+    /// a window to tell, or a mark.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let Recovery { phase, tail, .. } = &self.snd.recovery;
+        self.snd.una == self.snd.nxt
+            && self.snd.flight.count() == 0
+            && *phase == Phase::Open
+            && tail.is_none()
+    }
+
     /// What the acknowledgment means to the round trip, to what is lost, and to the window. SND.UNA is the new one.
     pub(super) fn recover(
         &mut self,

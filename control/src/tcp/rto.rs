@@ -10,19 +10,25 @@ pub(super) const INITIAL: Duration = Duration::from_secs(1);
 /// RFC 6298 (5.7): when the SYN had to be repeated and no sample could be taken.
 const INITIAL_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
 
-/// The estimator.
+/// The estimator. It counts in nanoseconds: 584 years are more than any limit.
 #[derive(Debug)]
 pub(super) struct Rto {
-    smoothed: Option<(Duration, Duration)>,
-    base: Duration,
+    /// SRTT and RTTVAR.
+    smoothed: Option<(u64, u64)>,
+    base: u64,
     backoff: u32,
-    min: Duration,
-    max: Duration,
+    min: u64,
+    max: u64,
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
 }
 
 impl Rto {
     pub(super) fn new(limits: &Limits) -> Self {
-        Rto { smoothed: None, base: INITIAL, backoff: 0, min: limits.rto_min, max: limits.rto_max }
+        let (min, max) = (nanos(limits.rto_min), nanos(limits.rto_max));
+        Rto { smoothed: None, base: nanos(INITIAL), backoff: 0, min, max }
     }
 
     /// The timeout to be set now, backoff included.
@@ -32,13 +38,12 @@ impl Rto {
 
     /// The timeout after `doublings` in a row.
     pub(super) fn after(&self, doublings: u32) -> Duration {
-        let factor = 1u32.checked_shl(doublings.min(30)).unwrap_or(1);
-        self.base.saturating_mul(factor).min(self.max)
+        Duration::from_nanos(self.base.saturating_mul(1 << doublings.min(30)).min(self.max))
     }
 
     /// Smoothed round-trip time, once there was a sample.
     pub(super) fn srtt(&self) -> Option<Duration> {
-        self.smoothed.map(|(srtt, _)| srtt)
+        self.smoothed.map(|(srtt, _)| Duration::from_nanos(srtt))
     }
 
     /// How often in a row the timer has expired.
@@ -53,6 +58,7 @@ impl Rto {
 
     /// A round trip of a segment that was sent once (Karn): (2.2), (2.3), and the end of any backoff.
     pub(super) fn sample(&mut self, rtt: Duration) {
+        let rtt = nanos(rtt);
         let (srtt, rttvar) = match self.smoothed {
             None => (rtt, rtt / 2),
             Some((srtt, rttvar)) => (srtt * 7 / 8 + rtt / 8, rttvar * 3 / 4 + srtt.abs_diff(rtt) / 4),
@@ -67,7 +73,7 @@ impl Rto {
     /// The handshake is complete: what the SYN's own timer had come to no longer counts.
     pub(super) fn handshake_done(&mut self) {
         if self.smoothed.is_none() && self.backoff > 0 {
-            self.base = INITIAL_AFTER_LOST_SYN.clamp(self.min, self.max);
+            self.base = nanos(INITIAL_AFTER_LOST_SYN).clamp(self.min, self.max);
         }
         self.backoff = 0;
     }
