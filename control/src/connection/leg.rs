@@ -7,7 +7,8 @@ use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::ip::ECN_MASK;
 use dataplane::wire::ipv4::Ipv4Header;
 use dataplane::wire::ipv6::Ipv6Header;
-use dataplane::wire::tcp::TcpRepr;
+use dataplane::wire::tcp::{self, TcpHeader, TcpRepr};
+use dataplane::wire::tcp_options::TcpOptions;
 
 use super::local::answer_to;
 use crate::core::context::{Context, Way};
@@ -81,14 +82,15 @@ impl<B: Buffer> Leg<B> {
 
 /// What the TCP stack needs of a received segment; `None` when its options are contradictory.
 pub(crate) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
-    let tcp = TcpRepr::parse(frame.get(usize::from(headers.l4)..usize::from(headers.end))?)?;
+    let bytes = frame.get(usize::from(headers.l4)..usize::from(headers.end))?;
+    let tcp = TcpHeader::view(bytes)?;
     Some(Segment {
-        seq: tcp.seq,
-        ack: tcp.ack,
-        flags: tcp.flags,
-        window: tcp.window,
-        urgent: tcp.urgent,
-        options: tcp.options,
+        seq: tcp.seq(),
+        ack: tcp.ack(),
+        flags: tcp.flags(),
+        window: tcp.window.get(),
+        urgent: tcp.urgent.get(),
+        options: TcpOptions::parse(bytes.get(tcp::HEADER_LEN..tcp.header_len())?).ok()?,
         len: headers.payload_len(),
         // CE.
         congested: ecn_of(frame, headers) == ECN_MASK,

@@ -263,11 +263,9 @@ impl<L: Pool> Context<'_, L> {
         len: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> Option<L::Buffer> {
-        let mut headers = [0; MAX_HEADER_LEN];
-        let header_len = template.emit(tcp, len, &mut headers)?;
         let mut frame = self.pool.take()?;
-        let bytes = frame.extend(header_len + len)?;
-        bytes[..header_len].copy_from_slice(&headers[..header_len]);
+        let bytes = frame.extend(template.header_len(tcp) + len)?;
+        let header_len = template.emit(tcp, len, bytes)?;
         fill(&mut bytes[header_len..]);
         template.fill_checksum(bytes);
         Some(frame)

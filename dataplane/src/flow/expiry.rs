@@ -55,9 +55,13 @@ impl Wheel {
 
     /// Arms or re-arms `id` for `deadline` (ticks since start, modulo 2^32); the past means the next tick.
     pub fn arm(&mut self, id: u32, deadline: u32) {
-        self.cancel(id);
         let ahead = deadline.wrapping_sub(self.now);
         let ahead = if ahead == 0 || ahead > u32::MAX / 2 { 1 } else { ahead.min(MAX_TICKS) };
+        // Of a burst's events most find the timer where it belongs.
+        if self.is_armed(id) && self.links[id as usize].deadline == self.now.wrapping_add(ahead) {
+            return;
+        }
+        self.cancel(id);
         self.insert(id, ahead);
     }
 

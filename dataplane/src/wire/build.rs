@@ -73,13 +73,10 @@ impl FrameTemplate {
                 .map(|header| (header.traffic_class(), header.hop_limit, header.flow_label())),
         }
         .unwrap_or_default();
-        FrameTemplate {
-            ethernet: link.iter().copied().take(MAX_LINK_LEN).collect(),
-            traffic_class: class & !ip::ECN_MASK,
-            ttl,
-            flow_label,
-            quad: headers.quad,
-        }
+        let mut ethernet = ArrayVec::new();
+        // Of a frame that is understood it is no longer.
+        let _ = ethernet.try_extend_from_slice(&link[..link.len().min(MAX_LINK_LEN)]);
+        FrameTemplate { ethernet, traffic_class: class & !ip::ECN_MASK, ttl, flow_label, quad: headers.quad }
     }
 
     /// Whether the segments to come may be marked instead of dropped: ECT(0) (RFC 3168 section 5), or not capable.

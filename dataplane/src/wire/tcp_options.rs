@@ -15,8 +15,11 @@ mod tests;
 
 pub use edit::{blank_sack, edit_sack_edges, edit_timestamps, timestamps, timestamps_offset, without};
 pub use packed::{EXPERIMENT_LEN, MAX_BESIDE_SYN, packed};
+use walk::{
+    ALIGNED_TIMESTAMPS, MSS_LEN, PREFIX_LEN, SACK_BLOCK_LEN, SACK_PERMITTED_LEN, TIMESTAMPS_LEN,
+    WINDOW_SCALE_LEN, fits,
+};
 pub use walk::{BadOptions, MAX_LEN, RawOption, Walk, check, kind, walk};
-use walk::{MSS_LEN, PREFIX_LEN, SACK_BLOCK_LEN, SACK_PERMITTED_LEN, TIMESTAMPS_LEN, WINDOW_SCALE_LEN, fits};
 
 /// TSval and TSecr (RFC 7323 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,16 @@ impl TcpOptions {
     /// disagree about what follows.
     pub fn parse(bytes: &[u8]) -> Result<TcpOptions, BadOptions> {
         let mut options = TcpOptions::default();
+        // As in `check`: nearly every segment.
+        if bytes.is_empty() {
+            return Ok(options);
+        }
+        if let Some(timestamps) = bytes.strip_prefix(&ALIGNED_TIMESTAMPS)
+            && let Ok(timestamps) = timestamps.try_into()
+        {
+            options.timestamps = Some(Timestamps::from_bytes(timestamps));
+            return Ok(options);
+        }
         if bytes.len() > MAX_LEN {
             return Err(BadOptions);
         }
