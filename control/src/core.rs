@@ -27,6 +27,7 @@ use dataplane::flow::expiry::{Taken, Wheel};
 use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
 use dataplane::inspect::hits::Telling;
+use dataplane::memory::lasting;
 use dataplane::packet::TcpHeaders;
 use dataplane::policy::Snapshot;
 use dataplane::worker::mailbox::{Receiver, Sender};
@@ -134,8 +135,8 @@ impl<L: Pool> Core<L> {
             kept: Kept::new(&settings),
             connections: (0..capacity).map(|_| None).collect(),
             free: (0..capacity as u32).rev().collect(),
-            by_flow: HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()),
-            by_ticket: HashMap::with_hasher(ahash::RandomState::new()),
+            by_flow: HashMap::with_capacity_and_hasher(lasting(capacity), ahash::RandomState::new()),
+            by_ticket: HashMap::with_capacity_and_hasher(lasting(capacity), ahash::RandomState::new()),
             timers: Wheel::new(capacity + settings.suspended.capacity),
             questions: Questions::default(),
             pendings: Pendings::default(),

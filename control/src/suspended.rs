@@ -24,6 +24,7 @@ use dataplane::clock::Instant;
 use dataplane::flow::expiry::Wheel;
 use dataplane::flow::quad::{FlowKey, Segment};
 use dataplane::flow::table::FlowRef;
+use dataplane::memory::{lasting, table_bytes};
 use dataplane::packet::{self, Packet, TcpHeaders};
 use dataplane::port::PortId;
 
@@ -164,13 +165,10 @@ pub(crate) struct Suspended {
 impl Suspended {
     /// Bytes that a store of `limits` takes at start, timers included.
     pub(crate) fn bytes(limits: &Limits) -> usize {
-        let each = size_of::<Place>()
-            + size_of::<u32>()
-            // hashbrown rounds its buckets up to a power of two; a slot number and a control byte each.
-            + 2 * (size_of::<u32>() + 1)
-            + Wheel::BYTES_PER_TIMER;
+        let each = size_of::<Place>() + size_of::<u32>() + Wheel::BYTES_PER_TIMER;
         let quotas = [limits.per_source, limits.per_destination];
         limits.capacity * each
+            + table_bytes(lasting(limits.capacity), size_of::<u32>())
             + Syns::bytes(limits.capacity)
             + quotas.into_iter().flatten().count() * Quota::bytes(limits.capacity)
     }
@@ -181,7 +179,7 @@ impl Suspended {
         Suspended {
             places: (0..capacity).map(|_| Place { partial: None, generation: 0 }).collect(),
             free: (0..capacity as u32).rev().collect(),
-            index: HashTable::with_capacity(capacity),
+            index: HashTable::with_capacity(lasting(capacity)),
             hash: ahash::RandomState::new(),
             syns: Syns::new(capacity),
             by_worker: vec![0; workers],

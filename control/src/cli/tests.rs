@@ -236,13 +236,13 @@ memory
   flows           10.0 MiB  65,536 for each of 1 worker
   far sides       10.5 MiB  65,536 for each of 1 worker
   inspection      20.6 MiB  16,384 flows that are searched for each of 1 worker
-  held             1.2 MiB  4,096 for each of 1 worker and the control core
+  held             1.9 MiB  4,096 for each of 1 worker and the control core
   rules            1.1 KiB  2, and those that a reload brings
-  suspended        3.5 MiB  16,384 for each of 1 worker
+  suspended        3.7 MiB  16,384 for each of 1 worker
   participating  288.0 MiB  4,096 flows; 256.0 MiB for all buffers, 4.0 MiB to send and 4.0 MiB to receive a leg
   history        848.0 KiB  4,096 servers and as many clients
   mailboxes        1.1 MiB  of 1 worker
-  all            591.9 MiB
+  all            592.8 MiB
 
 rules
   RULE       ACTION                                  FLOWS                           MATCH

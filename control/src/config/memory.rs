@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use dataplane::clock::Instant;
 use dataplane::flow::quad::Segment;
 use dataplane::flow::table::FlowTable;
-use dataplane::memory::table_bytes;
+use dataplane::memory::{lasting, table_bytes};
 use dataplane::policy::Hits;
 use dataplane::worker::message::BYTES_PER_MESSAGE;
 use dataplane::worker::parked::Parked;
@@ -132,7 +132,7 @@ fn inspection(config: &Config, workers: u64) -> u64 {
 /// Room for answers of servers that modules think about (`core/offers/kept.rs`).
 fn kept_answers(config: &Config) -> u64 {
     let most = (config.limits.held_packets as usize).min(config.suspended_limits().capacity);
-    table_bytes(most, BYTES_PER_ANSWER) as u64
+    table_bytes(lasting(most), BYTES_PER_ANSWER) as u64
 }
 
 fn rates(config: &Config) -> u64 {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use dataplane::clock::Instant;
 use dataplane::counters::Counter;
 use dataplane::flow::quad::FlowKey;
+use dataplane::memory::lasting;
 use hashbrown::HashMap;
 
 use super::Settings;
@@ -36,7 +37,8 @@ pub struct Programs {
 
 impl Programs {
     pub(super) fn new(settings: Settings, core: CoreHalf, thread: Option<Thread>) -> Programs {
-        let open = HashMap::with_capacity_and_hasher(settings.outstanding, ahash::RandomState::new());
+        let open =
+            HashMap::with_capacity_and_hasher(lasting(settings.outstanding), ahash::RandomState::new());
         Programs {
             settings,
             core,

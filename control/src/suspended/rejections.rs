@@ -1,6 +1,7 @@
 //! The answers that refused SYNs are remembered by: few different ones, each kept once, and only as long as somebody is
 //! refused by it.
 
+use dataplane::memory::lasting;
 use dataplane::refusal::Rejection;
 use hashbrown::HashMap;
 
@@ -31,7 +32,7 @@ impl Default for Rejections {
         let mut rejections = Rejections {
             entries: Vec::with_capacity(most),
             free: Vec::with_capacity(most),
-            by_rejection: HashMap::with_capacity_and_hasher(most, ahash::RandomState::new()),
+            by_rejection: HashMap::with_capacity_and_hasher(lasting(most), ahash::RandomState::new()),
         };
         rejections.intern(Rejection::Reset);
         rejections

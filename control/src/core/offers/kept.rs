@@ -7,6 +7,7 @@
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
+use dataplane::memory::lasting;
 use dataplane::packet::{IcmpError, TcpHeaders};
 use hashbrown::HashMap;
 
@@ -39,7 +40,7 @@ impl<B> Kept<B> {
     /// With room for as many as may be held.
     pub(in crate::core) fn new(settings: &Settings) -> Kept<B> {
         let capacity = settings.held.min(settings.suspended.capacity);
-        Kept(HashMap::with_capacity_and_hasher(capacity, ahash::RandomState::new()))
+        Kept(HashMap::with_capacity_and_hasher(lasting(capacity), ahash::RandomState::new()))
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dataplane::flow::quad::{FlowKey, Segment};
+use dataplane::memory::lasting;
 use hashbrown::HashMap;
 
 use super::turn::Race;
@@ -128,12 +129,13 @@ impl Table {
     /// With room for `capacity`, which is taken now.
     pub(super) fn new(capacity: u32) -> Table {
         let hash = ahash::RandomState::new;
+        let places = lasting(capacity as usize);
         Table {
             members: vec![None; capacity as usize].into(),
             free: (0..capacity).rev().collect(),
-            by_ticket: HashMap::with_capacity_and_hasher(capacity as usize, hash()),
-            by_flow: HashMap::with_capacity_and_hasher(capacity as usize, hash()),
-            groups: HashMap::with_capacity_and_hasher(capacity as usize, hash()),
+            by_ticket: HashMap::with_capacity_and_hasher(places, hash()),
+            by_flow: HashMap::with_capacity_and_hasher(places, hash()),
+            groups: HashMap::with_capacity_and_hasher(places, hash()),
             ready: List::default(),
         }
     }
