@@ -38,7 +38,10 @@ impl Sum {
     /// The pseudo-header of a transport segment of `len` bytes (RFC 9293 section 3.1, RFC 8200 section 8.1).
     pub fn pseudo_header(addresses: &Addresses, protocol: u8, len: u32) -> Sum {
         let mut sum = match addresses {
-            Addresses::V4(source, destination) => Sum::of(source) + Sum::of(destination),
+            // A word of 32 bits is congruent to its halves.
+            Addresses::V4(source, destination) => {
+                Sum(u64::from(u32::from_be_bytes(*source)) + u64::from(u32::from_be_bytes(*destination)))
+            }
             Addresses::V6(source, destination) => Sum::of(source) + Sum::of(destination),
         };
         sum.0 += u64::from(protocol) + u64::from(len >> 16) + u64::from(len & 0xffff);

@@ -116,14 +116,18 @@ impl TcpOptions {
 
     /// SACK blocks that there is room for beside the other options.
     fn sack_room(&self) -> usize {
+        if self.sack.is_empty() {
+            return 0;
+        }
         let room = MAX_LEN - self.emitted_len_without_sack();
         self.sack.len().min(room.saturating_sub(4) / SACK_BLOCK_LEN)
     }
 
     fn emitted_len_without_sack(&self) -> usize {
         let timestamps = self.timestamps.is_some();
-        let words = [self.mss.is_some(), self.sack_permitted && !timestamps, self.window_scale.is_some()];
-        words.iter().filter(|word| **word).count() * 4 + if timestamps { 12 } else { 0 }
+        let alone = [self.mss.is_some(), self.sack_permitted && !timestamps, self.window_scale.is_some()];
+        let words: usize = alone.into_iter().map(usize::from).sum();
+        words * 4 + if timestamps { 12 } else { 0 }
     }
 
     /// Bytes that [`TcpOptions::emit`] writes: a multiple of 4, at most 40.

@@ -33,10 +33,9 @@ impl<L: Pool> Core<L> {
 
     /// What the SYN says to the server besides what the client has said: nothing, but by a far side what its module wants.
     pub(super) fn mark(&mut self, slot: u32) -> Mark {
-        let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else {
-            return Mark::default();
-        };
+        let Some(partial) = self.suspended.get(slot) else { return Mark::default() };
         let Some(client_port) = partial.far_port() else { return Mark::default() };
+        let Some(key) = self.suspended.key(slot) else { return Mark::default() };
         let departing = Departing { key, client_port, seq: partial.iss };
         self.modules[usize::from(partial.module)].mark(&departing)
     }
