@@ -1,9 +1,11 @@
 //! What the figures were taken on, and whether it had time for them.
 
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use core_affinity::CoreId;
 use serde::{Deserialize, Serialize};
 
 use crate::race::processor_time;
@@ -74,10 +76,22 @@ pub fn said(program: &str, arguments: &[&str]) -> Option<String> {
     String::from_utf8(output.stdout).ok()?.lines().next().map(str::to_owned)
 }
 
+/// Those that this process may run on, as they were before any thread was pinned.
+static CORES: LazyLock<Vec<CoreId>> = LazyLock::new(|| core_affinity::get_core_ids().unwrap_or_default());
+
 /// The last core: interrupts, and whoever does not care, are mostly on the first. False where that cannot be had.
 pub fn pin() -> bool {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    cores.last().is_some_and(|core| core_affinity::set_for_current(*core))
+    pin_before(0)
+}
+
+/// The core so many before the last.
+pub fn pin_before(last: usize) -> bool {
+    CORES.iter().rev().nth(last).is_some_and(|core| core_affinity::set_for_current(*core))
+}
+
+/// How many threads can have a core each.
+pub fn cores() -> usize {
+    CORES.len()
 }
 
 /// Takes the pinning back, which processes inherit.

@@ -1,16 +1,43 @@
 //! Frames that find their way back when they are dropped, as a device's do: for whoever keeps and frees them, the control core
 //! above all.
 //!
-//! What is free is a list of the thread's own, last in, first out, which costs about what a mempool's cache does.
+//! What is free is a list of the thread's own, last in, first out, which costs about what a mempool's cache does. As there, a
+//! list that grows gives to those of other threads: who makes frames is not always who is done with them.
 
 use std::cell::RefCell;
+use std::sync::Mutex;
 
 use dataplane::buffer::{Buffer, Pool};
 
 use crate::frame::{CAPACITY, Frame, Frames};
 
+/// The most frames of a thread's own list, and how many are given or taken at once.
+const CACHE: usize = 4096;
+const BULK: usize = 256;
+
 thread_local! {
     static FREE: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What any thread may take.
+static SPARE: Mutex<Vec<Frame>> = Mutex::new(Vec::new());
+
+/// More than a thread keeps.
+#[cold]
+fn spare(free: &mut Vec<Frame>) {
+    if let Ok(mut spare) = SPARE.lock() {
+        spare.extend(free.drain(CACHE - BULK..));
+    }
+}
+
+/// Some of those, or a new one.
+#[cold]
+fn refill(free: &mut Vec<Frame>) -> Frame {
+    if let Ok(mut spare) = SPARE.lock() {
+        let rest = spare.len().saturating_sub(BULK);
+        free.extend(spare.drain(rest..));
+    }
+    free.pop().unwrap_or_else(|| Frames::default().copy_of(&[]))
 }
 
 /// A frame that is free again once dropped.
@@ -30,7 +57,7 @@ impl Pooled {
     }
 
     fn empty() -> Pooled {
-        let mut frame = FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Frames::default().copy_of(&[]));
+        let mut frame = FREE.with_borrow_mut(|free| free.pop().unwrap_or_else(|| refill(free)));
         frame.resize(0);
         Pooled(Some(frame))
     }
@@ -44,7 +71,13 @@ impl Pooled {
 impl Drop for Pooled {
     fn drop(&mut self) {
         // A thread that ends has no list any more.
-        let _ = FREE.try_with(|free| free.borrow_mut().extend(self.0.take()));
+        let _ = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            free.extend(self.0.take());
+            if free.len() > CACHE {
+                spare(&mut free);
+            }
+        });
     }
 }
 
@@ -95,5 +128,15 @@ mod tests {
         drop(first);
         let second = Pooled::copy_of(b"no");
         assert_eq!((second.bytes(), second.bytes().as_ptr()), (&b"no"[..], place));
+    }
+
+    /// One makes them, another is done with them.
+    #[test]
+    fn what_one_thread_drops_another_one_uses() {
+        let frames: Vec<Pooled> = (0..2 * CACHE).map(|_| Pooled::copy_of(b"mine")).collect();
+        let places: Vec<usize> = frames.iter().map(|frame| frame.bytes().as_ptr().addr()).collect();
+        std::thread::spawn(move || drop(frames)).join().expect("nothing is wrong with it");
+        let again = Pooled::copy_of(b"mine");
+        assert!(places.contains(&again.bytes().as_ptr().addr()));
     }
 }

@@ -58,6 +58,12 @@ pub const fn client_of(n: u32) -> (u32, u16) {
     (1 + (n >> PORT_BITS), (FIRST_PORT + (n & ((1 << PORT_BITS) - 1))) as u16)
 }
 
+/// Which flow has a client of this address below its prefix, and of this port.
+#[inline]
+pub const fn flow_of((host, port): (u32, u16)) -> u32 {
+    (host - 1) << PORT_BITS | (port as u32 - FIRST_PORT)
+}
+
 impl Family {
     /// Flow `n`: clients in 10.0.0.0/8 or 2001:db8::/96, one server.
     pub fn quad(self, n: u32) -> Quad {
@@ -200,6 +206,13 @@ mod tests {
         for family in [Family::V4, Family::V6] {
             let quads: HashSet<Quad> = (0..200_000).map(|n| family.quad(n)).collect();
             assert_eq!(quads.len(), 200_000);
+        }
+    }
+
+    #[test]
+    fn a_flow_is_known_by_its_client() {
+        for n in [0, 1, (1 << PORT_BITS) - 1, 1 << PORT_BITS, 10_000_000] {
+            assert_eq!(flow_of(client_of(n)), n);
         }
     }
 
