@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use control::core::context::Settings;
@@ -14,16 +13,17 @@ use control::suspended::{self, WhenFull};
 use dataplane::buffer::Pool;
 use dataplane::policy::Fallback;
 use dataplane::port::PortId;
+use dataplane::worker::heartbeat::Heartbeat;
 
 use crate::worker::HOUR;
 
-/// Of one worker, server-first, mirrored sequence numbers.
+/// Server-first, mirrored sequence numbers.
 pub fn relaying<L: Pool>(
     pool: L,
-    link: WorkerLink<L::Buffer>,
+    links: Vec<WorkerLink<L::Buffer>>,
     merge: MergeWhen,
     settings: Settings,
-    heartbeat: Arc<AtomicU64>,
+    heartbeat: Arc<Heartbeat>,
 ) -> Core<L> {
     let module = Relay {
         merge,
@@ -33,7 +33,7 @@ pub fn relaying<L: Pool>(
         client_first: None,
     };
     Core::new(Parts {
-        links: vec![link],
+        links,
         pool,
         modules: vec![Box::new(module)],
         settings,

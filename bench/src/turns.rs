@@ -1,7 +1,6 @@
 //! Worker and control core in turns on this thread, each with its own clock.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use control::core::context::Settings;
@@ -69,11 +68,11 @@ impl<P: Timed> Turns<P> {
         merge: MergeWhen,
         settings: Settings,
     ) -> Turns<P> {
-        let heartbeat = Arc::new(AtomicU64::new(0));
+        let heartbeat = Arc::default();
         let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
         let room = Room { flows, messages: MESSAGES, linger };
         let Rig { worker, orders, events } = Rig::with(ends, room, rules, &heartbeat);
-        let core = relaying(Home, WorkerLink { events, orders }, merge, settings, heartbeat);
+        let core = relaying(Home, vec![WorkerLink { events, orders }], merge, settings, heartbeat);
         Turns { worker, core, clock: SystemClock::start() }
     }
 

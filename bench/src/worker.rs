@@ -1,7 +1,6 @@
 //! One worker with two ports, alone: no neighbours, and nothing ends while we measure.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dataplane::clock::{Clock, Instant, SystemClock};
@@ -12,13 +11,18 @@ use dataplane::flow::table::FlowRef;
 use dataplane::policy::{Action, Defaults, Fallback, Installed, Snapshot, Strays};
 use dataplane::port::{Port, PortId};
 use dataplane::wire::seq::Delta;
+use dataplane::worker::heartbeat::Heartbeat;
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
+use dataplane::worker::report::Report;
 use dataplane::worker::steer::{Neighbours, Steering};
 use dataplane::worker::transmit::Line;
 use dataplane::worker::{Limits, Parts, Timeouts, Worker};
 
 use crate::race::Contender;
+
+/// Frames in a ring between two workers.
+const NEIGHBOUR_RING: usize = 1024;
 
 /// Longer than any run.
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -41,6 +45,45 @@ pub struct Room {
     pub linger: Duration,
 }
 
+/// A worker's place among others.
+pub struct Seat<B> {
+    pub id: usize,
+    pub steering: Steering,
+    pub neighbours: Neighbours<B>,
+    pub heartbeat: Arc<Heartbeat>,
+    pub report: Arc<Report>,
+}
+
+impl<B> Seat<B> {
+    /// Of the only one.
+    fn alone(heartbeat: &Arc<Heartbeat>) -> Seat<B> {
+        Seat {
+            id: 0,
+            steering: Steering::Single,
+            neighbours: Neighbours::mesh(1, 1).remove(0),
+            heartbeat: Arc::clone(heartbeat),
+            report: Arc::default(),
+        }
+    }
+
+    /// Of several, whose devices bring each flow to its worker.
+    pub fn row(workers: usize, heartbeat: &Arc<Heartbeat>) -> Vec<Seat<B>> {
+        let seat = |(id, neighbours)| Seat {
+            id,
+            steering: Steering::Rss { queue: Arc::new(move |_| id) },
+            neighbours,
+            heartbeat: Arc::clone(heartbeat),
+            report: Arc::default(),
+        };
+        Neighbours::mesh(workers, NEIGHBOUR_RING).into_iter().enumerate().map(seat).collect()
+    }
+}
+
+/// The client's port and the server's.
+pub fn lines<P: Port>([client, server]: [P; 2]) -> Vec<Line<P>> {
+    vec![Line::new(client, PortId(1), 0, 1500), Line::new(server, PortId(0), 0, 1500)]
+}
+
 /// A worker, and the control core's ends of its mailboxes.
 pub struct Rig<P: Port> {
     pub worker: Worker<P>,
@@ -50,30 +93,35 @@ pub struct Rig<P: Port> {
 
 impl<P: Port> Rig<P> {
     /// With the client's port and the server's, and room for so many flows.
-    pub fn new(ports: [P; 2], flows: usize, rules: Arc<Snapshot>, heartbeat: &Arc<AtomicU64>) -> Rig<P> {
+    pub fn new(ports: [P; 2], flows: usize, rules: Arc<Snapshot>, heartbeat: &Arc<Heartbeat>) -> Rig<P> {
         let room = Room { flows, messages: 256, linger: HOUR };
         Rig::with(ports, room, rules, heartbeat)
     }
 
     /// With room as needed.
-    pub fn with(ports: [P; 2], room: Room, rules: Arc<Snapshot>, heartbeat: &Arc<AtomicU64>) -> Rig<P> {
+    pub fn with(ports: [P; 2], room: Room, rules: Arc<Snapshot>, heartbeat: &Arc<Heartbeat>) -> Rig<P> {
+        Rig::at(Seat::alone(heartbeat), lines(ports), room, rules)
+    }
+
+    /// In its place among others.
+    pub fn at(seat: Seat<P::Buffer>, lines: Vec<Line<P>>, room: Room, rules: Arc<Snapshot>) -> Rig<P> {
         let (orders, order_receiver) = mailbox(room.messages);
         let (event_sender, events) = mailbox(room.messages);
-        let [client, server] = ports;
+        let Seat { id, steering, neighbours, heartbeat, report } = seat;
         let worker = Worker::new(Parts {
-            id: 0,
-            lines: vec![Line::new(client, PortId(1), 0, 1500), Line::new(server, PortId(0), 0, 1500)],
+            id,
+            lines,
             limits: Limits { flows: room.flows, parked: room.messages, far_sides: 16 },
             timeouts: Timeouts { linger: room.linger, ..Timeouts::all(HOUR) },
             hash: KeyedHash::new([1, 2, 3, 4]),
-            steering: Steering::Single,
-            neighbours: Neighbours::mesh(1, 1).remove(0),
+            steering,
+            neighbours,
             events: event_sender,
             orders: order_receiver,
             icmp_errors: Default::default(),
             policy: Box::new(Installed::new(rules)),
-            heartbeat: Arc::clone(heartbeat),
-            report: Arc::default(),
+            heartbeat,
+            report,
         });
         Rig { worker, orders, events }
     }

@@ -30,6 +30,7 @@ use dataplane::inspect::hits::Telling;
 use dataplane::memory::lasting;
 use dataplane::packet::TcpHeaders;
 use dataplane::policy::Snapshot;
+use dataplane::worker::heartbeat::Heartbeat;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::{Counters, Gauges, Report};
@@ -72,7 +73,7 @@ pub struct Parts<L: Pool> {
     /// Fixed settings.
     pub settings: Settings,
     /// Counted up every round; workers watch it.
-    pub heartbeat: Arc<AtomicU64>,
+    pub heartbeat: Arc<Heartbeat>,
     /// Where counters are published.
     pub report: Arc<Report>,
     /// Where the bytes in all send and receive buffers are published.
@@ -97,7 +98,7 @@ pub struct Core<L: Pool> {
     questions: Questions,
     pendings: Pendings,
     changes: Changes,
-    heartbeat: Arc<AtomicU64>,
+    heartbeat: Arc<Heartbeat>,
     report: Arc<Report>,
     buffered: Arc<AtomicU64>,
     rounds: u32,
@@ -170,7 +171,7 @@ impl<L: Pool> Core<L> {
 
     /// One round. Returns how much there was to do; 0 lets the caller idle.
     pub fn poll(&mut self, now: Instant) -> usize {
-        self.heartbeat.fetch_add(1, Ordering::Relaxed);
+        self.heartbeat.beat();
         let mut work = 0;
         for worker in 0..self.events.len() {
             work += self.take_events(now, worker);

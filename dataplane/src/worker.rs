@@ -3,7 +3,6 @@
 //! [`Worker::poll`] is the whole loop body. Each phase takes what is there, in bursts, and never waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prefetch_index::prefetch_index;
@@ -23,6 +22,7 @@ mod admit;
 mod carry;
 mod classify;
 mod far;
+pub mod heartbeat;
 mod housekeeping;
 pub mod idle;
 mod inspect;
@@ -40,6 +40,7 @@ pub mod transmit;
 mod waiting;
 
 use classify::Seen;
+use heartbeat::Heartbeat;
 use mailbox::{Receiver, Sender};
 use message::{Event, Order};
 use parked::Parked;
@@ -118,7 +119,7 @@ pub struct Parts<P: Port> {
     /// Rules.
     pub policy: Box<Installed>,
     /// Counted up by the control core while it lives.
-    pub heartbeat: Arc<AtomicU64>,
+    pub heartbeat: Arc<Heartbeat>,
     /// Where counters are published.
     pub report: Arc<Report>,
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, bail};
 use core_affinity::CoreId;
+use crossbeam::utils::CachePadded;
 use tracing::warn;
 
 use dataplane::clock::{Clock, SystemClock};
@@ -40,7 +41,8 @@ const HELD_PER_FLOW: usize = 1024;
 
 /// The running threads, and what they publish.
 pub(super) struct Threads {
-    stop: Arc<AtomicBool>,
+    /// Read in every round of every thread: nothing that anybody writes is on its line.
+    stop: Arc<CachePadded<AtomicBool>>,
     handles: Vec<JoinHandle<anyhow::Result<()>>>,
     pub(super) worker_reports: Vec<Arc<Report>>,
     pub(super) control_report: Arc<Report>,
@@ -68,14 +70,14 @@ impl Threads {
         custom: Custom,
     ) -> anyhow::Result<Threads> {
         let clock = SystemClock::start();
-        let heartbeat = Arc::new(AtomicU64::new(0));
+        let heartbeat = Arc::default();
         let (queries, asked) = crossbeam::channel::bounded(QUERIES);
         let (reloader, start) = Reloader::new(config, machine, clock, queries.clone(), random_key(), custom)?;
         let rules = start.policies.first().map(|policy| Arc::clone(&policy.snapshot));
         let rules = rules.context("at least one worker")?;
         let mut policies = start.policies.into_iter();
         let mut threads = Threads {
-            stop: Arc::new(AtomicBool::new(false)),
+            stop: Arc::default(),
             handles: Vec::new(),
             worker_reports: lines.iter().map(|_| Arc::default()).collect(),
             control_report: Arc::default(),

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use control::core::context::Settings;
@@ -118,7 +117,7 @@ impl Appliance {
 
     fn new(parts: Parts, workers: usize, module: Box<dyn Module>, stays: bool) -> Appliance {
         let Parts { client, server, pool, mut rng, profile } = parts;
-        let heartbeat = Arc::new(AtomicU64::new(0));
+        let heartbeat = Arc::default();
         let steering = match workers {
             1 => Steering::Single,
             n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },

@@ -12,7 +12,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Watches the control core's heartbeat.
 pub(super) struct ControlWatch {
-    beat: Arc<AtomicU64>,
+    heart: Arc<Heartbeat>,
     /// The last beat that was another than the one before, and when it was seen.
     last: Option<(u64, Instant)>,
     stalled: bool,
@@ -20,12 +20,12 @@ pub(super) struct ControlWatch {
 }
 
 impl ControlWatch {
-    pub(super) fn new(beat: Arc<AtomicU64>, patience: Duration) -> Self {
-        ControlWatch { beat, last: None, stalled: false, patience }
+    pub(super) fn new(heart: Arc<Heartbeat>, patience: Duration) -> Self {
+        ControlWatch { heart, last: None, stalled: false, patience }
     }
 
     fn look(&mut self, now: Instant) {
-        let beat = self.beat.load(Ordering::Relaxed);
+        let beat = self.heart.beats();
         match self.last {
             Some((last, since)) if last == beat => self.stalled = now - since > self.patience,
             _ => (self.last, self.stalled) = (Some((beat, now)), false),

@@ -8,6 +8,10 @@ use crate::port::{Burst, Port, PortId};
 use super::report::Counters;
 
 /// A port's queue pair with the worker's transmit backlog of one burst.
+///
+/// Written with every burst, and made by a thread that makes those of all workers: aligned so that no two of them have a cache line
+/// in common, nor one of the pairs that a prefetcher fetches.
+#[repr(align(128))]
 pub struct Line<P: Port> {
     port: P,
     backlog: Burst<P::Buffer>,

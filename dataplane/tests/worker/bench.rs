@@ -1,7 +1,6 @@
 //! A worker between two simulated ports, and the control core's ends of its mailboxes in the test's hands.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dataplane::buffer::{Buffer, ChecksumHint};
@@ -19,6 +18,7 @@ use dataplane::wire::ipv4::Ipv4Repr;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
+use dataplane::worker::heartbeat::Heartbeat;
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::Report;
@@ -37,7 +37,7 @@ pub struct Bench {
     pub events: Receiver<Event<SimBuffer>>,
     pub orders: Sender<Order<SimBuffer>>,
     pub now: Instant,
-    heartbeat: Arc<AtomicU64>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 /// What differs between the workers of a bench.
@@ -115,7 +115,7 @@ impl Bench {
         let (server_port, server) = SimPort::new(64);
         let (event_sender, event_receiver) = mailbox(events);
         let (order_sender, order_receiver) = mailbox(64);
-        let heartbeat = Arc::new(AtomicU64::new(0));
+        let heartbeat = Arc::default();
         let worker = Worker::new(Parts {
             id: place.id,
             lines: vec![
@@ -158,7 +158,7 @@ impl Bench {
 
     /// Time passes and the control core lives.
     pub fn wait(&mut self, by: Duration) {
-        self.heartbeat.fetch_add(1, Ordering::Relaxed);
+        self.heartbeat.beat();
         self.stall(by);
     }
 

@@ -58,7 +58,7 @@ impl Appliance {
     pub fn new(flows: u32) -> anyhow::Result<Appliance> {
         let seen = Arc::<Seen>::default();
         let (ends, say) = ends::pair(flows, &seen);
-        let heartbeat = Arc::new(AtomicU64::new(0));
+        let heartbeat = Arc::default();
         let rules = Arc::new(Snapshot::compile(&[], OFFER)?);
         let mut rig = Rig::new(ends, flows as usize, rules, &heartbeat);
         let clock = SystemClock::start();
@@ -68,8 +68,8 @@ impl Appliance {
         }
         let Rig { worker, orders, events } = rig;
         let settings = settings(PARTICIPATING, PARTICIPATING);
-        let link = WorkerLink { events, orders };
-        let core = relaying(Home, link, MergeWhen::FirstResponse, settings, heartbeat);
+        let links = vec![WorkerLink { events, orders }];
+        let core = relaying(Home, links, MergeWhen::FirstResponse, settings, heartbeat);
         let merges = Arc::new(CachePadded::new(AtomicU64::new(worker.counters().get(Counter::Merges))));
         Ok(Appliance { seat: Seat::Here(Box::new(worker)), core, clock, say, seen, merges })
     }

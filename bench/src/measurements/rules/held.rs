@@ -3,7 +3,6 @@
 //! hears that.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use control::core::{Core, WorkerLink};
 use control::module::relay::MergeWhen;
@@ -31,11 +30,16 @@ pub struct Held {
 
 impl Held {
     pub fn new(snapshot: Arc<Snapshot>, quads: &[Quad]) -> Held {
-        let heartbeat = Arc::new(AtomicU64::new(0));
+        let heartbeat = Arc::default();
         let (Rig { worker, orders, events }, frames) = rig(snapshot, quads, 2 * HELD, &heartbeat);
         let settings = settings(16, HELD);
-        let core =
-            relaying(frames, WorkerLink { events, orders }, MergeWhen::Established, settings, heartbeat);
+        let core = relaying(
+            frames,
+            vec![WorkerLink { events, orders }],
+            MergeWhen::Established,
+            settings,
+            heartbeat,
+        );
         Held { worker, core, clock: SystemClock::start() }
     }
 }

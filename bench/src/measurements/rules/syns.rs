@@ -1,7 +1,6 @@
 //! The real worker under SYNs of flows that it has never seen; a control core that forgets each at once.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::quad::Quad;
@@ -12,6 +11,7 @@ use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::TcpOptions;
 use dataplane::worker::Worker;
+use dataplane::worker::heartbeat::Heartbeat;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 
@@ -90,7 +90,7 @@ pub fn rig(
     snapshot: Arc<Snapshot>,
     quads: &[Quad],
     flows: usize,
-    heartbeat: &Arc<AtomicU64>,
+    heartbeat: &Arc<Heartbeat>,
 ) -> (Rig<SynPort>, Frames) {
     let frames = Frames::default();
     let ports = [syns(quads), Arc::from([])].map(|syns| SynPort { frames: frames.clone(), syns, next: 0 });
