@@ -8,6 +8,7 @@ use dataplane::wire::ethernet::EthernetHeader;
 use prefetch_index::prefetch_index;
 
 use crate::race::Contender;
+use crate::tallies::Tally;
 use crate::traffic::Family;
 use crate::worker::Source;
 
@@ -125,5 +126,16 @@ impl<B: Buffer, const LINES: usize> Work<B> for MacSwapAndLines<LINES> {
             }
         }
         MacSwap.burst(burst);
+    }
+}
+
+/// Something, and a counter for every frame.
+pub struct Tallied<W>(pub W, pub Tally);
+
+impl<B, W: Work<B>> Work<B> for Tallied<W> {
+    #[inline]
+    fn burst(&mut self, burst: &mut [B]) {
+        burst.iter().for_each(|_| self.1.count());
+        self.0.burst(burst);
     }
 }

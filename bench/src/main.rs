@@ -15,6 +15,7 @@ mod pooled;
 mod race;
 mod results;
 mod suite;
+mod tallies;
 mod traffic;
 mod turns;
 mod worker;
@@ -56,6 +57,9 @@ struct Arguments {
     /// What a process in a lab does.
     #[arg(long, hide = true)]
     peers: Option<measurements::peers::Part>,
+    /// What lackey traces.
+    #[arg(long, hide = true)]
+    trace: Option<tallies::Tallies>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -79,6 +83,10 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(part) = arguments.peers {
         return part.carry_out();
+    }
+    if let Some(tallies) = arguments.trace {
+        measurements::sharing::carry_out(tallies);
+        return Ok(());
     }
     if arguments.extent == Extent::Instructions {
         arguments.only.push(measurements::instructions::MEASUREMENT.name.to_owned());

@@ -12,6 +12,8 @@ mod migration;
 pub mod peers;
 mod relay;
 mod rules;
+pub mod sharing;
+mod workers;
 
 use crate::suite::Measurement;
 
@@ -26,6 +28,8 @@ pub const ALL: &[Measurement] = &[
     flood::MEASUREMENT,
     relay::MEASUREMENT,
     migration::MEASUREMENT,
+    workers::MEASUREMENT,
+    sharing::MEASUREMENT,
     rules::MEASUREMENT,
     inspect::MEASUREMENT,
     peers::MEASUREMENT,

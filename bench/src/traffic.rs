@@ -134,7 +134,12 @@ impl Traffic {
     /// Every segment of a flow repeats the same numbers. The worker's way is the same as for one that goes on where the last has
     /// ended: neither leaps, and neither is beyond what the window allows.
     pub fn segment(&self, from_server: bool) -> Vec<u8> {
-        let quad = self.family.quad(0);
+        self.segment_of(0, from_server)
+    }
+
+    /// The same of flow `n`.
+    pub fn segment_of(&self, n: u32, from_server: bool) -> Vec<u8> {
+        let quad = self.family.quad(n);
         let quad = if from_server { quad.reversed() } else { quad };
         let tcp = TcpRepr {
             seq: Seq(1),

@@ -29,7 +29,7 @@ pub const MEASUREMENT: Measurement = Measurement {
 const HOW: &str = "*Worker alone*: one thread puts an order into the mailbox, has the worker do a round, and takes the answer, flow after \
     flow in random order; nobody decides anything. A split is the order to the object's arrival; a merge is the order to park, its answer, \
     the object installed and the flow resumed. *In turns*: worker and control core take turns on one thread. *Two cores*: a thread each, \
-    pinned, with their rings between them. A split is from the control core's order until it has both TCBs, a merge from when it \
+    pinned, with their rings between them. A split is from the control core's order to the end of its round that makes both TCBs, and relays what came meanwhile; a merge is from when it \
     takes nothing new any more until the worker carries the flow; the search for the flow by its name comes before. *Idle*: both ends say \
     a segment after each hand-over, and the next one is ordered when all is acknowledged. *Busy*: both ends go on saying segments, at \
     most four ahead of their acknowledgments, which a merge has to wait for. Every byte has to come to the other end, in order, and \
