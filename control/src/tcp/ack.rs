@@ -28,6 +28,10 @@ impl<B: Buffer> Block<B> {
             return Verdict::Break(Stop::AckInvalid);
         }
         if segment.ack == self.snd.una && segment.options.sack.is_empty() && self.is_at_rest() {
+            debug_assert!(
+                self.timers.reorder.is_none() && self.snd.flight.pipe() == 0,
+                "nothing is outstanding"
+            );
             let was_shut = self.snd.edge.le(self.snd.una);
             self.update_window(arrival, false);
             self.note_open_window(arrival.now, was_shut);

@@ -78,8 +78,16 @@ impl<B: Buffer> Block<B> {
     /// The next segment to be sent; call until `None`. `ts_value` is the TSval to be put into it.
     pub fn poll(&mut self, now: Instant, ts_value: u32) -> Option<SegmentOut> {
         if self.is_quiet() {
+            debug_assert!(
+                self.next_segment(now, ts_value).is_none(),
+                "it is quiet, and has something to say"
+            );
             return None;
         }
+        self.next_segment(now, ts_value)
+    }
+
+    fn next_segment(&mut self, now: Instant, ts_value: u32) -> Option<SegmentOut> {
         if let Some(reset) = self.out.reset.take() {
             return Some(Self::reset_segment(reset));
         }
@@ -111,8 +119,8 @@ impl<B: Buffer> Block<B> {
     fn is_quiet(&self) -> bool {
         let Outbox { syn, ack_now, more_room, probe, tail_probe, ask_window, reset, .. } = &self.out;
         let is_asked = *syn || *ack_now || *more_room || *probe || *tail_probe || *ask_window;
-        let has_data =
-            self.snd.nxt != self.snd.queue.end() || self.snd.fin_queued || self.snd.flight.lost() > 0;
+        let is_fresh = self.snd.nxt != self.snd.queue.end() || self.snd.fin_queued;
+        let has_data = self.snd.flight.lost() > 0 || (is_fresh && !self.snd.fin_sent);
         !is_asked && reset.is_none() && !has_data && self.timers.pace.is_none()
     }
 

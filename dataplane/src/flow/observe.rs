@@ -86,8 +86,8 @@ impl Object {
         }
     }
 
-    /// What goes from `seq` to `end` does not begin where all that was seen before has ended, and ends beyond: something was lost before us, or a bit in
-    /// the number is wrong.
+    /// What goes from `seq` to `end` does not begin where all that was seen before has ended, and ends beyond: something was lost
+    /// before us, or a bit in the number is wrong.
     #[inline(always)]
     pub fn leaps(&self, direction: Direction, seq: Seq, end: Seq) -> bool {
         let seen = self.track[direction.index()].end;

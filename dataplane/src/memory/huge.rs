@@ -8,8 +8,11 @@
 
 use std::ops::Range;
 
-/// Bytes of a huge page, on x86-64 and on AArch64 with pages of 4 KiB.
+/// Bytes of a huge page, and of a small one, on x86-64 and on AArch64 with pages of 4 KiB.
 pub const PAGE: usize = 2 << 20;
+const SMALL_PAGE: usize = 4 << 10;
+/// Since Linux 6.1; older ones refuse it. `libc` has it for glibc only.
+const COLLAPSE: libc::c_int = 25;
 
 /// `len` values in huge pages from the beginning, by their index.
 pub fn filled<T>(len: usize, make: impl FnMut(usize) -> T) -> Box<[T]> {
@@ -25,23 +28,33 @@ pub fn range_of<T>(values: &[T]) -> Range<usize> {
     start..start + size_of_val(values)
 }
 
-/// What is written there for the first time from now on gets huge pages.
+/// What is written there for the first time from now on gets huge pages. What else is in its first and last page is advised, too,
+/// so that neighbours become one mapping.
 pub fn advise(addresses: Range<usize>) {
-    madvise(addresses, libc::MADV_HUGEPAGE);
+    madvise(addresses, SMALL_PAGE, libc::MADV_HUGEPAGE);
 }
 
-/// What has been written there moves into huge pages.
-pub fn collapse(addresses: Range<usize>) {
-    advise(addresses.clone());
-    madvise(addresses, libc::MADV_COLLAPSE);
+/// What is there moves into huge pages, together with what has not been written to beside it. Of pieces that lie side by side, as an
+/// allocator puts large ones, huge pages hold several.
+pub fn collapse(pieces: impl IntoIterator<Item = Range<usize>>) {
+    let mut pieces: Vec<Range<usize>> = pieces.into_iter().collect();
+    pieces.sort_by_key(|piece| piece.start);
+    pieces.iter().for_each(|piece| advise(piece.clone()));
+    for stretch in pieces.chunk_by(|one, next| next.start.saturating_sub(one.end) < SMALL_PAGE) {
+        let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { continue };
+        let end = last.end / PAGE * PAGE;
+        let start = first.start.checked_next_multiple_of(PAGE).unwrap_or(end);
+        madvise(start..end, PAGE, COLLAPSE);
+    }
 }
 
-/// Of the whole huge pages between `addresses`.
-fn madvise(addresses: Range<usize>, advice: libc::c_int) {
-    let end = addresses.end / PAGE * PAGE;
-    let Some(start) = addresses.start.checked_next_multiple_of(PAGE).filter(|start| *start < end) else {
+/// Of all pages of `size` that `addresses` touch.
+fn madvise(addresses: Range<usize>, size: usize, advice: libc::c_int) {
+    let start = addresses.start / size * size;
+    let Some(end) = addresses.end.checked_next_multiple_of(size).filter(|end| start < *end) else { return };
+    if addresses.is_empty() {
         return;
-    };
+    }
     let memory = std::ptr::without_provenance_mut(start);
     // SAFETY: both advices are about which pages hold the memory. Whatever the addresses are, mapped or not and whosever, what
     // can be read there and who may do so stays the same (madvise(2)); an advice that is not followed is none.
@@ -49,11 +62,11 @@ fn madvise(addresses: Range<usize>, advice: libc::c_int) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Kilobytes of huge pages in the mappings that overlap these addresses.
-    fn huge(addresses: &Range<usize>) -> usize {
+    pub(crate) fn huge(addresses: &Range<usize>) -> usize {
         let maps = std::fs::read_to_string("/proc/self/smaps").expect("Linux has it");
         let (mut is_ours, mut sum) = (false, 0);
         for line in maps.lines() {
@@ -69,9 +82,10 @@ mod tests {
         sum
     }
 
-    fn are_to_be_had() -> bool {
+    /// Whether who asks for them gets them, and nobody else does.
+    pub(crate) fn are_on_advice() -> bool {
         std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
-            .is_ok_and(|text| !text.contains("[never]"))
+            .is_ok_and(|text| text.contains("[madvise]"))
     }
 
     #[test]
@@ -79,16 +93,27 @@ mod tests {
         const LEN: usize = 4 * PAGE / size_of::<u64>();
         let advised = filled(LEN, |at| at as u64);
         let late: Box<[u64]> = (0..LEN as u64).collect();
-        collapse(range_of(&late));
+        collapse([range_of(&late)]);
         assert_eq!(advised, late);
         assert_eq!((advised[LEN - 1], late[LEN / 2]), (LEN as u64 - 1, LEN as u64 / 2));
-        if are_to_be_had() {
-            // Whoever is short of memory gets fewer.
-            eprintln!("{} and {} KiB", huge(&range_of(&advised)), huge(&range_of(&late)));
-        }
         let untouched = vec![0u64; LEN];
         advise(range_of(&untouched));
-        assert_eq!(huge(&range_of(&untouched)), 0, "advice alone takes nothing");
+        if are_on_advice() {
+            assert!(huge(&range_of(&advised)) > 0 && huge(&range_of(&late)) > 0);
+            assert_eq!(huge(&range_of(&untouched)), 0, "advice alone takes nothing");
+        }
+    }
+
+    /// Tables of an index are smaller than a huge page each.
+    #[test]
+    fn pieces_side_by_side_share_huge_pages() {
+        let whole: Box<[u8]> = vec![7; 4 * PAGE].into();
+        let pieces: Vec<Range<usize>> = whole.chunks(PAGE / 3).map(range_of).collect();
+        collapse(pieces.into_iter().rev());
+        assert!(whole.iter().all(|byte| *byte == 7));
+        if are_on_advice() {
+            assert!(huge(&range_of(&whole)) > 0);
+        }
     }
 
     #[test]
@@ -96,6 +121,7 @@ mod tests {
         assert_eq!(&*filled(3, |at| at), [0, 1, 2]);
         assert!(filled(0, |_| 0u8).is_empty());
         advise(0..0);
-        collapse(usize::MAX - 10..usize::MAX - 3);
+        collapse(std::iter::once(usize::MAX - 10..usize::MAX - 3));
+        collapse([]);
     }
 }

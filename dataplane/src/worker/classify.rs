@@ -55,20 +55,18 @@ impl<P: Port> Worker<P> {
     fn read(&mut self, way: Way, burst: &mut Burst<P::Buffer>, places: &mut [Seen], is_ours: bool) {
         let mut at = 0;
         while let (Some(frame), Some(seen)) = (burst.get(at), places.get_mut(at)) {
-            match seen.packet.read(frame.bytes()) {
-                Ok(()) if is_ours || self.owner(&seen.packet) == self.id => {
-                    seen.guess = self.guess(way, &mut seen.packet);
-                    at += 1;
-                }
-                Ok(()) => {
-                    let owner = self.owner(&seen.packet);
-                    self.hand_over(owner, way.port, burst.remove(at));
-                }
-                Err(reason) => {
-                    self.counters.count(reason);
-                    burst.remove(at);
-                }
+            if let Err(reason) = seen.packet.read(frame.bytes()) {
+                self.counters.count(reason);
+                burst.remove(at);
+                continue;
             }
+            let owner = if is_ours { self.id } else { self.owner(&seen.packet) };
+            if owner != self.id {
+                self.hand_over(owner, way.port, burst.remove(at));
+                continue;
+            }
+            seen.guess = self.guess(way, &mut seen.packet);
+            at += 1;
         }
     }
 

@@ -4,7 +4,8 @@ use prefetch_index::prefetch_index;
 
 use crate::memory::huge;
 
-/// Client's and server's address of each slot. Nothing is taken of slots that never had an IPv6 flow.
+/// Client's and server's address of each slot. Nothing is taken before the first IPv6 flow, and then a huge page for each 65,536
+/// slots when the first of them is used.
 pub(super) struct Ends {
     all: Box<[[u8; 16]]>,
     /// Where slot 0 begins: an allocator aligns to 16 bytes.

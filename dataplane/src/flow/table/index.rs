@@ -4,6 +4,8 @@
 //! use up the rest of it. Ten million entries in one table so need 33 million buckets; in eleven tables they need 23 million,
 //! five bytes each. Which table an entry is in the hash says, which is keyed: nobody can fill one of them and spare the others.
 
+use std::ops::Range;
+
 use hashbrown::HashTable;
 use prefetch_index::prefetch_index;
 
@@ -33,11 +35,13 @@ impl Table {
         // hashbrown keeps the entries in front of the fingerprints, the first one last.
         let fingerprints = (&raw const *place.get()).addr() + (place.bucket_index() + 1) * size_of::<u32>();
         entries.clear();
-        let buckets = entries.num_buckets();
-        huge::advise(fingerprints - buckets * size_of::<u32>()..fingerprints);
-        // hashbrown has marked every bucket as free.
-        huge::collapse(fingerprints..fingerprints + buckets);
         Table { entries, fingerprints }
+    }
+
+    /// Where it is.
+    fn addresses(&self) -> Range<usize> {
+        let buckets = self.entries.num_buckets();
+        self.fingerprints - buckets * size_of::<u32>()..self.fingerprints + buckets
     }
 
     /// Asks for the lines with which a look-up begins. That they are these is a matter of hashbrown's insides, which a test holds;
@@ -62,7 +66,10 @@ impl Index {
     /// Room for `capacity` entries, and for chance to put some more into one table than into another.
     pub(super) fn new(capacity: usize) -> Index {
         let Shape { tables, buckets } = Shape::of(capacity);
-        Index { tables: (0..tables).map(|_| Table::new(buckets)).collect(), each: room(buckets) }
+        let tables: Box<[Table]> = (0..tables).map(|_| Table::new(buckets)).collect();
+        // hashbrown has marked every bucket as free, so they move; tables smaller than a huge page do so together.
+        huge::collapse(tables.iter().map(Table::addresses));
+        Index { tables, each: room(buckets) }
     }
 
     /// Bytes that it takes for `capacity` entries.
@@ -173,6 +180,18 @@ mod tests {
             let index = Index::new(capacity);
             let taken = index.allocation_size() + size_of_val(&*index.tables);
             assert_eq!(taken, Index::bytes_for(capacity), "{capacity}");
+        }
+    }
+
+    /// Of tables that are smaller than a huge page each, too.
+    #[test]
+    fn a_large_index_is_in_huge_pages() {
+        let index = Index::new(1_000_000);
+        let first = index.tables.iter().map(Table::addresses).min_by_key(|range| range.start).unwrap();
+        let last = index.tables.iter().map(Table::addresses).max_by_key(|range| range.end).unwrap();
+        if huge::tests::are_on_advice() {
+            let kib = huge::tests::huge(&(first.start..last.end));
+            assert!(kib * 1024 > index.allocation_size() / 2, "{kib} KiB");
         }
     }
 
