@@ -16,8 +16,8 @@ pub fn cut_through(traffic: &Traffic, delta: i32) -> Carrier<Generator> {
     let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
     let mut rig = Rig::new(Generator::pair(traffic), traffic.flows as usize, rules, &Arc::default());
     let clock = SystemClock::start();
-    for n in 0..traffic.flows {
-        rig.inject(bare_syn(traffic.family.quad(n)));
+    for at in 0..traffic.flows {
+        rig.inject(bare_syn(traffic.family.quad(traffic.number(at))));
         let view = View { track: [Track { end: Seq(1), ack: Seq(1) }; 2], ..View::default() };
         rig.cut_through(clock.now(), Delta(delta), view);
     }

@@ -175,14 +175,14 @@ mod tests {
     use dataplane::packet::{self, Packet};
 
     use super::*;
-    use crate::traffic::{Options, Turns};
+    use crate::traffic::Options;
 
     /// What is stamped is what the builder would have made.
     #[test]
     fn frames_are_sound_and_of_their_flows() {
         for family in [Family::V4, Family::V6] {
             for options in [Options::None, Options::Timestamps, Options::Sack] {
-                let traffic = Traffic { flows: 70_000, turns: Turns::Uniform, family, options, wire: 64 };
+                let traffic = Traffic { family, options, ..Traffic::shortest(70_000) };
                 for (side, mut port) in Generator::pair(&traffic).into_iter().enumerate() {
                     port.start();
                     let mut burst = Burst::new();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::race::processor_time;
 
 /// Less processor time than that of all that has passed means that somebody else had the core.
-const QUIET_SHARE: f64 = 0.98;
+pub const QUIET_SHARE: f64 = 0.98;
 /// More of all processor time than that taken by the hypervisor means that it had the core.
 const QUIET_STEAL: f64 = 0.01;
 

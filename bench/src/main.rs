@@ -103,12 +103,24 @@ fn main() -> anyhow::Result<()> {
     if !machine::pin() {
         eprintln!("this thread could not be pinned to a core");
     }
+    let mut failed = Vec::new();
     for measurement in chosen {
-        let record = measurement.take(arguments.extent == Extent::Full, arguments.samples, &machine)?;
-        results::print(&record);
-        if !arguments.dry {
-            results::write(&arguments.results, &record)?;
+        // One that cannot be had is no reason to go without those behind it.
+        match measurement.take(arguments.extent == Extent::Full, arguments.samples, &machine) {
+            Ok(record) => {
+                results::print(&record);
+                if !arguments.dry {
+                    results::write(&arguments.results, &record)?;
+                }
+            }
+            Err(error) => {
+                eprintln!("{}: {error:#}", measurement.name);
+                failed.push(measurement.name);
+            }
         }
+    }
+    if !failed.is_empty() {
+        bail!("not measured, see above: {}", failed.join(", "));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! All measurements there are.
 
+mod collisions;
 mod connections;
 mod cut_through;
 mod flood;
@@ -22,6 +23,7 @@ pub const ALL: &[Measurement] = &[
     #[cfg(feature = "dpdk")]
     limit_a::MEASUREMENT,
     cut_through::MEASUREMENT,
+    collisions::MEASUREMENT,
     instructions::MEASUREMENT,
     memory::MEASUREMENT,
     connections::MEASUREMENT,

@@ -41,10 +41,24 @@ pub enum Turns {
     Zipf,
 }
 
+/// Which quads flows have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Quads {
+    /// Clients with as many ports each as there are.
+    Usual,
+    /// Clients with a port each, such that every client's address and port have the same sum: whoever adds up words, and has no
+    /// key, has all flows in one bucket. At most [`COLLIDING`] flows.
+    Colliding,
+}
+
+/// So many flows can have one sum: with each port a client.
+pub const COLLIDING: u32 = 1 << PORT_BITS;
+
 /// All of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Traffic {
     pub flows: u32,
+    pub quads: Quads,
     pub turns: Turns,
     pub family: Family,
     pub options: Options,
@@ -126,7 +140,22 @@ impl Options {
 impl Traffic {
     /// The shortest frames, IPv4, no options.
     pub const fn shortest(flows: u32) -> Traffic {
-        Traffic { flows, turns: Turns::Uniform, family: Family::V4, options: Options::None, wire: 64 }
+        Traffic {
+            flows,
+            quads: Quads::Usual,
+            turns: Turns::Uniform,
+            family: Family::V4,
+            options: Options::None,
+            wire: 64,
+        }
+    }
+
+    /// The number by which the `at`-th flow goes.
+    pub const fn number(&self, at: u32) -> u32 {
+        match self.quads {
+            Quads::Usual => at,
+            Quads::Colliding => at << PORT_BITS | (COLLIDING - 1 - at),
+        }
     }
 
     /// A frame of flow 0 without FCS, checksums included: an ACK, and padding or payload up to its length.
@@ -163,7 +192,7 @@ impl Traffic {
         let mut random = fastrand::Rng::with_seed(1);
         match self.turns {
             Turns::Uniform => {
-                let mut order: Vec<u32> = (0..self.flows).collect();
+                let mut order: Vec<u32> = (0..self.flows).map(|at| self.number(at)).collect();
                 random.shuffle(&mut order);
                 order.into()
             }
@@ -174,7 +203,7 @@ impl Traffic {
                     .map(|_| {
                         // The inverse of the distribution with exponent 1. Ranks are scattered, or popular flows would be neighbours.
                         let rank = (random.f64() * range).exp() as u64 - 1;
-                        (rank * 2_654_435_761 % u64::from(self.flows)) as u32
+                        self.number((rank * 2_654_435_761 % u64::from(self.flows)) as u32)
                     })
                     .collect()
             }
@@ -212,6 +241,15 @@ mod tests {
             let quads: HashSet<Quad> = (0..200_000).map(|n| family.quad(n)).collect();
             assert_eq!(quads.len(), 200_000);
         }
+    }
+
+    #[test]
+    fn colliding_flows_have_one_sum_and_quads_of_their_own() {
+        let traffic = Traffic { quads: Quads::Colliding, ..Traffic::shortest(COLLIDING) };
+        let clients: HashSet<_> = traffic.order().iter().map(|n| client_of(*n)).collect();
+        assert_eq!(clients.len(), COLLIDING as usize);
+        let sums: HashSet<u32> = clients.iter().map(|(host, port)| host + u32::from(*port)).collect();
+        assert_eq!(sums.len(), 1);
     }
 
     #[test]

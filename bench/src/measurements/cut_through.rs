@@ -45,7 +45,7 @@ struct Case {
 
 impl Case {
     fn name(&self) -> String {
-        let Traffic { flows, turns, family, options, wire } = self.traffic;
+        let Traffic { flows, turns, family, options, wire, quads: _ } = self.traffic;
         let flows = match flows {
             1_000_000.. => format!("{} M", flows / 1_000_000),
             _ => format!("{} k", flows / 1000),

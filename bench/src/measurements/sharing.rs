@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 use crate::race::Spread;
-use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
+use crate::suite::{Finding, Measurement, Row, Run};
 use crate::tallies::Tallies;
 use trace::Lines;
 
@@ -24,8 +24,9 @@ pub const MEASUREMENT: Measurement = Measurement {
     run,
 };
 
-const HOW: &str = "Two workers and a control core, a thread each, made as the appliance makes them: ports, rings, reports and heartbeat by \
-    one thread, tables by each worker's own. Each has its rounds while the others sleep, and valgrind's lackey tells of every load and \
+const HOW: &str = "Two workers and a control core, a thread each, made as the appliance makes them: lines, rings, reports and heartbeat by \
+    one thread, tables by each worker's own. Their ports are in memory: what a device's queue or DPDK's pool shares is not in it, nor are \
+    orders and events, which are meant to be shared, nor whoever reads the published counters. Each has its rounds while the others sleep, and valgrind's lackey tells of every load and \
     store: 16 flows a worker, cut through, eight frames of each port a round, housekeeping and the publishing of counters among them. A line of 64 \
     bytes is shared when one of them writes it and another one reads or writes it. *Together* is the same with a mistake: both workers' \
     ports count their bursts on one line, which has to be found.";
@@ -69,7 +70,5 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
     let mistaken = found("counters of both together", Tallies::Together)?.shared();
     ensure!(shared.is_empty(), "lines that a worker writes and somebody else touches: {}", shared.join(", "));
     ensure!(mistaken.len() == 1, "one line that both write was put there, found: {}", mistaken.join(", "));
-    let value = Spread::of([shared.len() as f64]);
-    finding.gates.push(Gate { what: "shared lines".into(), value, demand: Demand::AtMost(0.0) });
     Ok(finding)
 }

@@ -39,7 +39,16 @@ enum Seat {
     /// In every round of the control core's thread.
     Here(Box<Worker<End>>),
     /// On a core of its own, all the time.
-    There { stop: Arc<AtomicBool>, thread: JoinHandle<Box<Worker<End>>> },
+    There { stop: Stop, thread: JoinHandle<Box<Worker<End>>> },
+}
+
+/// Ends the worker's rounds when it is dropped: they outlive nobody who has given up.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A worker, a control core, and both ends of all flows.
@@ -86,7 +95,7 @@ impl Appliance {
             }
             worker
         });
-        Appliance { seat: Seat::There { stop, thread }, ..self }
+        Appliance { seat: Seat::There { stop: Stop(stop), thread }, ..self }
     }
 
     fn worker_round(&mut self) {
@@ -119,13 +128,16 @@ impl Appliance {
         self.core.ask(Query::HandOver { what, flow, answer });
         self.rounds_until(|_| !answered.is_empty());
         let mut end = self.clock.now();
+        assert_eq!(answered.try_recv(), Ok(Ok(())), "{what:?}: nothing is in its way");
         if what == HandOver::Merge {
+            let mut rounds = 0;
             while self.merges.load(Ordering::Acquire) == merges {
                 self.worker_round();
+                rounds += 1;
+                assert!(rounds < FOR_EVER, "the worker does not carry the flow");
             }
             end = self.clock.now();
         }
-        assert_eq!(answered.try_recv(), Ok(Ok(())), "{what:?}: nothing is in its way");
         let Entry { at, took, .. } = self.last_event();
         end - at + took
     }
@@ -155,7 +167,7 @@ impl Appliance {
         let worker = match self.seat {
             Seat::Here(worker) => worker,
             Seat::There { stop, thread } => {
-                stop.store(true, Ordering::Relaxed);
+                drop(stop);
                 thread.join().map_err(|_| anyhow::anyhow!("the worker has panicked"))?
             }
         };

@@ -9,9 +9,11 @@ use std::time::Duration;
 pub fn processor_time(process: u32) -> io::Result<Duration> {
     let mut sum = Duration::ZERO;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let path = thread?.path().join("schedstat");
         // One that ends meanwhile has no figure any more.
-        let told = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
-        sum += parse(&told).unwrap_or_default();
+        let Ok(told) = fs::read_to_string(&path) else { continue };
+        let missing = || format!("{}: no figure; the kernel wants CONFIG_SCHED_INFO", path.display());
+        sum += parse(&told).ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, missing()))?;
     }
     Ok(sum)
 }

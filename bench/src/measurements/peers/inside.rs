@@ -123,6 +123,9 @@ pub fn run(isolated: Isolated, samples: usize) -> anyhow::Result<Finding> {
             in_memory.clear();
         }
     }
+    let complaints = cycle.complaints();
+    anyhow::ensure!(complaints.is_empty(), "connections in memory: {}", complaints.join(", "));
+    anyhow::ensure!(cycle.merged() >= 1.0, "connections in memory: only {} were merged", cycle.merged());
     let others = bench.outside / bench.whole.max(f64::MIN_POSITIVE);
     Ok(table::finding(&Seen { lanes, in_memory, idle: bench.place.idle, others }))
 }

@@ -11,8 +11,8 @@ use crate::suite::{Demand, Finding, Gate, Row};
 const HOW: &str = "Client, server and router are network namespaces, joined by veths without offloads, so that no frame is longer than \
     1518 bytes and every checksum is computed; all hosts send with CUBIC. The contenders: a veth from client to server; the router's \
     kernel; HAProxy and nginx on the router, with one thread, which end both connections; `quadrille` between two veths of its own, through \
-    af_packet, configured as in `configs/veth.toml` but for limits: control core and worker have a core each, on which they sleep, up to 50 µs at \
-    a time, when there is nothing to do (which is in the latencies). Cut through, a flow is merged when the server has first answered; 99 in 100 \
+    af_packet: control core and worker have a core each, on which they sleep, up to 50 µs at a time, when there is nothing to do (which is \
+    in the latencies). Cut through, a flow is merged when the server has first answered; 99 in 100 \
     were, or there is no figure. Contenders take turns within each sample, and share the machine's cores with both ends.\n\n\
     *Connections*: the client connects, sends 128 bytes, gets 128 back, ends, and waits for the other end, 4000 times, 64 at once. \
     *Latencies* are the client's, of 400, one after the other: *connect* until established (a proxy accepts before it has asked the server), \
@@ -20,18 +20,19 @@ const HOW: &str = "Client, server and router are network namespaces, joined by v
     *Own* is processor time of the contender's process. Over veths that is no clean cut: a frame is received by the next host's \
     kernel in the turn of whoever sent it, so that the server's TCP is part of a proxy's time and of ours, and what fills our packet socket is part \
     of the client's. So *all* is what every process of the lab took, less what it took over the bare veth in the same sample; it is all that \
-    can be said of forwarding, which has no process. What the kernel's own threads do is in neither. That is why there is no row for \
+    can be said of forwarding, which has no process, and the fairer ratio. What the kernel's own threads do is in neither. That is why there is no row for \
     sockmap: neither HAProxy nor nginx uses it, and what it redirects is sent by kernel threads. The appliance does not count its idle rounds: \
     its time is what its threads ran, looking in vain included; *at rest* is what that comes to without any traffic. *In memory* is what \
     `connections` measures, worker and control core together, by turns with the others.\n\n\
     *Idle* connections have had one response. The process had one connection before, and no others; its resident memory (VmRSS) with all, \
     and its growth for each. A proxy's sockets are the kernel's memory and not in it; the appliance has none, and takes its tables at start.";
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "connections a second",
     "a CPU second, own",
     "× HAProxy",
     "all, µs a connection",
+    "× HAProxy, by all",
     "connect p50, µs",
     "p99",
     "request p50, µs",
@@ -75,7 +76,9 @@ pub fn finding(seen: &Seen) -> Finding {
     values[2] = against;
     finding.rows.push(Row { case: "IPv4, Quadrille in memory, as in `connections`".into(), values });
     finding.gates.extend(against.map(|value| {
-        let what = "connections a CPU second in memory, × HAProxy's over veths".into();
+        let what =
+            "connections a CPU second in memory, without any port, × HAProxy's own with sockets over veths"
+                .into();
         Gate { what, value, demand: Demand::AtLeast(12.0) }
     }));
     finding
@@ -96,10 +99,10 @@ fn spread(values: Vec<f64>) -> Option<Spread> {
     (!values.is_empty()).then(|| Spread::of(values))
 }
 
-/// The samples of a contender.
+/// The samples of a contender that has all of them.
 fn of(lanes: &[Lane], contender: Contender, net: Net) -> &[Sample] {
-    let lane = lanes.iter().find(|lane| (lane.contender, lane.net) == (contender, net));
-    lane.map_or(&[], |lane| &lane.samples)
+    let is_it = |lane: &&Lane| (lane.contender, lane.net) == (contender, net) && lane.failure.is_none();
+    lanes.iter().find(is_it).map_or(&[], |lane| &lane.samples)
 }
 
 fn row(lane: &Lane, lanes: &[Lane]) -> Row {
@@ -120,6 +123,16 @@ fn row(lane: &Lane, lanes: &[Lane]) -> Row {
         Contender::Direct => None,
         _ => beside(Contender::Direct, &|own, wire| Some(value(own) - value(wire))),
     };
+    let wire = of(lanes, Contender::Direct, lane.net);
+    let by_all = match lane.contender {
+        Contender::Direct => None,
+        _ => {
+            let sides = lane.samples.iter().zip(of(lanes, HAPROXY, lane.net)).zip(wire);
+            let all = |sample: &Sample| sample.many_cost.all;
+            let ratio = |((own, haproxy), wire)| (all(haproxy) - all(wire)) / (all(own) - all(wire));
+            spread(sides.map(ratio).collect())
+        }
+    };
     let idle =
         lane.idle.map(|idle| [idle.resident / f64::from(1 << 20), idle.each / 1024.0, idle.at_rest * 100.0]);
     let [resident, growth, at_rest] = [0, 1, 2].map(|at| idle.map(|idle: [f64; 3]| Spread::of([idle[at]])));
@@ -128,6 +141,7 @@ fn row(lane: &Lane, lanes: &[Lane]) -> Row {
         each(&|sample| Some(1.0 / sample.many_cost.own?)),
         beside(HAPROXY, &|own, haproxy| Some(haproxy.many_cost.own? / own.many_cost.own?)),
         beyond_the_wire(&|sample| sample.many_cost.all * 1e6),
+        by_all,
         each(&|sample| Some(sample.alone.connect.p50)),
         each(&|sample| Some(sample.alone.connect.p99)),
         each(&|sample| Some(sample.alone.request.p50)),
@@ -178,8 +192,8 @@ mod tests {
         assert_eq!(wire[..4], [Some(2000.0), None, None, None]);
         assert_eq!((haproxy[1], haproxy[2]), (Some(25_000.0), Some(1.0)));
         assert_eq!((ours[1], ours[2]), (Some(50_000.0), Some(2.0)));
-        assert_eq!(ours[3], Some(30.0));
-        assert_eq!(ours[11..], [Some(3.0), Some(0.5), Some(25.0)]);
+        assert_eq!(ours[3..5], [Some(30.0), Some(1.333)]);
+        assert_eq!(ours[12..], [Some(3.0), Some(0.5), Some(25.0)]);
         assert_eq!((memory[1], memory[2]), (Some(500_000.0), Some(20.0)));
         assert!(finding.gates[0].is_met());
     }
@@ -188,7 +202,6 @@ mod tests {
     fn who_could_not_be_measured_says_why() {
         let mut haproxy = lane(HAPROXY, Some(1.0), 1.0);
         haproxy.failure = Some("haproxy is not installed".into());
-        haproxy.samples.clear();
         let lanes =
             vec![lane(Contender::Direct, None, 1.0), haproxy, lane(Contender::CutThrough, Some(1.0), 2.0)];
         let finding = finding(&Seen { lanes, in_memory: vec![1.0; 3], idle: 10, others: 0.0 });
