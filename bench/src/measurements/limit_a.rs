@@ -78,8 +78,8 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
         false => Memory::NoHuge { megabytes: MEGABYTES },
     };
     run.say(format!("{memory:?}"));
-    let mut devices = devices(memory)?;
-    let mut testpmd = Testpmd::start(memory, BUFFERS)?;
+    let mut devices = run.wait_for(|| devices(memory))?;
+    let mut testpmd = run.wait_for(|| Testpmd::start(memory, BUFFERS))?;
     let traffic = Traffic::shortest(FLOWS);
     let mut swap = Forwarder::start(Generator::pair(&traffic), MacSwap);
     let mut workers = Vec::new();
@@ -95,7 +95,7 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
     let samples = race(run.length(FRAMES), &mut contenders);
     run.waited += testpmd.waited();
     workers.iter().for_each(|(_, worker)| worker.assert_nothing_was_lost());
-    testpmd.quit()?;
+    run.wait_for(|| testpmd.quit())?;
 
     let columns = ["testpmd", "ours", "worker less MAC swap", "worker over the devices", "of limit A"];
     let mut finding =

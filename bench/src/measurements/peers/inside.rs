@@ -110,24 +110,31 @@ pub fn run(isolated: Isolated, samples: usize) -> anyhow::Result<Finding> {
         }
     }
     let mut others = bench.start_others(&mut lanes);
-    let mut cycle = Cycle::at_once(Family::V4, 1024);
     let mut in_memory = Vec::new();
     // The first fills caches and does not count.
     for sample in 0..=samples {
         say(&format!("sample {sample} of {samples}"));
         bench.sample(&mut lanes, &mut others);
-        let spent = cycle.sample(IN_MEMORY);
-        in_memory.push(spent.worker + spent.core);
+        in_memory.push(connections_in_memory()?);
         if sample == 0 {
             lanes.iter_mut().for_each(|lane| lane.samples.clear());
             in_memory.clear();
         }
     }
+    let others = bench.outside / bench.whole.max(f64::MIN_POSITIVE);
+    Ok(table::finding(&Seen { lanes, in_memory, idle: bench.place.idle, others }))
+}
+
+/// Nanoseconds of worker and control core for a connection. Each sample has its own: connections that were under way while the others
+/// had their turns would have waited for too long.
+fn connections_in_memory() -> anyhow::Result<f64> {
+    let mut cycle = Cycle::at_once(Family::V4, 1024);
+    cycle.sample(IN_MEMORY);
+    let spent = cycle.sample(IN_MEMORY);
     let complaints = cycle.complaints();
     anyhow::ensure!(complaints.is_empty(), "connections in memory: {}", complaints.join(", "));
     anyhow::ensure!(cycle.merged() >= 1.0, "connections in memory: only {} were merged", cycle.merged());
-    let others = bench.outside / bench.whole.max(f64::MIN_POSITIVE);
-    Ok(table::finding(&Seen { lanes, in_memory, idle: bench.place.idle, others }))
+    Ok(spent.worker + spent.core)
 }
 
 /// Every contender with IPv4, and those that are measured so with IPv6.
