@@ -1,11 +1,31 @@
 -- rate.lua against a pktgen that is none: a box that forwards up to 62.5 % of line rate, and drops what is beyond.
 
-local rate, size, running, milliseconds = 0, 64, false, 0
-local limit = 62.5
+local LIMIT = 62.5
+local rate, size, running, milliseconds
 
 local function line_rate()
     return 10e9 / 8 / (size + 20) / 1000
 end
+
+local function figures()
+    local sent = math.floor(line_rate() * rate / 100 * milliseconds)
+    local came = math.floor(line_rate() * math.min(rate, LIMIT) / 100 * milliseconds)
+    return { opackets = sent, ipackets = came }
+end
+
+-- As pktgen-dpdk has it, which is strict about how many arguments there are.
+local port_stats = {
+    ["24.10.3"] = function(...)
+        if select("#", ...) ~= 2 then error("portStats, wrong number of arguments") end
+        local port, kind = ...
+        assert(kind == "port", "since the beginning, not a second's")
+        return { [tonumber(port)] = figures(), n = 1 }
+    end,
+    ["26.02"] = function(...)
+        if select("#", ...) ~= 1 then error("portStats, wrong number of arguments") end
+        return { [tonumber((...))] = { curr = figures(), sizes = {}, qstats = {} }, n = 1 }
+    end,
+}
 
 pktgen = {
     range = { pkt_size = function(_, _, value) size = value end },
@@ -15,19 +35,18 @@ pktgen = {
     stop = function() running = false end,
     delay = function(time) if running then milliseconds = milliseconds + time end end,
     screen = function() end,
-    portStats = function(port)
-        local sent = math.floor(line_rate() * rate / 100 * milliseconds)
-        local came = math.floor(line_rate() * math.min(rate, limit) / 100 * milliseconds)
-        return { [tonumber(port)] = { opackets = sent, ipackets = came } }
-    end,
 }
 
-local answers = {}
+local answers
 print = function(text) answers[#answers + 1] = text end
-dofile(arg[1])
-assert(#answers == 7, "an answer for each size")
-for _, answer in ipairs(answers) do
-    local found = tonumber(answer:match("bytes: ([%d.]+) %% of line rate"))
-    assert(found and found <= limit and found > limit - 1, answer)
-    assert(answer:match(" 0 of %d+ lost"), answer)
+for version, stand_in in pairs(port_stats) do
+    rate, size, running, milliseconds, answers = 0, 64, false, 0, {}
+    pktgen.portStats = stand_in
+    dofile(arg[1])
+    assert(#answers == 7, version .. ": an answer for each size")
+    for _, answer in ipairs(answers) do
+        local found = tonumber(answer:match("bytes: ([%d.]+) %% of line rate"))
+        assert(found and found <= LIMIT and found > LIMIT - 1, version .. ": " .. answer)
+        assert(answer:match(" 0 of %d+ lost"), version .. ": " .. answer)
+    end
 end

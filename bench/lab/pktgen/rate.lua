@@ -1,4 +1,4 @@
--- pktgen-dpdk: the highest rate that the appliance forwards without a loss (RFC 2544 section 26.1), both ways at once.
+-- pktgen-dpdk 24.10.3 or later: the highest rate that the appliance forwards without a loss (RFC 2544 section 26.1), both ways at once.
 --
 -- After flows.pkt, at pktgen's prompt: `script rate.lua`. The answer is in rate.txt, too.
 
@@ -17,10 +17,17 @@ local function say(text)
     file:flush()
 end
 
+-- Up to 25.08 portStats has to be told which figures; from 26.01 on it takes a port and nothing else, and has these in `curr`.
+local function figures(port)
+    local known, answer = pcall(pktgen.portStats, tostring(port), "port")
+    if not known then answer = pktgen.portStats(tostring(port)) end
+    return answer[port].curr or answer[port]
+end
+
 local function sum(field)
     local total = 0
     for _, port in ipairs({ 0, 1 }) do
-        total = total + pktgen.portStats(tostring(port), "port")[port][field]
+        total = total + figures(port)[field]
     end
     return total
 end

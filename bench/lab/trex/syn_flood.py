@@ -1,7 +1,7 @@
 """TRex, stateless: SYNs that nobody means, from everywhere, over IPv4 and IPv6.
 
-    trex> start -f syn_flood.py -p 0 -m 10mpps
-    trex> start -f syn_flood.py -p 0 -m 10mpps -t --family v6
+    trex> start -f quadrille/syn_flood.py -p 0 -m 10mpps
+    trex> start -f quadrille/syn_flood.py -p 0 -m 10mpps -t --family v6
 
 Every SYN has another source address, port and sequence number, and the options that Linux sends: a flood cannot be told by its
 looks. The appliance's rule for it is "flood" in configs/lab-nics.toml.
@@ -42,7 +42,7 @@ class SynFlood:
 
     def get_streams(self, direction=0, tunables=(), **kwargs):
         parser = argparse.ArgumentParser(description="SYNs that nobody means")
-        parser.add_argument("--family", choices=["v4", "v6"], default=kwargs.get("family", "v4"))
+        parser.add_argument("--family", choices=["v4", "v6"], default="v4")
         family = parser.parse_args(tunables).family
         packet = STLPktBuilder(pkt=self.packet(family), vm=self.variables(family))
         return [STLStream(packet=packet, mode=STLTXCont(pps=1000))]

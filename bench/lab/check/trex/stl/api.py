@@ -3,6 +3,7 @@
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
+from scapy.packet import Padding, Raw
 
 
 class CTRexVmInsFixHwCs:
@@ -17,7 +18,7 @@ class STLVM:
 
     def var(self, name, min_value, max_value, size, op):
         assert op in ("inc", "dec", "random") and size in (1, 2, 4, 8)
-        self.variables[name] = (min_value, max_value, size)
+        self.variables[name] = (min_value, max_value, size, op)
 
     def write(self, fv_name, pkt_offset, offset_fixup=0):
         assert self.checksums is None, "checksums come last"
@@ -28,13 +29,21 @@ class STLVM:
 
 
 class STLPktBuilder:
-    def __init__(self, pkt, vm):
+    def __init__(self, pkt, vm, remove_fcs=True):
+        # As TRex does: what fills up a frame is taken for its checksum.
+        if remove_fcs and isinstance(pkt.lastlayer(), Padding):
+            pkt.lastlayer().underlayer.remove_payload()
         self.pkt, self.vm = pkt, vm
 
 
 class STLTXCont:
     def __init__(self, pps):
         self.pps = pps
+
+
+class STLTXSingleBurst:
+    def __init__(self, pps, total_pkts):
+        self.pps, self.total_pkts = pps, total_pkts
 
 
 class STLStream:

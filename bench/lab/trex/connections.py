@@ -1,12 +1,14 @@
 """TRex, advanced stateful: whole HTTP connections through the appliance, over IPv4 or IPv6.
 
-    trex> start -f http.py -m 100000 -d 60
-    trex> start -f http.py -m 100000 -d 60 -t --family v6
-    trex> start -f http.py -m 1000 -d 60 -t --response 1048576
-    trex> start -f http.py -m 20000 -d 60 -t --wait 50000
+    trex> start -f quadrille/connections.py -m 100000 -d 60
+    trex> start -f quadrille/connections.py -m 100000 -d 60 -t --family v6
+    trex> start -f quadrille/connections.py -m 1000 -d 60 -t --response 1048576
+    trex> start -f quadrille/connections.py -m 20000 -d 60 -t --wait 50000
 
 -m times 1 connection a second. A connection is a request, a response, and the client's close; `--wait` keeps it open for so
 many milliseconds between two requests, so that -m times that are open at once. Its rule is "http" in configs/lab-nics.toml.
+
+The file is not called http: TRex imports it by its name, which Python's own `http` has.
 """
 
 import argparse
@@ -44,11 +46,14 @@ class Http:
         offset = ASTFIPGenGlobal(ip_offset="0.1.0.0")
         return ASTFIPGen(glob=offset, dist_client=clients, dist_server=servers)
 
-    def limits(self, family):
+    def limits(self, family, wait):
         info = ASTFGlobalInfo()
         # A minimum of what real ends offer: bulk is not to be bounded by the generator's own window.
         info.tcp.rxbufsize = 256 * 1024
         info.tcp.txbufsize = 256 * 1024
+        # TRex probes every connection that is silent for 5 seconds, and that cannot be turned off: seconds, longer than any wait.
+        info.tcp.keepidle = 128 + wait // 1000
+        info.tcp.keepintvl = 128
         if family == "v6":
             info.tcp.mss = 1440
             info.ipv6.src_msb = "2001:db8:1::"
@@ -68,7 +73,7 @@ class Http:
             client_template=ASTFTCPClientTemplate(program=client, ip_gen=addresses, port=PORT, cps=1),
             server_template=ASTFTCPServerTemplate(program=server, assoc=ASTFAssociationRule(port=PORT)),
         )
-        limits = self.limits(asked.family)
+        limits = self.limits(asked.family, asked.wait)
         return ASTFProfile(
             default_ip_gen=addresses,
             default_c_glob_info=limits,
