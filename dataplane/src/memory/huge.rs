@@ -1,7 +1,8 @@
 //! Huge pages for what is large and read at random: with small ones, every other look-up first has to look up where its memory is.
 //!
 //! They are transparent ones, which Linux makes of a process's own memory where `transparent_hugepage/enabled` says `madvise` or
-//! `always`. Where it does not, or has none left, everything works with small pages.
+//! `always`. Where it does not, or has none left, everything works with small pages; only what [`collapse`] moves does not ask
+//! there (madvise(2), MADV_COLLAPSE).
 //!
 //! The one place of this crate with unsafe code.
 #![allow(unsafe_code, reason = "there is no safe way to madvise, and this crate wants no DPDK to run")]
@@ -9,7 +10,7 @@
 use std::ops::Range;
 
 /// Bytes of a huge page, and of a small one, on x86-64 and on AArch64 with pages of 4 KiB.
-pub const PAGE: usize = 2 << 20;
+const PAGE: usize = 2 << 20;
 const SMALL_PAGE: usize = 4 << 10;
 /// Since Linux 6.1; older ones refuse it. `libc` has it for glibc only.
 const COLLAPSE: libc::c_int = 25;
