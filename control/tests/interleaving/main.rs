@@ -3,7 +3,7 @@
 //! The real worker and the real control core, and between them the real mailboxes, each in two parts: what one side has
 //! pushed the other sees when the schedule moves it, message by message. Nothing else is shared by the two threads, each
 //! drains a mailbox once in a round, and a round does nothing but by its mailboxes and ports; so an order of these steps is an order in
-//! which threads could have run. That the queue itself is sound is crossbeam's to prove.
+//! which threads could have run. That the ring itself is sound is rtrb's to prove.
 //!
 //! What the ends assert: each segment begins where the one before it ended (order kept, nothing lost, nothing twice, on any
 //! path and over each change of path), every byte is what was sent, and nothing is acknowledged that was not sent. At the end:

@@ -85,8 +85,7 @@ impl<P: Port> Worker<P> {
     /// The control core has to forget the flow too. False while its mailbox is full; one that has stalled is not asked.
     pub(super) fn tell_expired(&mut self, slot: u32) -> bool {
         let flow = self.table.flow_ref(slot);
-        let told =
-            self.events.free() > EVENT_RESERVE && self.events.try_send(Event::Expired { flow }).is_ok();
+        let told = self.events.try_send_leaving(EVENT_RESERVE, Event::Expired { flow }).is_ok();
         told || self.control.is_stalled()
     }
 }

@@ -112,10 +112,8 @@ impl<P: Port> Worker<P> {
             return Some(limit - idle);
         }
         let flow = self.table.flow_ref(slot);
-        if self.events.free() > EVENT_RESERVE {
-            // There is room.
-            let _ = self.events.try_send(Event::Idle { flow });
-        }
+        // When there is no room it is asked again.
+        let _ = self.events.try_send_leaving(EVENT_RESERVE, Event::Idle { flow });
         // It lingers before it goes.
         Some(2 * self.timeouts.linger.max(RETRY))
     }

@@ -23,7 +23,7 @@ impl Told {
         key: FlowKey,
         hit: Hit,
     ) {
-        let is_told = events.free() > EVENT_RESERVE
+        let is_told = events.has_room_beside(EVENT_RESERVE)
             && self.telling.take(now, hit.verdict)
             && events.try_send(Event::Hit { key, hit }).is_ok();
         if !is_told {

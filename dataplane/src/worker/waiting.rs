@@ -72,10 +72,7 @@ impl<P: Port> Worker<P> {
         let edits = why != Why::Look;
         let (flow, key) = (self.table.flow_ref(slot), self.table.key(slot));
         let event = Event::Wanted { flow, key, module: self.table.record(slot).module, edits };
-        if self.events.free() > EVENT_RESERVE {
-            // There is room.
-            let _ = self.events.try_send(event);
-        }
+        let _ = self.events.try_send_leaving(EVENT_RESERVE, event);
     }
 
     /// What waits and need not any more goes on, in order.
