@@ -202,7 +202,8 @@ impl<L: Pool> Core<L> {
 
     fn handle(&mut self, now: Instant, worker: usize, event: Event<L::Buffer>) {
         match event {
-            Event::Offered { flow, key, client_side, module, inspection, headers, frame } => {
+            Event::Offered { flow, client_side, module, inspection, headers, frame } => {
+                let key = headers.key();
                 let offer = Offer { worker, flow, key, client_side, module, inspection, headers, frame };
                 self.offer(now, offer);
             }

@@ -1,7 +1,7 @@
 //! What the worker needs to know of a frame, read once: offsets, key and the TCP fields that decisions rest on.
 
 use crate::counters::Counter;
-use crate::flow::quad::{Addresses, Quad, Segment};
+use crate::flow::quad::{Addresses, FlowKey, Quad, Segment};
 use crate::wire::ethernet::{self, Link};
 use crate::wire::ip::{Datagram, Transport};
 use crate::wire::seq::Seq;
@@ -54,6 +54,12 @@ impl TcpHeaders {
         window: 0,
         first_fragment: false,
     };
+
+    /// The packet's own key, source → destination; its flow's once a worker has taken the segment up.
+    #[inline]
+    pub const fn key(&self) -> FlowKey {
+        FlowKey { quad: self.quad, segment: self.segment }
+    }
 
     /// Bytes of payload in this frame.
     pub const fn payload_len(&self) -> u32 {

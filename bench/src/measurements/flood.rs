@@ -32,7 +32,7 @@ pub const MEASUREMENT: Measurement = Measurement {
 
 const HOW: &str = "65,536 different SYNs in turn, with the options that Linux sends, over ports in memory; the port's own cost, measured \
     alone in each sample, is subtracted. *Refused*: the rule alone decides, and the SYN becomes the RST that answers it. *Offered*: the \
-    SYN gets its entry and goes up the ring, and whoever is there forgets it at once. *Held*: worker and control core take turns on one \
+    SYN gets its entry and goes up the ring, and whoever is there, whose time is not counted, forgets it at once, so that the entry goes. *Held*: worker and control core take turns on one \
     thread; the SYN gets a place among 4096, its server is asked, nobody answers, and the oldest makes room and is reset. \
     *Honest clients*: one for 64 SYNs that mean nothing, 10 ms away, with a place for 16,384 held SYNs as a configuration has that \
     says nothing of it; all SYNs are answered by the server, nobody repeats anything, and who has not closed its connection 200 ms after \
@@ -80,6 +80,34 @@ fn synproxy(run: &Run) -> Option<Synproxy> {
     started.inspect_err(|error| run.say(format!("without SYNPROXY: {error:#}"))).ok()
 }
 
+/// What all SYNs are about, in no order.
+fn quads(family: Family) -> Vec<Quad> {
+    let mut quads: Vec<Quad> = (0..SYNS).map(|n| family.quad(n)).collect();
+    fastrand::Rng::with_seed(3).shuffle(&mut quads);
+    quads
+}
+
+fn offer() -> Arc<Snapshot> {
+    Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"))
+}
+
+/// The port alone.
+pub fn syns(family: Family) -> Box<dyn Contender> {
+    Box::new(Wire::new(&quads(family)))
+}
+
+pub fn refused(family: Family) -> Box<dyn Contender> {
+    Box::new(Refusing::new(&quads(family)))
+}
+
+pub fn offered(family: Family) -> Box<dyn Contender> {
+    Box::new(Syns::new(offer(), &quads(family)))
+}
+
+pub fn held(family: Family) -> Box<dyn Contender> {
+    Box::new(Held::new(offer(), &quads(family)))
+}
+
 /// The worker under SYNs of a family; SYNPROXY among the contenders, if it is there.
 fn race_of(
     family: Family,
@@ -87,9 +115,8 @@ fn race_of(
     synproxy: &mut Option<Synproxy>,
     finding: &mut Finding,
 ) -> anyhow::Result<()> {
-    let mut quads: Vec<Quad> = (0..SYNS).map(|n| family.quad(n)).collect();
-    fastrand::Rng::with_seed(3).shuffle(&mut quads);
-    let offer = Arc::new(Snapshot::compile(&[], OFFER)?);
+    let quads = quads(family);
+    let offer = offer();
     let mut wire = Wire::new(&quads);
     let mut refusing = Refusing::new(&quads);
     let mut offering = Syns::new(Arc::clone(&offer), &quads);

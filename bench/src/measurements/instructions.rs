@@ -8,6 +8,7 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 
 use super::connections::cycle::Cycle;
+use super::flood;
 use crate::carried::cut_through;
 use crate::forwarder::{Forwarder, MacSwap, MacSwapAndLines, Nothing};
 use crate::generator::Generator;
@@ -41,6 +42,14 @@ enum Subject {
     },
     /// Whole ones, both ends and the control core included; no row, but what to ask callgrind for a profile of.
     Connections,
+    /// The port of those below.
+    Syns,
+    /// SYNs that a rule refuses, and nothing else; no row, likewise.
+    Refused,
+    /// SYNs that are offered, by the worker and whoever forgets them at once.
+    Offered,
+    /// SYNs that worker and control core hold until room is needed.
+    Held,
 }
 
 /// Whom to count, and with what.
@@ -52,13 +61,17 @@ pub struct Count {
     frames: usize,
 }
 
-const SUBJECTS: [(&str, Subject); 6] = [
+const SUBJECTS: [(&str, Subject); 10] = [
     ("port", Subject::Port),
     ("mac-swap", Subject::MacSwap),
     ("limit-b", Subject::LimitB),
     ("delta-0", Subject::CutThrough { delta: 0 }),
     ("delta", Subject::CutThrough { delta: 1_000_003 }),
     ("connections", Subject::Connections),
+    ("syns", Subject::Syns),
+    ("refused", Subject::Refused),
+    ("offered", Subject::Offered),
+    ("held", Subject::Held),
 ];
 const FAMILIES: [(&str, Family); 2] = [("v4", Family::V4), ("v6", Family::V6)];
 const OPTIONS: [(&str, Options); 3] =
@@ -115,6 +128,10 @@ impl Count {
             Subject::CutThrough { delta } => Box::new(cut_through(&traffic, delta)),
             // So few that nobody repeats anything though valgrind is slow.
             Subject::Connections => Box::new(Cycle::at_once(self.family, 32)),
+            Subject::Syns => flood::syns(self.family),
+            Subject::Refused => flood::refused(self.family),
+            Subject::Offered => flood::offered(self.family),
+            Subject::Held => flood::held(self.family),
         };
         race::run(self.frames, &mut *contender);
     }
@@ -157,7 +174,11 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
             // What does not look at options takes as long with them as without.
             let looks = |subject: &Subject| match subject {
                 Subject::CutThrough { .. } => true,
-                Subject::Connections => false,
+                Subject::Connections
+                | Subject::Syns
+                | Subject::Refused
+                | Subject::Offered
+                | Subject::Held => false,
                 _ => is_plain,
             };
             for (name, subject) in SUBJECTS.iter().filter(|(_, subject)| looks(subject)) {

@@ -241,8 +241,8 @@ memory
   suspended        3.7 MiB  16,384 for each of 1 worker
   participating  288.0 MiB  4,096 flows; 256.0 MiB for all buffers, 4.0 MiB to send and 4.0 MiB to receive a leg
   history        848.0 KiB  4,096 servers and as many clients
-  mailboxes        1.1 MiB  of 1 worker
-  all            592.8 MiB
+  mailboxes      960.0 KiB  of 1 worker
+  all            592.6 MiB
 
 rules
   RULE       ACTION                                  FLOWS                           MATCH

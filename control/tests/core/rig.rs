@@ -287,10 +287,9 @@ impl Rig {
     /// A SYN with payload.
     pub fn offer_with(&mut self, syn: TcpRepr, payload: &[u8]) -> Vec<Said> {
         let (headers, frame) = self.frame(C2S, &syn, payload);
-        let key = FlowKey { quad: self.quad, segment: Segment(0) };
         let flow = self.flow;
         let inspection = self.inspection;
-        self.tell(Event::Offered { flow, key, client_side: CLIENT, module: 0, inspection, headers, frame })
+        self.tell(Event::Offered { flow, client_side: CLIENT, module: 0, inspection, headers, frame })
     }
 
     pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {

@@ -57,11 +57,13 @@ impl Wheel {
     pub fn arm(&mut self, id: u32, deadline: u32) {
         let ahead = deadline.wrapping_sub(self.now);
         let ahead = if ahead == 0 || ahead > u32::MAX / 2 { 1 } else { ahead.min(MAX_TICKS) };
-        // Of a burst's events most find the timer where it belongs.
-        if self.is_armed(id) && self.links[id as usize].deadline == self.now.wrapping_add(ahead) {
-            return;
+        if self.is_armed(id) {
+            // Of a burst's events most find the timer where it belongs.
+            if self.links[id as usize].deadline == self.now.wrapping_add(ahead) {
+                return;
+            }
+            self.cancel(id);
         }
-        self.cancel(id);
         self.insert(id, ahead);
     }
 

@@ -69,6 +69,11 @@ impl Conditions {
         append(&mut self.conditions, Some(condition))
     }
 
+    /// No rule asks more than quad and segment.
+    pub(super) fn is_empty(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
     /// Of each rate that a rule asks about, by its place.
     pub(super) fn rates(&self) -> &[RateSpec] {
         &self.rates

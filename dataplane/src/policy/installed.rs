@@ -8,7 +8,6 @@ use super::rate::Rate;
 use super::table::{Candidates, Then};
 use super::{Decision, Found, Snapshot};
 use crate::clock::Instant;
-use crate::flow::quad::FlowKey;
 use crate::packet::TcpHeaders;
 
 /// How often each rule has decided, on one worker. The worker alone writes; anybody reads.
@@ -64,30 +63,29 @@ impl Installed {
     }
 
     /// What the first matching rule says of a SYN; counted.
-    pub(crate) fn decide(
-        &mut self,
-        now: Instant,
-        key: &FlowKey,
-        headers: &TcpHeaders,
-        frame: &[u8],
-    ) -> Decision {
-        let found = self.find(now, key, &Syn::of(frame, headers));
-        let decision = self.snapshot.decision(found);
+    pub(crate) fn decide(&mut self, now: Instant, headers: &TcpHeaders, frame: &[u8]) -> Decision {
+        let decision = if self.snapshot.conditions.is_empty() {
+            self.snapshot.decide(&headers.quad, headers.segment)
+        } else {
+            let found = self.find(now, headers, &Syn::of(frame, headers));
+            self.snapshot.decision(found)
+        };
         self.hits.count(decision.rule);
         decision
     }
 
     /// A rate is asked only when its rule's turn has come, for asking takes a token. So one search names those whose turn may
     /// come, in order; should all say no, the next goes on behind them.
-    fn find(&mut self, now: Instant, key: &FlowKey, syn: &Syn<'_>) -> Option<Found> {
+    fn find(&mut self, now: Instant, headers: &TcpHeaders, syn: &Syn<'_>) -> Option<Found> {
         let mut from = 0;
         loop {
             let conditions = &self.snapshot.conditions;
             let judge = |rule: Found| conditions.judge(rule.condition, syn);
-            let Candidates { asked, then } = self.snapshot.candidates(&key.quad, key.segment, from, judge);
+            let Candidates { asked, then } =
+                self.snapshot.candidates(&headers.quad, headers.segment, from, judge);
             for rule in asked {
                 let rate = &mut self.rates[conditions.rate_of(rule.condition) as usize];
-                if rate.matches(now, &key.quad.addresses) {
+                if rate.matches(now, &headers.quad.addresses) {
                     return Some(rule);
                 }
             }

@@ -15,6 +15,7 @@ impl Services {
     }
 
     /// Whether `address` is one of them.
+    #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {
         !self.0.is_empty() && self.0.binary_search(&address).is_ok()
     }

@@ -2,10 +2,17 @@
 //!
 //! No input panics; the frame never grows (invariant 5: no amplifier).
 
-use super::build::FrameTemplate;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use zerocopy::IntoBytes;
+
+use super::checksum::Sum;
 use super::ethernet::EthernetHeader;
+use super::ip;
+use super::ipv4::{self, Ipv4Header, Ipv4Repr};
+use super::ipv6::{self, Ipv6Header, Ipv6Repr};
 use super::seq::Seq;
-use super::tcp::TcpRepr;
+use super::tcp::{self, TcpHeader};
 use super::tcp_flags::TcpFlags;
 use crate::flow::quad::Addresses;
 use crate::packet::TcpHeaders;
@@ -24,22 +31,54 @@ pub fn reset_for(frame: &mut [u8], headers: &TcpHeaders) -> Option<usize> {
     if headers.flags.rst() || headers.first_fragment || !is_between_hosts(frame, headers) {
         return None;
     }
-    let mut template = FrameTemplate::learn(frame, headers);
-    template.quad = template.quad.reversed();
-    template.ttl = TTL;
-    EthernetHeader::view_mut(&mut template.ethernet)?.swap_addresses();
-
-    let reset = TcpRepr { flags: TcpFlags::RST, ..TcpRepr::default() };
-    let reset = if headers.flags.ack() {
-        TcpRepr { seq: headers.ack, ..reset }
+    let (seq, ack, flags) = if headers.flags.ack() {
+        (headers.ack, Seq(0), TcpFlags::RST)
     } else {
-        let ack = headers.seq.advance(headers.sequence_len());
-        TcpRepr { seq: Seq(0), ack, flags: TcpFlags::RST | TcpFlags::ACK, ..reset }
+        (Seq(0), headers.seq.advance(headers.sequence_len()), TcpFlags::RST | TcpFlags::ACK)
     };
+    let quad = headers.quad.reversed();
+    let mut reset = TcpHeader::bare(quad.client_port, quad.server_port, seq, ack, flags);
+    let sum = Sum::pseudo_header(&quad.addresses, ip::PROTOCOL_TCP, tcp::HEADER_LEN as u32);
+    reset.checksum.set((sum + Sum::of(reset.as_bytes())).checksum());
+
     // Fixed headers only: no longer than the headers that were parsed from this frame.
-    let len = template.emit(&reset, 0, frame)?;
-    template.fill_checksum(&mut frame[..len]);
-    Some(len)
+    EthernetHeader::view_mut(frame)?.swap_addresses();
+    let l3 = usize::from(headers.l3);
+    let l4 = l3 + answer_ip(frame.get_mut(l3..)?, &quad.addresses)?;
+    reset.write_to_prefix(frame.get_mut(l4..)?).ok()?;
+    Some(l4 + tcp::HEADER_LEN)
+}
+
+/// Writes the fixed IP header of the answer, from its source to its destination, over that of the question; returns its length.
+fn answer_ip(datagram: &mut [u8], addresses: &Addresses) -> Option<usize> {
+    match *addresses {
+        Addresses::V4(source, destination) => {
+            let answer = Ipv4Repr {
+                source,
+                destination,
+                protocol: ip::PROTOCOL_TCP,
+                ttl: TTL,
+                traffic_class: Ipv4Header::view(datagram)?.traffic_class & !ip::ECN_MASK,
+                payload_len: tcp::HEADER_LEN as u16,
+            };
+            answer.header().write_to_prefix(datagram).ok()?;
+            Some(ipv4::HEADER_LEN)
+        }
+        Addresses::V6(source, destination) => {
+            let question = Ipv6Header::view(datagram)?;
+            let answer = Ipv6Repr {
+                source,
+                destination,
+                next_header: ip::PROTOCOL_TCP,
+                hop_limit: TTL,
+                traffic_class: question.traffic_class() & !ip::ECN_MASK,
+                flow_label: question.flow_label(),
+                payload_len: tcp::HEADER_LEN as u16,
+            };
+            answer.header().write_to_prefix(datagram).ok()?;
+            Some(ipv6::HEADER_LEN)
+        }
+    }
 }
 
 /// The segment comes from one host and goes to one, and no other host got it: nobody answers any other (RFC 9293 section
@@ -55,11 +94,16 @@ pub fn is_to_group(frame: &[u8]) -> bool {
 
 /// Source or destination is a multicast, limited broadcast or unspecified address.
 pub fn is_of_group(addresses: &Addresses) -> bool {
-    let nobody = |ip: std::net::IpAddr| {
-        let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
-        ip.is_multicast() || ip.is_unspecified() || broadcast
-    };
-    nobody(addresses.source()) || nobody(addresses.destination())
+    match *addresses {
+        Addresses::V4(source, destination) => [source, destination].iter().any(|ip| {
+            let ip = Ipv4Addr::from(*ip);
+            ip.is_multicast() || ip.is_unspecified() || ip.is_broadcast()
+        }),
+        Addresses::V6(source, destination) => [source, destination].iter().any(|ip| {
+            let ip = Ipv6Addr::from(*ip);
+            ip.is_multicast() || ip.is_unspecified()
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,20 @@ impl TcpHeader {
         Some(Self::mut_from_prefix(segment).ok()?.0)
     }
 
+    /// One without options, window or urgent pointer, and no checksum yet.
+    pub fn bare(source_port: u16, destination_port: u16, seq: Seq, ack: Seq, flags: TcpFlags) -> TcpHeader {
+        TcpHeader {
+            source_port: source_port.into(),
+            destination_port: destination_port.into(),
+            seq: seq.0.into(),
+            ack: ack.0.into(),
+            offset_flags: U16::new((HEADER_LEN as u16 / 4) << 12 | flags.0 & FLAGS_MASK),
+            window: U16::ZERO,
+            checksum: U16::ZERO,
+            urgent: U16::ZERO,
+        }
+    }
+
     /// Sequence number.
     pub fn seq(&self) -> Seq {
         Seq(self.seq.get())

@@ -4,7 +4,7 @@ use super::carry::is_verified;
 use super::message::Event;
 use super::*;
 use crate::flow::object::{Path, Record};
-use crate::flow::quad::{Direction, FlowKey};
+use crate::flow::quad::Direction;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Fallback, Strays};
 use crate::refusal::{self, Rejection};
@@ -15,8 +15,6 @@ use crate::wire::reset::{is_of_group, is_to_group};
 struct Arrival<'a> {
     now: Instant,
     port: PortId,
-    /// The packet's own, source → destination.
-    key: &'a FlowKey,
     headers: &'a TcpHeaders,
     /// That the flow gets.
     inspection: u16,
@@ -25,26 +23,19 @@ struct Arrival<'a> {
 }
 
 impl<P: Port> Worker<P> {
-    /// A TCP segment without a flow; `key` is the packet's own, source → destination.
-    pub(super) fn admit(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        key: &FlowKey,
-        headers: &TcpHeaders,
-        frame: P::Buffer,
-    ) {
+    /// A TCP segment without a flow.
+    pub(super) fn admit(&mut self, now: Instant, port: PortId, headers: &TcpHeaders, frame: P::Buffer) {
         // No connection begins or ends at such an address; it may only be lent to one.
-        if self.policy.snapshot.services().contains(key.quad.addresses.destination()) {
+        if self.policy.snapshot.services().contains(headers.quad.addresses.destination()) {
             return self.counters.count(Counter::DropServiceAddress);
         }
         if !headers.flags.syn() || headers.flags.ack() {
-            return self.stray(now, port, key, headers, frame);
+            return self.stray(now, port, headers, frame);
         }
-        let decision = self.policy.decide(now, key, headers, frame.bytes());
+        let decision = self.policy.decide(now, headers, frame.bytes());
         let inspection = self.policy.snapshot.inspection_of(decision.rule);
         let standing = self.policy.snapshot.standing_of(decision.rule);
-        let arrival = Arrival { now, port, key, headers, inspection, standing };
+        let arrival = Arrival { now, port, headers, inspection, standing };
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
@@ -53,7 +44,7 @@ impl<P: Port> Worker<P> {
                 self.refuse(arrival, &rejection, frame, Counter::DropPolicyReject);
             }
             Action::Forward { hop } => match self.policy.snapshot.hop(hop) {
-                Some(hop) => self.divert_new((now, port, key, headers), hop, frame),
+                Some(hop) => self.divert_new(now, port, headers, hop, frame),
                 None => self.counters.count(Counter::DropPolicy),
             },
             Action::Bypass => self.let_pass(arrival, Path::Bypassed, frame),
@@ -70,10 +61,10 @@ impl<P: Port> Worker<P> {
     ///
     /// A SYN-ACK without a flow answers a SYN that is held no longer. The numbers that its server has seen are the
     /// client's own, so it would open a connection that no module has agreed to, and whose every other segment is a stray.
-    fn stray(&mut self, now: Instant, port: PortId, key: &FlowKey, headers: &TcpHeaders, frame: P::Buffer) {
+    fn stray(&mut self, now: Instant, port: PortId, headers: &TcpHeaders, frame: P::Buffer) {
         let policy = &self.policy.snapshot;
-        let is_late = headers.flags.syn() && policy.protects(&key.quad.reversed(), key.segment);
-        if !is_late && !policy.protects(&key.quad, key.segment) {
+        let is_late = headers.flags.syn() && policy.protects(&headers.quad.reversed(), headers.segment);
+        if !is_late && !policy.protects(&headers.quad, headers.segment) {
             return self.pass_on(port, headers, frame);
         }
         if now < self.unplaced_until {
@@ -85,7 +76,7 @@ impl<P: Port> Worker<P> {
             Strays::Drop => self.counters.count(Counter::DropStray),
             Strays::Reset => {
                 let (inspection, standing) = (Record::NO_INSPECTION, Record::NO_STANDING);
-                let arrival = Arrival { now, port, key, headers, inspection, standing };
+                let arrival = Arrival { now, port, headers, inspection, standing };
                 self.refuse(arrival, &Rejection::Reset, frame, Counter::DropStrayReset);
             }
         }
@@ -110,8 +101,8 @@ impl<P: Port> Worker<P> {
     }
 
     fn let_pass(&mut self, arrival: Arrival<'_>, path: Path, frame: P::Buffer) {
-        let Arrival { now, port, key, headers, inspection, standing } = arrival;
-        match self.table.insert(key, path, port.0, now) {
+        let Arrival { now, port, headers, inspection, standing } = arrival;
+        match self.table.insert(&headers.key(), path, port.0, now) {
             Ok(slot) => {
                 if path == Path::Monitored {
                     self.set_inspection(slot, inspection);
@@ -129,7 +120,7 @@ impl<P: Port> Worker<P> {
 
     /// Suspends the SYN and offers it to the module (seed 000).
     fn offer(&mut self, arrival: Arrival<'_>, module: u16, frame: P::Buffer) {
-        let Arrival { now, port, key, headers, inspection, standing } = arrival;
+        let Arrival { now, port, headers, inspection, standing } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
         }
@@ -147,10 +138,14 @@ impl<P: Port> Worker<P> {
                 Fallback::Pass => self.let_pass(arrival, Path::Bypassed, frame),
             };
         }
+        // Asked before anything is done for it: when more come than the control core can take, most of them end here.
+        if !self.events.has_room_beside(EVENT_RESERVE) {
+            return self.counters.count(Counter::DropEventsFull);
+        }
         if !is_verified(&frame, headers) {
             return self.counters.count(Counter::DropTcpChecksum);
         }
-        let Ok(slot) = self.table.insert(key, Path::Suspended, port.0, now) else {
+        let Ok(slot) = self.table.insert(&headers.key(), Path::Suspended, port.0, now) else {
             return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
         self.set_inspection(slot, inspection);
@@ -160,12 +155,15 @@ impl<P: Port> Worker<P> {
         record.traffic.count(Direction::ClientToServer, headers.end - headers.l3);
         self.table.arm(slot, now + self.timeouts.established);
         let flow = self.table.flow_ref(slot);
-        let (key, headers) = (*key, *headers);
-        let event = Event::Offered { flow, key, client_side: port, module, inspection, headers, frame };
-        if self.events.free() <= EVENT_RESERVE || self.events.try_send(event).is_err() {
-            self.counters.count(Counter::DropEventsFull);
-            return self.forget(slot);
-        }
+        // There is room.
+        let _ = self.events.try_send(Event::Offered {
+            flow,
+            client_side: port,
+            module,
+            inspection,
+            headers: *headers,
+            frame,
+        });
         self.counters.count(Counter::FlowsOffered);
     }
 

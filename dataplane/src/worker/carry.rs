@@ -7,7 +7,7 @@ use super::*;
 use crate::buffer::ChecksumHint;
 use crate::flow::object::{Object, Path, Traits};
 use crate::flow::observe::DECIDING;
-use crate::flow::quad::{Direction, FlowKey};
+use crate::flow::quad::Direction;
 use crate::flow::state::TcpState;
 use crate::flow::terms::Terms;
 use crate::packet::{IcmpError, TcpHeaders, is_tcp_checksum_valid};
@@ -89,11 +89,8 @@ impl<P: Port> Worker<P> {
         // A corrupt one begins nothing, as its receiver does not take it.
         let is_sound = || headers.first_fragment || is_verified(&frame, headers);
         if begins_another(object.tcp, headers) && !is_ours && is_sound() {
-            let key = self.table.key(slot);
-            let from_client = direction == Direction::ClientToServer;
-            let key = if from_client { key } else { FlowKey { quad: key.quad.reversed(), ..key } };
             self.forget(slot);
-            return self.admit(now, port, &key, headers, frame);
+            return self.admit(now, port, headers, frame);
         }
         // What the device calls corrupt passes, and does not keep its flow alive either.
         if frame.checksum_hint() != ChecksumHint::Bad {
@@ -191,7 +188,7 @@ impl<P: Port> Worker<P> {
 
     /// Puts a packet's event into the mailbox; answers to orders keep their reserve.
     pub(super) fn send_event(&mut self, event: Event<P::Buffer>) {
-        if self.events.free() <= EVENT_RESERVE || self.events.try_send(event).is_err() {
+        if self.events.try_send_leaving(EVENT_RESERVE, event).is_err() {
             self.counters.count(Counter::DropEventsFull);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::steer::Handed;
 use super::*;
-use crate::flow::quad::{Addresses, FlowKey, Quad, Segment};
+use crate::flow::quad::Addresses;
 use crate::flow::table::Guess;
 use crate::packet::{IcmpError, Packet, TcpHeaders};
 use crate::wire::{ethernet, ipv6};
@@ -127,24 +127,11 @@ impl<P: Port> Worker<P> {
                         self.carry(now, way.port, slot, direction, headers, frame);
                     }
                 }
-                None => {
-                    let key = FlowKey { quad: headers.quad, segment: headers.segment };
-                    self.admit(now, way.port, &key, headers, frame);
-                }
+                None => self.admit(now, way.port, headers, frame),
             },
             Packet::IcmpError(error) => self.icmp_error(way.port, guess, error, frame),
             Packet::Other => self.pass(way.port, frame),
         }
-    }
-
-    /// Where a frame of these VLANs came in.
-    #[inline]
-    fn segment(&self, port: PortId, vlans: Segment) -> Segment {
-        vlans.of_pair(self.lines[usize::from(port.0)].pair)
-    }
-
-    pub(super) fn key(&self, port: PortId, quad: Quad, vlans: Segment) -> FlowKey {
-        FlowKey { quad, segment: self.segment(port, vlans) }
     }
 
     /// Untouched to the opposite port, unless one of our own addresses is asked. What lies behind Ethernet header and tags has to fit the MTU.

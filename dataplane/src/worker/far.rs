@@ -11,7 +11,7 @@ use super::message::{ClientPort, Event};
 use super::*;
 use crate::flow::far::{FarSide, LinkHeader, NextHop};
 use crate::flow::object::Path;
-use crate::flow::quad::{Addresses, Direction, FlowKey, Quad, Segment};
+use crate::flow::quad::{Addresses, Direction, Quad, Segment};
 use crate::flow::table::{FlowRef, Refused};
 use crate::packet::{self, IcmpError, Packet, TcpHeaders};
 use crate::rewrite::translate;
@@ -56,9 +56,8 @@ impl<P: Port> Worker<P> {
             }
             let object = self.table.object(slot);
             if object.tcp.is_over() && !matches!(object.path, Path::Suspended | Path::Participating) {
-                let key = self.key(port, headers.quad, headers.segment);
                 self.forget(slot);
-                return self.admit(now, port, &key, headers, frame);
+                return self.admit(now, port, headers, frame);
             }
         }
         if came == Came::AsTheClientSeesIt {
@@ -226,13 +225,15 @@ impl<P: Port> Worker<P> {
     /// A SYN that a rule sends on by another hop (seed 000: "the saved connection request is forwarded").
     pub(super) fn divert_new(
         &mut self,
-        (now, port, key, headers): (Instant, PortId, &FlowKey, &TcpHeaders),
+        now: Instant,
+        port: PortId,
+        headers: &TcpHeaders,
         hop: NextHop,
         frame: P::Buffer,
     ) {
-        let far = FarSide::of_syn(frame.bytes(), headers.l3, key.quad, hop, self.peer(port));
+        let far = FarSide::of_syn(frame.bytes(), headers.l3, headers.quad, hop, self.peer(port));
         let Some(far) = far else { return self.counters.count(Counter::DropMalformedEthernet) };
-        let Ok(slot) = self.table.insert(key, Path::Bypassed, port.0, now) else {
+        let Ok(slot) = self.table.insert(&headers.key(), Path::Bypassed, port.0, now) else {
             return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
         };
         self.table.arm(slot, now + self.timeouts.opening);

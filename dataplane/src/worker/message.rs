@@ -18,15 +18,13 @@ pub enum Event<B> {
     Offered {
         /// The new flow.
         flow: FlowRef,
-        /// Its key, client → server.
-        key: FlowKey,
         /// Port on which the SYN came in.
         client_side: PortId,
         /// Module that the rule names.
         module: u16,
         /// Inspection that the rule names: what it has asked about the SYN, or the time, cannot be asked again.
         inspection: u16,
-        /// The SYN's headers.
+        /// The SYN's headers, and in them the flow's key.
         headers: TcpHeaders,
         /// The SYN, verbatim.
         frame: B,
@@ -313,8 +311,7 @@ pub enum ClientPort {
 /// What one place in a mailbox takes, of either direction, for a buffer that is one pointer (as an mbuf is).
 pub const BYTES_PER_MESSAGE: usize = {
     let (event, order) = (size_of::<Event<usize>>(), size_of::<Order<usize>>());
-    // The queue's own stamp beside each message.
-    size_of::<usize>() + if event > order { event } else { order }
+    if event > order { event } else { order }
 };
 
 /// Flows that fit in one listing.

@@ -79,9 +79,10 @@ fn a_syn_is_held_verbatim_and_nobody_hears_anything() {
         let mut bench = Bench::new(rules(OFFER));
         let syn = frame(quad(v6), SYN, 100, 0, b"", &[(0x8100, 0x6007)]);
         bench.deliver(CLIENT, &syn);
-        let Some(Event::Offered { flow, key, frame: held, .. }) = bench.events.try_receive() else {
+        let Some(Event::Offered { flow, headers, frame: held, .. }) = bench.events.try_receive() else {
             panic!("the SYN was not offered");
         };
+        let key = headers.key();
         assert_eq!((key.quad, key.segment.inner_vlan(), held.bytes()), (quad(v6), 7, &syn[..]));
         assert_eq!((bench.collect(CLIENT), bench.collect(SERVER)), (None, None));
         bench.order(Order::Release { flow, path: Path::Bypassed, frame: held });

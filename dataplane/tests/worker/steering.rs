@@ -65,10 +65,11 @@ fn segments_fragments_and_icmp_errors_are_handed_over() {
 fn an_offer_of_a_handed_over_syn_comes_from_its_owner() {
     let mut benches = Bench::two(&rules(OFFER), 8);
     let quad = owned_by_the_other(&mut benches, false);
-    let Some(Event::Offered { key, client_side, frame, .. }) = benches[1].events.try_receive() else {
+    let Some(Event::Offered { headers: told, client_side, frame, .. }) = benches[1].events.try_receive()
+    else {
         panic!("not offered");
     };
-    assert_eq!((key.quad, client_side, headers(frame.bytes()).quad), (quad, CLIENT, quad));
+    assert_eq!((told.quad, client_side, headers(frame.bytes()).quad), (quad, CLIENT, quad));
 }
 
 #[test]

@@ -47,8 +47,7 @@ fn decide(installed: &mut Installed, seconds: u64, client: &str) -> Decision {
     let mut frame = [0; 128];
     let len = FrameTemplate::new([2; 6], [4; 6], &[], 64, quad).build(&syn, &[], &mut frame).unwrap();
     let Ok(Packet::Tcp(headers)) = packet::parse(&frame[..len]) else { panic!("not a segment") };
-    let key = FlowKey { quad, segment: Segment(0) };
-    installed.decide(Instant::from_millis(1000 * seconds), &key, &headers, &frame[..len])
+    installed.decide(Instant::from_millis(1000 * seconds), &headers, &frame[..len])
 }
 
 #[test]

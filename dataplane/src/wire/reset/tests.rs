@@ -3,8 +3,10 @@
 use super::*;
 use crate::flow::quad::Quad;
 use crate::packet::{self, Packet};
+use crate::wire::build::FrameTemplate;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
+use crate::wire::tcp::TcpRepr;
 use crate::wire::tcp_options::TcpOptions;
 
 fn quad(v6: bool) -> Quad {

@@ -39,6 +39,15 @@ pub(super) const MD5_LEN: usize = 18;
 pub(super) const AUTHENTICATION_MIN_LEN: usize = 4;
 /// Bytes of kind and length.
 pub(super) const PREFIX_LEN: usize = 2;
+/// Of the options of nearly every SYN, by kind: their only length. Of the others one that no option has.
+const USUAL_LEN: [usize; 9] = {
+    let mut lens = [usize::MAX; 9];
+    lens[kind::MSS as usize] = MSS_LEN;
+    lens[kind::WINDOW_SCALE as usize] = WINDOW_SCALE_LEN;
+    lens[kind::SACK_PERMITTED as usize] = SACK_PERMITTED_LEN;
+    lens[kind::TIMESTAMPS as usize] = TIMESTAMPS_LEN;
+    lens
+};
 /// Bytes of a SACK block.
 pub(super) const SACK_BLOCK_LEN: usize = 8;
 /// Timestamps as everybody sends them: aligned by two NOPs (RFC 7323 appendix A).
@@ -120,6 +129,20 @@ pub fn check(options: &[u8]) -> Result<(), BadOptions> {
     if options.len() > MAX_LEN {
         return Err(BadOptions);
     }
-    (Walk { options, at: begins })
-        .try_for_each(|option| option.and_then(|o| fits(o.kind, o.data).then_some(()).ok_or(BadOptions)))
+    let mut rest = &options[begins..];
+    loop {
+        rest = match *rest {
+            [] | [kind::END, ..] => return Ok(()),
+            [kind::NOP, ref rest @ ..] => rest,
+            [kind, len, ..] => {
+                let (option, behind) = rest.split_at_checked(usize::from(len)).ok_or(BadOptions)?;
+                let is_usual = USUAL_LEN.get(usize::from(kind)) == Some(&usize::from(len));
+                if !is_usual && !option.get(PREFIX_LEN..).is_some_and(|data| fits(kind, data)) {
+                    return Err(BadOptions);
+                }
+                behind
+            }
+            [_] => return Err(BadOptions),
+        }
+    }
 }
