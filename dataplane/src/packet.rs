@@ -1,14 +1,16 @@
 //! What the worker needs to know of a frame, read once: offsets, key and the TCP fields that decisions rest on.
 
 use crate::counters::Counter;
-use crate::flow::quad::{Addresses, FlowKey, Quad, Segment};
+use crate::flow::quad::{FlowKey, Quad, Segment};
 use crate::wire::ethernet::{self, Link};
 use crate::wire::ip::{Datagram, Transport};
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ipv6::Ipv6Header;
 use crate::wire::seq::Seq;
 use crate::wire::tcp_flags::TcpFlags;
 use crate::wire::{icmp, ipv4, ipv6, tcp};
 
-mod plain;
+pub mod plain;
 
 /// A TCP segment in an unfragmented datagram, or in a first fragment that holds the whole TCP header.
 ///
@@ -41,20 +43,6 @@ pub struct TcpHeaders {
 }
 
 impl TcpHeaders {
-    const NOTHING: TcpHeaders = TcpHeaders {
-        quad: Quad { addresses: Addresses::V4([0; 4], [0; 4]), client_port: 0, server_port: 0 },
-        segment: Segment(0),
-        l3: 0,
-        l4: 0,
-        payload: 0,
-        end: 0,
-        seq: Seq(0),
-        ack: Seq(0),
-        flags: TcpFlags(0),
-        window: 0,
-        first_fragment: false,
-    };
-
     /// The packet's own key, source → destination; its flow's once a worker has taken the segment up.
     #[inline]
     pub const fn key(&self) -> FlowKey {
@@ -111,37 +99,25 @@ pub enum Packet {
     Other,
 }
 
+impl Packet {
+    /// The segment that it is.
+    pub const fn segment(&self) -> Option<&TcpHeaders> {
+        match self {
+            Packet::Tcp(headers) => Some(headers),
+            Packet::IcmpError(_) | Packet::Other => None,
+        }
+    }
+}
+
 /// Reads a frame. `Err` names the reason why it goes nowhere. Never panics, never reads beyond the frame.
 ///
 /// What is not TCP, and not an ICMP error about it, is [`Packet::Other`] however odd it is; TCP is checked strictly, but
 /// for its checksum. Later fragments are `Other` too. The decisions on doubtful frames stand at `wire::ipv4::datagram`,
 /// `wire::ipv6::datagram`, `wire::tcp::segment` and `wire::icmp::quoted`.
 pub fn parse(frame: &[u8]) -> Result<Packet, Counter> {
-    let mut packet = Packet::NOTHING;
-    packet.read(frame)?;
-    Ok(packet)
-}
-
-impl Packet {
-    /// What a place for packets holds before any is read.
-    pub const NOTHING: Packet = Packet::Tcp(TcpHeaders::NOTHING);
-
-    /// [`parse`] in place: nearly all frames are segments, and so was what was read here before.
-    #[inline(always)]
-    pub fn read(&mut self, frame: &[u8]) -> Result<(), Counter> {
-        if let Packet::Tcp(headers) = self
-            && plain::read(frame, headers)
-        {
-            return Ok(());
-        }
-        self.read_any(frame)
-    }
-
-    /// What was read here before was something else, or the frame is.
-    #[inline(never)]
-    fn read_any(&mut self, frame: &[u8]) -> Result<(), Counter> {
-        *self = parse_any(frame)?;
-        Ok(())
+    match plain::read::<Ipv4Header>(frame).or_else(|| plain::read::<Ipv6Header>(frame)) {
+        Some(headers) => Ok(Packet::Tcp(headers)),
+        None => parse_any(frame),
     }
 }
 

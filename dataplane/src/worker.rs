@@ -30,6 +30,7 @@ pub mod mailbox;
 pub mod message;
 mod orders;
 pub mod parked;
+mod plain;
 pub mod report;
 mod service;
 mod split;

@@ -103,11 +103,17 @@ pub const fn v4_word(source: [u8; 4], destination: [u8; 4]) -> u64 {
     u32::from_ne_bytes(source) as u64 | (u32::from_ne_bytes(destination) as u64) << 32
 }
 
+/// Two ports in network order, in one word, the first one in its lower half.
+#[inline(always)]
+pub const fn ports_word(source: u16, destination: u16) -> u32 {
+    source as u32 | (destination as u32) << 16
+}
+
 impl Quad {
-    /// Both ports in one word, the client's in its lower half.
+    /// Both ports in one word, in network order: no port is turned on its way from a segment to a comparison.
     #[inline(always)]
     pub const fn ports_word(&self) -> u32 {
-        self.client_port as u32 | (self.server_port as u32) << 16
+        ports_word(self.client_port.to_be(), self.server_port.to_be())
     }
 
     /// From two endpoints; `None` when their families differ.

@@ -169,8 +169,7 @@ impl FlowTable {
         let millis = now.as_millis() as u32;
         let object = &mut self.objects[slot as usize];
         *object = Object {
-            client_port: key.quad.client_port,
-            server_port: key.quad.server_port,
+            ports: [key.quad.client_port.to_be(), key.quad.server_port.to_be()],
             segment: key.segment,
             path,
             client_side,
@@ -211,8 +210,7 @@ impl FlowTable {
     /// Whether it is the quad of the flow in `slot`, client → server, whatever its segment.
     pub fn has_quad(&self, slot: u32, quad: &Quad) -> bool {
         let object = &self.objects[slot as usize];
-        (object.client_port, object.server_port) == (quad.client_port, quad.server_port)
-            && self.addresses(slot) == quad.addresses
+        object.ports_word() == quad.ports_word() && self.addresses(slot) == quad.addresses
     }
 
     /// The flow's key, client → server.
@@ -300,7 +298,8 @@ fn key_at(objects: &[Object], v6: &Ends, slot: u32) -> FlowKey {
     } else {
         Addresses::V4(object.v4[0], object.v4[1])
     };
-    let quad = Quad { addresses, client_port: object.client_port, server_port: object.server_port };
+    let (client_port, server_port) = object.client_and_server_port();
+    let quad = Quad { addresses, client_port, server_port };
     FlowKey { quad, segment: object.segment }
 }
 

@@ -3,11 +3,14 @@
 //!
 //! This is a short cut and no rule: of whatever is not as plain as that, or not sound, it says nothing, and [`super::parse`] goes
 //! the long way. A test holds that both say the same.
+//!
+//! Nothing has to be kept of a plain frame but that it is one: its headers are read again where they are needed, from the cache and
+//! into registers, which costs less than to write down all of them.
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::TcpHeaders;
-use crate::flow::quad::{Addresses, Segment};
+use crate::flow::quad::{Addresses, Quad, Segment};
 use crate::wire::ethernet::{self, EthernetHeader};
 use crate::wire::ip::PROTOCOL_TCP;
 use crate::wire::ipv4::{self, Ipv4Header};
@@ -18,81 +21,115 @@ use crate::wire::tcp_options;
 /// Where the IP header begins.
 const L3: usize = ethernet::HEADER_LEN;
 
+/// All headers, the TCP options aside.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct Plain<Ip> {
+pub struct Plain<Ip> {
     ethernet: EthernetHeader,
     ip: Ip,
     tcp: TcpHeader,
 }
 
-/// Reads the segment in a plain and sound frame into `into`; false, and nothing done, when it is not one.
-///
-/// In the place where it is going to stay: moving headers as wide as IPv6 addresses costs as much as reading them.
-#[inline(always)]
-pub(super) fn read(frame: &[u8], into: &mut TcpHeaders) -> bool {
-    let Ok((plain, _)) = Plain::<Ipv4Header>::ref_from_prefix(frame) else { return false };
-    match plain.ethernet.ethertype.get() {
-        ethernet::TYPE_IPV4 => read_v4(frame, plain, into),
-        ethernet::TYPE_IPV6 => match Plain::<Ipv6Header>::ref_from_prefix(frame) {
-            Ok((plain, _)) => read_v6(frame, plain, into),
-            Err(_) => false,
-        },
-        _ => false,
+/// An IP header as it is in a plain frame.
+pub trait PlainIp: FromBytes + KnownLayout + Immutable + Unaligned {
+    /// What announces it.
+    const ETHERTYPE: u16;
+    /// Its length, bytes.
+    const LEN: usize;
+    /// No more than this, TCP behind it, and nothing wrong with it but for lengths.
+    fn is_plain_tcp(&self) -> bool;
+    /// Header and payload, bytes.
+    fn datagram_len(&self) -> usize;
+    /// Both addresses.
+    fn addresses(&self) -> Addresses;
+}
+
+impl PlainIp for Ipv4Header {
+    const ETHERTYPE: u16 = ethernet::TYPE_IPV4;
+    const LEN: usize = ipv4::HEADER_LEN;
+
+    #[inline(always)]
+    fn is_plain_tcp(&self) -> bool {
+        let is_tcp = self.is_plain() && self.protocol == PROTOCOL_TCP;
+        is_tcp && self.ttl != 0 && self.source != self.destination && self.is_checksum_valid()
+    }
+
+    #[inline(always)]
+    fn datagram_len(&self) -> usize {
+        self.total_len.get().into()
+    }
+
+    #[inline(always)]
+    fn addresses(&self) -> Addresses {
+        Ipv4Header::addresses(self)
     }
 }
 
-#[inline(always)]
-fn read_v4(frame: &[u8], Plain { ip, tcp, .. }: &Plain<Ipv4Header>, into: &mut TcpHeaders) -> bool {
-    let is_plain = ip.is_plain() && ip.protocol == PROTOCOL_TCP;
-    let is_sound = ip.ttl != 0 && ip.source != ip.destination && ip.is_checksum_valid();
-    let end = L3 + usize::from(ip.total_len.get());
-    is_plain && is_sound && read_tcp(frame, tcp, L3 + ipv4::HEADER_LEN, end, ip.addresses(), into)
+impl PlainIp for Ipv6Header {
+    const ETHERTYPE: u16 = ethernet::TYPE_IPV6;
+    const LEN: usize = ipv6::HEADER_LEN;
+
+    #[inline(always)]
+    fn is_plain_tcp(&self) -> bool {
+        let is_tcp = self.version() == 6 && self.next_header == PROTOCOL_TCP;
+        is_tcp && self.hop_limit != 0 && self.source != self.destination
+    }
+
+    #[inline(always)]
+    fn datagram_len(&self) -> usize {
+        ipv6::HEADER_LEN + usize::from(self.payload_len.get())
+    }
+
+    #[inline(always)]
+    fn addresses(&self) -> Addresses {
+        Ipv6Header::addresses(self)
+    }
 }
 
+/// The headers of a plain and sound frame of this family; `None` when it is not one.
 #[inline(always)]
-fn read_v6(frame: &[u8], Plain { ip, tcp, .. }: &Plain<Ipv6Header>, into: &mut TcpHeaders) -> bool {
-    let is_plain = ip.version() == 6 && ip.next_header == PROTOCOL_TCP;
-    let is_sound = ip.hop_limit != 0 && ip.source != ip.destination;
-    let l4 = L3 + ipv6::HEADER_LEN;
-    let end = l4 + usize::from(ip.payload_len.get());
-    is_plain && is_sound && read_tcp(frame, tcp, l4, end, ip.addresses(), into)
+pub fn read<Ip: PlainIp>(frame: &[u8]) -> Option<TcpHeaders> {
+    let (plain, _) = Plain::<Ip>::ref_from_prefix(frame).ok()?;
+    if plain.ethernet.ethertype.get() != Ip::ETHERTYPE || !plain.ip.is_plain_tcp() {
+        return None;
+    }
+    let headers = read_again::<Ip>(frame)?;
+    is_tcp_sound(frame, plain).then_some(headers)
 }
 
-/// What `header`, which begins at `l4`, says in a datagram that ends at `end`.
+/// The headers of a frame that [`read`] has found plain.
 #[inline(always)]
-fn read_tcp(
-    frame: &[u8],
-    header: &TcpHeader,
-    l4: usize,
-    end: usize,
-    addresses: Addresses,
-    into: &mut TcpHeaders,
-) -> bool {
-    let (payload, flags) = (l4 + header.header_len(), header.flags());
-    let (client_port, server_port) = (header.source_port.get(), header.destination_port.get());
+pub fn read_again<Ip: PlainIp>(frame: &[u8]) -> Option<TcpHeaders> {
+    let (Plain { ip, tcp, .. }, _) = Plain::<Ip>::ref_from_prefix(frame).ok()?;
+    let l4 = L3 + Ip::LEN;
+    Some(TcpHeaders {
+        quad: Quad {
+            addresses: ip.addresses(),
+            client_port: tcp.source_port.get(),
+            server_port: tcp.destination_port.get(),
+        },
+        segment: Segment(0),
+        l3: L3 as u16,
+        l4: l4 as u16,
+        payload: (l4 + tcp.header_len()) as u16,
+        end: (L3 + ip.datagram_len()) as u16,
+        seq: tcp.seq(),
+        ack: tcp.ack(),
+        flags: tcp.flags(),
+        window: tcp.window.get(),
+        first_fragment: false,
+    })
+}
+
+/// Whether the TCP header is one that a receiver would read.
+#[inline(always)]
+fn is_tcp_sound<Ip: PlainIp>(frame: &[u8], Plain { ip, tcp: header, .. }: &Plain<Ip>) -> bool {
+    let (l4, end) = (L3 + Ip::LEN, L3 + ip.datagram_len());
+    let payload = l4 + header.header_len();
     let fits = payload >= l4 + tcp::HEADER_LEN && payload <= end && end <= frame.len().min(u16::MAX.into());
-    if !fits || tcp::is_nonsense(flags) || client_port == 0 || server_port == 0 {
+    if !fits || tcp::is_nonsense(header.flags()) || !header.has_ports() {
         return false;
     }
-    if payload > l4 + tcp::HEADER_LEN {
-        let Some(options) = frame.get(l4 + tcp::HEADER_LEN..payload) else { return false };
-        if tcp_options::check(options).is_err() {
-            return false;
-        }
-    }
-    into.quad.addresses = addresses;
-    into.quad.client_port = client_port;
-    into.quad.server_port = server_port;
-    into.segment = Segment(0);
-    into.l3 = L3 as u16;
-    into.l4 = l4 as u16;
-    into.payload = payload as u16;
-    into.end = end as u16;
-    into.seq = header.seq();
-    into.ack = header.ack();
-    into.flags = flags;
-    into.window = header.window.get();
-    into.first_fragment = false;
-    true
+    let options = l4 + tcp::HEADER_LEN..payload;
+    options.is_empty() || frame.get(options).is_some_and(|options| tcp_options::check(options).is_ok())
 }

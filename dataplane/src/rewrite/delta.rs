@@ -27,19 +27,28 @@ impl Deltas {
 /// Rewrites the segment at `headers` in `frame`.
 #[inline(always)]
 pub fn apply(frame: &mut [u8], headers: &TcpHeaders, deltas: Deltas) {
-    let Some(segment) = frame.get_mut(usize::from(headers.l4)..usize::from(headers.payload)) else { return };
+    let (l4, options) = (usize::from(headers.l4), usize::from(headers.l4) + HEADER_LEN);
     let mut update = Update::NONE;
     // An ack field without the ACK flag is noise that the receiver ignores; it stays as it came (DESIGN section 1).
     let acknowledges = headers.flags.ack() && !deltas.other.is_zero();
-    if acknowledges && headers.has_options() {
-        edit_sack_edges(&mut segment[HEADER_LEN..], &mut update, |edge| edge.minus(deltas.other));
+    if acknowledges
+        && headers.has_options()
+        && let Some(options) = frame.get_mut(options..headers.payload.into())
+    {
+        move_sack_edges(options, &mut update, deltas.other);
     }
-    let Some(tcp) = TcpHeader::view_mut(segment) else { return };
+    let Some(tcp) = frame.get_mut(l4..).and_then(TcpHeader::view_mut) else { return };
     if acknowledges {
         tcp.edit_ack(headers.ack.minus(deltas.other), &mut update);
     }
     tcp.edit_seq(headers.seq.plus(deltas.own), &mut update);
     tcp.update_checksum(update);
+}
+
+/// Apart from the rest, which nearly all segments are done with.
+#[inline(never)]
+fn move_sack_edges(options: &mut [u8], update: &mut Update, other: Delta) {
+    edit_sack_edges(options, update, |edge| edge.minus(other));
 }
 
 #[cfg(test)]

@@ -114,6 +114,8 @@ pub fn is_valid(header: &[u8]) -> bool {
 ///
 /// Collect all edits of a segment, then apply once. Equation 3 has no trouble with 0x0000 and 0xffff (section 5): the
 /// field of a valid, not all-zero unit becomes what a full computation would have written.
+///
+/// Summed up in network order, as all of it stands in the segment: the sum is the same with its bytes swapped (RFC 1071 section 2, B).
 #[derive(Debug, Clone, Copy, Default)]
 #[must_use = "the checksum field stays wrong until `apply`"]
 pub struct Update(u64);
@@ -124,13 +126,13 @@ impl Update {
 
     /// A 16-bit word at an even offset changed.
     pub const fn word16(&mut self, old: u16, new: u16) {
-        self.0 += (!old) as u64 + new as u64;
+        self.0 += (!old).to_be() as u64 + new.to_be() as u64;
     }
 
     /// A 32-bit word at an even offset changed.
     pub const fn word32(&mut self, old: u32, new: u32) {
         // Congruent modulo 0xffff to adding both halves, 2^16 being 1 there.
-        self.0 += (!old) as u64 + new as u64;
+        self.0 += (!old).to_be() as u64 + new.to_be() as u64;
     }
 
     /// A 32-bit word at `offset` changed, counted from where the sum begins (the TCP header); it may be odd, as SACK
@@ -164,7 +166,7 @@ impl Update {
     /// The checksum field after the edits: `~(~HC + ~m + m')`.
     #[must_use]
     pub const fn apply(self, checksum: u16) -> u16 {
-        if self.is_none() { checksum } else { !fold((!checksum) as u64 + self.0) }
+        if self.is_none() { checksum } else { u16::from_be(!fold((!checksum).to_be() as u64 + self.0)) }
     }
 }
 

@@ -78,13 +78,14 @@ impl Ipv4Header {
         self.version_ihl == 0x45 && self.flags_offset.get() & (MORE_FRAGMENTS | OFFSET_MASK) == 0
     }
 
-    /// Whether a header without options sums up right. As [`checksum::is_valid`], which does not know its length.
+    /// Whether a header without options sums up right. As [`checksum::is_valid`], which does not know its length; of a header
+    /// with a version, so that its sum is not 0.
     #[inline]
     pub fn is_checksum_valid(&self) -> bool {
         let words: [[u8; 4]; 5] = zerocopy::transmute!(*self);
         let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-        // What sums up to 0xffff does so in either byte order.
-        checksum::fold(sum) == 0xffff
+        // A sum that folds to 0xffff is a multiple of it, in either byte order: asked by one multiplication instead of two folds.
+        sum.is_multiple_of(0xffff)
     }
 
     /// Both addresses.

@@ -108,6 +108,12 @@ impl TcpHeader {
         Some(())
     }
 
+    /// Neither port is 0.
+    #[inline]
+    pub fn has_ports(&self) -> bool {
+        self.source_port.get() != 0 && self.destination_port.get() != 0
+    }
+
     /// Control bits.
     pub fn flags(&self) -> TcpFlags {
         TcpFlags(self.offset_flags.get() & FLAGS_MASK)
@@ -247,7 +253,7 @@ pub fn segment(bytes: &[u8], first_fragment: bool) -> Result<(&TcpHeader, usize)
     if is_nonsense(header.flags()) {
         return Err(Counter::DropTcpFlags);
     }
-    if header.source_port.get() == 0 || header.destination_port.get() == 0 {
+    if !header.has_ports() {
         return Err(Counter::DropTcpPortZero);
     }
     tcp_options::check(options).map_err(|_| Counter::DropTcpOptions)?;

@@ -1,6 +1,5 @@
 //! Known flows: the path in the object decides. Cut-through and monitored end right here.
 
-use super::classify::Way;
 use super::message::Event;
 use super::parked::Waiting;
 use super::*;
@@ -18,39 +17,6 @@ use crate::wire::tcp::HEADER_LEN;
 use crate::wire::tcp_options::TcpOptions;
 
 impl<P: Port> Worker<P> {
-    /// The short cut of nearly all segments: the connection is open, the flow passes here and nobody looks at it, and nothing
-    /// in the segment could change that. A frame that is given back goes the long way by [`Worker::carry`], which comes to the same.
-    #[inline(always)]
-    pub(super) fn carry_plain(
-        &mut self,
-        now: Instant,
-        Way { port, out, .. }: Way,
-        slot: u32,
-        direction: Direction,
-        headers: &TcpHeaders,
-        mut frame: P::Buffer,
-    ) -> Option<P::Buffer> {
-        let client_side = if direction == Direction::ClientToServer { port } else { out };
-        let (object, record) = self.table.lines_mut(slot);
-        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
-        let is_corrupt = frame.checksum_hint() == ChecksumHint::Bad;
-        let end = headers.seq.advance(headers.payload_len());
-        let leaps = object.leaps(direction, headers.seq, end);
-        if !object.is_plain(client_side.0) || decides || is_corrupt || leaps {
-            return Some(frame);
-        }
-        object.follow_open(direction, headers, end);
-        let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
-        object.last_seen = now.as_millis() as u32;
-        record.traffic.count(direction, headers.end - headers.l3);
-        if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
-            self.counters.count(Counter::Rewritten);
-        }
-        self.forward(out, usize::from(headers.end - headers.l3), frame);
-        None
-    }
-
     /// A segment of the flow in `slot`.
     #[inline(never)]
     pub(super) fn carry(

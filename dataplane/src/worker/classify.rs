@@ -1,11 +1,16 @@
 //! Phase: what a frame is, whose it is, and which way it goes (DESIGN section 3, seed 001 FIG. 4).
 
+use arrayvec::Drain;
+
 use super::steer::Handed;
 use super::*;
-use crate::flow::quad::Addresses;
+use crate::flow::quad::{Addresses, Segment};
 use crate::flow::table::Guess;
-use crate::packet::{IcmpError, Packet, TcpHeaders};
-use crate::wire::{ethernet, ipv6};
+use crate::packet::plain::{self, PlainIp, read_again};
+use crate::packet::{self, IcmpError, Packet, TcpHeaders};
+use crate::wire::ethernet;
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ipv6::{self, Ipv6Header};
 
 /// Where a burst came in, and what that means for all of its frames.
 #[derive(Clone, Copy)]
@@ -18,15 +23,88 @@ pub(super) struct Way {
     pub pair: u8,
 }
 
-/// What has been read of a frame, and where its flow probably is.
+/// What a frame is, and where its flow probably is.
 pub(super) struct Seen {
-    packet: Packet,
-    guess: Guess,
+    pub guess: Guess,
+    pub kind: Kind,
+    /// What has been read of a frame that is not plain.
+    pub packet: Packet,
+}
+
+/// What of a frame has been read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// That it is plain ([`plain::read`]): its headers are read again.
+    PlainV4,
+    PlainV6,
+    /// All that there is to it.
+    Any,
 }
 
 impl Seen {
     /// A place for it.
-    pub(super) const NOTHING: Seen = Seen { packet: Packet::NOTHING, guess: Guess::NOWHERE };
+    pub(super) const NOTHING: Seen = Seen { guess: Guess::NOWHERE, kind: Kind::Any, packet: Packet::Other };
+}
+
+/// Frames in order, with what has been seen of them.
+pub(super) struct Queue<'a, B> {
+    seen: &'a [Seen],
+    frames: Drain<'a, B, BURST>,
+}
+
+impl<'a, B> Queue<'a, B> {
+    /// What the next one is.
+    fn kind(&self) -> Option<Kind> {
+        Some(self.seen.first()?.kind)
+    }
+
+    /// The next one, if it is of this kind.
+    #[inline(always)]
+    pub(super) fn next_of(&mut self, kind: Kind) -> Option<(&'a Seen, B)> {
+        let (first, rest) = self.seen.split_first()?;
+        if first.kind != kind {
+            return None;
+        }
+        self.seen = rest;
+        Some((first, self.frames.next()?))
+    }
+}
+
+/// What plain frames are read with. The table by itself: what it holds stays in registers, as nothing else of the worker's would.
+struct Run<'a> {
+    table: &'a FlowTable,
+    segment: Segment,
+}
+
+impl Run<'_> {
+    /// How many frames from the first one on are plain, of the family that is of this `kind`, and ours. Their look-ups begin.
+    #[inline(never)]
+    fn read<Ip: PlainIp, B: Buffer>(
+        &self,
+        kind: Kind,
+        frames: &[B],
+        places: &mut [Seen],
+        is_mine: &impl Fn(&TcpHeaders) -> bool,
+    ) -> usize {
+        let Run { table, segment } = *self;
+        let other = frames.iter().zip(places).position(|(frame, seen)| {
+            let headers = plain::read::<Ip>(frame.bytes()).filter(is_mine);
+            if let Some(headers) = headers {
+                seen.kind = kind;
+                seen.guess = table.guess(&headers.quad, segment);
+            }
+            headers.is_none()
+        });
+        other.unwrap_or(frames.len())
+    }
+}
+
+/// Phase: where the flows probably are. Their own lines are asked for.
+#[inline(never)]
+fn look_ahead(table: &FlowTable, seen: &mut [Seen]) {
+    for seen in seen {
+        table.look_ahead(&mut seen.guess);
+    }
 }
 
 impl<P: Port> Worker<P> {
@@ -44,7 +122,7 @@ impl<P: Port> Worker<P> {
         let mut places = std::mem::take(&mut self.seen);
         self.read(way, burst, &mut places, is_ours);
         let seen = &mut places[..burst.len()];
-        self.look_ahead(seen);
+        look_ahead(&self.table, seen);
         self.dispatch(now, way, seen, burst);
         self.seen = places;
     }
@@ -54,35 +132,82 @@ impl<P: Port> Worker<P> {
     #[inline(never)]
     fn read(&mut self, way: Way, burst: &mut Burst<P::Buffer>, places: &mut [Seen], is_ours: bool) {
         let mut at = 0;
-        while let (Some(frame), Some(seen)) = (burst.get(at), places.get_mut(at)) {
-            if let Err(reason) = seen.packet.read(frame.bytes()) {
-                self.counters.count(reason);
-                burst.remove(at);
-                continue;
-            }
-            let owner = if is_ours { self.id } else { self.owner(&seen.packet) };
-            if owner != self.id {
-                self.hand_over(owner, way.port, burst.remove(at));
-                continue;
-            }
-            seen.guess = self.guess(way, &mut seen.packet);
-            at += 1;
+        while at < burst.len() {
+            let (frames, run) = (&burst[at..], &mut places[at..]);
+            let read = match is_ours || matches!(self.steering, Steering::Single) {
+                true => self.read_plain(way, frames, run, |_| true),
+                false => self.read_plain(way, frames, run, |headers| self.is_mine(*headers)),
+            };
+            at += match read {
+                0 => self.read_any(way, burst, at, &mut places[at], is_ours),
+                n => n,
+            };
         }
     }
 
-    /// Phase: where the flows probably are. Their own lines are asked for.
-    #[inline(never)]
-    fn look_ahead(&self, seen: &mut [Seen]) {
-        for seen in seen {
-            self.table.look_ahead(&mut seen.guess);
+    /// How many frames from the first one on are plain, of one family, and ours.
+    #[inline(always)]
+    fn read_plain(
+        &self,
+        way: Way,
+        frames: &[P::Buffer],
+        places: &mut [Seen],
+        is_mine: impl Fn(&TcpHeaders) -> bool,
+    ) -> usize {
+        let run = Run { table: &self.table, segment: Segment(0).of_pair(way.pair) };
+        match run.read::<Ipv4Header, _>(Kind::PlainV4, frames, places, &is_mine) {
+            0 => run.read::<Ipv6Header, _>(Kind::PlainV6, frames, places, &is_mine),
+            n => n,
         }
+    }
+
+    /// The frame at `at`, whatever it is. How many frames that makes: none, when it has left the burst.
+    #[inline(never)]
+    fn read_any(
+        &mut self,
+        way: Way,
+        burst: &mut Burst<P::Buffer>,
+        at: usize,
+        seen: &mut Seen,
+        is_ours: bool,
+    ) -> usize {
+        seen.kind = Kind::Any;
+        seen.packet = match packet::parse(burst[at].bytes()) {
+            Ok(packet) => packet,
+            Err(reason) => {
+                self.counters.count(reason);
+                burst.remove(at);
+                return 0;
+            }
+        };
+        let owner = if is_ours { self.id } else { self.owner(&seen.packet) };
+        if owner != self.id {
+            self.hand_over(owner, way.port, burst.remove(at));
+            return 0;
+        }
+        seen.guess = self.guess(way, &mut seen.packet);
+        1
     }
 
     /// Phase: what becomes of the frames.
     #[inline(never)]
     fn dispatch(&mut self, now: Instant, way: Way, seen: &[Seen], burst: &mut Burst<P::Buffer>) {
-        for (seen, frame) in seen.iter().zip(burst.drain(..)) {
-            self.dispatch_one(now, way, seen, frame);
+        let mut queue = Queue { seen, frames: burst.drain(..) };
+        while let Some(kind) = queue.kind() {
+            let left = match kind {
+                Kind::PlainV4 => {
+                    self.carry_run(now, way, &mut queue, kind, |_, frame| read_again::<Ipv4Header>(frame))
+                }
+                Kind::PlainV6 => {
+                    self.carry_run(now, way, &mut queue, kind, |_, frame| read_again::<Ipv6Header>(frame))
+                }
+                Kind::Any => {
+                    self.carry_run(now, way, &mut queue, kind, |packet, _| packet.segment().copied())
+                }
+            };
+            if let Some((seen, frame)) = left {
+                self.dispatch_one(now, way, seen, frame);
+            }
         }
     }
 
@@ -103,34 +228,58 @@ impl<P: Port> Worker<P> {
         self.table.guess(quad, *segment)
     }
 
-    #[inline(always)]
     fn owner(&self, packet: &Packet) -> usize {
-        if matches!(self.steering, Steering::Single) {
-            return self.id;
-        }
         match packet {
-            Packet::Tcp(headers) if !is_placed_by_addresses(headers) => {
-                self.steering.owner_of_segment(&headers.quad, self.id)
-            }
-            Packet::Tcp(headers) => self.steering.owner_of_flow(&headers.quad, self.id),
+            Packet::Tcp(headers) => self.owner_of_segment(headers),
             Packet::IcmpError(error) => self.steering.owner_of_flow(&error.quad, self.id),
             Packet::Other => self.id,
         }
     }
 
-    #[inline(always)]
-    fn dispatch_one(&mut self, now: Instant, way: Way, Seen { packet, guess }: &Seen, frame: P::Buffer) {
-        match packet {
-            Packet::Tcp(headers) => match self.table.find_guessed(guess, &headers.quad, headers.segment) {
-                Some((slot, direction)) => {
-                    if let Some(frame) = self.carry_plain(now, way, slot, direction, headers, frame) {
-                        self.carry(now, way.port, slot, direction, headers, frame);
-                    }
-                }
-                None => self.admit(now, way.port, headers, frame),
-            },
-            Packet::IcmpError(error) => self.icmp_error(way.port, guess, error, frame),
-            Packet::Other => self.pass(way.port, frame),
+    /// By value, so that nobody who knows the answer has to write down the headers.
+    #[inline(never)]
+    fn is_mine(&self, headers: TcpHeaders) -> bool {
+        self.owner_of_segment(&headers) == self.id
+    }
+
+    fn owner_of_segment(&self, headers: &TcpHeaders) -> usize {
+        match is_placed_by_addresses(headers) {
+            true => self.steering.owner_of_flow(&headers.quad, self.id),
+            false => self.steering.owner_of_segment(&headers.quad, self.id),
+        }
+    }
+
+    /// A frame that is not carried at once.
+    #[inline(never)]
+    fn dispatch_one(&mut self, now: Instant, way: Way, seen: &Seen, frame: P::Buffer) {
+        let Seen { guess, kind, packet } = seen;
+        let plain = match kind {
+            Kind::PlainV4 => read_again::<Ipv4Header>(frame.bytes()),
+            Kind::PlainV6 => read_again::<Ipv6Header>(frame.bytes()),
+            Kind::Any => None,
+        };
+        match (plain, packet) {
+            (Some(headers), _) => {
+                let segment = headers.segment.of_pair(way.pair);
+                self.dispatch_segment(now, way, guess, &TcpHeaders { segment, ..headers }, frame);
+            }
+            (None, Packet::Tcp(headers)) => self.dispatch_segment(now, way, guess, headers, frame),
+            (None, Packet::IcmpError(error)) => self.icmp_error(way.port, guess, error, frame),
+            (None, Packet::Other) => self.pass(way.port, frame),
+        }
+    }
+
+    fn dispatch_segment(
+        &mut self,
+        now: Instant,
+        way: Way,
+        guess: &Guess,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        match self.table.find_guessed(guess, &headers.quad, headers.segment) {
+            Some((slot, direction)) => self.carry(now, way.port, slot, direction, headers, frame),
+            None => self.admit(now, way.port, headers, frame),
         }
     }
 

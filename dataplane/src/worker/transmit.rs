@@ -59,9 +59,17 @@ impl<P: Port> Line<P> {
     /// Queues a frame; a full backlog is sent first, and what the device then refuses makes this frame a named drop.
     #[inline]
     pub fn send(&mut self, frame: P::Buffer, counters: &mut Counters) {
-        if self.backlog.is_full() {
-            self.flush(counters);
+        let bytes = frame.bytes().len() as u64;
+        match self.backlog.try_push(frame) {
+            Ok(()) => self.backlog_bytes += bytes,
+            Err(full) => self.send_late(full.element(), counters),
         }
+    }
+
+    /// The same when the backlog was full.
+    #[cold]
+    fn send_late(&mut self, frame: P::Buffer, counters: &mut Counters) {
+        self.flush(counters);
         let bytes = frame.bytes().len() as u64;
         match self.backlog.try_push(frame) {
             Ok(()) => self.backlog_bytes += bytes,

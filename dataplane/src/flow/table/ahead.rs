@@ -49,14 +49,22 @@ impl FlowTable {
     /// [`FlowTable::find`], from where the flow was thought to be.
     #[inline(always)]
     pub fn find_guessed(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
+        self.prove(guess, quad, segment).or_else(|| self.find_hashed(guess.hash, quad, segment))
+    }
+
+    #[inline(always)]
+    fn prove(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
         // What has been removed since keeps its quad until the slot has another tenant.
-        if let Some(object) = self.objects.get(guess.entry as usize)
-            && object.path != Path::Free
-            && let Some(direction) = self.matches_object(guess.entry, object, quad, segment)
-        {
-            return Some((guess.entry, direction));
-        }
-        self.find_hashed(guess.hash, quad, segment)
+        let found = self.find_last(guess, quad, segment);
+        found.filter(|(slot, _)| self.object(*slot).path != Path::Free)
+    }
+
+    /// The flow, there or gone, if it is the last one that was where it was thought to be.
+    #[inline(always)]
+    pub fn find_last(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
+        let object = self.objects.get(guess.entry as usize)?;
+        let direction = self.matches_object(guess.entry, object, quad, segment)?;
+        Some((guess.entry, direction))
     }
 }
 

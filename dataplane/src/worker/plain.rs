@@ -1,0 +1,101 @@
+//! Phase: the short cut of nearly all segments. The connection is open, the flow passes here and nobody looks at it, and nothing in
+//! the segment could change that.
+//!
+//! It is no rule of its own: what it does [`Worker::carry`] comes to as well, and what it does not take goes there.
+
+use super::classify::{Kind, Queue, Seen, Way};
+use super::*;
+use crate::buffer::ChecksumHint;
+use crate::flow::observe::DECIDING;
+use crate::flow::quad::Direction;
+use crate::flow::table::Guess;
+use crate::packet::{Packet, TcpHeaders};
+use crate::rewrite::delta::{self, Deltas};
+
+impl<P: Port> Worker<P> {
+    /// Carries frames from the first one of the queue on for as long as they are of one kind. One that has to go the long way ends
+    /// that, too, and is given back. What `headers` reads is what this kind of frames says.
+    #[inline(never)]
+    pub(super) fn carry_run<'s>(
+        &mut self,
+        now: Instant,
+        way: Way,
+        queue: &mut Queue<'s, P::Buffer>,
+        kind: Kind,
+        headers: impl Fn(&Packet, &[u8]) -> Option<TcpHeaders>,
+    ) -> Option<(&'s Seen, P::Buffer)> {
+        let Worker { table, lines, counters, .. } = self;
+        let line = &mut lines[usize::from(way.out.0)];
+        let mut passage = Passage { now: now.as_millis() as u32, way, table, line, counters };
+        while let Some((seen, frame)) = queue.next_of(kind) {
+            let Some(headers) = headers(&seen.packet, frame.bytes()) else { return Some((seen, frame)) };
+            if let Some(frame) = passage.carry(&seen.guess, &headers, frame) {
+                return Some((seen, frame));
+            }
+        }
+        None
+    }
+}
+
+/// The parts of a worker that plain segments of one port need.
+struct Passage<'a, P: Port> {
+    /// Milliseconds since start.
+    now: u32,
+    way: Way,
+    table: &'a mut FlowTable,
+    /// Where they go.
+    line: &'a mut Line<P>,
+    counters: &'a mut Counters,
+}
+
+impl<P: Port> Passage<'_, P> {
+    /// A segment; given back when it is not for the short cut.
+    #[inline(always)]
+    fn carry(&mut self, guess: &Guess, headers: &TcpHeaders, frame: P::Buffer) -> Option<P::Buffer> {
+        let segment = headers.segment.of_pair(self.way.pair);
+        // Each direction has code of its own, in which all that depends on it is a constant.
+        match self.table.find_last(guess, &headers.quad, segment) {
+            Some((slot, Direction::ClientToServer)) => {
+                self.carry_in(slot, Direction::ClientToServer, headers, frame)
+            }
+            Some((slot, Direction::ServerToClient)) => {
+                self.carry_in(slot, Direction::ServerToClient, headers, frame)
+            }
+            None => Some(frame),
+        }
+    }
+
+    #[inline(always)]
+    fn carry_in(
+        &mut self,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        mut frame: P::Buffer,
+    ) -> Option<P::Buffer> {
+        let Way { port, out, .. } = self.way;
+        let client_side = if direction == Direction::ClientToServer { port } else { out };
+        let (object, record) = self.table.lines_mut(slot);
+        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
+        let is_corrupt = frame.checksum_hint() == ChecksumHint::Bad;
+        let end = headers.seq.advance(headers.payload_len());
+        let leaps = object.leaps(direction, headers.seq, end);
+        if !object.is_plain(client_side.0) || decides || is_corrupt || leaps {
+            return Some(frame);
+        }
+        object.follow_open(direction, headers, end);
+        let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
+        object.last_seen = self.now;
+        let datagram = headers.end - headers.l3;
+        record.traffic.count(direction, datagram);
+        if !deltas.are_zero() {
+            delta::apply(frame.bytes_mut(), headers, deltas);
+            self.counters.count(Counter::Rewritten);
+        }
+        match datagram > self.line.mtu {
+            true => self.counters.count(Counter::DropMtu),
+            false => self.line.send(frame, self.counters),
+        }
+        None
+    }
+}
