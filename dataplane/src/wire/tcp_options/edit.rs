@@ -6,7 +6,7 @@
 use arrayvec::ArrayVec;
 
 use super::Timestamps;
-use super::walk::{ALIGNED_TIMESTAMPS, MAX_LEN, PREFIX_LEN, Walk, fits, kind, walk};
+use super::walk::{ALIGNED_TIMESTAMPS, MAX_LEN, PREFIX_LEN, Walk, behind_timestamps, fits, kind, walk};
 use crate::wire::checksum::Update;
 use crate::wire::seq::Seq;
 
@@ -47,9 +47,23 @@ pub fn edit_timestamps(options: &mut [u8], update: &mut Update, f: impl FnOnce(T
 /// offset of the segment, so an edge's parity among the options is its parity in the checksum.
 ///
 /// Malformed options are left alone from the first bad one on.
-#[inline]
-pub fn edit_sack_edges(options: &mut [u8], update: &mut Update, mut f: impl FnMut(Seq) -> Seq) {
-    let mut from = 0;
+#[inline(always)]
+pub fn edit_sack_edges(options: &mut [u8], update: &mut Update, f: impl FnMut(Seq) -> Seq) {
+    let from = behind_timestamps(options);
+    if from == options.len() {
+        return;
+    }
+    edit_sack_edges_from(from, options, update, f);
+}
+
+/// Apart from the question whether there are any, which nearly all segments are done with.
+#[inline(never)]
+fn edit_sack_edges_from(
+    mut from: usize,
+    options: &mut [u8],
+    update: &mut Update,
+    mut f: impl FnMut(Seq) -> Seq,
+) {
     while let Some((start, end)) = next_sack(options, from) {
         let Some((edges, [])) = options.get_mut(start..end).map(<[u8]>::as_chunks_mut::<4>) else { return };
         for edge in edges {

@@ -118,11 +118,18 @@ pub(super) const fn fits(kind: u8, data: &[u8]) -> bool {
     }
 }
 
+/// Where the other options begin, of which nearly no segment has any: behind aligned timestamps if these come first. SACK blocks
+/// stand behind them.
+#[inline(always)]
+pub(super) fn behind_timestamps(options: &[u8]) -> usize {
+    if options.len() >= 12 && options.starts_with(&ALIGNED_TIMESTAMPS) { 12 } else { 0 }
+}
+
 /// Checks options without reading them out: `Ok` exactly when [`super::TcpOptions::parse`] is.
 #[inline]
 pub fn check(options: &[u8]) -> Result<(), BadOptions> {
-    // Nothing, or aligned timestamps and nothing else: nearly every segment. SACK blocks stand behind them.
-    let begins = if options.len() >= 12 && options.starts_with(&ALIGNED_TIMESTAMPS) { 12 } else { 0 };
+    // Nothing, or aligned timestamps and nothing else: nearly every segment.
+    let begins = behind_timestamps(options);
     if options.len() == begins {
         return Ok(());
     }
