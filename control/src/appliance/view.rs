@@ -78,13 +78,13 @@ impl View {
             module: in_force.module_name(record.module).map(str::to_owned),
             delta_c2s: flow.delta_c2s.0,
             delta_s2c: flow.delta_s2c.0,
-            bytes_c2s: record.traffic.bytes(Direction::ClientToServer),
-            bytes_s2c: record.traffic.bytes(Direction::ServerToClient),
-            packets_c2s: record.traffic.frames(Direction::ClientToServer),
-            packets_s2c: record.traffic.frames(Direction::ServerToClient),
+            bytes_c2s: flow.traffic.bytes(Direction::ClientToServer),
+            bytes_s2c: flow.traffic.bytes(Direction::ServerToClient),
+            packets_c2s: flow.traffic.frames(Direction::ClientToServer),
+            packets_s2c: flow.traffic.frames(Direction::ServerToClient),
             age_ms: now_ms.wrapping_sub(record.born).into(),
             splits: record.splits.into(),
-            merges: flow.merges.into(),
+            merges: record.merges.into(),
         }
     }
 

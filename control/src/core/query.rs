@@ -217,7 +217,7 @@ mod tests {
             delta_c2s: Delta(0),
             delta_s2c: Delta(0),
             far: None,
-            merges: 0,
+            traffic: Default::default(),
             record: Record::default(),
         }
     }

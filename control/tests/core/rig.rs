@@ -342,7 +342,7 @@ impl Rig {
             delta_c2s: Delta(0),
             delta_s2c: Delta(0),
             far: None,
-            merges: 0,
+            traffic: Default::default(),
             record,
         });
         self.tell(Event::Listed(listing));

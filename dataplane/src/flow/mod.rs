@@ -9,3 +9,4 @@ pub mod quad;
 pub mod state;
 pub mod table;
 pub mod terms;
+pub mod traffic;

@@ -1,7 +1,7 @@
 //! The connection object: all that is left of two TCBs on the non-participating path (seed 001, FIG. 9).
 //!
-//! The hot line is what a packet touches. Counters and timers' data stand on a second, colder line. An IPv6 flow keeps
-//! its addresses in a side array of the table, at the same slot.
+//! The hot line is what a packet touches. What is counted seldom, or shown only, stands on a second, colder line. An IPv6 flow
+//! keeps its addresses in a side array of the table, at the same slot.
 
 use crate::inspect::Searched;
 use crate::wire::seq::{Delta, Seq};
@@ -9,6 +9,7 @@ use crate::wire::seq::{Delta, Seq};
 use super::quad::{Direction, Segment, ports_word, v4_word};
 use super::state::TcpState;
 use super::terms::{Promises, Terms};
+use super::traffic::{Carried, Tally};
 
 /// Which way a flow's packets take (DESIGN section 8: the `path` of `flows --json`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,8 +172,6 @@ pub struct Object {
     /// Port on which the client's frames come in.
     pub client_side: u8,
     // The patents' core ends here: quad, deltas, state in 28 bytes.
-    /// Distinguishes successive flows in one slot.
-    pub generation: u32,
     /// Milliseconds since start when a packet was last seen.
     pub last_seen: u32,
     /// Per direction, indexed by [`Direction::index`].
@@ -182,8 +181,8 @@ pub struct Object {
     pub edges: [Seq; 2],
     /// What the handshake has agreed on, as the sender of each direction means it.
     pub terms: Terms,
-    /// Times merged.
-    pub merges: u16,
+    /// The lower bits of what has been counted.
+    pub tally: Tally,
 }
 
 /// No parked frame, no neighbour: the end of every index list.
@@ -191,7 +190,7 @@ pub const NONE: u32 = u32::MAX;
 
 const _: () = {
     assert!(size_of::<Object>() == 64, "the object is one cache line");
-    assert!(std::mem::offset_of!(Object, generation) <= 40, "the patents' core fits 40 bytes");
+    assert!(std::mem::offset_of!(Object, last_seen) <= 40, "the patents' core fits 40 bytes");
     assert!(Path::Parked as u8 & Path::CARRIED == 0 && Path::CutThrough as u8 & Path::CARRIED != 0);
     assert!(size_of::<Record>() <= 40, "object, record, timer and index take 128 bytes");
 };
@@ -208,12 +207,11 @@ impl Object {
         tcp: TcpState::SynSent,
         traits: Traits::NONE,
         client_side: 0,
-        generation: 0,
         last_seen: 0,
         track: [Track { end: Seq(0), ack: Seq(0) }; 2],
         edges: [Seq(0); 2],
         terms: Terms::UNKNOWN,
-        merges: 0,
+        tally: Tally::NONE,
     };
 
     /// Open, carried by its worker, and like any other flow whose client is behind `client_side`: four bytes beside each other, in one
@@ -260,18 +258,22 @@ impl Object {
     }
 }
 
-/// The second line: what `flows` shows and nobody needs to move a packet.
+/// The second line: what `flows` shows, and nearly no packet needs to be moved.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Record {
-    /// What was received per direction.
-    pub traffic: Traffic,
+    /// Distinguishes successive flows in one slot.
+    pub generation: u32,
     /// Milliseconds since start when the flow began.
     pub born: u32,
+    /// The upper bits of what has been counted.
+    pub carried: Carried,
     /// Index of the module it was offered to, or [`Record::NO_MODULE`].
     pub module: u16,
     /// Times split.
     pub splits: u16,
+    /// Times merged.
+    pub merges: u16,
     /// The largest segment that each direction's sender takes, as its SYN says; 0 where it says nothing or was not seen.
     pub mss: [u16; 2],
     /// Index of the inspection that its rule names, or [`Record::NO_INSPECTION`].
@@ -283,10 +285,12 @@ pub struct Record {
 impl Default for Record {
     fn default() -> Self {
         Record {
-            traffic: Traffic::default(),
+            generation: 0,
             born: 0,
+            carried: Carried::default(),
             module: Record::NO_MODULE,
             splits: 0,
+            merges: 0,
             mss: [0; 2],
             inspection: Record::NO_INSPECTION,
             standing: Record::NO_STANDING,
@@ -301,73 +305,4 @@ impl Record {
     pub const NO_INSPECTION: u16 = u16::MAX;
     /// Its rule goes on asking nothing.
     pub const NO_STANDING: u16 = u16::MAX;
-}
-
-/// Bytes (IP header included, as conntrack counts) and frames of each direction, 56 and 40 bits wide: at ten million frames a
-/// second the shorter one lasts for thirty hours, and stands still then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// By [`Direction::index`]: the bytes, and above them the frames' upper bits.
-    words: [u64; 2],
-    /// The frames' lower bits.
-    frames: [u32; 2],
-}
-
-impl Traffic {
-    const BYTES: u64 = (1 << 56) - 1;
-
-    /// A frame whose datagram has `bytes`.
-    #[inline]
-    pub fn count(&mut self, direction: Direction, bytes: u16) {
-        let i = direction.index();
-        self.words[i] += u64::from(bytes);
-        let (frames, is_over) = self.frames[i].overflowing_add(1);
-        self.frames[i] = frames;
-        if is_over {
-            self.carry(i);
-        }
-    }
-
-    #[cold]
-    fn carry(&mut self, i: usize) {
-        match self.words[i].checked_add(Self::BYTES + 1) {
-            Some(carried) => self.words[i] = carried,
-            None => self.frames[i] = u32::MAX,
-        }
-    }
-
-    /// Bytes of `direction`.
-    pub fn bytes(&self, direction: Direction) -> u64 {
-        self.words[direction.index()] & Self::BYTES
-    }
-
-    /// Frames of `direction`.
-    pub fn frames(&self, direction: Direction) -> u64 {
-        let i = direction.index();
-        self.words[i] >> 56 << 32 | u64::from(self.frames[i])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn traffic_is_counted_beyond_thirty_two_bits_and_stands_still_at_its_end() {
-        let mut traffic = Traffic::default();
-        let up = Direction::ClientToServer;
-        traffic.words[0] = Traffic::BYTES - 100_000;
-        traffic.frames[0] = u32::MAX;
-        traffic.count(up, 1500);
-        assert_eq!((traffic.bytes(up), traffic.frames(up)), (Traffic::BYTES - 98_500, 1 << 32));
-        traffic.words[0] |= 255 << 56;
-        traffic.frames[0] = u32::MAX;
-        for _ in 0..2 {
-            traffic.count(up, 60);
-            assert_eq!(traffic.frames(up), (1 << 40) - 1);
-        }
-        traffic.count(Direction::ServerToClient, 9);
-        assert_eq!((traffic.bytes(up.reverse()), traffic.frames(up.reverse())), (9, 1));
-        assert_eq!(traffic.bytes(up), Traffic::BYTES - 98_380);
-    }
 }

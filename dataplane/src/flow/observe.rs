@@ -13,7 +13,7 @@ impl Object {
     pub fn observe(&mut self, direction: Direction, headers: &TcpHeaders) {
         if self.tcp == TcpState::Established && !headers.flags.intersects(DECIDING) {
             // Nothing that could move the state, as of nearly all segments.
-            return self.follow_open(direction, headers, headers.seq.advance(headers.payload_len()));
+            return self.follow_open(direction, headers);
         }
         self.observe_deciding(direction, headers);
     }
@@ -51,10 +51,32 @@ impl Object {
         self.follow_acknowledged(direction, ack, window);
     }
 
-    /// The same of a segment without control bits that decide anything, of a connection that is open. It ends at `end`.
-    #[inline(always)]
-    pub fn follow_open(&mut self, direction: Direction, headers: &TcpHeaders, end: Seq) {
+    /// The same of a segment without control bits that decide anything, of a connection that is open.
+    fn follow_open(&mut self, direction: Direction, headers: &TcpHeaders) {
+        let end = headers.seq.advance(headers.payload_len());
         self.follow_sent(direction, headers.seq, end, false);
+        self.follow_answer(direction, headers);
+    }
+
+    /// The same if the segment does not leap; false, and nothing done, if it does.
+    #[inline(always)]
+    pub fn follow_next(&mut self, direction: Direction, headers: &TcpHeaders) -> bool {
+        let own = direction.index();
+        let (seen, end) = (self.track[own].end, headers.seq.advance(headers.payload_len()));
+        if headers.seq != seen {
+            // What is repeated moves nothing.
+            if end.gt(seen) {
+                return false;
+            }
+        } else if !self.terms.are_known() || seen.le(self.edges[own]) {
+            self.track[own].end = end;
+        }
+        self.follow_answer(direction, headers);
+        true
+    }
+
+    #[inline(always)]
+    fn follow_answer(&mut self, direction: Direction, headers: &TcpHeaders) {
         if headers.flags.ack() {
             let window = u32::from(headers.window) << self.terms.shift(direction);
             self.follow_acknowledged(direction, headers.ack.minus(self.other_delta(direction)), window);

@@ -9,6 +9,7 @@ use super::expiry::{Taken, Wheel};
 use super::hash::KeyedHash;
 use super::object::{NONE, Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad, Segment, v4_word};
+use super::traffic::{Carried, Tally, Traffic};
 
 mod ahead;
 mod differing;
@@ -173,7 +174,6 @@ impl FlowTable {
             segment: key.segment,
             path,
             client_side,
-            generation: object.generation,
             last_seen: millis,
             ..Object::FREE
         };
@@ -184,7 +184,8 @@ impl FlowTable {
                 self.v6.set(slot, [client, server]);
             }
         }
-        self.records[slot as usize] = Record { born: millis, ..Record::default() };
+        let record = &mut self.records[slot as usize];
+        *record = Record { generation: record.generation.wrapping_add(1), born: millis, ..Record::default() };
         Ok(slot)
     }
 
@@ -196,7 +197,6 @@ impl FlowTable {
             self.wheel.cancel(slot);
             let object = &mut self.objects[slot as usize];
             object.path = Path::Free;
-            object.generation = object.generation.wrapping_add(1);
             object.last_seen = std::mem::replace(&mut self.free, slot);
             self.len -= 1;
         }
@@ -230,10 +230,29 @@ impl FlowTable {
         &mut self.objects[slot as usize]
     }
 
-    /// Object and record in `slot`.
-    #[inline]
-    pub fn lines_mut(&mut self, slot: u32) -> (&mut Object, &mut Record) {
-        (&mut self.objects[slot as usize], &mut self.records[slot as usize])
+    /// A frame of the flow in `slot`, whose datagram has `bytes`.
+    #[inline(always)]
+    pub fn count(&mut self, slot: u32, direction: Direction, bytes: u16) {
+        let tally = &mut self.objects[slot as usize].tally;
+        let has_more_bytes = tally.add_bytes(direction, bytes);
+        let has_more_frames = tally.add_frame(direction);
+        if has_more_bytes {
+            self.carry(slot, |tally, carried| carried.carry_bytes(tally, direction));
+        }
+        if has_more_frames {
+            self.carry(slot, |tally, carried| carried.carry_frames(tally, direction));
+        }
+    }
+
+    /// The rare time that the record's line is touched for a count.
+    #[cold]
+    fn carry(&mut self, slot: u32, carry: impl Fn(&mut Tally, &mut Carried)) {
+        carry(&mut self.objects[slot as usize].tally, &mut self.records[slot as usize].carried);
+    }
+
+    /// What the flow in `slot` has carried.
+    pub fn traffic(&self, slot: u32) -> Traffic {
+        Traffic::new(self.object(slot).tally, self.record(slot).carried)
     }
 
     /// The record in `slot`.
@@ -249,13 +268,14 @@ impl FlowTable {
 
     /// The name by which another thread knows the flow.
     pub fn flow_ref(&self, slot: u32) -> FlowRef {
-        FlowRef { slot, generation: self.objects[slot as usize].generation }
+        FlowRef { slot, generation: self.records[slot as usize].generation }
     }
 
     /// The slot of a flow that still lives.
     pub fn resolve(&self, flow: FlowRef) -> Option<u32> {
-        let object = self.objects.get(flow.slot as usize)?;
-        (object.path != Path::Free && object.generation == flow.generation).then_some(flow.slot)
+        let path = self.objects.get(flow.slot as usize)?.path;
+        let is_it = path != Path::Free && self.record(flow.slot).generation == flow.generation;
+        is_it.then_some(flow.slot)
     }
 
     /// Slots in use among `slots`, in slot order. Looks at each of them.

@@ -35,7 +35,7 @@ pub fn apply(frame: &mut [u8], headers: &TcpHeaders, deltas: Deltas) {
         && headers.has_options()
         && let Some(options) = frame.get_mut(options..headers.payload.into())
     {
-        move_sack_edges(options, &mut update, deltas.other);
+        edit_sack_edges(options, &mut update, |edge| edge.minus(deltas.other));
     }
     let Some(tcp) = frame.get_mut(l4..).and_then(TcpHeader::view_mut) else { return };
     if acknowledges {
@@ -43,12 +43,6 @@ pub fn apply(frame: &mut [u8], headers: &TcpHeaders, deltas: Deltas) {
     }
     tcp.edit_seq(headers.seq.plus(deltas.own), &mut update);
     tcp.update_checksum(update);
-}
-
-/// Apart from the rest, which nearly all segments are done with.
-#[inline(never)]
-fn move_sack_edges(options: &mut [u8], update: &mut Update, other: Delta) {
-    edit_sack_edges(options, update, |edge| edge.minus(other));
 }
 
 #[cfg(test)]

@@ -150,9 +150,8 @@ impl<P: Port> Worker<P> {
         };
         self.set_inspection(slot, inspection);
         self.set_standing(slot, standing);
-        let record = self.table.record_mut(slot);
-        record.module = module;
-        record.traffic.count(Direction::ClientToServer, headers.end - headers.l3);
+        self.table.record_mut(slot).module = module;
+        self.table.count(slot, Direction::ClientToServer, headers.end - headers.l3);
         self.table.arm(slot, now + self.timeouts.established);
         let flow = self.table.flow_ref(slot);
         // There is room.

@@ -120,9 +120,8 @@ impl<P: Port> Worker<P> {
 
     #[inline]
     fn count_on_flow(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
-        let (object, record) = self.table.lines_mut(slot);
-        object.last_seen = now.as_millis() as u32;
-        record.traffic.count(direction, headers.end - headers.l3);
+        self.table.object_mut(slot).last_seen = now.as_millis() as u32;
+        self.table.count(slot, direction, headers.end - headers.l3);
     }
 
     /// Participating path: the segment goes to the control core, when it is whole and its checksum is right.

@@ -6,6 +6,7 @@ use crate::flow::far::FarSide;
 use crate::flow::object::{Path, Record, View};
 use crate::flow::quad::{Direction, FlowKey, Quad};
 use crate::flow::table::{FlowRef, Refused};
+use crate::flow::traffic::Traffic;
 use crate::inspect::hits::Hit;
 use crate::packet::{IcmpError, TcpHeaders};
 use crate::policy::Installed;
@@ -344,8 +345,8 @@ pub struct ListedFlow {
     pub delta_s2c: Delta,
     /// Client → server as the far side sees it, when that is not the key.
     pub far: Option<Quad>,
-    /// Times merged.
-    pub merges: u16,
-    /// Counters.
+    /// What it has carried.
+    pub traffic: Traffic,
+    /// What else is noted of it.
     pub record: Record,
 }

@@ -179,7 +179,8 @@ impl<P: Port> Worker<P> {
             return;
         }
         object.path = Path::CutThrough;
-        object.merges = object.merges.saturating_add(1);
+        let record = self.table.record_mut(slot);
+        record.merges = record.merges.saturating_add(1);
         while let Some(waiting) = self.parked.pop(slot) {
             self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);
         }
@@ -208,7 +209,7 @@ impl<P: Port> Worker<P> {
                 delta_c2s: object.delta_c2s,
                 delta_s2c: object.delta_s2c,
                 far: self.table.far(slot).map(|far| far.key.quad),
-                merges: object.merges,
+                traffic: self.table.traffic(slot),
                 record: *self.table.record(slot),
             });
         }

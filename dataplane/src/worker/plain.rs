@@ -28,8 +28,11 @@ impl<P: Port> Worker<P> {
         let line = &mut lines[usize::from(way.out.0)];
         let mut passage = Passage { now: now.as_millis() as u32, way, table, line, counters };
         while let Some((seen, frame)) = queue.next_of(kind) {
-            let Some(headers) = headers(&seen.packet, frame.bytes()) else { return Some((seen, frame)) };
-            if let Some(frame) = passage.carry(&seen.guess, &headers, frame) {
+            let left = match headers(&seen.packet, frame.bytes()) {
+                Some(headers) => passage.carry(&seen.guess, &headers, frame),
+                None => Some(frame),
+            };
+            if let Some(frame) = left {
                 return Some((seen, frame));
             }
         }
@@ -75,19 +78,17 @@ impl<P: Port> Passage<'_, P> {
     ) -> Option<P::Buffer> {
         let Way { port, out, .. } = self.way;
         let client_side = if direction == Direction::ClientToServer { port } else { out };
-        let (object, record) = self.table.lines_mut(slot);
+        let object = self.table.object_mut(slot);
         let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
         let is_corrupt = frame.checksum_hint() == ChecksumHint::Bad;
-        let end = headers.seq.advance(headers.payload_len());
-        let leaps = object.leaps(direction, headers.seq, end);
-        if !object.is_plain(client_side.0) || decides || is_corrupt || leaps {
+        if !object.is_plain(client_side.0) || decides || is_corrupt || !object.follow_next(direction, headers)
+        {
             return Some(frame);
         }
-        object.follow_open(direction, headers, end);
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
         object.last_seen = self.now;
         let datagram = headers.end - headers.l3;
-        record.traffic.count(direction, datagram);
+        self.table.count(slot, direction, datagram);
         if !deltas.are_zero() {
             delta::apply(frame.bytes_mut(), headers, deltas);
             self.counters.count(Counter::Rewritten);

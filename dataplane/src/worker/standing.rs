@@ -60,7 +60,7 @@ impl<P: Port> Worker<P> {
 
     /// Of both directions together.
     fn passed(&self, slot: u32) -> u64 {
-        let traffic = self.table.record(slot).traffic;
+        let traffic = self.table.traffic(slot);
         Direction::BOTH.iter().map(|direction| traffic.bytes(*direction)).sum()
     }
 

@@ -189,7 +189,7 @@ fn what_lies_across_a_split_and_a_merge_is_found() {
         assert_eq!((split.view.track[0].end, searched.reached[0].place), (Seq(101 + cut as u32), cut as u64));
         install(&mut bench, flow, 101 + cut as u32, Some(searched));
         bench.deliver(CLIENT, &frame(quad(false), ACK, 101 + cut as u32, 501, behind, &[]));
-        assert_eq!(bench.worker.table().object(flow.slot).merges, 2);
+        assert_eq!(bench.worker.table().record(flow.slot).merges, 2);
         assert_eq!(bench.count(Counter::InspectMatches), 1, "cut at {cut}");
     }
 }

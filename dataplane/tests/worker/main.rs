@@ -175,8 +175,8 @@ fn cut_through_rewrites_both_directions_and_counts() {
     let Some(Event::Listed(listing)) = bench.events.try_receive() else { panic!("no listing") };
     let listed = &listing.flows[0];
     assert_eq!((listing.flows.len(), listing.cursor, listed.path), (1, None, Path::CutThrough));
-    let frames = Direction::BOTH.map(|direction| listed.record.traffic.frames(direction));
-    assert_eq!((frames, listed.merges), ([2, 1], 1));
+    let frames = Direction::BOTH.map(|direction| listed.traffic.frames(direction));
+    assert_eq!((frames, listed.record.merges), ([2, 1], 1));
     assert_eq!((listed.delta_c2s, listed.delta_s2c), (Delta(1000), Delta(-300)));
 }
 

@@ -6,8 +6,7 @@
 use prefetch_index::prefetch_index;
 
 use super::FlowTable;
-use super::index::prefetch_address;
-use crate::flow::object::{NONE, Path, Traffic};
+use crate::flow::object::{NONE, Path};
 use crate::flow::quad::{Direction, Quad, Segment};
 
 /// Where a flow probably is, for as long as nobody is given the memory of another one. Wrong ones cost time, nothing else.
@@ -32,14 +31,13 @@ impl FlowTable {
         Guess { hash, entry: NONE, is_v6: quad.addresses.is_v6() }
     }
 
-    /// Looks into the index, and asks for the lines of the flow that is probably meant.
+    /// Looks into the index, and asks for the object of the flow that is probably meant.
     #[inline]
     pub fn look_ahead(&self, guess: &mut Guess) {
         if let Some(entry) = self.index.find(guess.hash, |_| true) {
             guess.entry = entry;
             // Beyond the flows are far sides, which are few.
             prefetch_index(&self.objects, entry as usize);
-            prefetch_both_ends(&self.records, entry, size_of::<Traffic>());
             if guess.is_v6 {
                 self.v6.prefetch(entry);
             }
@@ -66,11 +64,4 @@ impl FlowTable {
         let direction = self.matches_object(guess.entry, object, quad, segment)?;
         Some((guess.entry, direction))
     }
-}
-
-/// Of what may lie across two lines, the first `len` bytes.
-#[inline(always)]
-fn prefetch_both_ends<T>(all: &[T], at: u32, len: usize) {
-    prefetch_index(all, at as usize);
-    prefetch_address(all.as_ptr().addr() + at as usize * size_of::<T>() + len - 1);
 }

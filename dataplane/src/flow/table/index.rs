@@ -57,7 +57,7 @@ impl Table {
 
 /// Asks for the line at an address, whatever is there.
 #[inline(always)]
-pub(super) fn prefetch_address(address: usize) {
+fn prefetch_address(address: usize) {
     let nowhere: &[u8] = &[];
     prefetch_index(nowhere, address.wrapping_sub(nowhere.as_ptr().addr()));
 }
