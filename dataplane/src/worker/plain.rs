@@ -55,6 +55,10 @@ impl<P: Port> Passage<'_, P> {
     /// A segment; given back when it is not for the short cut.
     #[inline(always)]
     fn carry(&mut self, guess: &Guess, headers: &TcpHeaders, frame: P::Buffer) -> Option<P::Buffer> {
+        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
+        if decides || frame.checksum_hint() == ChecksumHint::Bad {
+            return Some(frame);
+        }
         let segment = headers.segment.of_pair(self.way.pair);
         // Each direction has code of its own, in which all that depends on it is a constant.
         match self.table.find_last(guess, &headers.quad, segment) {
@@ -79,10 +83,7 @@ impl<P: Port> Passage<'_, P> {
         let Way { port, out, .. } = self.way;
         let client_side = if direction == Direction::ClientToServer { port } else { out };
         let object = self.table.object_mut(slot);
-        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
-        let is_corrupt = frame.checksum_hint() == ChecksumHint::Bad;
-        if !object.is_plain(client_side.0) || decides || is_corrupt || !object.follow_next(direction, headers)
-        {
+        if !object.is_plain(client_side.0) || !object.follow_next(direction, headers) {
             return Some(frame);
         }
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
