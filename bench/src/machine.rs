@@ -18,6 +18,11 @@ const QUIET_STEAL: f64 = 0.01;
 /// By name and value, as a page shows it.
 pub type Facts = Vec<(String, String)>;
 
+/// Facts as one process tells them another.
+pub fn read(json: &str) -> serde_json::Result<Facts> {
+    serde_json::from_str(json)
+}
+
 /// Processor, memory, kernel, versions, date.
 pub fn facts() -> Facts {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();

@@ -14,6 +14,7 @@ mod measurements;
 mod pooled;
 mod race;
 mod results;
+mod series;
 mod suite;
 mod tallies;
 mod traffic;
@@ -22,9 +23,10 @@ mod worker;
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Parser;
 
+use series::Series;
 use suite::Measurement;
 
 #[derive(Parser)]
@@ -39,7 +41,7 @@ struct Arguments {
     /// What there is, and what each is about.
     #[arg(long)]
     list: bool,
-    /// Samples of each contender; the median counts. 9 in a short run, 25 in a full one.
+    /// Samples of each contender; the median counts. 9 in a short run, 25 in a full one, fewer of what takes long.
     #[arg(long)]
     samples: Option<usize>,
     /// Where JSON, charts and the page go.
@@ -48,6 +50,9 @@ struct Arguments {
     /// Print only.
     #[arg(long)]
     dry: bool,
+    /// What the machine is, for one measurement of several: as it was before the first.
+    #[arg(long, hide = true, value_parser = machine::read)]
+    machine: Option<machine::Facts>,
     /// What valgrind runs.
     #[arg(long, hide = true)]
     count: Option<measurements::instructions::Count>,
@@ -99,30 +104,51 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let chosen = chosen(&arguments)?;
-    let machine = machine::facts();
+    match chosen[..] {
+        [measurement] => take(measurement, &arguments),
+        _ => take_all(&chosen, &arguments),
+    }
+}
+
+/// One, in this process.
+fn take(measurement: &Measurement, arguments: &Arguments) -> anyhow::Result<()> {
+    let machine = arguments.machine.clone().unwrap_or_else(announced);
     if !machine::pin() {
         eprintln!("this thread could not be pinned to a core");
     }
-    let mut failed = Vec::new();
-    for measurement in chosen {
-        // One that cannot be had is no reason to go without those behind it.
-        match measurement.take(arguments.extent == Extent::Full, arguments.samples, &machine) {
-            Ok(record) => {
-                results::print(&record);
-                if !arguments.dry {
-                    results::write(&arguments.results, &record)?;
-                }
-            }
-            Err(error) => {
-                eprintln!("{}: {error:#}", measurement.name);
-                failed.push(measurement.name);
-            }
-        }
-    }
-    if !failed.is_empty() {
-        bail!("not measured, see above: {}", failed.join(", "));
+    let record = measurement
+        .take(arguments.extent == Extent::Full, arguments.samples, &machine)
+        .with_context(|| format!("{} is not measured", measurement.name))?;
+    results::print(&record);
+    if !arguments.dry {
+        results::write(&arguments.results, &record)?;
     }
     Ok(())
+}
+
+/// Several.
+fn take_all(chosen: &[&'static Measurement], arguments: &Arguments) -> anyhow::Result<()> {
+    let series = Series {
+        chosen,
+        is_full: arguments.extent == Extent::Full,
+        samples: arguments.samples,
+        past: &results::past(&arguments.results),
+        machine: &announced(),
+    };
+    let extent = if series.is_full { "full" } else { "short" };
+    let results = arguments.results.to_str().context("--results: a path that is no text")?;
+    let mut each = vec![extent.to_owned(), "--results".to_owned(), results.to_owned()];
+    each.extend(arguments.samples.map(|samples| format!("--samples={samples}")));
+    each.extend(arguments.dry.then(|| "--dry".to_owned()));
+    series.take(&each)
+}
+
+/// What the machine is, which is said before anything is measured.
+fn announced() -> machine::Facts {
+    let facts = machine::facts();
+    let words: Vec<String> = facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    eprintln!("{}", words.join("; "));
+    facts
 }
 
 /// Those that are named, or all of the extent.

@@ -28,6 +28,11 @@ pub fn write(folder: &Path, record: &Record) -> anyhow::Result<()> {
         .with_context(|| format!("{}: cannot be written", path.display()))
 }
 
+/// What was found before, as far as it can be read.
+pub fn past(folder: &Path) -> Vec<Record> {
+    records(folder).unwrap_or_default()
+}
+
 /// All that are there, by name.
 fn records(folder: &Path) -> anyhow::Result<Vec<Record>> {
     let mut paths: Vec<_> = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;

@@ -18,6 +18,8 @@ pub struct Measurement {
     pub budget: &'static str,
     /// Not in the short run.
     pub only_full: bool,
+    /// No more than that, where nobody asks for more: for what takes long and has settled by then.
+    pub most_samples: usize,
     pub run: fn(&mut Run) -> anyhow::Result<Finding>,
 }
 
@@ -30,15 +32,18 @@ pub struct Run {
     name: &'static str,
 }
 
+/// Of a full run's samples: so many times the units of a short run's.
+pub const FULL: usize = 4;
+
 impl Run {
     pub fn new(measurement: &Measurement, is_full: bool, samples: Option<usize>) -> Run {
-        let samples = samples.unwrap_or(if is_full { 25 } else { 9 }).max(1);
+        let samples = measurement.samples(is_full, samples);
         Run { is_full, samples, waited: Duration::ZERO, name: measurement.name }
     }
 
-    /// Of races over so many units in the short run, four times as many in the full one.
+    /// Of races over so many units in the short run, [`FULL`] times as many in the full one.
     pub fn length(&self, units: usize) -> Length {
-        Length { samples: self.samples, units: if self.is_full { 4 * units } else { units } }
+        Length { samples: self.samples, units: if self.is_full { FULL * units } else { units } }
     }
 
     /// What is going on, for whoever waits.
@@ -135,6 +140,11 @@ pub struct Record {
 }
 
 impl Measurement {
+    /// How many, if so many are asked for.
+    pub fn samples(&self, is_full: bool, asked: Option<usize>) -> usize {
+        asked.unwrap_or(if is_full { 25 } else { 9 }.min(self.most_samples)).max(1)
+    }
+
     /// Takes it.
     pub fn take(&self, is_full: bool, samples: Option<usize>, machine: &Facts) -> anyhow::Result<Record> {
         let mut run = Run::new(self, is_full, samples);

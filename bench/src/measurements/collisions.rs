@@ -12,6 +12,7 @@ pub const MEASUREMENT: Measurement = Measurement {
     about: "Frames of flows whose quads would collide under a hash without a key, against those of any flows",
     budget: "at least 0.95 of the throughput of benign ones",
     only_full: false,
+    most_samples: usize::MAX,
     run,
 };
 

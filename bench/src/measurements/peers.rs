@@ -24,6 +24,7 @@ pub const MEASUREMENT: Measurement = Measurement {
     about: "Connections, bulk and idle connections through veths: HAProxy, nginx, the kernel's forwarding, and this appliance",
     budget: "in memory at least 12 times HAProxy's connections a CPU second; over veths reported",
     only_full: true,
+    most_samples: 11,
     run,
 };
 

@@ -17,6 +17,7 @@ pub const MEASUREMENT: Measurement = Measurement {
     about: "Two workers at once, each with its own core, ports and table, beside one",
     budget: "linear in a lab; here what is shared (`sharing`), and the worker beside loops that share nothing, reported",
     only_full: false,
+    most_samples: usize::MAX,
     run,
 };
 
