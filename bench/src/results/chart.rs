@@ -1,20 +1,25 @@
 //! A chart as SVG: lines over a logarithmic axis, with the samples' range at every point. No fonts are needed to make it.
 
 use anyhow::anyhow;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use crate::suite::Chart;
 
 const SIZE: (u32, u32) = (860, 460);
 /// Told apart without red and green (Okabe and Ito).
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
     RGBColor(213, 94, 0),
+    RGBColor(0, 0, 0),
+    RGBColor(240, 228, 66),
 ];
+/// Of the lines that have a colour for the second time: dashes, and what is between them.
+const DASHES: [u32; 2] = [6, 4];
 
 /// The whole file.
 pub fn svg(chart: &Chart) -> anyhow::Result<String> {
@@ -41,11 +46,18 @@ fn draw(chart: &Chart, text: &mut String) -> Result<(), Box<dyn std::error::Erro
         x => format!("{x}"),
     };
     axes.configure_mesh().x_desc(&chart.x).y_desc(&chart.y).x_label_formatter(&label).draw()?;
-    for (series, colour) in chart.series.iter().zip(COLOURS.iter().cycle()) {
+    for (at, (series, colour)) in chart.series.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let line = series.points.iter().map(|(x, value)| (*x, value.median));
-        axes.draw_series(LineSeries::new(line, colour.stroke_width(2)).point_size(3))?
-            .label(&series.name)
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+        let style = colour.stroke_width(2);
+        let [dash, gap] = DASHES;
+        let drawn = match at < COLOURS.len() {
+            true => axes.draw_series(LineSeries::new(line, style).point_size(3))?,
+            false => axes.draw_series(DashedLineSeries::new(line, dash, gap, style))?,
+        };
+        drawn.label(&series.name).legend(move |(x, y)| match at < COLOURS.len() {
+            true => PathElement::new([(x, y), (x + 18, y)], style).into_dyn(),
+            false => DashedPathElement::new([(x, y), (x + 18, y)], dash, gap, style).into_dyn(),
+        });
         let ranges = series
             .points
             .iter()
