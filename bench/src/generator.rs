@@ -10,7 +10,7 @@ use dataplane::port::{BURST, Burst, Port};
 
 use crate::frame::{CAPACITY, Frame, Frames};
 use crate::traffic::{Family, Traffic, client_of};
-use crate::worker::Source;
+use crate::worker::{Counted, Source};
 
 /// Two lines: headers with all options that are sent fit.
 const TEMPLATE: usize = 128;
@@ -136,7 +136,9 @@ impl Source for Generator {
     fn inject(&mut self, frame: Vec<u8>) {
         self.inject = Some(frame);
     }
+}
 
+impl Counted for Generator {
     fn sent(&self) -> u64 {
         self.sent
     }

@@ -4,6 +4,8 @@ mod collisions;
 mod connections;
 mod cut_through;
 mod flood;
+mod flows;
+mod growth;
 mod inspect;
 pub mod instructions;
 #[cfg(feature = "dpdk")]
@@ -30,6 +32,7 @@ pub const ALL: &[Measurement] = &[
     flood::MEASUREMENT,
     relay::MEASUREMENT,
     migration::MEASUREMENT,
+    flows::MEASUREMENT,
     workers::MEASUREMENT,
     sharing::MEASUREMENT,
     rules::MEASUREMENT,

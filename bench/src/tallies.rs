@@ -1,4 +1,4 @@
-//! A counter for each of two threads: on lines of its own, or, as a mistake would have it, both on one.
+//! A counter for each of some threads: on lines of its own, or, as a mistake would have it, together on one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,11 +11,14 @@ pub enum Tallies {
     Together,
 }
 
-static APART: [CachePadded<AtomicU64>; 2] = [const { CachePadded::new(AtomicU64::new(0)) }; 2];
-static TOGETHER: CachePadded<[AtomicU64; 2]> = CachePadded::new([const { AtomicU64::new(0) }; 2]);
+/// Threads that count, at most.
+const THREADS: usize = 16;
+static APART: [CachePadded<AtomicU64>; THREADS] = [const { CachePadded::new(AtomicU64::new(0)) }; THREADS];
+/// Eight of them on a line.
+static TOGETHER: CachePadded<[AtomicU64; THREADS]> = CachePadded::new([const { AtomicU64::new(0) }; THREADS]);
 
 impl Tallies {
-    /// Of one of the two.
+    /// Of one of them.
     pub fn of(self, thread: usize) -> Tally {
         Tally(match self {
             Tallies::Apart => &APART[thread],

@@ -7,13 +7,12 @@ use control::core::context::Settings;
 use control::core::{Core, WorkerLink};
 use control::module::relay::MergeWhen;
 use dataplane::clock::{Clock, SystemClock};
-use dataplane::policy::Snapshot;
 use dataplane::port::Port;
 use dataplane::worker::Worker;
 
 use crate::core::relaying;
 use crate::pooled::{Home, Pooled};
-use crate::worker::{OFFER, Rig, Room};
+use crate::worker::{Beside, Rig, Room, Source};
 
 /// As in a configuration that says nothing of it.
 const MESSAGES: usize = 4096;
@@ -25,8 +24,18 @@ pub struct Turns<P: Port> {
     clock: SystemClock,
 }
 
+/// What it is made for.
+pub struct Plan {
+    /// Room in the worker's table, beside those that are idle.
+    pub flows: usize,
+    /// How long one that is over stays there.
+    pub linger: Duration,
+    pub merge: MergeWhen,
+    pub settings: Settings,
+}
+
 /// A port with the ends of connections behind it.
-pub trait Timed: Port<Buffer = Pooled> {
+pub trait Timed: Source + Port<Buffer = Pooled> {
     /// Time in its calls so far.
     fn spent(&self) -> Duration;
 }
@@ -60,20 +69,18 @@ impl Spent {
 }
 
 impl<P: Timed> Turns<P> {
-    /// With room for so many flows, which stay for `linger` when they are over.
-    pub fn new(
-        ends: [P; 2],
-        flows: usize,
-        linger: Duration,
-        merge: MergeWhen,
-        settings: Settings,
-    ) -> Turns<P> {
+    /// Whose ends begin at once.
+    pub fn new(ends: [P; 2], plan: Plan, beside: &Beside) -> Turns<P> {
+        let Plan { flows, linger, merge, settings } = plan;
         let heartbeat = Arc::default();
-        let rules = Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"));
-        let room = Room { flows, messages: MESSAGES, linger };
-        let Rig { worker, orders, events } = Rig::with(ends, room, rules, &heartbeat);
+        let room = Room { flows: flows + beside.idle as usize, messages: MESSAGES, linger };
+        let mut rig = Rig::with(ends, room, Arc::clone(&beside.rules), &heartbeat);
+        let clock = SystemClock::start();
+        rig.fill(clock, beside.idle);
+        rig.start();
+        let Rig { worker, orders, events } = rig;
         let core = relaying(Home, vec![WorkerLink { events, orders }], merge, settings, heartbeat);
-        Turns { worker, core, clock: SystemClock::start() }
+        Turns { worker, core, clock }
     }
 
     fn in_ports(&self) -> Duration {

@@ -1,5 +1,6 @@
 //! One worker with two ports, alone: no neighbours, and nothing ends while we measure.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,14 @@ use dataplane::worker::transmit::Line;
 use dataplane::worker::{Limits, Parts, Timeouts, Worker};
 
 use crate::race::Contender;
+use crate::traffic::{Family, bare_syn};
 
 /// Frames in a ring between two workers.
 const NEIGHBOUR_RING: usize = 1024;
+
+/// Beyond all flows that say something; their clients are in [`IDLE_CLIENTS`], of which there are enough for 16 million.
+const FIRST_IDLE: u32 = 1 << 24;
+pub const IDLE_CLIENTS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 0), 23);
 
 /// Longer than any run.
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -152,6 +158,19 @@ impl<P: Source> Rig<P> {
     pub fn inject(&mut self, frame: Vec<u8>) {
         self.worker.port_mut(0).inject(frame);
     }
+
+    /// So many IPv4 flows that are cut through, and of which nothing is heard.
+    pub fn fill(&mut self, clock: SystemClock, idle: u32) {
+        for n in 0..idle {
+            self.inject(bare_syn(Family::V4.quad(FIRST_IDLE + n)));
+            self.cut_through(clock.now(), Delta(1), View::default());
+        }
+    }
+
+    /// From here on its ports make up frames.
+    pub fn start(&mut self) {
+        (0..2).for_each(|port| self.worker.port_mut(port).start());
+    }
 }
 
 /// A port that makes up its frames.
@@ -160,12 +179,32 @@ pub trait Source: Port {
     fn start(&mut self);
     /// One frame to be received before anything else.
     fn inject(&mut self, frame: Vec<u8>);
+}
+
+/// A port that counts what comes to it.
+pub trait Counted: Source {
     /// Frames that were transmitted to it.
     fn sent(&self) -> u64;
 }
 
+/// What a worker has beside the flows that are measured.
+#[derive(Clone)]
+pub struct Beside {
+    /// That every SYN meets.
+    pub rules: Arc<Snapshot>,
+    /// Flows in its table, of which nothing is heard.
+    pub idle: u32,
+}
+
+impl Beside {
+    /// Nothing: every SYN is offered.
+    pub fn nothing() -> Beside {
+        Beside { rules: Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit")), idle: 0 }
+    }
+}
+
 /// A contender: a worker that carries what its ports make up.
-pub struct Carrier<P: Source> {
+pub struct Carrier<P: Counted> {
     pub worker: Worker<P>,
     clock: SystemClock,
     sent: u64,
@@ -174,16 +213,16 @@ pub struct Carrier<P: Source> {
     _events: Receiver<Event<P::Buffer>>,
 }
 
-impl<P: Source> Carrier<P> {
+impl<P: Counted> Carrier<P> {
     /// Whose flows are there already; from here on its ports make up frames.
-    pub fn start(rig: Rig<P>, clock: SystemClock) -> Carrier<P> {
-        let Rig { mut worker, orders, events } = rig;
-        (0..2).for_each(|port| worker.port_mut(port).start());
+    pub fn start(mut rig: Rig<P>, clock: SystemClock) -> Carrier<P> {
+        rig.start();
+        let Rig { worker, orders, events } = rig;
         Carrier { worker, clock, sent: 0, _orders: orders, _events: events }
     }
 }
 
-impl<P: Source> Carrier<P> {
+impl<P: Counted> Carrier<P> {
     /// What is dropped is quick.
     pub fn assert_nothing_was_lost(&self) {
         let counters = self.worker.counters();
@@ -195,7 +234,7 @@ impl<P: Source> Carrier<P> {
     }
 }
 
-impl<P: Source> Contender for Carrier<P> {
+impl<P: Counted> Contender for Carrier<P> {
     fn round(&mut self) -> usize {
         self.worker.poll(self.clock.now());
         let sent: u64 = self.worker.lines().iter().map(|line| line.port().sent()).sum();

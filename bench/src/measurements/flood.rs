@@ -9,7 +9,7 @@ use std::time::Duration;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Quad;
-use dataplane::policy::{Action, Defaults, Snapshot};
+use dataplane::policy::{Action, Defaults, Prefix, RuleSpec, Snapshot};
 use dataplane::refusal::Rejection;
 
 use honest::Outcome;
@@ -20,7 +20,7 @@ use super::rules::syns::{SynPort, Syns, Wire, rig};
 use crate::race::{Contender, race};
 use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
 use crate::traffic::Family;
-use crate::worker::{OFFER, Rig};
+use crate::worker::{Beside, IDLE_CLIENTS, OFFER, Rig};
 
 pub const MEASUREMENT: Measurement = Measurement {
     name: "flood",
@@ -47,19 +47,35 @@ const SYNS: u32 = 1 << 16;
 /// Honest ones, of each sample.
 const CLIENTS: usize = 5000;
 
+/// As the rules of this and that worker say it.
+pub const REFUSE: Defaults = Defaults { action: Action::Reject { rejection: 0 }, ..OFFER };
+
+/// Rules that refuse everything but SYNs of flows that are idle, of which there are so many.
+pub fn refusal(idle: u32) -> Beside {
+    let (address, length) = IDLE_CLIENTS;
+    let clients = Prefix::new(address.into(), length).expect("a prefix of IPv4");
+    let offer = RuleSpec { sources: vec![clients], ..RuleSpec::everything(OFFER.action) };
+    let rules = Snapshot::compile(&[offer], REFUSE).expect("one rule fits");
+    Beside { rules: Arc::new(rules.with_rejections(vec![Rejection::Reset])), idle }
+}
+
 /// A worker whose rules refuse everything.
-struct Refusing {
+pub struct Refusing {
     rig: Rig<SynPort>,
     clock: SystemClock,
 }
 
 impl Refusing {
     fn new(quads: &[Quad]) -> Refusing {
-        let refuse = Defaults { action: Action::Reject { rejection: 0 }, ..OFFER };
-        let rules = Snapshot::compile(&[], refuse).expect("no rules fit");
-        let rules = rules.with_rejections(vec![Rejection::Reset]);
-        let (rig, _) = rig(Arc::new(rules), quads, 4096, &Arc::default());
-        Refusing { rig, clock: SystemClock::start() }
+        let rules = Snapshot::compile(&[], REFUSE).expect("no rules fit");
+        let rules = Arc::new(rules.with_rejections(vec![Rejection::Reset]));
+        Refusing::beside(&Beside { rules, idle: 0 }, quads)
+    }
+
+    /// Beside flows that are idle; the rules refuse everything.
+    pub fn beside(beside: &Beside, quads: &[Quad]) -> Refusing {
+        let (rig, _, clock) = rig(beside, quads, 4096, &Arc::default());
+        Refusing { rig, clock }
     }
 
     fn refused(&self) -> u64 {
@@ -82,14 +98,10 @@ fn synproxy(run: &Run) -> Option<Synproxy> {
 }
 
 /// What all SYNs are about, in no order.
-fn quads(family: Family) -> Vec<Quad> {
+pub fn quads(family: Family) -> Vec<Quad> {
     let mut quads: Vec<Quad> = (0..SYNS).map(|n| family.quad(n)).collect();
     fastrand::Rng::with_seed(3).shuffle(&mut quads);
     quads
-}
-
-fn offer() -> Arc<Snapshot> {
-    Arc::new(Snapshot::compile(&[], OFFER).expect("no rules fit"))
 }
 
 /// The port alone.
@@ -102,11 +114,11 @@ pub fn refused(family: Family) -> Box<dyn Contender> {
 }
 
 pub fn offered(family: Family) -> Box<dyn Contender> {
-    Box::new(Syns::new(offer(), &quads(family)))
+    Box::new(Syns::new(&Beside::nothing(), &quads(family)))
 }
 
 pub fn held(family: Family) -> Box<dyn Contender> {
-    Box::new(Held::new(offer(), &quads(family)))
+    Box::new(Held::new(&Beside::nothing(), &quads(family)))
 }
 
 /// The worker under SYNs of a family; SYNPROXY among the contenders, if it is there.
@@ -117,11 +129,11 @@ fn race_of(
     finding: &mut Finding,
 ) -> anyhow::Result<()> {
     let quads = quads(family);
-    let offer = offer();
+    let offer = Beside::nothing();
     let mut wire = Wire::new(&quads);
     let mut refusing = Refusing::new(&quads);
-    let mut offering = Syns::new(Arc::clone(&offer), &quads);
-    let mut holding = Held::new(offer, &quads);
+    let mut offering = Syns::new(&offer, &quads);
+    let mut holding = Held::new(&offer, &quads);
     let mut contenders: Vec<&mut dyn Contender> = vec![&mut wire, &mut refusing, &mut offering, &mut holding];
     contenders.extend(synproxy.as_mut().map(|synproxy| synproxy as &mut dyn Contender));
     let samples = race(run.length(UNITS), &mut contenders);

@@ -1,6 +1,6 @@
 //! What a split and a merge take: the worker's part alone, through worker and control core in turns, and between two cores.
 
-mod alone;
+pub mod alone;
 mod appliance;
 mod ends;
 
@@ -31,7 +31,7 @@ const HOW: &str = "*Worker alone*: one thread puts an order into the mailbox, ha
     flow in random order; nobody decides anything. A split is the order to the object's arrival; a merge is the order to park, its answer, \
     the object installed and the flow resumed. *In turns*: worker and control core take turns on one thread. *Two cores*: a thread each, \
     pinned, with their rings between them. A split is from the control core's order to the end of its round that makes both TCBs, and relays what came meanwhile; a merge is from when it \
-    takes nothing new any more until the worker carries the flow; the search for the flow by its name comes before. *Idle*: both ends say \
+    takes nothing new any more until the worker carries the flow; the search for the flow by its name, a walk through the table, comes before. *Idle*: both ends say \
     a segment after each hand-over, and the next one is ordered when all is acknowledged. *Busy*: both ends go on saying segments, at \
     most four ahead of their acknowledgments, which a merge has to wait for. Every byte has to come to the other end, in order, and \
     nothing may be dropped, or there is no figure. *Repeated* are segments, of a million, that came twice: no end repeats any, but a leg \
@@ -158,8 +158,8 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
     for count in flows {
         run.say(format!("the worker alone, {count} flows"));
         let mut idle = Idle::new(*count)?;
-        idle.sample(0);
-        let samples = (0..run.samples).map(|sample| idle.sample((1 + sample) * CYCLES)).collect();
+        idle.sample(0, CYCLES);
+        let samples = (0..run.samples).map(|sample| idle.sample((1 + sample) * CYCLES, CYCLES)).collect();
         add(&mut finding, &format!("worker alone, {count} flows"), samples, None);
     }
     let places: &[(&str, bool)] = match machine::cores() {

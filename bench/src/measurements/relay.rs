@@ -11,7 +11,8 @@ use crate::core::settings;
 use crate::race::{Spread, processor_time};
 use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
 use crate::traffic::Family;
-use crate::turns::{Spent, Turns, Walls};
+use crate::turns::{Plan, Spent, Turns, Walls};
+use crate::worker::Beside;
 use stream::Stream;
 
 pub const MEASUREMENT: Measurement = Measurement {
@@ -32,14 +33,23 @@ const HOW: &str = "Clients send full segments (1460 bytes of payload, 1440 over 
 /// Bytes of payload of each sample, in the short run.
 const BYTES: usize = 64 << 20;
 
+/// Rounds without a byte after which there are none any more, nor acknowledgments.
+const SETTLES: u32 = 64;
+
 /// Flows that never end.
-struct Bulk(Turns<Stream>);
+pub struct Bulk(Turns<Stream>);
 
 impl Bulk {
     fn new(family: Family, flows: u32) -> Bulk {
+        Bulk::beside(&Beside::nothing(), family, flows)
+    }
+
+    /// Beside rules and flows that are idle.
+    pub fn beside(beside: &Beside, family: Family, flows: u32) -> Bulk {
         let settings = settings(2 * flows as usize, 2 * flows as usize + 16);
-        let ends = Stream::pair(family, flows);
-        Bulk(Turns::new(ends, 4096, Duration::from_secs(1), MergeWhen::Never, settings))
+        let linger = Duration::from_secs(1);
+        let plan = Plan { flows: 4096, linger, merge: MergeWhen::Never, settings };
+        Bulk(Turns::new(Stream::pair(family, flows), plan, beside))
     }
 
     fn delivered(&self) -> u64 {
@@ -58,6 +68,20 @@ impl Bulk {
             assert!(idle < 1 << 24, "nothing is delivered any more");
         }
         Spent::new(walls, processor_time() - start, self.delivered() - before)
+    }
+
+    /// The same from a rest to the next, in which nothing is under way.
+    pub fn whole(&mut self, bytes: u64) -> Spent {
+        self.0.worker.port_mut(0).go_on(true);
+        let spent = self.sample(bytes);
+        self.0.worker.port_mut(0).go_on(false);
+        let mut last = (self.delivered(), 0);
+        while last.1 < SETTLES {
+            self.0.round(&mut Walls::default());
+            let delivered = self.delivered();
+            last = if delivered == last.0 { (delivered, last.1 + 1) } else { (delivered, 0) };
+        }
+        spent
     }
 
     /// Of each byte relayed, since the start.

@@ -1,4 +1,4 @@
-//! What a second worker adds: two of them at once, on a core each, beside loops that cannot have anything in common.
+//! What more workers add: as many at once as there are cores, beside loops that cannot have anything in common.
 
 mod crew;
 
@@ -7,38 +7,79 @@ use crate::forwarder::{Forwarder, MacSwap, MacSwapAndLines, Nothing, Tallied};
 use crate::generator::Generator;
 use crate::machine;
 use crate::race::Spread;
-use crate::suite::{Finding, Measurement, Row, Run};
+use crate::suite::{Chart, Finding, Measurement, Row, Run, Series};
 use crate::tallies::Tallies;
 use crate::traffic::{Family, Traffic};
+use crate::worker::Beside;
+
+use super::connections::cycle::{Connections, Cycle};
+use super::growth::short;
+use super::rules::held::Held;
+use super::rules::syns::{Syns, Wire};
 use crew::{Contenders, Crew, Times};
 
 pub const MEASUREMENT: Measurement = Measurement {
     name: "workers",
-    about: "Two workers at once, each with its own core, ports and table, beside one",
+    about: "Workers at once, each with its own core, ports and table, beside one",
     budget: "linear in a lab; here what is shared (`sharing`), and the worker beside loops that share nothing, reported",
     only_full: false,
     most_samples: usize::MAX,
     run,
 };
 
-const HOW: &str = "A contender runs on one core, then the same on two cores at once, each with memory of its own; then the next one, sample \
-    after sample. *Growth* is the two rates together by the one, the port's cost, measured in the same way, subtracted from all: 2 is \
+const HOW: &str = "A contender runs on one core, then the same on two cores at once (four, eight, sixteen, where there are as many), each \
+    with memory of its own; then the next one, sample after sample. No thread is without a core, so two cores end it with two. *Growth* is \
+    all rates together by the one, the port's cost, measured in the same way, subtracted from all: 2 is \
     linear. *Limit B* (MAC swap and four lines of as much memory as the table takes) has nothing in common with its neighbour: what its \
     growth lacks, the machine takes (its memory, its hypervisor, and that two cores of a virtual machine may be threads of one, which it is \
     not told), and nobody who touches as many lines has more. *Counters*: MAC swap and a counter that \
-    each thread writes for every frame, on lines of their own, and both on one line, which is what a shared line looks like. Nanoseconds a \
-    frame of processor time of each thread; 64-byte frames, deltas not 0.";
+    each thread writes for every frame, on lines of their own, and two threads' on one line, which is what a shared line looks like. \
+    64-byte frames, deltas not 0. *New flows*: SYNs as in `flood`, connections as in `connections`, 1024 at once; each thread is a worker and \
+    a control core of its own, in turns, which is how control cores are sharded. A worker and one control core on a core each are \
+    in `migration`. Nanoseconds of processor time of each thread for a frame, a SYN, a connection.";
 
-/// Frames of each thread, contender and sample.
+/// Of each thread, contender and sample.
 const FRAMES: usize = 200_000;
+const SYNS: usize = 100_000;
+const CONNECTIONS: usize = 10_000;
 const DELTA: i32 = 1_000_003;
 const LINES: usize = 4;
+/// Different SYNs of a thread.
+const QUADS: u32 = 1 << 15;
+/// Threads at once: the first is what the others are compared with.
+const THREADS: [usize; 5] = [1, 2, 4, 8, 16];
 
-const CASES: [&str; 5] = ["port", "limit B", "worker", "counters apart", "counters together"];
-const PORT: usize = 0;
+/// What runs at once.
+struct Case {
+    name: &'static str,
+    /// Whose time is in it and does not count, by its place.
+    port: Option<usize>,
+    units: usize,
+}
 
-/// By [`CASES`].
-fn contenders(flows: u32, thread: usize) -> Contenders {
+const fn case(name: &'static str, port: Option<usize>, units: usize) -> Case {
+    Case { name, port, units }
+}
+
+/// In the order of [`carrying`].
+const CARRYING: [Case; 5] = [
+    case("port", None, FRAMES),
+    case("limit B", Some(0), FRAMES),
+    case("worker", Some(0), FRAMES),
+    case("counters apart", Some(0), FRAMES),
+    case("counters together", Some(0), FRAMES),
+];
+
+/// In the order of [`opening`].
+const OPENING: [Case; 4] = [
+    case("port of SYNs", None, SYNS),
+    case("SYNs offered", Some(0), SYNS),
+    case("SYNs held", Some(0), SYNS),
+    case("connections", None, CONNECTIONS),
+];
+
+/// Of frames that are cut through.
+fn carrying(flows: u32, thread: usize) -> Contenders {
     let traffic = Traffic::shortest(flows);
     let ports = || Generator::pair(&traffic);
     let tallied =
@@ -53,59 +94,122 @@ fn contenders(flows: u32, thread: usize) -> Contenders {
     ]
 }
 
-/// Frames a nanosecond of all threads, the port's share of each one's time subtracted.
-fn rate(times: &[f64], ports: &[f64]) -> f64 {
-    times.iter().zip(ports).map(|(time, port)| 1.0 / (time - port)).sum()
+/// Of flows that begin: each thread is a worker with a control core of its own, in turns.
+fn opening(thread: usize) -> Contenders {
+    let first = QUADS * thread as u32;
+    let mut quads: Vec<_> = (first..first + QUADS).map(|n| Family::V4.quad(n)).collect();
+    fastrand::Rng::with_seed(3).shuffle(&mut quads);
+    let beside = Beside::nothing();
+    vec![
+        Box::new(Wire::new(&quads)),
+        Box::new(Syns::new(&beside, &quads)),
+        Box::new(Held::new(&beside, &quads)),
+        Box::new(Connections(Cycle::at_once(Family::V4, 1024))),
+    ]
 }
 
-/// Of one contender in one sample: alone, each of both, growth.
-fn figures(sample: &[Times], case: usize) -> [f64; 3] {
-    let (Times { alone, both }, port) = (&sample[case], &sample[PORT]);
-    if case == PORT {
-        let mean = both.iter().sum::<f64>() / both.len() as f64;
-        return [*alone, mean, rate(both, &[0.0; 2]) * alone];
+/// Units a nanosecond of all threads, the port's share of each one's time subtracted.
+fn rate(times: &[f64], ports: Option<&Vec<f64>>) -> f64 {
+    let port = |thread: usize| ports.map_or(0.0, |ports| ports[thread]);
+    times.iter().enumerate().map(|(thread, time)| 1.0 / (time - port(thread))).sum()
+}
+
+/// Of one contender in one sample, for a number of threads by its place in [`THREADS`]: what each takes, and how much more all do
+/// than one alone.
+fn figures(sample: &[Times], port: Option<usize>, case: usize, step: usize) -> [f64; 2] {
+    let rate = |step: usize| rate(&sample[case][step], port.map(|port| &sample[port][step]));
+    let all = rate(step);
+    [THREADS[step] as f64 / all, all / rate(0)]
+}
+
+/// The table of some contenders, and the chart's lines.
+struct Table {
+    finding: Finding,
+    threads: Vec<usize>,
+    series: Vec<Series>,
+    /// The least that threads had of their cores.
+    share: f64,
+}
+
+impl Table {
+    /// As far as this machine's cores go.
+    fn new(cores: usize) -> Table {
+        let threads: Vec<usize> = THREADS.into_iter().filter(|threads| *threads <= cores).collect();
+        let columns =
+            threads[1..].iter().flat_map(|threads| [format!("each of {threads}, ns"), "growth".into()]);
+        let columns = ["one, ns".to_owned()].into_iter().chain(columns).collect();
+        let finding = Finding { how: HOW.into(), columns, ..Finding::default() };
+        Table { finding, threads, series: Vec::new(), share: 1.0 }
     }
-    let together = rate(both, &port.both);
-    let alone = alone - port.alone;
-    [alone, both.len() as f64 / together, together * alone]
+
+    fn add(
+        &mut self,
+        run: &mut Run,
+        what: &str,
+        cases: &[Case],
+        contenders: impl Fn(usize) -> Contenders + Clone + Send + 'static,
+    ) {
+        run.say(what);
+        let threads = self.threads.clone();
+        let most = threads.last().copied().unwrap_or(1);
+        let units: Vec<usize> = cases.iter().map(|case| run.length(case.units).units).collect();
+        let count = run.samples;
+        let (samples, share) = run.wait_for(|| {
+            let crew = Crew::start(most, contenders);
+            crew.sample(&threads, &units);
+            let samples: Vec<_> = (0..count).map(|_| crew.sample(&threads, &units)).collect();
+            (samples, crew.share())
+        });
+        self.share = self.share.min(share);
+        for (at, Case { name, port, .. }) in cases.iter().enumerate() {
+            let spread = |step: usize, column: usize| {
+                Spread::of(samples.iter().map(|sample| figures(sample, *port, at, step)[column]))
+            };
+            let steps = 1..threads.len();
+            let more = steps.flat_map(|step| [spread(step, 0), spread(step, 1)]);
+            let values = [spread(0, 0)].into_iter().chain(more).map(Some).collect();
+            let case = format!("{what}, {name}");
+            let points = threads.iter().enumerate().map(|(step, threads)| (*threads as f64, spread(step, 1)));
+            self.series.push(Series { name: case.clone(), points: points.collect() });
+            self.finding.rows.push(Row { case, values });
+        }
+    }
+
+    fn finish(mut self) -> Finding {
+        let is_ours = |series: &Series| {
+            ["limit B", "worker", "SYNs held", "connections"].iter().any(|name| series.name.ends_with(name))
+        };
+        self.series.retain(is_ours);
+        self.finding.chart = Some(Chart {
+            title: "Several workers at once, by one".into(),
+            x: "workers, a core each".into(),
+            y: "all together, by one alone".into(),
+            series: self.series,
+        });
+        if self.share < machine::QUIET_SHARE {
+            let share = self.share * 100.0;
+            let complaint = format!("a thread had {share:.0} % of its core, and others ran alone meanwhile");
+            self.finding.how.push_str(&format!("\n\n**Do not trust these figures: {complaint}.**"));
+        }
+        self.finding
+    }
 }
 
 fn run(run: &mut Run) -> anyhow::Result<Finding> {
-    let columns = ["one, ns", "each of two, ns", "growth"];
-    let mut finding =
-        Finding { how: HOW.into(), columns: columns.map(Into::into).into(), ..Finding::default() };
-    if machine::cores() < 2 {
+    let cores = machine::cores();
+    let mut table = Table::new(cores);
+    if cores < 2 {
         let case =
             "not measured: two workers want two cores; allow this process a second one (`taskset`)".into();
-        finding.rows.push(Row { case, values: vec![None; 3] });
-        return Ok(finding);
+        table.finding.rows.push(Row { case, values: vec![None] });
+        return Ok(table.finding);
     }
-    let mut least = 1.0_f64;
     for flows in [1000, 1_000_000] {
-        run.say(format!("{flows} flows"));
-        let length = run.length(FRAMES);
-        let (samples, share) = run.wait_for(|| {
-            let crew = Crew::start(move |thread| contenders(flows, thread));
-            crew.sample(CASES.len(), length.units);
-            let samples: Vec<_> =
-                (0..length.samples).map(|_| crew.sample(CASES.len(), length.units)).collect();
-            (samples, crew.share())
-        });
-        least = least.min(share);
-        for (case, name) in CASES.into_iter().enumerate() {
-            let figures = samples.iter().map(|sample| figures(sample, case));
-            let spread = |column: usize| Some(Spread::of(figures.clone().map(|figures| figures[column])));
-            let values = (0..3).map(spread).collect();
-            finding.rows.push(Row { case: format!("{flows} flows, {name}"), values });
-        }
+        let what = format!("{} flows", short(flows));
+        table.add(run, &what, &CARRYING, move |thread| carrying(flows, thread));
     }
-    if least < machine::QUIET_SHARE {
-        let share = least * 100.0;
-        let complaint =
-            format!("a thread had {share:.0} % of its core, and the other one ran alone meanwhile");
-        finding.how.push_str(&format!("\n\n**Do not trust these figures: {complaint}.**"));
-    }
-    Ok(finding)
+    table.add(run, "new flows", &OPENING, opening);
+    Ok(table.finish())
 }
 
 #[cfg(test)]
@@ -114,16 +218,20 @@ mod tests {
 
     #[test]
     fn two_that_do_not_slow_each_other_are_twice_as_fast() {
-        let port = Times { alone: 5.0, both: [5.0; 2] };
-        let sample = [port, Times { alone: 15.0, both: [15.0; 2] }, Times { alone: 15.0, both: [25.0; 2] }];
-        assert_eq!(figures(&sample, 1), [10.0, 10.0, 2.0]);
-        assert_eq!(figures(&sample, 2), [10.0, 20.0, 1.0]);
+        let port: Times = vec![vec![5.0], vec![5.0; 2]];
+        let sample = [port, vec![vec![15.0], vec![15.0; 2]], vec![vec![15.0], vec![25.0; 2]]];
+        assert_eq!(figures(&sample, Some(0), 1, 1), [10.0, 2.0]);
+        assert_eq!(figures(&sample, Some(0), 2, 1), [20.0, 1.0]);
+        assert_eq!(figures(&sample, None, 2, 1), [25.0, 1.2]);
     }
 
     #[test]
     fn every_contender_runs_alone_and_beside_itself() {
-        let crew = Crew::start(|thread| contenders(10, thread));
-        let sample = crew.sample(CASES.len(), 1000);
-        assert!(sample.iter().all(|times| times.alone > 0.0 && times.both.iter().all(|time| *time > 0.0)));
+        let carrying = Crew::start(3, |thread| carrying(10, thread));
+        let opening = Crew::start(2, opening);
+        let samples = [carrying.sample(&[1, 3], &[1000; 5]), opening.sample(&[1, 2], &[1000; 4])];
+        for sample in samples {
+            assert!(sample.iter().flatten().flatten().all(|time| *time > 0.0), "{sample:?}");
+        }
     }
 }

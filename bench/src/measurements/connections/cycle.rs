@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use control::core::context::Settings;
 use control::module::relay::MergeWhen;
 use dataplane::counters::Counter;
 
@@ -9,7 +10,8 @@ use super::ends::{End, Tally};
 use crate::core::settings;
 use crate::race::{Contender, processor_time};
 use crate::traffic::Family;
-use crate::turns::{Spent, Turns, Walls};
+use crate::turns::{Plan, Spent, Turns, Walls};
+use crate::worker::Beside;
 
 /// How long a connection that is over stays in the worker's table, which has room for a million of them.
 const LINGER: Duration = Duration::from_secs(1);
@@ -23,13 +25,22 @@ pub struct Cycle {
 impl Cycle {
     /// With `most` connections at once.
     pub fn at_once(family: Family, most: usize) -> Cycle {
-        Cycle::new(End::pair(family, most), 2 * most, 2 * most)
+        Cycle::beside(&Beside::nothing(), family, most)
+    }
+
+    /// The same beside rules and flows that are idle.
+    pub fn beside(beside: &Beside, family: Family, most: usize) -> Cycle {
+        Cycle::with(End::pair(family, most), settings(2 * most, 2 * most), beside)
     }
 
     /// With room for so many participating flows, and for so many held SYNs.
     pub fn new(ends: [End; 2], participating: usize, held: usize) -> Cycle {
-        let settings = settings(participating, held);
-        Cycle { turns: Turns::new(ends, FLOWS, LINGER, MergeWhen::FirstResponse, settings) }
+        Cycle::with(ends, settings(participating, held), &Beside::nothing())
+    }
+
+    fn with(ends: [End; 2], settings: Settings, beside: &Beside) -> Cycle {
+        let plan = Plan { flows: FLOWS, linger: LINGER, merge: MergeWhen::FirstResponse, settings };
+        Cycle { turns: Turns::new(ends, plan, beside) }
     }
 
     fn closed(&self) -> u64 {
@@ -53,6 +64,17 @@ impl Cycle {
             assert!(idle < 1 << 24, "connections come to nothing: {}", self.complaints().join(", "));
         }
         Spent::new(walls, processor_time() - start, self.closed() - before)
+    }
+
+    /// Of so many connections, each: from the first one's beginning until all of them are over, so that none is under way while
+    /// others have their turn.
+    pub fn whole(&mut self, connections: u64) -> Spent {
+        let all = self.tally().started + connections;
+        self.turns.worker.port_mut(0).go_on_until(all);
+        let left = all - self.closed();
+        let spent = self.sample(left);
+        assert_eq!(self.closed(), all, "nobody begins another one");
+        spent
     }
 
     /// Until all clients of a flood have begun, and for `grace` more, which is what the last of them have. Returns the seconds of
@@ -94,6 +116,31 @@ impl Contender for Cycle {
         let before = self.closed();
         self.turns.round(&mut Walls::default());
         (self.closed() - before) as usize
+    }
+}
+
+/// A contender: whole connections, by what worker and control core together take for one. Between its turns nothing is under way.
+pub struct Connections(pub Cycle);
+
+impl Connections {
+    /// A row's name: a figure of connections that did not fare as they should says so.
+    pub fn case(name: &str, all: &[Connections]) -> String {
+        let complaints: Vec<String> = all.iter().flat_map(|Connections(cycle)| cycle.complaints()).collect();
+        match complaints.is_empty() {
+            true => name.to_owned(),
+            false => format!("{name} (not as they should be: {})", complaints.join(", ")),
+        }
+    }
+}
+
+impl Contender for Connections {
+    fn round(&mut self) -> usize {
+        unreachable!("it counts for itself")
+    }
+
+    fn nanoseconds(&mut self, units: usize) -> f64 {
+        let spent = self.0.whole(units as u64);
+        spent.worker + spent.core
     }
 }
 

@@ -14,6 +14,7 @@ use crate::measurements::rules::syns::syn;
 use crate::pooled::Pooled;
 use crate::traffic::{Family, client_of};
 use crate::turns::Timed;
+use crate::worker::Source;
 
 /// Initial sequence numbers: the client's is that of its SYN.
 const CLIENT: u32 = 7;
@@ -56,6 +57,8 @@ struct Clients {
     /// As many connections at once.
     most: usize,
     open: usize,
+    /// In all, after which nobody begins any more.
+    until: u64,
     next: u32,
     round: u64,
     /// FINs, and in which round they are sent.
@@ -98,6 +101,7 @@ impl End {
             syn: syn(&family.quad(0)),
             most,
             open: 0,
+            until: 0,
             next: 0,
             round: 0,
             later: VecDeque::new(),
@@ -113,6 +117,13 @@ impl End {
             ready: VecDeque::new(),
             spent: Duration::ZERO,
         })
+    }
+
+    /// Clients go on until so many connections have begun since the start.
+    pub fn go_on_until(&mut self, connections: u64) {
+        if let Role::Clients(clients) = &mut self.role {
+            clients.until = connections;
+        }
     }
 
     /// Of the clients'.
@@ -217,7 +228,7 @@ impl Clients {
                 ready.extend(self.travelling.pop_front().map(|(_, answer)| answer));
             }
         }
-        while self.open < self.most && ready.len() < BURST {
+        while self.open < self.most && self.started < self.until && ready.len() < BURST {
             let n = self.next;
             self.next = self.next.wrapping_add(1);
             match self.flood {
@@ -243,6 +254,16 @@ fn is_spoofed(frame_to_client: &[u8]) -> bool {
     // The end of the destination's address.
     let end = if bytes[12..14] == [8, 0] { 34 } else { 54 };
     u16::from_be_bytes([bytes[end - 2], bytes[end - 1]]) >= client_of(QUADS).0 as u16
+}
+
+impl Source for End {
+    fn start(&mut self) {
+        self.go_on_until(u64::MAX);
+    }
+
+    fn inject(&mut self, frame: Vec<u8>) {
+        self.ready.push_back((Pooled::copy_of(&frame), false));
+    }
 }
 
 impl Timed for End {
@@ -303,6 +324,7 @@ mod tests {
     #[test]
     fn two_ends_alone_open_and_close_their_connections() {
         let [mut client, mut server] = End::pair(Family::V6, 3);
+        client.start();
         for _ in 0..100 {
             for (from, to) in [(0, 1), (1, 0)] {
                 let mut burst = Burst::new();

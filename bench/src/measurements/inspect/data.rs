@@ -9,7 +9,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 
 use crate::frame::{Frame, Frames};
 use crate::traffic::{Family, template};
-use crate::worker::Source;
+use crate::worker::{Counted, Source};
 
 /// As offered by both ends, before scaling.
 pub const WINDOW: u32 = 1000;
@@ -99,7 +99,9 @@ impl Source for DataPort {
     fn inject(&mut self, frame: Vec<u8>) {
         self.inject = Some(frame);
     }
+}
 
+impl Counted for DataPort {
     fn sent(&self) -> u64 {
         self.sent
     }

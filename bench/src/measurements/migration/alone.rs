@@ -10,7 +10,7 @@ use dataplane::policy::Snapshot;
 use dataplane::wire::seq::Delta;
 use dataplane::worker::message::{Event, Order, Split};
 
-use super::{CYCLES, view};
+use super::view;
 use crate::generator::Generator;
 use crate::traffic::{Family, Traffic, bare_syn};
 use crate::worker::{OFFER, Rig};
@@ -68,10 +68,10 @@ impl Idle {
         took
     }
 
-    /// Splits and merges, of flows in turn.
-    pub fn sample(&mut self, from: usize) -> [Vec<Duration>; 2] {
+    /// Splits and merges, of so many flows in turn.
+    pub fn sample(&mut self, from: usize, cycles: usize) -> [Vec<Duration>; 2] {
         let mut took = [const { Vec::new() }; 2];
-        for at in from..from + CYCLES {
+        for at in from..from + cycles {
             let flow = self.flows[at % self.flows.len()];
             took[0].push(self.split(flow));
             took[1].push(self.merge(flow));

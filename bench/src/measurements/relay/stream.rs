@@ -11,6 +11,7 @@ use super::super::rules::syns::syn;
 use crate::pooled::Pooled;
 use crate::traffic::{Family, client_of};
 use crate::turns::Timed;
+use crate::worker::Source;
 
 /// The server's initial sequence number.
 const SERVER: u32 = 5000;
@@ -32,12 +33,15 @@ enum Role {
 }
 
 struct Senders {
+    family: Family,
     /// By number of their flow.
     flows: Vec<Sender>,
     /// Those that may send.
     may: VecDeque<usize>,
     /// Bytes of payload of a segment.
     mss: usize,
+    /// What may be sent is not, for now.
+    rests: bool,
 }
 
 /// Of one flow; nothing is ever repeated.
@@ -55,14 +59,20 @@ impl Stream {
     pub fn pair(family: Family, flows: u32) -> [Stream; 2] {
         // The SYNs' MSS is IPv4's; over IPv6 20 bytes less fit into 1500.
         let mss = 1480 - family.header_len();
-        let senders =
-            Senders { flows: (0..flows).map(|_| Sender::default()).collect(), may: VecDeque::new(), mss };
-        let syns = (0..flows).map(|n| Pooled::copy_of(&syn(&family.quad(n))));
-        let ready = [syns.collect(), VecDeque::new()];
-        let roles = [Role::Senders(senders), Role::Receiver(0)];
-        let ends = roles.into_iter().zip(ready);
-        let mut ends = ends.map(|(role, ready)| Stream { role, ready, spent: Duration::ZERO });
-        [ends.next(), ends.next()].map(|end| end.expect("there are two"))
+        let flows = (0..flows).map(|_| Sender::default()).collect();
+        let senders = Senders { family, flows, may: VecDeque::new(), mss, rests: false };
+        [Role::Senders(senders), Role::Receiver(0)].map(|role| Stream {
+            role,
+            ready: VecDeque::new(),
+            spent: Duration::ZERO,
+        })
+    }
+
+    /// Senders send, or rest.
+    pub fn go_on(&mut self, goes_on: bool) {
+        if let Role::Senders(senders) = &mut self.role {
+            senders.rests = !goes_on;
+        }
     }
 
     /// Bytes that the server has got.
@@ -99,7 +109,7 @@ impl Senders {
 
     /// The next segment of whoever's turn it is.
     fn next(&mut self) -> Option<Pooled> {
-        let n = self.may.pop_front()?;
+        let n = (!self.rests).then(|| self.may.pop_front()).flatten()?;
         let sender = &mut self.flows[n];
         let mut frame = Pooled::copy_of(&sender.template);
         let own = Segment::read(frame.bytes());
@@ -129,6 +139,19 @@ fn acknowledge(mut frame: Pooled, delivered: &mut u64, ready: &mut VecDeque<Pool
     if heard.flags & SYN != 0 || heard.payload > 0 {
         heard.answer(&mut frame, Answer { flags, seq, ack: heard.end(), payload: 0 });
         ready.push_back(frame);
+    }
+}
+
+impl Source for Stream {
+    fn start(&mut self) {
+        if let Role::Senders(senders) = &self.role {
+            let quads = (0..senders.flows.len()).map(|n| senders.family.quad(n as u32));
+            self.ready.extend(quads.map(|quad| Pooled::copy_of(&syn(&quad))));
+        }
+    }
+
+    fn inject(&mut self, frame: Vec<u8>) {
+        self.ready.push_back(Pooled::copy_of(&frame));
     }
 }
 

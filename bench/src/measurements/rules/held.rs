@@ -9,14 +9,13 @@ use control::module::relay::MergeWhen;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Quad;
-use dataplane::policy::Snapshot;
 use dataplane::worker::Worker;
 
 use super::syns::{SynPort, rig};
 use crate::core::{relaying, settings};
 use crate::frame::Frames;
 use crate::race::Contender;
-use crate::worker::Rig;
+use crate::worker::{Beside, Rig};
 
 /// SYNs that are held at once.
 const HELD: usize = 4096;
@@ -29,9 +28,9 @@ pub struct Held {
 }
 
 impl Held {
-    pub fn new(snapshot: Arc<Snapshot>, quads: &[Quad]) -> Held {
+    pub fn new(beside: &Beside, quads: &[Quad]) -> Held {
         let heartbeat = Arc::default();
-        let (Rig { worker, orders, events }, frames) = rig(snapshot, quads, 2 * HELD, &heartbeat);
+        let (Rig { worker, orders, events }, frames, clock) = rig(beside, quads, 2 * HELD, &heartbeat);
         let settings = settings(16, HELD);
         let core = relaying(
             frames,
@@ -40,7 +39,7 @@ impl Held {
             settings,
             heartbeat,
         );
-        Held { worker, core, clock: SystemClock::start() }
+        Held { worker, core, clock }
     }
 }
 

@@ -7,8 +7,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use dataplane::flow::quad::Quad;
-use dataplane::policy::{Per, Prefix, RateSpec, RuleSpec, Side, Snapshot, SynMatch};
+use dataplane::policy::{Defaults, Per, Prefix, RateSpec, RuleSpec, Side, Snapshot, SynMatch};
+use dataplane::refusal::Rejection;
 
+use crate::measurements::flood::REFUSE;
 use crate::traffic::Family;
 use crate::worker::OFFER;
 
@@ -113,7 +115,12 @@ impl Set {
 
     /// The first so many rules, each of which decides where it matches.
     pub fn compile(&self, rules: usize) -> Snapshot {
-        self.compile_with(rules, |_, spec| spec)
+        self.compile_with(rules, OFFER, |_, spec| spec)
+    }
+
+    /// The same with rules that all refuse, each SYN with a RST.
+    pub fn compile_refusing(&self, rules: usize) -> Snapshot {
+        self.compile_with(rules, REFUSE, |_, spec| spec).with_rejections(vec![Rejection::Reset])
     }
 
     /// The first so many rules, none of which decides: by turns they ask for SYNs that are not sent here, and for more of them
@@ -121,13 +128,18 @@ impl Set {
     pub fn compile_asking(&self, rules: usize) -> Snapshot {
         let syn = SynMatch { windows: vec![1..=1], ..SynMatch::default() };
         let rate = RateSpec { per_second: 1 << 30, burst: 1 << 30, side: Side::Above, per: Per::Rule };
-        self.compile_with(rules, |index, spec| match index % 2 {
+        self.compile_with(rules, OFFER, |index, spec| match index % 2 {
             0 => RuleSpec { syn: Some(syn.clone()), ..spec },
             _ => RuleSpec { rate: Some(rate), ..spec },
         })
     }
 
-    fn compile_with(&self, rules: usize, change: impl Fn(usize, RuleSpec) -> RuleSpec) -> Snapshot {
+    fn compile_with(
+        &self,
+        rules: usize,
+        all: Defaults,
+        change: impl Fn(usize, RuleSpec) -> RuleSpec,
+    ) -> Snapshot {
         let prefix = |network: &Network| Prefix::new(network.0, network.1).expect("lengths of the family");
         let specs: Vec<RuleSpec> = self.rules[..rules]
             .iter()
@@ -138,11 +150,11 @@ impl Set {
                     (0, _) => Vec::new(),
                     (first, last) => vec![first..=last],
                 },
-                ..RuleSpec::everything(OFFER.action)
+                ..RuleSpec::everything(all.action)
             })
             .enumerate()
             .map(|(index, spec)| change(index, spec))
             .collect();
-        Snapshot::compile(&specs, OFFER).expect("ten thousand rules fit")
+        Snapshot::compile(&specs, all).expect("ten thousand rules fit")
     }
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::flow::quad::Quad;
-use dataplane::policy::Snapshot;
 use dataplane::port::{BURST, Burst, Port};
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
@@ -19,19 +18,45 @@ use dataplane::worker::message::{Event, Order};
 use crate::frame::{Frame, Frames};
 use crate::race::{Contender, processor_time, run};
 use crate::traffic::frame;
-use crate::worker::Rig;
+use crate::worker::{Beside, Rig, Source};
 
 /// Gives out the SYNs in turn, whole bursts of them, or nothing.
 pub struct SynPort {
     frames: Frames,
     syns: Arc<[Vec<u8>]>,
     next: usize,
+    /// One frame to be received before anything else.
+    inject: Option<Vec<u8>>,
+    running: bool,
+}
+
+impl SynPort {
+    fn new(frames: Frames, syns: Arc<[Vec<u8>]>) -> SynPort {
+        SynPort { frames, syns, next: 0, inject: None, running: false }
+    }
+}
+
+impl Source for SynPort {
+    fn start(&mut self) {
+        self.running = true;
+    }
+
+    fn inject(&mut self, frame: Vec<u8>) {
+        self.inject = Some(frame);
+    }
 }
 
 impl Port for SynPort {
     type Buffer = Frame;
 
     fn receive(&mut self, burst: &mut Burst<Frame>) -> usize {
+        if let Some(bytes) = self.inject.take() {
+            burst.push(self.frames.copy_of(&bytes));
+            return 1;
+        }
+        if !self.running {
+            return 0;
+        }
         let n = BURST.min(self.syns.len());
         for syn in &self.syns[self.next..self.next + n] {
             burst.push(self.frames.copy_of(syn));
@@ -64,7 +89,9 @@ pub struct Wire(SynPort);
 
 impl Wire {
     pub fn new(quads: &[Quad]) -> Wire {
-        Wire(SynPort { frames: Frames::default(), syns: syns(quads), next: 0 })
+        let mut port = SynPort::new(Frames::default(), syns(quads));
+        port.start();
+        Wire(port)
     }
 }
 
@@ -87,22 +114,27 @@ pub struct Syns {
     events: Receiver<Event<Frame>>,
 }
 
-/// A worker that gets SYNs, with room for so many flows; and what its frames are made of.
+/// A worker that gets SYNs, with room for so many flows of theirs; and what its frames are made of.
 pub fn rig(
-    snapshot: Arc<Snapshot>,
+    beside: &Beside,
     quads: &[Quad],
     flows: usize,
     heartbeat: &Arc<Heartbeat>,
-) -> (Rig<SynPort>, Frames) {
+) -> (Rig<SynPort>, Frames, SystemClock) {
     let frames = Frames::default();
-    let ports = [syns(quads), Arc::from([])].map(|syns| SynPort { frames: frames.clone(), syns, next: 0 });
-    (Rig::new(ports, flows, snapshot, heartbeat), frames)
+    let ports = [syns(quads), Arc::from([])].map(|syns| SynPort::new(frames.clone(), syns));
+    let flows = flows + beside.idle as usize;
+    let mut rig = Rig::new(ports, flows, Arc::clone(&beside.rules), heartbeat);
+    let clock = SystemClock::start();
+    rig.fill(clock, beside.idle);
+    rig.start();
+    (rig, frames, clock)
 }
 
 impl Syns {
-    pub fn new(snapshot: Arc<Snapshot>, quads: &[Quad]) -> Syns {
-        let (Rig { worker, orders, events }, frames) = rig(snapshot, quads, 4096, &Arc::default());
-        Syns { worker, forgetting: Duration::ZERO, clock: SystemClock::start(), frames, orders, events }
+    pub fn new(beside: &Beside, quads: &[Quad]) -> Syns {
+        let (Rig { worker, orders, events }, frames, clock) = rig(beside, quads, 4096, &Arc::default());
+        Syns { worker, forgetting: Duration::ZERO, clock, frames, orders, events }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Two threads on a core each, which run the same contenders, one of them alone or both at once.
+//! Threads on a core each, which run the same contenders, one of them alone or several at once.
 
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,12 +12,8 @@ use crate::race::{Contender, processor_time};
 /// One thread's, in the order of their cases.
 pub type Contenders = Vec<Box<dyn Contender>>;
 
-/// Nanoseconds a unit of one contender: on the first thread alone, and on both at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    pub alone: f64,
-    pub both: [f64; 2],
-}
+/// Nanoseconds a unit of one contender: for each number of threads that run it at once, each thread's.
+pub type Times = Vec<Vec<f64>>;
 
 /// What a thread is to run, and whom it waits for before.
 struct Task {
@@ -43,16 +39,16 @@ struct Member {
 
 /// The threads. Dropped, it waits until they have ended, and their memory is free.
 pub struct Crew {
-    members: [Member; 2],
-    /// Of all tasks of both threads: processor time, and time.
+    members: Vec<Member>,
+    /// Of all tasks of all threads: processor time, and time.
     had: Cell<f64>,
     passed: Cell<f64>,
 }
 
 impl Crew {
     /// Whose contenders are made where they run: none of them leaves its thread, nor does its memory.
-    pub fn start(contenders: impl Fn(usize) -> Contenders + Clone + Send + 'static) -> Crew {
-        let members = [0, 1].map(|thread| {
+    pub fn start(threads: usize, contenders: impl Fn(usize) -> Contenders + Clone + Send + 'static) -> Crew {
+        let member = |thread| {
             let ((tasks, todo), (tell, done)) = (channel::<Task>(), channel());
             let contenders = contenders.clone();
             let thread = std::thread::spawn(move || {
@@ -66,18 +62,17 @@ impl Crew {
                 }
             });
             Member { tasks: Some(tasks), done, thread: Some(thread) }
-        });
+        };
+        let members = (0..threads).map(member).collect();
         Crew { members, had: Cell::default(), passed: Cell::default() }
     }
 
-    /// All contenders, one after the other.
-    pub fn sample(&self, contenders: usize, units: usize) -> Vec<Times> {
-        let times = |contender| {
-            let alone = self.run(&self.members[..1], contender, units);
-            let both = self.run(&self.members, contender, units);
-            Times { alone: alone[0], both: [both[0], both[1]] }
+    /// All contenders, one after the other, each by so many threads, then by so many.
+    pub fn sample(&self, threads: &[usize], units: &[usize]) -> Vec<Times> {
+        let times = |(contender, units): (usize, &usize)| {
+            threads.iter().map(|count| self.run(&self.members[..*count], contender, *units)).collect()
         };
-        (0..contenders).map(times).collect()
+        units.iter().enumerate().map(times).collect()
     }
 
     fn run(&self, members: &[Member], contender: usize, units: usize) -> Vec<f64> {
