@@ -6,6 +6,7 @@ mod cost;
 mod ends;
 mod inside;
 mod proxies;
+mod sockmap;
 mod table;
 
 use std::str::FromStr;
@@ -16,12 +17,13 @@ use control::lab::{Command, Endpoint, Entered, Isolated, Output, Reexec};
 use serde::{Deserialize, Serialize};
 
 use contender::Contender;
+use sockmap::Sockmap;
 
 use crate::suite::{Finding, Measurement, Run};
 
 pub const MEASUREMENT: Measurement = Measurement {
     name: "peers",
-    about: "Connections, bulk and idle connections through veths: HAProxy, nginx, the kernel's forwarding, and this appliance",
+    about: "Connections, bulk and idle connections through veths: HAProxy, nginx, sockmap, the kernel's forwarding, and this appliance",
     budget: "in memory at least 12 times HAProxy's connections a CPU second; over veths reported",
     only_full: true,
     most_samples: 11,
@@ -35,7 +37,7 @@ const IDLE: usize = 10_000;
 const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// What a process of its own does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// All of it, in namespaces that end with the process. It prints the finding.
     Lab { samples: usize },
@@ -43,6 +45,8 @@ pub enum Part {
     Server,
     /// On the client's.
     Client,
+    /// On the router.
+    Sockmap(Sockmap),
 }
 
 impl FromStr for Part {
@@ -55,8 +59,8 @@ impl FromStr for Part {
 
 impl Part {
     /// What the process does.
-    pub fn carry_out(self) -> anyhow::Result<()> {
-        match self {
+    pub fn carry_out(&self) -> anyhow::Result<()> {
+        match *self {
             Part::Lab { samples } => match self.enter()? {
                 Entered::Inside(isolated) => {
                     crate::machine::unpin()?;
@@ -67,23 +71,24 @@ impl Part {
             },
             Part::Server => ends::server::run(&Contender::ALL.map(Contender::port)),
             Part::Client => ends::client::run(),
+            Part::Sockmap(ref sockmap) => sockmap.run(),
         }
     }
 
     /// For this program.
-    fn arguments(self) -> anyhow::Result<[String; 2]> {
-        Ok(["--peers".to_owned(), serde_json::to_string(&self)?])
+    fn arguments(&self) -> anyhow::Result<[String; 2]> {
+        Ok(["--peers".to_owned(), serde_json::to_string(self)?])
     }
 
     /// In namespaces of its own.
-    fn enter(self) -> anyhow::Result<Entered> {
+    fn enter(&self) -> anyhow::Result<Entered> {
         let arguments = self.arguments()?.map(Into::into).into();
         let request = Reexec { arguments, timeout: DEADLINE, output: Output::ErrorsShown };
         Ok(Isolated::enter_or_reexec(&request)?)
     }
 
     /// On a host of the lab.
-    fn on(self, host: &Endpoint) -> anyhow::Result<Command> {
+    fn on(&self, host: &Endpoint) -> anyhow::Result<Command> {
         let program = std::env::current_exe()?;
         let program = program.to_str().context("a path that is no text")?;
         Ok(host.command(program).args(self.arguments()?))
@@ -120,7 +125,9 @@ mod tests {
 
     #[test]
     fn a_part_is_read_as_it_is_written() {
-        for part in [Part::Lab { samples: 7 }, Part::Server, Part::Client] {
+        let end = "10.0.0.1:7".parse().expect("an address");
+        let sockmap = Part::Sockmap(Sockmap { listen: end, server: end, object: "a b".into() });
+        for part in [Part::Lab { samples: 7 }, Part::Server, Part::Client, sockmap] {
             let [_, text] = part.arguments().expect("a line");
             assert_eq!(text.parse::<Part>().expect("its own words"), part);
         }

@@ -31,12 +31,13 @@ pub enum Contender {
 
 impl Contender {
     /// In the order in which they take turns, those of the appliance last.
-    pub const ALL: [Contender; 7] = [
+    pub const ALL: [Contender; 8] = [
         Contender::Direct,
         Contender::Forwarding,
         Contender::Proxy(Proxy::Haproxy { splice: false }),
         Contender::Proxy(Proxy::Haproxy { splice: true }),
         Contender::Proxy(Proxy::Nginx),
+        Contender::Proxy(Proxy::Sockmap),
         Contender::Participating,
         Contender::CutThrough,
     ];
@@ -48,6 +49,7 @@ impl Contender {
             Contender::Proxy(Proxy::Haproxy { splice: false }) => "HAProxy, TCP mode",
             Contender::Proxy(Proxy::Haproxy { splice: true }) => "HAProxy, TCP mode, splice",
             Contender::Proxy(Proxy::Nginx) => "nginx, stream",
+            Contender::Proxy(Proxy::Sockmap) => "a sockmap",
             Contender::Participating => "Quadrille, participating",
             Contender::CutThrough => "Quadrille, cut through",
         }
@@ -61,6 +63,7 @@ impl Contender {
             Contender::Proxy(Proxy::Haproxy { splice: false }) => 7002,
             Contender::Proxy(Proxy::Haproxy { splice: true }) => 7003,
             Contender::Proxy(Proxy::Nginx) => 7004,
+            Contender::Proxy(Proxy::Sockmap) => 7007,
             Contender::Participating => 7005,
             Contender::CutThrough => 7006,
         }
@@ -68,7 +71,12 @@ impl Contender {
 
     /// Whether it is measured with IPv6, too.
     pub fn has_ipv6(self) -> bool {
-        !matches!(self, Contender::Proxy(Proxy::Haproxy { splice: true } | Proxy::Nginx))
+        !matches!(self, Contender::Proxy(Proxy::Haproxy { splice: true } | Proxy::Nginx | Proxy::Sockmap))
+    }
+
+    /// Whether threads of the kernel's own do a part of its work.
+    pub fn has_kernel_threads(self) -> bool {
+        self == Contender::Proxy(Proxy::Sockmap)
     }
 
     pub fn is_ours(self) -> bool {

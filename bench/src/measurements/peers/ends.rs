@@ -120,7 +120,7 @@ impl Client {
 }
 
 /// A thread's reactor and timers.
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 

@@ -1,4 +1,4 @@
-//! The proxies of others, on the router: a port of their own to the client, and the server behind.
+//! The proxies, on the router: a port of their own to the client, and the server behind.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use control::lab::{Command, LATE, Net, Process, Ways, wait_until};
 
+use super::Part;
 use super::contender::Place;
+use super::sockmap::{self, Sockmap};
 
 /// Where Debian has it, in a package of its own.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -21,13 +23,15 @@ const PIPES: usize = 64;
 /// Between two looks at whether it still runs.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// One that Debian has.
+/// One that Debian has, or could be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxy {
     /// With `splice`, bytes go from socket to socket through a pipe; otherwise through its buffers.
     Haproxy { splice: bool },
     /// The stream module.
     Nginx,
+    /// Nobody has it, so it is this program.
+    Sockmap,
 }
 
 impl Proxy {
@@ -41,16 +45,10 @@ impl Proxy {
         );
         let folder = router.directory().join(port.to_string());
         fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
-        let file = folder.join(CONFIG);
         let fronts = Net::UNTAGGED.map(|net| [ways.near(net), ways.behind(net)]);
         let fronts =
             fronts.map(|all| all.map(|address| std::net::SocketAddr::from((address, port)).to_string()));
-        let config = match self {
-            Proxy::Haproxy { splice } => haproxy(splice, most, &fronts),
-            Proxy::Nginx => nginx(&folder, most, &fronts),
-        };
-        fs::write(&file, config).with_context(|| format!("{}: cannot be written", file.display()))?;
-        let mut process = self.command(ways, &folder).spawn()?;
+        let mut process = self.command(ways, &folder, most, &fronts)?.spawn()?;
         wait_until(&format!("a proxy on port {port}"), LATE, || {
             if !process.is_running()? {
                 process.wait(LATE)?.ok()?;
@@ -61,12 +59,28 @@ impl Proxy {
     }
 
     /// In the foreground, and in one process.
-    fn command(self, ways: &Ways, folder: &Path) -> Command {
+    fn command(self, ways: &Ways, folder: &Path, most: usize, fronts: &Fronts) -> anyhow::Result<Command> {
         let file = folder.join(CONFIG);
-        match self {
-            Proxy::Haproxy { .. } => ways.router().command("haproxy").args(["-db", "-f"]).arg(file),
-            Proxy::Nginx => ways.router().command("nginx").arg("-p").arg(folder).arg("-c").arg(file),
-        }
+        let write = |config: String| {
+            fs::write(&file, config).with_context(|| format!("{}: cannot be written", file.display()))
+        };
+        let router = ways.router();
+        Ok(match self {
+            Proxy::Haproxy { splice } => {
+                write(haproxy(splice, most, fronts))?;
+                router.command("haproxy").args(["-db", "-f"]).arg(&file)
+            }
+            Proxy::Nginx => {
+                write(nginx(folder, most, fronts))?;
+                router.command("nginx").arg("-p").arg(folder).arg("-c").arg(&file)
+            }
+            Proxy::Sockmap => {
+                let [listen, server] = &fronts[0];
+                let object = sockmap::compile(folder)?;
+                Part::Sockmap(Sockmap { listen: listen.parse()?, server: server.parse()?, object })
+                    .on(router)?
+            }
+        })
     }
 }
 

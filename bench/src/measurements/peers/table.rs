@@ -10,7 +10,8 @@ use crate::suite::{Demand, Finding, Gate, Row};
 
 const HOW: &str = "Client, server and router are network namespaces, joined by veths without offloads, so that no frame is longer than \
     1518 bytes and every checksum is computed; all hosts send with CUBIC. The contenders: a veth from client to server; the router's \
-    kernel; HAProxy and nginx on the router, with one thread, which end both connections; `quadrille` between two veths of its own, through \
+    kernel; HAProxy and nginx on the router, with one thread, which end both connections; a proxy of a hundred lines there that accepts, \
+    connects, and leaves the bytes to the kernel by a BPF program and a sockmap (`peers/sockmap.rs`), because neither of the two can; `quadrille` between two veths of its own, through \
     af_packet: control core and worker have a core each, on which they sleep, up to 50 µs at a time, when there is nothing to do (which is \
     in the latencies). Cut through, a flow is merged when the server has first answered; 99 in 100 \
     were, or there is no figure. Contenders take turns within each sample, and share the machine's cores with both ends.\n\n\
@@ -20,8 +21,9 @@ const HOW: &str = "Client, server and router are network namespaces, joined by v
     *Own* is processor time of the contender's process. Over veths that is no clean cut: a frame is received by the next host's \
     kernel in the turn of whoever sent it, so that the server's TCP is part of a proxy's time and of ours, and what fills our packet socket is part \
     of the client's. So *all* is what every process of the lab took, less what it took over the bare veth in the same sample; it is all that \
-    can be said of forwarding, which has no process, and the fairer ratio. What the kernel's own threads do is in neither. That is why there is no row for \
-    sockmap: neither HAProxy nor nginx uses it, and what it redirects is sent by kernel threads. The appliance does not count its idle rounds: \
+    can be said of forwarding, which has no process, and the fairer ratio. What the kernel's own threads do is in neither, but for the \
+    sockmap's *all*, for they send what it redirects: that is what the whole machine took, others' processes included, in ticks of the \
+    kernel's clock. The appliance does not count its idle rounds: \
     its time is what its threads ran, looking in vain included; *at rest* is what that comes to without any traffic. *In memory* is what \
     `connections` measures, worker and control core together, by turns with the others.\n\n\
     *Idle* connections have had one response. The process had one connection before, and no others; its resident memory (VmRSS) with all, \
