@@ -306,6 +306,7 @@ impl<L: Pool> Connection<L> {
                 self.tick_session(cx.now);
                 self.judge_overdue(cx);
                 self.pump(cx);
+                self.acknowledge_arrived();
                 self.carry_out_cut(cx);
                 self.end_if_delivered(cx);
                 self.begin_merge_if_due(cx);

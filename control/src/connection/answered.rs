@@ -181,7 +181,7 @@ impl<L: Pool> Connection<L> {
         if self.proxying.is_some_and(|proxying| proxying.server_ack == ServerAck::AfterClient) {
             server.block.confirm(cx.now);
         }
-        self.phase = Phase::Relaying;
+        self.begin_relaying();
         if let Some(session) = &mut self.session {
             let step = session.established();
             self.take_step(step);

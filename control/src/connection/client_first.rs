@@ -194,7 +194,7 @@ impl<L: Pool> Connection<L> {
         let learned = learned(server.block.peer_offer(), server.block.offer(), before.as_ref());
         self.remember(cx, Outcome::Accepted, Some(learned));
         self.take_servers_clock(cx.now);
-        self.phase = Phase::Relaying;
+        self.begin_relaying();
         if let Some(session) = &mut self.session {
             let step = session.established();
             self.take_step(step);

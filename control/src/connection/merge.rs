@@ -56,13 +56,14 @@ impl<L: Pool> Connection<L> {
         // What passes while it leaves nobody would search.
         let is_bulk = self.is_bulk(cx) && !self.is_searched();
         let Some(server) = self.server.as_mut() else { return };
-        // Step 604: a blank acknowledgment for the last byte taken.
-        self.client.block.acknowledge_now();
-        server.block.acknowledge_now();
         if is_bulk {
+            self.client.block.acknowledge_now();
+            server.block.acknowledge_now();
             cx.counters.count(Counter::MergesInMotion);
             return self.begin_leaving();
         }
+        // Step 604 has a blank acknowledgment for the last byte taken go out now. What is still to be acknowledged is so by the
+        // last ACK before the object takes over (`announce_windows`), or by the timer of delayed acknowledgments.
         let rtt =
             [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
@@ -222,18 +223,22 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Each end gets one ACK with the other's present window, so that nobody waits for a reopening that nobody will
-    /// announce (DESIGN section 5).
+    /// announce (DESIGN section 5); unless it has certainly heard of that already.
     fn announce_windows(&mut self, cx: &mut Context<'_, L>) {
         let Some(server) = &self.server else { return };
         let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
         for (to, opposite, value) in [(&self.client, server, server_ts), (server, &self.client, client_ts)] {
+            let window = to.block.field_of(opposite.block.peer_window_left());
+            if to.block.has_heard(window) {
+                continue;
+            }
             let timestamps = to.block.ts_recent().map(|echo| Timestamps { value, echo });
             let ack = TcpRepr {
                 seq: to.block.snd_nxt(),
                 ack: to.block.ack_number(),
                 // A mark that the end has not heard of is not told by anybody else.
                 flags: TcpFlags::ACK | to.block.echo_flags(),
-                window: to.block.field_of(opposite.block.peer_window_left()),
+                window,
                 urgent: 0,
                 options: TcpOptions { timestamps, ..TcpOptions::default() },
             };

@@ -21,6 +21,26 @@ use crate::tcp::{Chunk, Events, Segment, State};
 const NO_DELTAS: Deltas = Deltas { own: Delta::ZERO, other: Delta::ZERO };
 
 impl<L: Pool> Connection<L> {
+    /// Both legs are up.
+    pub(super) fn begin_relaying(&mut self) {
+        self.phase = Phase::Relaying;
+        for leg in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+            leg.block.acknowledge_with_receiver();
+        }
+    }
+
+    /// What came waits for its acknowledgment only as long as its receiver may still answer it or acknowledge it: as long as the
+    /// sender would wait without us, and no longer than any delayed acknowledgment.
+    pub(super) fn acknowledge_arrived(&mut self) {
+        for direction in Direction::BOTH {
+            let Some([from, to]) = self.legs(direction) else { return };
+            let is_idle = to.block.snd_una() == to.block.closed_at();
+            if from.block.owes_ack() && (is_idle || to.block.state() == State::Closed) {
+                from.block.acknowledge_now();
+            }
+        }
+    }
+
     /// A segment of an established leg.
     pub(super) fn on_relayed(
         &mut self,

@@ -98,6 +98,11 @@ pub(super) struct Receiver<B: Buffer> {
     pub(super) last_ack_sent: Seq,
     /// What the receiver has acknowledged to the peer itself, past us (`boundary.rs`).
     pub(super) passed: Option<Seq>,
+    /// The peer has heard of the last ack and window when it has acknowledged what lies before this: data that they went along
+    /// with. None when nothing but a bare acknowledgment has said them.
+    pub(super) told: Option<Seq>,
+    /// What is taken is passed on at once (`receive.rs`).
+    pub(super) relayed: bool,
     /// Acknowledgments wait for those of the receiver behind us.
     pub(super) through: Option<Box<Through>>,
 }
@@ -224,6 +229,8 @@ impl<B: Buffer> Block<B> {
                 urgent: None,
                 last_ack_sent: zero,
                 passed: None,
+                told: None,
+                relayed: false,
                 through: None,
             },
             ts: RecentTimestamp::default(),

@@ -57,6 +57,9 @@ impl<B: Buffer> Block<B> {
             _ => self.mark_data(end, cut.retransmission),
         };
         let mut segment = self.header(cut.start, flags | mark, ts_value);
+        if self.rcv.told.is_none() && cut.len > 0 && !cut.retransmission {
+            self.rcv.told = Some(end);
+        }
         segment.payload.len = cut.len;
         segment.ecn_capable = ecn_capable;
         segment.retransmission = cut.retransmission;
@@ -79,9 +82,13 @@ impl<B: Buffer> Block<B> {
         };
         let flags = flags | self.ecn.flags();
         let (field, edge) = self.window_to_offer();
+        let ack = self.ack_number();
+        if (field, ack) != (self.rcv.field, self.rcv.last_ack_sent) {
+            self.rcv.told = None;
+        }
         self.rcv.field = field;
         self.rcv.edge = self.rcv.edge.max(edge);
-        self.rcv.last_ack_sent = self.ack_number();
+        self.rcv.last_ack_sent = ack;
         self.out.ack_now = false;
         self.out.more_room = false;
         self.out.unacknowledged = 0;

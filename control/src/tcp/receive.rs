@@ -88,10 +88,21 @@ impl<B: Buffer> Block<B> {
         }
     }
 
+    /// What is taken is passed on at once, and its receiver's answer or acknowledgment is an occasion to acknowledge it: no segment
+    /// is acknowledged at once because the connection is young. The caller watches for the occasion: [`Block::owes_ack`].
+    pub fn acknowledge_with_receiver(&mut self) {
+        self.rcv.relayed = true;
+    }
+
+    /// Something was taken whose acknowledgment waits for an occasion, or for its timer.
+    pub fn owes_ack(&self) -> bool {
+        self.timers.ack.is_some()
+    }
+
     /// RFC 9293 section 3.8.6.3: at least every second segment, and not later than the delay.
     fn schedule_ack(&mut self, now: Instant) {
         self.out.unacknowledged = self.out.unacknowledged.saturating_add(1);
-        if self.out.quick < QUICK {
+        if self.out.quick < QUICK && !self.rcv.relayed {
             self.out.quick += 1;
             self.out.ack_now = true;
         } else if self.out.unacknowledged >= 2 {

@@ -2,6 +2,7 @@
 
 use dataplane::buffer::Buffer;
 use dataplane::wire::seq::{MAX_WINDOW, Seq};
+use dataplane::wire::tcp_flags::TcpFlags;
 
 use super::block::Block;
 
@@ -18,6 +19,14 @@ impl<B: Buffer> Block<B> {
         self.out.more_room |= (self.rcv.allowed, self.rcv.mirrored) != (allowed, mirrored);
         self.rcv.allowed = allowed;
         self.rcv.mirrored = mirrored;
+    }
+
+    /// The peer has heard of all that was taken and of the window `field`, and needs no more than that: there is no mark
+    /// to be echoed. It is certain when it has acknowledged data that they went along with.
+    pub fn has_heard(&self, field: u16) -> bool {
+        let is_said = (field, self.ack_number()) == (self.rcv.field, self.rcv.last_ack_sent);
+        let is_known = self.rcv.told.is_some_and(|end| end.le(self.snd.una));
+        is_said && is_known && self.echo_flags() == TcpFlags(0)
     }
 
     /// The window field to be sent now, and the right edge that it gives.

@@ -27,7 +27,7 @@ fn a_reset_with_nothing_before_it_crosses_at_once() {
 fn a_reset_comes_behind_the_data_before_it() {
     // A server that answers and closes with unread input: the client gets the answer, then the RST.
     let mut rig = established();
-    assert_eq!(script(&rig.server(ack(S + 1, C + 1), b"413")), [">C . 5001:1001 3", ">S . 1001:5004 0"]);
+    assert_eq!(script(&rig.server(ack(S + 1, C + 1), b"413")), [">C . 5001:1001 3"]);
     assert!(rig.server(rst(S + 4), b"").is_empty());
     assert_eq!(script(&rig.client(ack(C + 1, S + 4), b"")), [">C R. 5004:1001 0"]);
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod accepted;
+mod acknowledging;
 mod bounds;
 mod change;
 mod client_first;

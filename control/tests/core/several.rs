@@ -15,8 +15,8 @@ use crate::rig::*;
 const WAIT: Duration = Duration::from_millis(500);
 const AFTERWARDS: Duration = Duration::from_secs(2);
 /// A client has acknowledged: so is its server, and the flow is to be merged at once.
-const UP_445: [&str; 3] = [">C . 5001:1001 0", ">S . 1001:5001 0", "park"];
-const UP_139: [&str; 3] = [">C . 5001:1101 0", ">S . 1101:5001 0", "park"];
+const UP_445: [&str; 2] = [">S . 1001:5001 0", "park"];
+const UP_139: [&str; 2] = [">S . 1101:5001 0", "park"];
 const ENDS: [(&str, &str); 2] = [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")];
 
 /// One client that tries one server.

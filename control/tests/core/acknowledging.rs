@@ -1,0 +1,51 @@
+//! When senders are acknowledged whose bytes are relayed (RFC 9293 section 3.8.6.3), and with what.
+
+use std::time::Duration;
+
+use control::module::relay::MergeWhen;
+
+use crate::rig::*;
+
+const DELAYED: Duration = Duration::from_millis(40);
+
+fn asked() -> Rig {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    assert_eq!(script(&rig.client(ack(C + 1, S + 1), b"GET")), [">S . 1001:5001 3"]);
+    rig
+}
+
+#[test]
+fn a_request_is_acknowledged_with_its_response() {
+    let mut rig = asked();
+    assert_eq!(script(&rig.server(ack(S + 1, C + 4), b"200")), [">C . 5001:1004 3"]);
+    assert_eq!(script(&rig.client(ack(C + 4, S + 4), b"")), [">S . 1004:5004 0"]);
+    assert!(rig.wait(DELAYED).is_empty());
+}
+
+#[test]
+fn what_its_receiver_acknowledges_without_an_answer_is_acknowledged_then() {
+    let mut rig = asked();
+    assert_eq!(script(&rig.server(ack(S + 1, C + 4), b"")), [">C . 5001:1004 0"]);
+    assert!(rig.wait(DELAYED).is_empty());
+}
+
+#[test]
+fn nothing_waits_longer_than_any_delayed_acknowledgment() {
+    let mut rig = asked();
+    assert!(rig.wait(DELAYED - Duration::from_millis(1)).is_empty());
+    assert_eq!(script(&rig.wait(Duration::from_millis(1))), [">C . 5001:1004 0"]);
+}
+
+#[test]
+fn the_second_segment_is_acknowledged_at_once() {
+    let mut rig = asked();
+    assert_eq!(script(&rig.client(ack(C + 4, S + 1), b" /")), [">C . 5001:1006 0", ">S . 1004:5001 2"]);
+}
+
+/// Nobody is behind it whose answer could be waited for.
+#[test]
+fn bytes_that_go_to_nobody_are_acknowledged_at_once() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    rig.server(rst(S + 1), b"");
+    assert!(!rig.client(ack(C + 1, S + 1), b"GET").is_empty());
+}
