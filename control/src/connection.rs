@@ -149,6 +149,8 @@ pub struct Connection<L: Pool> {
     /// When the flow ends if nothing happens until then.
     expires: Instant,
     held: VecDeque<Held<L::Buffer>>,
+    /// Of what it keeps, so much is in the sum of all flows.
+    counted: Load,
     /// The client's SYN for its next connection on this quad, until the server too has this one behind it.
     next_syn: Option<L::Buffer>,
 }
@@ -203,7 +205,18 @@ impl<L: Pool> Connection<L> {
         &self.key
     }
 
-    /// A segment of the flow that is not parked.
+    /// What it keeps that is not counted yet: what was counted before, and what is from now on.
+    pub fn recount(&mut self) -> (Load, Load) {
+        let now = self.load();
+        (std::mem::replace(&mut self.counted, now), now)
+    }
+
+    /// What has been counted of it.
+    pub fn counted(&self) -> Load {
+        self.counted
+    }
+
+    /// A segment of the flow that is not parked. [`Connection::settle`] does what becomes ready with it.
     pub fn on_segment(
         &mut self,
         cx: &mut Context<'_, L>,
@@ -240,7 +253,6 @@ impl<L: Pool> Connection<L> {
             }
             Phase::Done => {}
         }
-        self.settle(cx);
     }
 
     /// A timer of either leg, or of the phase, may be due.
@@ -293,7 +305,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// After every event: what became ready is done, and what the legs want to say goes out.
-    fn settle(&mut self, cx: &mut Context<'_, L>) {
+    pub(crate) fn settle(&mut self, cx: &mut Context<'_, L>) {
         match self.phase {
             // What a server acknowledged at once may send is limited like everything it sends later.
             Phase::Answered => self.offer_windows(cx),

@@ -5,6 +5,7 @@
 mod accepted;
 pub mod change;
 pub mod context;
+mod flows;
 pub mod handover;
 pub(crate) mod history;
 pub mod journal;
@@ -22,26 +23,25 @@ use hashbrown::HashMap;
 use dataplane::budget::Budget;
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
-use dataplane::counters::Counter;
 use dataplane::flow::expiry::{Taken, Wheel};
 use dataplane::flow::object::Record;
 use dataplane::flow::table::FlowRef;
 use dataplane::inspect::hits::Telling;
 use dataplane::memory::lasting;
-use dataplane::packet::TcpHeaders;
 use dataplane::policy::Snapshot;
 use dataplane::worker::heartbeat::Heartbeat;
 use dataplane::worker::mailbox::{Receiver, Sender};
 use dataplane::worker::message::{Event, Order};
 use dataplane::worker::report::{Counters, Gauges, Report};
 
-use crate::connection::{Connection, Phase};
-use crate::module::{Gone, Module, Ticket};
+use crate::connection::Connection;
+use crate::module::{Module, Ticket};
 use crate::suspended::Suspended;
 use crate::suspended::rejections::Rejections;
 
 use change::{Change, Changes};
-use context::{Context, Means, Outbox, Settings};
+use context::{Means, Outbox, Settings};
+use flows::Arrived;
 use handover::{Asker, Pendings, Refused};
 use history::History;
 use journal::{Happening, Journal};
@@ -92,6 +92,8 @@ pub struct Core<L: Pool> {
     connections: Vec<Option<Connection<L>>>,
     free: Vec<u32>,
     by_flow: HashMap<(usize, FlowRef), u32, ahash::RandomState>,
+    /// The flow that the last event was a segment of, if what became ready with that has not been done yet.
+    unsettled: Option<u32>,
     /// Of the flows that their modules have accepted, and of those whose sessions may be stirred.
     by_ticket: HashMap<Ticket, u32, ahash::RandomState>,
     timers: Wheel,
@@ -116,11 +118,6 @@ fn tick(deadline: Instant) -> u32 {
     deadline.as_nanos().div_ceil(1_000_000) as u32
 }
 
-/// A SYN, and not the answer to one.
-fn begins_another(headers: &TcpHeaders) -> bool {
-    headers.flags.syn() && !headers.flags.ack()
-}
-
 impl<L: Pool> Core<L> {
     /// Takes the memory of its tables.
     pub fn new(parts: Parts<L>) -> Self {
@@ -138,6 +135,7 @@ impl<L: Pool> Core<L> {
             free: (0..capacity as u32).rev().collect(),
             by_flow: HashMap::with_capacity_and_hasher(lasting(capacity), ahash::RandomState::new()),
             by_ticket: HashMap::with_capacity_and_hasher(lasting(capacity), ahash::RandomState::new()),
+            unsettled: None,
             timers: Wheel::new(capacity + settings.suspended.capacity),
             questions: Questions::default(),
             pendings: Pendings::default(),
@@ -191,16 +189,23 @@ impl<L: Pool> Core<L> {
 
     fn take_events(&mut self, now: Instant, worker: usize) -> usize {
         for done in 0..EVENTS_PER_ROUND {
-            let Some(event) = self.events[worker].try_receive() else { return done };
+            let Some(event) = self.events[worker].try_receive() else {
+                self.settle_last(now);
+                return done;
+            };
             if done % EVENTS_PER_LOOK == 0 {
                 self.means.scarce = self.means.pool.is_low();
             }
             self.handle(now, worker, event);
         }
+        self.settle_last(now);
         EVENTS_PER_ROUND
     }
 
     fn handle(&mut self, now: Instant, worker: usize, event: Event<L::Buffer>) {
+        if !matches!(event, Event::Segment { .. }) {
+            self.settle_last(now);
+        }
         match event {
             Event::Offered { flow, client_side, module, inspection, headers, frame } => {
                 let key = headers.key();
@@ -208,14 +213,8 @@ impl<L: Pool> Core<L> {
                 self.offer(now, offer);
             }
             Event::Segment { flow, direction, port, headers, frame } => {
-                if let Some(slot) = self.suspended.find(worker, flow) {
-                    self.on_partial_segment(now, slot, direction, &headers, frame);
-                } else if begins_another(&headers) && !self.by_flow.contains_key(&(worker, flow)) {
-                    // A client that reuses its port was quicker than the order that removes its last flow.
-                    self.means.outboxes[worker].order(Order::Readmit { port, frame });
-                } else {
-                    self.on_frame(now, worker, flow, |c, cx| c.on_segment(cx, direction, &headers, frame));
-                }
+                let arrived = Arrived { direction, port, headers, frame };
+                self.on_segment(now, worker, flow, arrived);
             }
             Event::FarSide { flow, placed } => self.on_far_side(now, worker, flow, placed),
             Event::Icmp { flow, quoted, error, frame } => match self.suspended.find(worker, flow) {
@@ -248,115 +247,6 @@ impl<L: Pool> Core<L> {
             }
             Event::Hit { key, hit } => self.means.journal.note(now, now, key, Happening::Hit(hit)),
             Event::Unsplit { flow, why } => self.on_unsplit(now, worker, flow, why),
-        }
-    }
-
-    /// A flow begins to participate: the partial connection that has been handed over.
-    fn place(&mut self, slot: u32, worker: usize, flow: FlowRef, connection: Connection<L>) {
-        self.connections[slot as usize] = Some(connection);
-        self.begin(slot, worker, flow);
-    }
-
-    /// The same, of a flow that stands in its place already.
-    fn begin(&mut self, slot: u32, worker: usize, flow: FlowRef) {
-        let Some(connection) = &self.connections[slot as usize] else { return };
-        if connection.phase() == Phase::Done {
-            self.suspended.give_back(connection.key());
-            if let Some(ticket) = connection.ticket() {
-                self.by_ticket.remove(&ticket);
-            }
-            self.connections[slot as usize] = None;
-            return self.free.push(slot);
-        }
-        if let Some(ticket) = connection.ticket() {
-            self.by_ticket.insert(ticket, slot);
-        }
-        self.by_flow.insert((worker, flow), slot);
-        self.means.load.change(Load::default(), connection.load());
-        self.validating.add(slot, self.suspended.marks(connection.key()));
-        self.rearm(slot);
-    }
-
-    /// A frame of a flow, which may have been merged or removed while the frame was on its way.
-    fn on_frame(
-        &mut self,
-        now: Instant,
-        worker: usize,
-        flow: FlowRef,
-        handle: impl FnOnce(&mut Connection<L>, &mut Context<'_, L>),
-    ) {
-        match self.by_flow.get(&(worker, flow)) {
-            Some(slot) => self.on_slot(now, *slot, handle),
-            None => self.means.counters.count(Counter::DropFlowGone),
-        }
-    }
-
-    /// Any other event of a flow: nothing is lost with it.
-    fn on_flow(
-        &mut self,
-        now: Instant,
-        worker: usize,
-        flow: FlowRef,
-        handle: impl FnOnce(&mut Connection<L>, &mut Context<'_, L>),
-    ) {
-        if let Some(slot) = self.by_flow.get(&(worker, flow)) {
-            self.on_slot(now, *slot, handle);
-        }
-    }
-
-    /// A flow that its worker has forgotten; nobody is told, as with any idle flow.
-    fn forget(&mut self, worker: usize, flow: FlowRef) {
-        if let Some(slot) = self.suspended.find(worker, flow) {
-            self.forget_partial(slot, Gone::Overdue);
-        }
-        if let Some(slot) = self.by_flow.remove(&(worker, flow)) {
-            if let Some(connection) = self.connections[slot as usize].take() {
-                if self.validating.remove(slot) {
-                    self.suspended.give_back(connection.key());
-                }
-                if let Some(ticket) = connection.ticket() {
-                    self.by_ticket.remove(&ticket);
-                }
-                self.means.load.change(connection.load(), Load::default());
-            }
-            self.timers.cancel(slot);
-            self.free.push(slot);
-        }
-    }
-
-    fn on_slot(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        handle: impl FnOnce(&mut Connection<L>, &mut Context<'_, L>),
-    ) {
-        let Some(connection) = &mut self.connections[slot as usize] else { return };
-        let mut cx = self.means.context(now, connection.worker());
-        let before = connection.load();
-        handle(connection, &mut cx);
-        if connection.phase() == Phase::Done {
-            self.means.load.change(before, Load::default());
-            self.by_flow.remove(&(connection.worker(), connection.flow()));
-            if let Some(ticket) = connection.ticket() {
-                self.by_ticket.remove(&ticket);
-            }
-            if self.validating.remove(slot) {
-                self.suspended.give_back(connection.key());
-            }
-            self.connections[slot as usize] = None;
-            self.timers.cancel(slot);
-            self.free.push(slot);
-        } else {
-            self.means.load.change(before, connection.load());
-            self.review_validation(slot);
-            self.rearm(slot);
-        }
-    }
-
-    fn rearm(&mut self, slot: u32) {
-        match self.connections[slot as usize].as_ref().and_then(Connection::deadline) {
-            Some(deadline) => self.timers.arm(slot, tick(deadline)),
-            None => self.timers.cancel(slot),
         }
     }
 

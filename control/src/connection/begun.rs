@@ -63,6 +63,7 @@ impl<L: Pool> Connection<L> {
             heard: cx.now,
             expires: cx.now,
             held: Default::default(),
+            counted: Default::default(),
             next_syn: None,
         }
     }

@@ -18,7 +18,6 @@ use dataplane::worker::message::{ListedFlow, Order, Split, Unsplittable};
 
 use super::Core;
 use super::journal::Happening;
-use super::load::Load;
 use crate::connection::{Awaits, Connection};
 use crate::module::edit::{Before, EditSession};
 use crate::module::{Session, Ticket};
@@ -369,7 +368,8 @@ impl<L: Pool> Core<L> {
             self.by_ticket.insert(ticket, place);
         }
         self.by_flow.insert((worker, split.flow), place);
-        self.means.load.change(Load::default(), connection.load());
+        let (before, after) = connection.recount();
+        self.means.load.change(before, after);
         self.connections[place as usize] = Some(connection);
         self.rearm(place);
         reply(asker, Ok(()));

@@ -49,3 +49,29 @@ fn bytes_that_go_to_nobody_are_acknowledged_at_once() {
     rig.server(rst(S + 1), b"");
     assert!(!rig.client(ack(C + 1, S + 1), b"GET").is_empty());
 }
+
+/// Segments of the client's that the control core finds together.
+fn together(rig: &mut Rig, segments: &[(u32, &[u8])]) -> Vec<String> {
+    for (seq, payload) in segments {
+        rig.client_unheard(ack(*seq, S + 1), payload);
+    }
+    script(&rig.poll())
+}
+
+#[test]
+fn the_acknowledgment_of_a_server_goes_along_with_the_request() {
+    let mut rig = Rig::new(relay(MergeWhen::Never));
+    rig.offer(syn(C));
+    rig.server(syn_ack(S, C + 1), b"");
+    let said = together(&mut rig, &[(C + 1, b""), (C + 1, b"GET")]);
+    let to_server: Vec<_> = said.iter().filter(|line| line.starts_with(">S")).collect();
+    assert_eq!(to_server, [">S . 1001:5001 3"]);
+}
+
+#[test]
+fn segments_that_come_together_are_answered_in_pairs() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    let said = together(&mut rig, &[0, 3, 6, 9].map(|at| (C + 1 + at, &b"GET"[..])));
+    let to_client: Vec<_> = said.iter().filter(|line| line.starts_with(">C")).collect();
+    assert_eq!(to_client, [">C . 5001:1007 0", ">C . 5001:1013 0"], "{said:?}");
+}

@@ -287,24 +287,25 @@ impl Rig {
     /// A SYN with payload.
     pub fn offer_with(&mut self, syn: TcpRepr, payload: &[u8]) -> Vec<Said> {
         let (headers, frame) = self.frame(C2S, &syn, payload);
-        let flow = self.flow;
-        let inspection = self.inspection;
+        let (flow, inspection) = (self.flow, self.inspection);
         self.tell(Event::Offered { flow, client_side: CLIENT, module: 0, inspection, headers, frame })
     }
 
     pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
-        self.segment(C2S, tcp, payload)
+        self.client_unheard(tcp, payload);
+        self.poll()
     }
 
     pub fn server(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
-        self.segment(S2C, tcp, payload)
+        let (headers, frame) = self.frame(S2C, &tcp, payload);
+        self.tell(Event::Segment { flow: self.flow, port: SERVER, direction: S2C, headers, frame })
     }
 
-    fn segment(&mut self, direction: Direction, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
-        let (headers, frame) = self.frame(direction, &tcp, payload);
-        let flow = self.flow;
-        let port = if direction == C2S { CLIENT } else { SERVER };
-        self.tell(Event::Segment { flow, port, direction, headers, frame })
+    /// The control core has not looked yet.
+    pub fn client_unheard(&mut self, tcp: TcpRepr, payload: &[u8]) {
+        let (headers, frame) = self.frame(C2S, &tcp, payload);
+        let event = Event::Segment { flow: self.flow, port: CLIENT, direction: C2S, headers, frame };
+        assert!(self.events.try_send(event).is_ok(), "the mailbox is full");
     }
 
     /// The worker's answer to an ordered far side; the client's port is its own there.
@@ -314,8 +315,7 @@ impl Rig {
 
     /// The worker's answer to an ordered far side: the client's port there, or why there is none.
     pub fn placed(&mut self, placed: Result<u16, Refused>) -> Vec<Said> {
-        let flow = self.flow;
-        self.tell(Event::FarSide { flow, placed })
+        self.tell(Event::FarSide { flow: self.flow, placed })
     }
 
     pub fn parked(&mut self) -> Vec<Said> {
