@@ -189,23 +189,26 @@ impl<L: Pool> Core<L> {
 
     fn take_events(&mut self, now: Instant, worker: usize) -> usize {
         for done in 0..EVENTS_PER_ROUND {
-            let Some(event) = self.events[worker].try_receive() else {
+            let mut event = self.events[worker].try_receive();
+            if event.is_none() {
                 self.settle_last(now);
                 return done;
-            };
+            }
             if done % EVENTS_PER_LOOK == 0 {
                 self.means.scarce = self.means.pool.is_low();
             }
-            self.handle(now, worker, event);
+            self.handle(now, worker, &mut event);
         }
         self.settle_last(now);
         EVENTS_PER_ROUND
     }
 
-    fn handle(&mut self, now: Instant, worker: usize, event: Event<L::Buffer>) {
-        if !matches!(event, Event::Segment { .. }) {
+    /// Takes `event` out of its place: passed by value, it would be copied once more.
+    fn handle(&mut self, now: Instant, worker: usize, event: &mut Option<Event<L::Buffer>>) {
+        if !matches!(event, Some(Event::Segment { .. })) {
             self.settle_last(now);
         }
+        let Some(event) = event.take() else { return };
         match event {
             Event::Offered { flow, client_side, module, inspection, headers, frame } => {
                 let key = headers.key();

@@ -132,7 +132,7 @@ impl Rack {
         srtt: Option<Duration>,
     ) -> Found {
         let mut found = Found::default();
-        let Some(newest) = self.newest else { return found };
+        let Some(newest) = self.newest.filter(|_| flight.count() > 0) else { return found };
         let patience = self.rtt + self.reordering_window(flight, recovering, srtt);
         found.lost = flight.mark_lost(|record| {
             if !record.is_before(newest) {
