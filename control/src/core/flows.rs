@@ -1,9 +1,9 @@
 //! Events of participating flows: whose they are, and what follows from each.
 //!
-//! A connection takes a segment in, and is *settled*: what became ready is done, and what its legs have to say goes out. Two segments
-//! of one flow that come one behind the other are settled together: a client's ACK and its request are one segment to the
-//! server. Not more than two: as often does RFC 9293 section 3.8.6.3 want a sender to be acknowledged. Who comes between
-//! them, and whatever else happens, finds the flow settled.
+//! A connection takes a segment in, and is then *settled*: what became ready is done, and what its legs have to say goes out.
+//! Two segments of one flow that come one behind the other are settled together, so that a client's ACK and its request are one
+//! segment to the server. They are no more than two, for every second one is to be acknowledged (RFC 9293 section 3.8.6.3).
+//! Whatever else happens finds the flow settled.
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
