@@ -138,8 +138,8 @@ impl End {
             ..0 => &self.seen.repeated,
             0.. => &self.seen.astray,
         };
-        // Whoever reads this finds the answer on its way.
-        count.fetch_add(1, Ordering::Release);
+        // The legs between may have made one of several. Whoever reads this finds the answer on its way.
+        count.fetch_add((heard.payload / PAYLOAD) as u64, Ordering::Release);
     }
 }
 
