@@ -123,7 +123,7 @@ pub fn parse(frame: &[u8]) -> Result<Packet, Counter> {
 
 /// The long way, for frames that are not plain.
 #[inline(never)]
-fn parse_any(frame: &[u8]) -> Result<Packet, Counter> {
+pub(crate) fn parse_any(frame: &[u8]) -> Result<Packet, Counter> {
     let link = ethernet::link(frame)?;
     let datagram = match link.ethertype {
         ethernet::TYPE_IPV4 => ipv4::datagram(&frame[link.l3..])?,

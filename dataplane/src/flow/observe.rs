@@ -164,3 +164,71 @@ fn is_obeyed(object: &Object, direction: Direction, headers: &TcpHeaders) -> boo
         _ => is_next,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::flow::object::Track;
+    use crate::flow::quad::{Addresses, Quad, Segment};
+    use crate::flow::terms::Terms;
+    use crate::wire::seq::Delta;
+
+    /// Near a number of the object, on either side, or anywhere, half of all numbers away too.
+    fn near() -> impl Strategy<Value = u32> {
+        let close = prop_oneof![Just(0), 0u32..3000, (0u32..3000).prop_map(u32::wrapping_neg)];
+        prop_oneof![4 => close, 1 => any::<u32>(), 1 => Just(1 << 31), 1 => Just((1 << 31) + 1)]
+    }
+
+    /// A segment with data from `seq` on, and an acknowledgment perhaps.
+    fn segment(seq: Seq, len: u16, ack: Seq, flags: TcpFlags, window: u16) -> TcpHeaders {
+        let addresses = Addresses::V4([10, 0, 0, 1], [10, 0, 0, 2]);
+        TcpHeaders {
+            quad: Quad { addresses, client_port: 1, server_port: 2 },
+            segment: Segment(0),
+            l3: 14,
+            l4: 34,
+            payload: 54,
+            end: 54 + len,
+            seq,
+            ack,
+            flags,
+            window,
+            first_fragment: false,
+        }
+    }
+
+    proptest! {
+        /// The short cut follows what it takes as the long way does, and takes what does not leap.
+        #[test]
+        fn the_short_cut_learns_what_the_long_way_learns(
+            base in any::<u32>(),
+            offsets in prop::array::uniform8(near()),
+            (len, window, has_ack, is_back) in (0u16..3000, any::<u16>(), any::<bool>(), any::<bool>()),
+            (shifts, delta) in (prop::option::of([0u8..15, 0u8..15]), prop_oneof![Just(0), any::<u32>()]),
+        ) {
+            let number = |at: usize| Seq(base.wrapping_add(offsets[at]));
+            let track = [0, 2].map(|at| Track { end: number(at), ack: number(at + 1) });
+            let terms = shifts.map_or(Terms::UNKNOWN, |shifts| Terms::new(Some(shifts), true, true));
+            let object = Object {
+                tcp: TcpState::Established,
+                delta_c2s: Delta(delta as _),
+                track,
+                edges: [number(4), number(5)],
+                terms,
+                ..Object::FREE
+            };
+            let direction = if is_back { Direction::ServerToClient } else { Direction::ClientToServer };
+            let flags = if has_ack { TcpFlags::ACK } else { TcpFlags::PSH };
+            let headers = segment(number(6), len, number(7), flags, window);
+            let (mut short, mut long) = (object, object);
+            let taken = short.follow_next(direction, &headers);
+            prop_assert_eq!(taken, !object.leaps(direction, headers.seq, headers.seq.advance(len.into())));
+            if taken {
+                long.observe(direction, &headers);
+            }
+            prop_assert_eq!((short.track, short.edges), (long.track, long.edges));
+        }
+    }
+}

@@ -42,10 +42,10 @@ pub fn reset_for(frame: &mut [u8], headers: &TcpHeaders) -> Option<usize> {
     reset.checksum.set((sum + Sum::of(reset.as_bytes())).checksum());
 
     // Fixed headers only: no longer than the headers that were parsed from this frame.
-    EthernetHeader::view_mut(frame)?.swap_addresses();
     let l3 = usize::from(headers.l3);
     let l4 = l3 + answer_ip(frame.get_mut(l3..)?, &quad.addresses)?;
     reset.write_to_prefix(frame.get_mut(l4..)?).ok()?;
+    EthernetHeader::view_mut(frame)?.swap_addresses();
     Some(l4 + tcp::HEADER_LEN)
 }
 

@@ -138,8 +138,10 @@ impl<P: Port> Worker<P> {
                 Fallback::Pass => self.let_pass(arrival, Path::Bypassed, frame),
             };
         }
-        // Asked before anything is done for it: when more come than the control core can take, most of them end here.
-        if !self.events.has_room_beside(EVENT_RESERVE) {
+        // Asked before anything is done for it: when more come than the control core can take, most of them end here. What a full
+        // table means for a SYN is configured.
+        let has_place = self.table.len() < self.table.capacity();
+        if has_place && !self.events.has_room_beside(EVENT_RESERVE) {
             return self.counters.count(Counter::DropEventsFull);
         }
         if !is_verified(&frame, headers) {

@@ -137,6 +137,8 @@ impl<P: Port> Worker<P> {
             self.counters.count(Counter::DropFragmentParticipating);
             return;
         }
+        // Its line is on the way while the sum is taken.
+        let flow = self.table.flow_ref(slot);
         if !is_verified(&frame, headers) {
             self.counters.count(Counter::DropTcpChecksum);
             return;
@@ -146,7 +148,6 @@ impl<P: Port> Worker<P> {
         if object.traits.has(Traits::SEARCHED) {
             self.restore_passing(slot, direction, headers, &mut frame);
         }
-        let flow = self.table.flow_ref(slot);
         let event = Event::Segment { flow, direction, port, headers: *headers, frame };
         self.send_event(event);
     }

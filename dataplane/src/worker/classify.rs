@@ -172,7 +172,7 @@ impl<P: Port> Worker<P> {
         is_ours: bool,
     ) -> usize {
         seen.kind = Kind::Any;
-        seen.packet = match packet::parse(burst[at].bytes()) {
+        seen.packet = match packet::parse_any(burst[at].bytes()) {
             Ok(packet) => packet,
             Err(reason) => {
                 self.counters.count(reason);
@@ -256,17 +256,18 @@ impl<P: Port> Worker<P> {
         let plain = match kind {
             Kind::PlainV4 => read_again::<Ipv4Header>(frame.bytes()),
             Kind::PlainV6 => read_again::<Ipv6Header>(frame.bytes()),
-            Kind::Any => None,
-        };
-        match (plain, packet) {
-            (Some(headers), _) => {
-                let segment = headers.segment.of_pair(way.pair);
-                self.dispatch_segment(now, way, guess, &TcpHeaders { segment, ..headers }, frame);
+            Kind::Any => {
+                return match packet {
+                    Packet::Tcp(headers) => self.dispatch_segment(now, way, guess, headers, frame),
+                    Packet::IcmpError(error) => self.icmp_error(way.port, guess, error, frame),
+                    Packet::Other => self.pass(way.port, frame),
+                };
             }
-            (None, Packet::Tcp(headers)) => self.dispatch_segment(now, way, guess, headers, frame),
-            (None, Packet::IcmpError(error)) => self.icmp_error(way.port, guess, error, frame),
-            (None, Packet::Other) => self.pass(way.port, frame),
-        }
+        };
+        // It was long enough the first time.
+        let Some(headers) = plain else { return self.counters.count(Counter::DropMalformedEthernet) };
+        let segment = headers.segment.of_pair(way.pair);
+        self.dispatch_segment(now, way, guess, &TcpHeaders { segment, ..headers }, frame);
     }
 
     fn dispatch_segment(

@@ -73,7 +73,7 @@ impl<P: Port> Worker<P> {
         let move_by = |at: u16| at.wrapping_add_signed(shift);
         let headers = TcpHeaders {
             quad: near,
-            segment: self.table.key(slot).segment.vlans(),
+            segment: self.table.key(slot).segment,
             l3: move_by(headers.l3),
             l4: move_by(headers.l4),
             payload: move_by(headers.payload),

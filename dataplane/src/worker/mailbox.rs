@@ -4,6 +4,8 @@
 //! looks at the other's only when what it knows of it is used up. A queue for several of either pays an atomic exchange at
 //! each end of every message.
 
+use std::mem::MaybeUninit;
+
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 /// The producing end.
@@ -19,7 +21,12 @@ pub struct Receiver<T>(Consumer<T>);
 /// A mailbox for at most `capacity` messages (at least 1), allocated now.
 pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity > 0, "a mailbox without room");
-    let (queue, receiver) = RingBuffer::new(capacity);
+    let (mut queue, receiver) = RingBuffer::new(capacity);
+    // Written to once: memory that has only been asked for is taken page by page when messages come.
+    if let Ok(mut places) = queue.write_chunk_uninit(capacity) {
+        let (all, none) = places.as_mut_slices();
+        all.iter_mut().chain(none).for_each(|place| *place = MaybeUninit::zeroed());
+    }
     (Sender { queue, room: capacity }, Receiver(receiver))
 }
 

@@ -19,7 +19,8 @@ impl<P: Port> Worker<P> {
     pub(super) fn carry_out_orders(&mut self, now: Instant) -> usize {
         let mut done = 0;
         while done < ORDERS_PER_ROUND {
-            let batch = self.events.free().min(EVENT_RESERVE);
+            let has_all = self.events.has_room_beside(EVENT_RESERVE - 1);
+            let batch = if has_all { EVENT_RESERVE } else { self.events.free() };
             if batch == 0 {
                 break;
             }
