@@ -304,6 +304,17 @@ impl<L: Pool> Connection<L> {
         self.settle(cx);
     }
 
+    /// Whether another segment may come before what this one, which came in `direction`, has made ready is done: its sender is owed
+    /// no answer to it alone, and nothing in it belongs to its own place.
+    pub(crate) fn may_wait(&self, direction: Direction) -> bool {
+        let leg = match direction {
+            Direction::ClientToServer => Some(&self.client),
+            Direction::ServerToClient => self.server.as_ref(),
+        };
+        let is_pressing = |leg: &Leg<_>| leg.block.owes_ack_now() || leg.block.urgent().is_some();
+        self.phase != Phase::Done && !leg.is_some_and(is_pressing)
+    }
+
     /// After every event: what became ready is done, and what the legs want to say goes out.
     pub(crate) fn settle(&mut self, cx: &mut Context<'_, L>) {
         match self.phase {

@@ -3,7 +3,8 @@
 //! A connection takes a segment in, and is then *settled*: what became ready is done, and what its legs have to say goes out.
 //! Two segments of one flow that come one behind the other are settled together, so that a client's ACK and its request are one
 //! segment to the server. They are no more than two, for every second one is to be acknowledged (RFC 9293 section 3.8.6.3).
-//! Whatever else happens finds the flow settled.
+//! One that has to be answered at once, as each segment behind a hole has (RFC 5681 section 4.2), waits for none. Whatever else
+//! happens finds the flow settled.
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
@@ -50,7 +51,7 @@ impl<L: Pool> Core<L> {
         let mut cx = self.means.context(now, worker);
         connection.on_segment(&mut cx, direction, &headers, frame);
         self.unsettled = Some(slot);
-        if was_unsettled {
+        if was_unsettled || !connection.may_wait(direction) {
             self.settle_last(now);
         }
     }

@@ -94,6 +94,11 @@ impl<B: Buffer> Block<B> {
         self.rcv.relayed = true;
     }
 
+    /// What came is to be answered at once.
+    pub fn owes_ack_now(&self) -> bool {
+        self.out.ack_now
+    }
+
     /// Something was taken whose acknowledgment waits for an occasion, or for its timer.
     pub fn owes_ack(&self) -> bool {
         self.timers.ack.is_some()

@@ -26,7 +26,7 @@ impl<B: Buffer> Block<B> {
     pub fn has_heard(&self, field: u16) -> bool {
         let is_said = (field, self.ack_number()) == (self.rcv.field, self.rcv.last_ack_sent);
         let is_known = self.rcv.told.is_some_and(|end| end.le(self.snd.una));
-        is_said && is_known && self.echo_flags() == TcpFlags(0)
+        is_said && is_known && !self.out.ack_now && self.echo_flags() == TcpFlags(0)
     }
 
     /// The window field to be sent now, and the right edge that it gives.

@@ -75,3 +75,21 @@ fn segments_that_come_together_are_answered_in_pairs() {
     let to_client: Vec<_> = said.iter().filter(|line| line.starts_with(">C")).collect();
     assert_eq!(to_client, [">C . 5001:1007 0", ">C . 5001:1013 0"], "{said:?}");
 }
+
+/// One that is owed an acknowledgment already counts, too.
+#[test]
+fn no_acknowledgment_is_for_three_segments() {
+    let mut rig = asked();
+    let said = together(&mut rig, &[3, 6].map(|at| (C + 1 + at, &b"GET"[..])));
+    let to_client: Vec<_> = said.iter().filter(|line| line.starts_with(">C")).collect();
+    assert_eq!(to_client, [">C . 5001:1007 0"], "{said:?}");
+}
+
+/// A sender without SACK counts them (RFC 5681 section 3.2): what comes together says it as often as what does not.
+#[test]
+fn each_segment_behind_a_hole_is_answered_at_once() {
+    let mut rig = Rig::established(relay(MergeWhen::Never));
+    let said = together(&mut rig, &[3, 6, 9].map(|at| (C + 1 + at, &b"GET"[..])));
+    let to_client = said.iter().filter(|line| line.starts_with(">C . 5001:1001")).count();
+    assert_eq!(to_client, 3, "{said:?}");
+}
