@@ -35,7 +35,7 @@ const LIMIT_B: usize = 2;
 const LIMIT_B_LINES: usize = 3;
 const WORKER: usize = 4;
 /// Lines that the worker touches for a frame: a group of the index's control bytes, the slot's number, the object.
-const LINES: usize = 3;
+pub const LINES: usize = 3;
 /// The addresses too.
 const LINES_V6: usize = 4;
 

@@ -27,7 +27,7 @@ pub const MEASUREMENT: Measurement = Measurement {
 
 const HOW: &str = "So many IPv4 flows are in the worker's table, cut through, with timers that run, and nothing is heard of them: but for \
     *split and merge*, they are not those that are measured, which are as many for every size. *Frame*: of one of 1000 other flows, \
-    64 bytes, deltas not 0. *SYN*: as in `flood`. *Connection*: as in `connections`, 1024 at once, worker and control core together. \
+    64 bytes, deltas not 0. *SYN*: as in `flood`, but that refused ones meet a rule of their own. *Connection*: as in `connections`, 1024 at once, worker and control core together. \
     *Relay*: as in `relay`, 64 flows, a KiB of payload, worker and control core together. *Split \
     and merge*: as in `migration`, the worker's part alone, of one of these flows after the other in random order, the sum of both \
     medians. Nanoseconds; \

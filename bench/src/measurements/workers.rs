@@ -2,7 +2,7 @@
 
 mod crew;
 
-use crate::carried::cut_through;
+use crate::carried;
 use crate::forwarder::{Forwarder, MacSwap, MacSwapAndLines, Nothing, Tallied};
 use crate::generator::Generator;
 use crate::machine;
@@ -13,6 +13,7 @@ use crate::traffic::{Family, Traffic};
 use crate::worker::Beside;
 
 use super::connections::cycle::{Connections, Cycle};
+use super::cut_through;
 use super::growth::short;
 use super::rules::held::Held;
 use super::rules::syns::{Syns, Wire};
@@ -30,10 +31,10 @@ pub const MEASUREMENT: Measurement = Measurement {
 const HOW: &str = "A contender runs on one core, then the same on two cores at once (four, eight, sixteen, where there are as many), each \
     with memory of its own; then the next one, sample after sample. No thread is without a core, so two cores end it with two. *Growth* is \
     all rates together by the one, the port's cost, measured in the same way, subtracted from all: 2 is \
-    linear. *Limit B* (MAC swap and four lines of as much memory as the table takes) has nothing in common with its neighbour: what its \
+    linear. *Limit B* (MAC swap and three lines of as much memory as the table takes) has nothing in common with its neighbour: what its \
     growth lacks, the machine takes (its memory, its hypervisor, and that two cores of a virtual machine may be threads of one, which it is \
     not told), and nobody who touches as many lines has more. *Counters*: MAC swap and a counter that \
-    each thread writes for every frame, on lines of their own, and two threads' on one line, which is what a shared line looks like. \
+    each thread writes for every frame, on lines of their own, and up to eight threads' on one line, which is what a shared line looks like. \
     64-byte frames, deltas not 0. *New flows*: SYNs as in `flood`, connections as in `connections`, 1024 at once; each thread is a worker and \
     a control core of its own, in turns, which is how control cores are sharded. A worker and one control core on a core each are \
     in `migration`. Nanoseconds of processor time of each thread for a frame, a SYN, a connection.";
@@ -43,7 +44,6 @@ const FRAMES: usize = 200_000;
 const SYNS: usize = 100_000;
 const CONNECTIONS: usize = 10_000;
 const DELTA: i32 = 1_000_003;
-const LINES: usize = 4;
 /// Different SYNs of a thread.
 const QUADS: u32 = 1 << 15;
 /// Threads at once: the first is what the others are compared with.
@@ -84,11 +84,11 @@ fn carrying(flows: u32, thread: usize) -> Contenders {
     let ports = || Generator::pair(&traffic);
     let tallied =
         |tallies: Tallies| Box::new(Forwarder::start(ports(), Tallied(MacSwap, tallies.of(thread))));
-    let lines = MacSwapAndLines::<LINES>::new(flows, Family::V4);
+    let lines = MacSwapAndLines::<{ cut_through::LINES }>::new(flows, Family::V4);
     vec![
         Box::new(Forwarder::start(ports(), Nothing)),
         Box::new(Forwarder::start(ports(), lines)),
-        Box::new(cut_through(&traffic, DELTA)),
+        Box::new(carried::cut_through(&traffic, DELTA)),
         tallied(Tallies::Apart),
         tallied(Tallies::Together),
     ]

@@ -41,7 +41,9 @@ pub struct Cost {
     /// Of the contender's own process.
     pub own: Option<f64>,
     /// Of all processes of the lab, both ends' included.
-    pub all: f64,
+    pub lab: f64,
+    /// Of the whole machine.
+    pub machine: f64,
 }
 
 /// What one turn of a contender came to.
@@ -283,13 +285,14 @@ impl Bench {
         let after = (own()?, cost::of_the_lab()?, machine::busy());
         let seconds = |after: Duration, before: Duration| after.saturating_sub(before).as_secs_f64();
         let (lab, machine) = (seconds(after.1, before.1), seconds(after.2, before.2));
-        // Threads of the kernel are in no lab: who else has run is in it, too, and not told apart.
-        let all = if contender.has_kernel_threads() { machine } else { lab };
-        let cores = std::thread::available_parallelism()?.get();
-        self.whole += start.elapsed().as_secs_f64() * cores as f64;
-        self.outside += (machine - all).max(0.0);
+        // Threads of the kernel are in no lab: of who works by them, nobody can tell who else has run.
+        if !contender.has_kernel_threads() {
+            let cores = std::thread::available_parallelism()?.get();
+            self.whole += start.elapsed().as_secs_f64() * cores as f64;
+            self.outside += (machine - lab).max(0.0);
+        }
         let own = after.0.zip(before.0).map(|(after, before)| seconds(after, before) / units);
-        Ok((report, Cost { own, all: all / units }))
+        Ok((report, Cost { own, lab: lab / units, machine: machine / units }))
     }
 }
 

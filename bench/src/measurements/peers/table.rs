@@ -3,7 +3,7 @@
 use control::lab::Net;
 
 use super::contender::Contender;
-use super::inside::{BULK, CONNECTIONS, Lane, Sample, Seen};
+use super::inside::{BULK, CONNECTIONS, Cost, Lane, Sample, Seen};
 use super::proxies::Proxy;
 use crate::race::Spread;
 use crate::suite::{Demand, Finding, Gate, Row};
@@ -121,6 +121,8 @@ fn row(lane: &Lane, lanes: &[Lane]) -> Row {
         let pairs = lane.samples.iter().zip(of(lanes, contender, lane.net));
         spread(pairs.map(|(own, other)| value(own, other)).collect::<Option<Vec<f64>>>()?)
     };
+    // What is compared is of one kind.
+    let whole = |cost: &Cost| if lane.contender.has_kernel_threads() { cost.machine } else { cost.lab };
     let beyond_the_wire = |value: &dyn Fn(&Sample) -> f64| match lane.contender {
         Contender::Direct => None,
         _ => beside(Contender::Direct, &|own, wire| Some(value(own) - value(wire))),
@@ -130,7 +132,7 @@ fn row(lane: &Lane, lanes: &[Lane]) -> Row {
         Contender::Direct => None,
         _ => {
             let sides = lane.samples.iter().zip(of(lanes, HAPROXY, lane.net)).zip(wire);
-            let all = |sample: &Sample| sample.many_cost.all;
+            let all = |sample: &Sample| whole(&sample.many_cost);
             let ratio = |((own, haproxy), wire)| (all(haproxy) - all(wire)) / (all(own) - all(wire));
             spread(sides.map(ratio).collect())
         }
@@ -142,7 +144,7 @@ fn row(lane: &Lane, lanes: &[Lane]) -> Row {
         each(&|sample| Some(CONNECTIONS as f64 / sample.many.seconds)),
         each(&|sample| Some(1.0 / sample.many_cost.own?)),
         beside(HAPROXY, &|own, haproxy| Some(haproxy.many_cost.own? / own.many_cost.own?)),
-        beyond_the_wire(&|sample| sample.many_cost.all * 1e6),
+        beyond_the_wire(&|sample| whole(&sample.many_cost) * 1e6),
         by_all,
         each(&|sample| Some(sample.alone.connect.p50)),
         each(&|sample| Some(sample.alone.connect.p99)),
@@ -150,7 +152,7 @@ fn row(lane: &Lane, lanes: &[Lane]) -> Row {
         each(&|sample| Some(sample.alone.request.p99)),
         each(&|sample| Some(BULK as f64 * 8.0 / 1e9 / sample.bulk.seconds)),
         each(&|sample| Some(sample.bulk_cost.own? * 1e9)),
-        beyond_the_wire(&|sample| sample.bulk_cost.all * 1e9),
+        beyond_the_wire(&|sample| whole(&sample.bulk_cost) * 1e9),
         resident,
         growth,
         at_rest,
@@ -161,12 +163,12 @@ fn row(lane: &Lane, lanes: &[Lane]) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurements::peers::inside::{Cost, Idle};
+    use crate::measurements::peers::inside::Idle;
 
     fn lane(contender: Contender, own: Option<f64>, all: f64) -> Lane {
         let sample = Sample {
-            many_cost: Cost { own, all },
-            bulk_cost: Cost { own, all },
+            many_cost: Cost { own, lab: all, machine: all },
+            bulk_cost: Cost { own, lab: all, machine: all },
             ..Sample { many: report(2.0), bulk: report(1.0), ..Sample::default() }
         };
         let idle = own.map(|_| Idle { resident: f64::from(3 << 20), each: 512.0, at_rest: 0.25 });
