@@ -50,6 +50,14 @@ fn each_way(name: &str, scenario: impl Fn(&Lab, &Appliance) -> Result<()>) {
     });
 }
 
+/// Of all patterns: by the worker, or by the control core when a request comes together with the ACK before it.
+fn matches(appliance: &Appliance) -> Result<u64> {
+    let stats = appliance.stats()?;
+    let inspections = stats["inspections"].as_object().into_iter().flat_map(|all| all.values());
+    let patterns = inspections.filter_map(|patterns| patterns.as_array()).flatten();
+    Ok(patterns.filter_map(|pattern| pattern["matches"].as_u64()).sum())
+}
+
 #[test]
 fn a_request_with_the_pattern_is_reset_and_another_is_answered() {
     each_way("inspect::a_request_with_the_pattern_is_reset_and_another_is_answered", |lab, appliance| {
@@ -71,7 +79,7 @@ fn a_request_with_the_pattern_is_reset_and_another_is_answered() {
         }
         drop(nginx);
         eprintln!("{}", appliance.stats()?["counters"]);
-        let found = appliance.counter("inspect_matches")?;
+        let found = matches(appliance)?;
         expect(found == 6, "6 matches", found.to_string())
     });
 }
@@ -86,7 +94,7 @@ fn a_large_file_is_searched_under_loss() {
         eprintln!("{}", appliance.stats()?["counters"]);
         lab.client().clear_rules()?;
         lab.server().clear_rules()?;
-        let found = appliance.counter("inspect_matches")?;
+        let found = matches(appliance)?;
         expect(found == 0, "no match", found.to_string())
     });
 }
