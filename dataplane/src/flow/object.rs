@@ -9,7 +9,7 @@ use crate::wire::seq::{Delta, Seq};
 use super::quad::{Direction, Segment, ports_word, v4_word};
 use super::state::TcpState;
 use super::terms::{Promises, Terms};
-use super::traffic::{Carried, Tally};
+use super::traffic::{Ledger, Tally};
 
 /// Which way a flow's packets take (DESIGN section 8: the `path` of `flows --json`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -267,7 +267,7 @@ pub struct Record {
     /// Milliseconds since start when the flow began.
     pub born: u32,
     /// The upper bits of what has been counted.
-    pub carried: Carried,
+    pub ledger: Ledger,
     /// Index of the module it was offered to, or [`Record::NO_MODULE`].
     pub module: u16,
     /// Times split.
@@ -287,7 +287,7 @@ impl Default for Record {
         Record {
             generation: 0,
             born: 0,
-            carried: Carried::default(),
+            ledger: Ledger::default(),
             module: Record::NO_MODULE,
             splits: 0,
             merges: 0,

@@ -9,7 +9,7 @@ use super::expiry::{Taken, Wheel};
 use super::hash::KeyedHash;
 use super::object::{NONE, Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad, Segment, v4_word};
-use super::traffic::{Carried, Tally, Traffic};
+use super::traffic::{Ledger, Tally, Traffic};
 
 mod ahead;
 mod differing;
@@ -237,22 +237,22 @@ impl FlowTable {
         let has_more_bytes = tally.add_bytes(direction, bytes);
         let has_more_frames = tally.add_frame(direction);
         if has_more_bytes {
-            self.carry(slot, |tally, carried| carried.carry_bytes(tally, direction));
+            self.enter(slot, |tally, ledger| ledger.enter_bytes(tally, direction));
         }
         if has_more_frames {
-            self.carry(slot, |tally, carried| carried.carry_frames(tally, direction));
+            self.enter(slot, |tally, ledger| ledger.enter_frames(tally, direction));
         }
     }
 
     /// The rare time that the record's line is touched for a count.
     #[cold]
-    fn carry(&mut self, slot: u32, carry: impl Fn(&mut Tally, &mut Carried)) {
-        carry(&mut self.objects[slot as usize].tally, &mut self.records[slot as usize].carried);
+    fn enter(&mut self, slot: u32, enter: impl Fn(&mut Tally, &mut Ledger)) {
+        enter(&mut self.objects[slot as usize].tally, &mut self.records[slot as usize].ledger);
     }
 
     /// What the flow in `slot` has carried.
     pub fn traffic(&self, slot: u32) -> Traffic {
-        Traffic::new(self.object(slot).tally, self.record(slot).carried)
+        Traffic::new(self.object(slot).tally, self.record(slot).ledger)
     }
 
     /// The record in `slot`.

@@ -19,7 +19,7 @@ impl Tally {
     /// Nothing yet.
     pub const NONE: Tally = Tally { bytes: [0; 2], frames: [0; 2] };
 
-    /// So many bytes more. Whether that is to be carried.
+    /// So many bytes more. Whether that is to be entered into the ledger.
     #[inline(always)]
     #[must_use]
     pub const fn add_bytes(&mut self, direction: Direction, bytes: u16) -> bool {
@@ -28,7 +28,7 @@ impl Tally {
         is_over
     }
 
-    /// A frame more. Whether that is to be carried.
+    /// A frame more. Whether that is to be entered into the ledger.
     #[inline(always)]
     #[must_use]
     pub const fn add_frame(&mut self, direction: Direction) -> bool {
@@ -41,21 +41,21 @@ impl Tally {
 /// The upper bits: as bytes, lowest first, for they have to be packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
-pub struct Carried {
+pub struct Ledger {
     bytes: [[u8; 5]; 2],
     frames: [[u8; 4]; 2],
 }
 
-impl Carried {
+impl Ledger {
     /// Takes the bytes of which the lower bits have begun anew.
-    pub fn carry_bytes(&mut self, tally: &mut Tally, direction: Direction) {
+    pub fn enter_bytes(&mut self, tally: &mut Tally, direction: Direction) {
         if !increment(&mut self.bytes[direction.index()]) {
             tally.bytes[direction.index()] = u16::MAX;
         }
     }
 
     /// The same of frames.
-    pub fn carry_frames(&mut self, tally: &mut Tally, direction: Direction) {
+    pub fn enter_frames(&mut self, tally: &mut Tally, direction: Direction) {
         if !increment(&mut self.frames[direction.index()]) {
             tally.frames[direction.index()] = u8::MAX;
         }
@@ -85,10 +85,10 @@ pub struct Traffic {
 
 impl Traffic {
     /// Of its two parts.
-    pub fn new(tally: Tally, carried: Carried) -> Traffic {
+    pub fn new(tally: Tally, ledger: Ledger) -> Traffic {
         Traffic {
-            bytes: [0, 1].map(|i| value(&carried.bytes[i]) << u16::BITS | u64::from(tally.bytes[i])),
-            frames: [0, 1].map(|i| value(&carried.frames[i]) << u8::BITS | u64::from(tally.frames[i])),
+            bytes: [0, 1].map(|i| value(&ledger.bytes[i]) << u16::BITS | u64::from(tally.bytes[i])),
+            frames: [0, 1].map(|i| value(&ledger.frames[i]) << u8::BITS | u64::from(tally.frames[i])),
         }
     }
 
@@ -111,15 +111,15 @@ mod tests {
 
     const UP: Direction = Direction::ClientToServer;
 
-    fn count(parts: &mut (Tally, Carried), direction: Direction, bytes: u16) -> Traffic {
-        let (tally, carried) = parts;
+    fn count(parts: &mut (Tally, Ledger), direction: Direction, bytes: u16) -> Traffic {
+        let (tally, ledger) = parts;
         if tally.add_bytes(direction, bytes) {
-            carried.carry_bytes(tally, direction);
+            ledger.enter_bytes(tally, direction);
         }
         if tally.add_frame(direction) {
-            carried.carry_frames(tally, direction);
+            ledger.enter_frames(tally, direction);
         }
-        Traffic::new(*tally, *carried)
+        Traffic::new(*tally, *ledger)
     }
 
     proptest! {
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_full_stands_still() {
-        let mut parts = (Tally::NONE, Carried::default());
+        let mut parts = (Tally::NONE, Ledger::default());
         parts.0.bytes[0] = u16::MAX - 100;
         parts.0.frames[0] = u8::MAX - 1;
         parts.1.bytes[0] = [u8::MAX; 5];

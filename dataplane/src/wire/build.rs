@@ -22,6 +22,60 @@ use crate::packet::TcpHeaders;
 /// Bytes of the longest header that [`FrameTemplate::emit`] writes.
 pub const MAX_HEADER_LEN: usize = MAX_LINK_LEN + ipv6::HEADER_LEN + tcp::MAX_HEADER_LEN;
 
+/// What an IP header says besides addresses and lengths.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Below {
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// 0 for IPv4.
+    pub flow_label: u32,
+}
+
+impl Below {
+    /// Of the header at the start of a datagram, without its ECN bits: what one segment says of itself does not hold for another.
+    #[inline]
+    pub fn learn(datagram: &[u8], addresses: &Addresses) -> Option<Below> {
+        let (class, ttl, flow_label) = match addresses {
+            Addresses::V4(..) => {
+                Ipv4Header::view(datagram).map(|header| (header.traffic_class, header.ttl, 0))?
+            }
+            Addresses::V6(..) => Ipv6Header::view(datagram)
+                .map(|header| (header.traffic_class(), header.hop_limit, header.flow_label()))?,
+        };
+        Some(Below { traffic_class: class & !ip::ECN_MASK, ttl, flow_label })
+    }
+
+    /// Writes the fixed header of a segment of `len` bytes from source to destination, and returns the header's length; `None`
+    /// where it has no room, or IP cannot say as much.
+    pub fn emit(self, addresses: &Addresses, len: u16, out: &mut [u8]) -> Option<usize> {
+        let Below { traffic_class, ttl, flow_label } = self;
+        match *addresses {
+            Addresses::V4(source, destination) => {
+                len.checked_add(ipv4::HEADER_LEN as u16)?;
+                let protocol = ip::PROTOCOL_TCP;
+                let repr = Ipv4Repr { source, destination, protocol, ttl, traffic_class, payload_len: len };
+                repr.header().write_to_prefix(out).ok()?;
+                Some(ipv4::HEADER_LEN)
+            }
+            Addresses::V6(source, destination) => {
+                let repr = Ipv6Repr {
+                    source,
+                    destination,
+                    next_header: ip::PROTOCOL_TCP,
+                    hop_limit: ttl,
+                    traffic_class,
+                    flow_label,
+                    payload_len: len,
+                };
+                repr.header().write_to_prefix(out).ok()?;
+                Some(ipv6::HEADER_LEN)
+            }
+        }
+    }
+}
+
 /// Everything below TCP of the segments from one endpoint of a flow to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameTemplate {
@@ -67,16 +121,12 @@ impl FrameTemplate {
     /// that means nothing.
     pub fn learn(frame: &[u8], headers: &TcpHeaders) -> FrameTemplate {
         let (link, ip) = frame.split_at_checked(usize::from(headers.l3)).unwrap_or((frame, &[]));
-        let (class, ttl, flow_label) = match headers.quad.addresses {
-            Addresses::V4(..) => Ipv4Header::view(ip).map(|header| (header.traffic_class, header.ttl, 0)),
-            Addresses::V6(..) => Ipv6Header::view(ip)
-                .map(|header| (header.traffic_class(), header.hop_limit, header.flow_label())),
-        }
-        .unwrap_or_default();
+        let Below { traffic_class, ttl, flow_label } =
+            Below::learn(ip, &headers.quad.addresses).unwrap_or_default();
         let mut ethernet = ArrayVec::new();
         // Of a frame that is understood it is no longer.
         let _ = ethernet.try_extend_from_slice(&link[..link.len().min(MAX_LINK_LEN)]);
-        FrameTemplate { ethernet, traffic_class: class & !ip::ECN_MASK, ttl, flow_label, quad: headers.quad }
+        FrameTemplate { ethernet, traffic_class, ttl, flow_label, quad: headers.quad }
     }
 
     /// Whether the segments to come may be marked instead of dropped: ECT(0) (RFC 3168 section 5), or not capable.
@@ -109,33 +159,9 @@ impl FrameTemplate {
         let l3 = self.ethernet.len();
         let segment_len = u16::try_from(payload_len.checked_add(tcp.header_len())?).ok()?;
         out.get_mut(..l3)?.copy_from_slice(&self.ethernet);
-        match self.quad.addresses {
-            Addresses::V4(source, destination) => {
-                segment_len.checked_add(ipv4::HEADER_LEN as u16)?;
-                let repr = Ipv4Repr {
-                    source,
-                    destination,
-                    protocol: ip::PROTOCOL_TCP,
-                    ttl: self.ttl,
-                    traffic_class: self.traffic_class,
-                    payload_len: segment_len,
-                };
-                repr.header().write_to_prefix(out.get_mut(l3..)?).ok()?;
-            }
-            Addresses::V6(source, destination) => {
-                let repr = Ipv6Repr {
-                    source,
-                    destination,
-                    next_header: ip::PROTOCOL_TCP,
-                    hop_limit: self.ttl,
-                    traffic_class: self.traffic_class,
-                    flow_label: self.flow_label,
-                    payload_len: segment_len,
-                };
-                repr.header().write_to_prefix(out.get_mut(l3..)?).ok()?;
-            }
-        }
-        let l4 = self.l4();
+        let FrameTemplate { traffic_class, ttl, flow_label, .. } = *self;
+        let below = Below { traffic_class, ttl, flow_label };
+        let l4 = l3 + below.emit(&self.quad.addresses, segment_len, out.get_mut(l3..)?)?;
         let tcp_len = tcp.emit(self.quad.client_port, self.quad.server_port, out.get_mut(l4..)?)?;
         Some(l4 + tcp_len)
     }

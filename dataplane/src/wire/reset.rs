@@ -6,11 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use zerocopy::IntoBytes;
 
+use super::build::Below;
 use super::checksum::Sum;
 use super::ethernet::EthernetHeader;
 use super::ip;
-use super::ipv4::{self, Ipv4Header, Ipv4Repr};
-use super::ipv6::{self, Ipv6Header, Ipv6Repr};
 use super::seq::Seq;
 use super::tcp::{self, TcpHeader};
 use super::tcp_flags::TcpFlags;
@@ -43,42 +42,12 @@ pub fn reset_for(frame: &mut [u8], headers: &TcpHeaders) -> Option<usize> {
 
     // Fixed headers only: no longer than the headers that were parsed from this frame.
     let l3 = usize::from(headers.l3);
-    let l4 = l3 + answer_ip(frame.get_mut(l3..)?, &quad.addresses)?;
+    let datagram = frame.get_mut(l3..)?;
+    let below = Below { ttl: TTL, ..Below::learn(datagram, &quad.addresses)? };
+    let l4 = l3 + below.emit(&quad.addresses, tcp::HEADER_LEN as u16, datagram)?;
     reset.write_to_prefix(frame.get_mut(l4..)?).ok()?;
     EthernetHeader::view_mut(frame)?.swap_addresses();
     Some(l4 + tcp::HEADER_LEN)
-}
-
-/// Writes the fixed IP header of the answer, from its source to its destination, over that of the question; returns its length.
-fn answer_ip(datagram: &mut [u8], addresses: &Addresses) -> Option<usize> {
-    match *addresses {
-        Addresses::V4(source, destination) => {
-            let answer = Ipv4Repr {
-                source,
-                destination,
-                protocol: ip::PROTOCOL_TCP,
-                ttl: TTL,
-                traffic_class: Ipv4Header::view(datagram)?.traffic_class & !ip::ECN_MASK,
-                payload_len: tcp::HEADER_LEN as u16,
-            };
-            answer.header().write_to_prefix(datagram).ok()?;
-            Some(ipv4::HEADER_LEN)
-        }
-        Addresses::V6(source, destination) => {
-            let question = Ipv6Header::view(datagram)?;
-            let answer = Ipv6Repr {
-                source,
-                destination,
-                next_header: ip::PROTOCOL_TCP,
-                hop_limit: TTL,
-                traffic_class: question.traffic_class() & !ip::ECN_MASK,
-                flow_label: question.flow_label(),
-                payload_len: tcp::HEADER_LEN as u16,
-            };
-            answer.header().write_to_prefix(datagram).ok()?;
-            Some(ipv6::HEADER_LEN)
-        }
-    }
 }
 
 /// The segment comes from one host and goes to one, and no other host got it: nobody answers any other (RFC 9293 section

@@ -112,3 +112,35 @@ fn what_is_never_answered() {
     let mut reply = frame.clone();
     assert_eq!((reset_for(&mut reply, &fragment), reply), (None, frame));
 }
+
+/// The frame with an option in its IPv4 header, or an extension behind its IPv6 header, and padding behind its datagram.
+fn lengthened(frame: &[u8], v6: bool) -> Vec<u8> {
+    let mut longer = frame.to_vec();
+    if v6 {
+        // Destination options that say nothing (RFC 8200 section 4.6).
+        longer.splice(54..54, [ip::PROTOCOL_TCP, 0, 1, 4, 0, 0, 0, 0]);
+        longer[20] = 60;
+        longer[19] += 8;
+    } else {
+        longer.splice(34..34, [1; 4]);
+        longer[14] = 0x46;
+        longer[17] += 4;
+        longer[24..26].fill(0);
+        let checksum = Sum::of(&longer[14..38]).checksum();
+        longer[24..26].copy_from_slice(&checksum.to_be_bytes());
+    }
+    longer.extend([0xee; 6]);
+    longer
+}
+
+/// It is written over them: nothing of what is left out may stay.
+#[test]
+fn options_extensions_and_padding_leave_no_trace() {
+    for v6 in [false, true] {
+        let template = FrameTemplate::new([2; 6], [4; 6], &[], 9, quad(v6));
+        let plain = frame_of(&template, TcpFlags::SYN, b"data");
+        let longer = lengthened(&plain, v6);
+        assert!(headers(&longer).l4 > headers(&plain).l4);
+        assert_eq!(reset(&longer), reset(&plain));
+    }
+}
