@@ -120,6 +120,7 @@ impl<P: Port> Rig<P> {
             limits: Limits { flows: room.flows, parked: room.messages, far_sides: 16 },
             timeouts: Timeouts { linger: room.linger, ..Timeouts::all(HOUR) },
             hash: KeyedHash::new([1, 2, 3, 4]),
+            cookie_key: [5, 6],
             steering,
             neighbours,
             events: event_sender,

@@ -48,7 +48,7 @@ use allowance::Allowance;
 pub(crate) use answered::Answered;
 pub use awaits::Awaits;
 use client_first::Greeted;
-pub(crate) use client_first::Greeting;
+pub(crate) use client_first::{Chosen, Greeting};
 use hold::Hold;
 use leg::Leg;
 pub(crate) use leg::read_segment;

@@ -5,6 +5,7 @@
 mod accepted;
 pub mod change;
 pub mod context;
+mod floods;
 mod flows;
 pub mod handover;
 pub(crate) mod history;
@@ -41,6 +42,7 @@ use crate::suspended::rejections::Rejections;
 
 use change::{Change, Changes};
 use context::{Means, Outbox, Settings};
+use floods::Floods;
 use flows::Arrived;
 use handover::{Asker, Pendings, Refused};
 use history::History;
@@ -87,6 +89,7 @@ pub struct Core<L: Pool> {
     modules: Vec<Box<dyn Module>>,
     suspended: Suspended,
     validating: Validating,
+    floods: Floods,
     rejections: Rejections,
     kept: Kept<L::Buffer>,
     connections: Vec<Option<Connection<L>>>,
@@ -129,6 +132,7 @@ impl<L: Pool> Core<L> {
             modules: parts.modules,
             suspended: Suspended::new(settings.suspended, events.len()),
             validating: Validating::new(capacity),
+            floods: Floods::new(events.len()),
             rejections: Rejections::default(),
             kept: Kept::new(&settings),
             connections: (0..capacity).map(|_| None).collect(),
@@ -181,6 +185,7 @@ impl<L: Pool> Core<L> {
         work += self.means.outboxes.iter_mut().map(Outbox::flush).sum::<usize>();
         self.rounds = self.rounds.wrapping_add(1);
         if work == 0 || self.rounds.is_multiple_of(REPORT_ROUNDS) {
+            self.review_floods(now);
             self.count_modules();
             self.report();
         }
@@ -210,9 +215,10 @@ impl<L: Pool> Core<L> {
         }
         let Some(event) = event.take() else { return };
         match event {
-            Event::Offered { flow, client_side, module, inspection, headers, frame } => {
+            Event::Offered { flow, client_side, module, inspection, proof, headers, frame } => {
                 let key = headers.key();
-                let offer = Offer { worker, flow, key, client_side, module, inspection, headers, frame };
+                let offer =
+                    Offer { worker, flow, key, client_side, module, inspection, proof, headers, frame };
                 self.offer(now, offer);
             }
             Event::Segment { flow, direction, port, headers, frame } => {

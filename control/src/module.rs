@@ -47,6 +47,9 @@ pub struct PartialConnection<'a> {
     pub at: Instant,
     /// When the module is asked.
     pub now: Instant,
+    /// The client has a connection already: it was answered with a SYN cookie and has acknowledged that. What is decided counts as
+    /// client-first, and what is not proxied is reset.
+    pub is_connected: bool,
     pub(crate) past: &'a history::History,
 }
 

@@ -122,6 +122,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) client_side: PortId,
     pub(crate) module: u16,
     pub(crate) inspection: u16,
+    /// The client has been answered, and has acknowledged that.
+    pub(crate) is_proven: bool,
     pub(crate) key: FlowKey,
     pub(crate) syn: &'a [u8],
     /// What the SYN's headers say.
@@ -197,6 +199,16 @@ impl Suspended {
     /// Partial connections present.
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()
+    }
+
+    /// Of the places that a worker may have, those with somebody who waits.
+    pub(crate) fn waiting_of(&self, worker: usize) -> usize {
+        self.waiting[worker].len
+    }
+
+    /// Places that each worker may have.
+    pub(crate) fn per_worker(&self) -> usize {
+        self.limits.per_worker
     }
 
     /// The modules that they were offered to, by index.

@@ -181,6 +181,16 @@ counters! {
     BuffersExhausted = "buffers_exhausted",
     /// Flows suspended and offered to a module.
     FlowsOffered = "flows_offered",
+    /// SYNs that were answered with a SYN cookie: nothing is kept of them.
+    CookiesSent = "cookies_sent",
+    /// Clients that have acknowledged their cookie: their flows were offered.
+    CookiesAccepted = "cookies_accepted",
+    /// Segments without a flow that acknowledged no cookie, or one that is too old, while cookies were about.
+    CookiesFailed = "cookies_failed",
+    /// Clients that have acknowledged their cookie and were reset: their module does not proxy them.
+    CookiesRefused = "cookies_refused",
+    /// Times that SYNs came faster than they could be held, so that workers answered with cookies until it was over.
+    Floods = "floods",
     /// Flows that took the participating path.
     FlowsProxied = "flows_proxied",
     /// Flows that pass by without interception.

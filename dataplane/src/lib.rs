@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod buffer;
 pub mod clock;
+pub mod cookie;
 pub mod counters;
 pub mod flow;
 pub mod inspect;

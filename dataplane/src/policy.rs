@@ -101,6 +101,19 @@ pub enum Fallback {
     Drop,
 }
 
+/// When the client of a SYN that would be offered to a module is answered first, with a SYN cookie, and the module asked about
+/// the connection that it then has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CookieUse {
+    /// Its SYN is held until the module has decided and the server has answered.
+    #[default]
+    Never,
+    /// When SYNs come faster than they can be held.
+    UnderFlood,
+    /// Every time.
+    Always,
+}
+
 /// The rule that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Found {
@@ -159,6 +172,8 @@ pub struct Snapshot {
     standings: Box<[Standing]>,
     /// By rule, likewise.
     standing_by: Box<[u16]>,
+    /// By module, likewise.
+    cookies_by: Box<[CookieUse]>,
 }
 
 impl Snapshot {
@@ -185,6 +200,7 @@ impl Snapshot {
             inspected_by: Box::default(),
             standings: Box::default(),
             standing_by: Box::default(),
+            cookies_by: Box::default(),
         })
     }
 
@@ -254,6 +270,22 @@ impl Snapshot {
     /// What a rule goes on asking of its flows.
     pub fn standing_of(&self, rule: u32) -> u16 {
         self.standing_by.get(rule as usize).copied().unwrap_or(Record::NO_STANDING)
+    }
+
+    /// With when the SYNs for each module are answered with cookies.
+    pub fn with_cookies(self, by_module: Vec<CookieUse>) -> Snapshot {
+        Snapshot { cookies_by: by_module.into(), ..self }
+    }
+
+    /// When those for a module are.
+    #[inline]
+    pub fn cookies_of(&self, module: u16) -> CookieUse {
+        self.cookies_by.get(usize::from(module)).copied().unwrap_or_default()
+    }
+
+    /// Whether what a rule says follows from a SYN's quad and segment alone, so that it is found again by what answers it.
+    pub fn is_found_by_quad(&self, decision: Decision, quad: &Quad, segment: Segment) -> bool {
+        self.conditions.is_empty() || self.decide(quad, segment) == decision
     }
 
     /// What the client of a rejected SYN gets; RST for an index that nothing belongs to.

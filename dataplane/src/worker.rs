@@ -21,6 +21,7 @@ use crate::port::{BURST, Burst, Port, PortId};
 mod admit;
 mod carry;
 mod classify;
+mod cookies;
 mod far;
 pub mod heartbeat;
 mod housekeeping;
@@ -41,6 +42,7 @@ pub mod transmit;
 mod waiting;
 
 use classify::Seen;
+use cookies::Answering;
 use heartbeat::Heartbeat;
 use mailbox::{Receiver, Sender};
 use message::{Event, Order};
@@ -107,6 +109,8 @@ pub struct Parts<P: Port> {
     pub timeouts: Timeouts,
     /// Key of the flow table.
     pub hash: KeyedHash,
+    /// Key of the SYN cookies.
+    pub cookie_key: [u64; 2],
     /// Who owns what.
     pub steering: Steering,
     /// Rings to the other workers.
@@ -140,6 +144,7 @@ pub struct Worker<P: Port> {
     /// The most of one direction of a flow.
     waiting_each: usize,
     told: told::Told,
+    answering: Answering,
     steering: Steering,
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
@@ -169,6 +174,7 @@ impl<P: Port> Worker<P> {
             waiting: Parked::new(0),
             waiting_each: 0,
             told: told::Told::default(),
+            answering: Answering::new(parts.cookie_key),
             steering: parts.steering,
             neighbours: parts.neighbours,
             events: parts.events,
@@ -279,6 +285,7 @@ impl<P: Port> Worker<P> {
             impaired: cables.waiting,
             impaired_capacity: cables.capacity,
             control_stalled: u64::from(self.control.is_stalled()),
+            flooded: u64::from(self.answering.is_flooded),
             ..Gauges::default()
         }
     }

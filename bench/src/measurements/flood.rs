@@ -1,4 +1,5 @@
-//! SYNs of flows that nobody has seen before, as many as one worker can take: refused, offered, and held until room is needed.
+//! SYNs of flows that nobody has seen before, as many as one worker can take: refused, answered with cookies, offered, and held until
+//! room is needed.
 
 mod honest;
 mod synproxy;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use dataplane::clock::{Clock, SystemClock};
 use dataplane::counters::Counter;
 use dataplane::flow::quad::Quad;
-use dataplane::policy::{Action, Defaults, Prefix, RuleSpec, Snapshot};
+use dataplane::policy::{Action, CookieUse, Defaults, Prefix, RuleSpec, Snapshot};
 use dataplane::refusal::Rejection;
 
 use honest::Outcome;
@@ -24,7 +25,7 @@ use crate::worker::{Beside, IDLE_CLIENTS, OFFER, Rig};
 
 pub const MEASUREMENT: Measurement = Measurement {
     name: "flood",
-    about: "SYNs that one worker absorbs: refused by a rule, offered, held",
+    about: "SYNs that one worker absorbs: refused by a rule, answered with cookies, offered, held",
     budget: "at least 20 times the kernel's SYNPROXY (full run, root); 99.9 % of honest clients served meanwhile",
     only_full: false,
     most_samples: usize::MAX,
@@ -32,11 +33,12 @@ pub const MEASUREMENT: Measurement = Measurement {
 };
 
 const HOW: &str = "65,536 different SYNs in turn, with the options that Linux sends, over ports in memory; the port's own cost, measured \
-    alone in each sample, is subtracted. *Refused*: the rule alone decides, and the SYN becomes the RST that answers it. *Offered*: the \
+    alone in each sample, is subtracted. *Refused*: the rule alone decides, and the SYN becomes the RST that answers it. *Cookies*: it becomes the SYN-ACK, and nothing is kept of it, as under a flood. *Offered*: the \
     SYN gets its entry and goes up the ring, and whoever is there, whose time is not counted, forgets it at once, so that the entry goes. *Held*: worker and control core take turns on one \
     thread; the SYN gets a place among 4096, its server is asked, nobody answers, and the oldest makes room and is reset. \
     *Honest clients*: one for 64 SYNs that mean nothing, 10 ms away, with a place for 16,384 held SYNs as a configuration has that \
-    says nothing of it; all SYNs are answered by the server, nobody repeats anything, and who has not closed its connection 200 ms after \
+    says nothing of it, all of them *held*, or *by cookies* once three of four places are taken; all SYNs that are held are answered by the \
+    server, nobody repeats anything, and who has not closed its connection 200 ms after \
     the last has begun was not served. The flood's rate there is one over the slower of worker and control core, connections included. \
     *SYNPROXY*: 50,000 SYNs through a veth, and as many that are dropped on arrival; the difference, in processor time. Its SYN-ACKs \
     are dropped before the device, which is not counted for us either.";
@@ -59,35 +61,50 @@ pub fn refusal(idle: u32) -> Beside {
     Beside { rules: Arc::new(rules.with_rejections(vec![Rejection::Reset])), idle }
 }
 
-/// A worker whose rules refuse everything.
-pub struct Refusing {
-    rig: Rig<SynPort>,
-    clock: SystemClock,
+/// Rules that offer everything to a module that has its clients answered with cookies.
+fn cookies(when: CookieUse) -> Beside {
+    let rules = Snapshot::compile(&[], OFFER).expect("no rules fit").with_cookies(vec![when]);
+    Beside { rules: Arc::new(rules), idle: 0 }
 }
 
-impl Refusing {
-    fn new(quads: &[Quad]) -> Refusing {
+/// A worker that answers every SYN by itself.
+pub struct Answering {
+    rig: Rig<SynPort>,
+    clock: SystemClock,
+    answers: Counter,
+}
+
+impl Answering {
+    fn refusing(quads: &[Quad]) -> Answering {
         let rules = Snapshot::compile(&[], REFUSE).expect("no rules fit");
         let rules = Arc::new(rules.with_rejections(vec![Rejection::Reset]));
-        Refusing::beside(&Beside { rules, idle: 0 }, quads)
+        Answering::refusing_beside(&Beside { rules, idle: 0 }, quads)
     }
 
     /// Beside flows that are idle; the rules refuse everything.
-    pub fn beside(beside: &Beside, quads: &[Quad]) -> Refusing {
-        let (rig, _, clock) = rig(beside, quads, 4096, &Arc::default());
-        Refusing { rig, clock }
+    pub fn refusing_beside(beside: &Beside, quads: &[Quad]) -> Answering {
+        Answering::new(beside, quads, Counter::DropPolicyReject)
     }
 
-    fn refused(&self) -> u64 {
-        self.rig.worker.counters().get(Counter::DropPolicyReject)
+    fn by_cookies(quads: &[Quad]) -> Answering {
+        Answering::new(&cookies(CookieUse::Always), quads, Counter::CookiesSent)
+    }
+
+    fn new(beside: &Beside, quads: &[Quad], answers: Counter) -> Answering {
+        let (rig, _, clock) = rig(beside, quads, 4096, &Arc::default());
+        Answering { rig, clock, answers }
+    }
+
+    fn answered(&self) -> u64 {
+        self.rig.worker.counters().get(self.answers)
     }
 }
 
-impl Contender for Refusing {
+impl Contender for Answering {
     fn round(&mut self) -> usize {
-        let before = self.refused();
+        let before = self.answered();
         self.rig.worker.poll(self.clock.now());
-        (self.refused() - before) as usize
+        (self.answered() - before) as usize
     }
 }
 
@@ -110,7 +127,11 @@ pub fn syns(family: Family) -> Box<dyn Contender> {
 }
 
 pub fn refused(family: Family) -> Box<dyn Contender> {
-    Box::new(Refusing::new(&quads(family)))
+    Box::new(Answering::refusing(&quads(family)))
+}
+
+pub fn by_cookies(family: Family) -> Box<dyn Contender> {
+    Box::new(Answering::by_cookies(&quads(family)))
 }
 
 pub fn offered(family: Family) -> Box<dyn Contender> {
@@ -131,21 +152,23 @@ fn race_of(
     let quads = quads(family);
     let offer = Beside::nothing();
     let mut wire = Wire::new(&quads);
-    let mut refusing = Refusing::new(&quads);
+    let mut refusing = Answering::refusing(&quads);
+    let mut answering = Answering::by_cookies(&quads);
     let mut offering = Syns::new(&offer, &quads);
     let mut holding = Held::new(&offer, &quads);
-    let mut contenders: Vec<&mut dyn Contender> = vec![&mut wire, &mut refusing, &mut offering, &mut holding];
+    let mut contenders: Vec<&mut dyn Contender> =
+        vec![&mut wire, &mut refusing, &mut answering, &mut offering, &mut holding];
     contenders.extend(synproxy.as_mut().map(|synproxy| synproxy as &mut dyn Contender));
     let samples = race(run.length(UNITS), &mut contenders);
-    let kernel = 4;
-    for (at, way) in ["refused", "offered", "held"].into_iter().enumerate() {
+    let kernel = 5;
+    for (at, way) in ["refused", "cookies", "offered", "held"].into_iter().enumerate() {
         let case = format!("{family}, {way}");
         let ns = samples.spread(|times| times[1 + at] - times[0]);
         let rate = samples.spread(|times| 1e3 / (times[1 + at] - times[0]));
         let with_port = samples.spread(|times| times[1 + at]);
         let ratio =
             synproxy.is_some().then(|| samples.spread(|times| times[kernel] / (times[1 + at] - times[0])));
-        if let (Some(value), "offered") = (ratio, way) {
+        if let (Some(value), "cookies") = (ratio, way) {
             let what = format!("{case}: SYNs for one that SYNPROXY answers");
             finding.gates.push(Gate { what, value, demand: Demand::AtLeast(20.0) });
         }
@@ -163,12 +186,15 @@ fn race_of(
 
 fn honest_clients(family: Family, run: &Run, finding: &mut Finding) {
     let clients = run.length(CLIENTS).units as u64;
-    let samples: Vec<Outcome> = (0..run.samples).map(|_| honest::flood(family, clients)).collect();
-    let [succeeded, rate] = honest::spreads(&samples);
-    let what = format!("{family}: honest clients served, of a hundred");
-    finding.gates.push(Gate { what, value: succeeded, demand: Demand::AtLeast(99.9) });
-    let values = vec![None, Some(rate), None, None, Some(succeeded)];
-    finding.rows.push(Row { case: format!("{family}, held, honest clients among them"), values });
+    for (way, when) in [("held", CookieUse::Never), ("by cookies", CookieUse::UnderFlood)] {
+        let flood = |_| honest::flood(family, clients, &cookies(when));
+        let samples: Vec<Outcome> = (0..run.samples).map(flood).collect();
+        let [succeeded, rate] = honest::spreads(&samples);
+        let what = format!("{family}, {way}: honest clients served, of a hundred");
+        finding.gates.push(Gate { what, value: succeeded, demand: Demand::AtLeast(99.9) });
+        let values = vec![None, Some(rate), None, None, Some(succeeded)];
+        finding.rows.push(Row { case: format!("{family}, {way}, honest clients among them"), values });
+    }
 }
 
 fn run(run: &mut Run) -> anyhow::Result<Finding> {

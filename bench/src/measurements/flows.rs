@@ -9,7 +9,7 @@ use crate::traffic::{Family, Traffic};
 use crate::worker::Beside;
 
 use super::connections::cycle::{Connections, Cycle};
-use super::flood::{Refusing, quads, refusal};
+use super::flood::{Answering, quads, refusal};
 use super::growth::{Growth, against, alone, behind_port};
 use super::migration::alone::Idle;
 use super::relay::Bulk;
@@ -117,7 +117,7 @@ fn syns(run: &Run, all: &[Beside], growth: &mut Growth) {
     let quads = quads(Family::V4);
     let length = run.length(SYNS);
     let mut wire = Wire::new(&quads);
-    let refusing = |Beside { idle, .. }: &Beside| Refusing::beside(&refusal(*idle), &quads);
+    let refusing = |Beside { idle, .. }: &Beside| Answering::refusing_beside(&refusal(*idle), &quads);
     let samples = against(length, &mut wire, &mut all.iter().map(refusing).collect::<Vec<_>>());
     growth.add("SYN that is refused".into(), &samples, behind_port);
     growth.show("SYN, refused");

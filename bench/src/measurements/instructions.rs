@@ -47,6 +47,8 @@ enum Subject {
     Syns,
     /// SYNs that a rule refuses, and nothing else; no row, likewise.
     Refused,
+    /// SYNs that are answered with cookies, by the worker alone.
+    Cookies,
     /// SYNs that are offered, by the worker and whoever forgets them at once.
     Offered,
     /// SYNs that worker and control core hold until room is needed.
@@ -62,7 +64,7 @@ pub struct Count {
     frames: usize,
 }
 
-const SUBJECTS: [(&str, Subject); 10] = [
+const SUBJECTS: [(&str, Subject); 11] = [
     ("port", Subject::Port),
     ("mac-swap", Subject::MacSwap),
     ("limit-b", Subject::LimitB),
@@ -71,6 +73,7 @@ const SUBJECTS: [(&str, Subject); 10] = [
     ("connections", Subject::Connections),
     ("syns", Subject::Syns),
     ("refused", Subject::Refused),
+    ("cookies", Subject::Cookies),
     ("offered", Subject::Offered),
     ("held", Subject::Held),
 ];
@@ -131,6 +134,7 @@ impl Count {
             Subject::Connections => Box::new(Cycle::at_once(self.family, 32)),
             Subject::Syns => flood::syns(self.family),
             Subject::Refused => flood::refused(self.family),
+            Subject::Cookies => flood::by_cookies(self.family),
             Subject::Offered => flood::offered(self.family),
             Subject::Held => flood::held(self.family),
         };
@@ -178,6 +182,7 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
                 Subject::Connections
                 | Subject::Syns
                 | Subject::Refused
+                | Subject::Cookies
                 | Subject::Offered
                 | Subject::Held => false,
                 _ => is_plain,

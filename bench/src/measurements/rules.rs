@@ -16,7 +16,7 @@ use dataplane::flow::quad::{Quad, Segment};
 use dataplane::policy::Snapshot;
 
 use super::connections::cycle::{Connections, Cycle};
-use super::flood::Refusing;
+use super::flood::Answering;
 use super::growth::{Growth, against, alone, behind_port};
 use crate::carried::cut_through_beside;
 use crate::forwarder::{Forwarder, Nothing};
@@ -118,7 +118,7 @@ fn of_family(run: &Run, family: Family, growth: &mut Growth) -> Row {
         |Beside { rules, .. }: &Beside| LookUps { snapshot: rules.clone(), quads: quads.clone(), next: 0 };
     add(LOOK_UP, &alone(length, &mut compiled.each_ref().map(look_ups)), |times, rules| times[rules]);
     let mut wire = Wire::new(&quads);
-    let mut workers = refusing.each_ref().map(|beside| Refusing::beside(beside, &quads));
+    let mut workers = refusing.each_ref().map(|beside| Answering::refusing_beside(beside, &quads));
     add("SYN that is refused", &against(length, &mut wire, &mut workers), behind_port);
     let mut workers = compiled.each_ref().map(|beside| Syns::new(beside, &quads));
     add("SYN on the worker", &against(length, &mut wire, &mut workers), behind_port);

@@ -53,7 +53,7 @@ pub(super) struct Threads {
 }
 
 /// 256 bits of the system's generator.
-pub(super) fn random_key() -> [u64; 4] {
+pub(super) fn random_key<const WORDS: usize>() -> [u64; WORDS] {
     std::array::from_fn(|_| getrandom::u64().expect("the system's random generator does not answer"))
 }
 
@@ -102,6 +102,7 @@ impl Threads {
                     limits: worker_limits(config),
                     timeouts: worker_timeouts(config),
                     hash: KeyedHash::new(random_key()),
+                    cookie_key: random_key(),
                     steering: steering.clone(),
                     neighbours,
                     events,

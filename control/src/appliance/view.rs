@@ -96,6 +96,13 @@ impl View {
         answered.recv_timeout(PATIENCE).map_err(|_| silent())
     }
 
+    /// By core.
+    fn flooded(&self) -> Vec<usize> {
+        let is_flooded = |worker: &usize| self.worker_reports[*worker].gauges().flooded != 0;
+        let workers = (0..self.worker_reports.len()).filter(is_flooded);
+        workers.map(|worker| self.config.cores.workers[worker]).collect()
+    }
+
     fn gauges(&self) -> Gauges {
         Gauges::sum(self.worker_reports.iter().map(|report| report.gauges()))
     }
@@ -124,6 +131,7 @@ impl Backend for View {
                 control: self.config.cores.control,
                 workers: self.config.cores.workers.clone(),
                 control_alive: self.gauges().control_stalled == 0,
+                flooded: self.flooded(),
             },
             flows: self.gauges().flows,
             merging: self.merging.load(Ordering::Relaxed),

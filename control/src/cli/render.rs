@@ -9,7 +9,11 @@ use crate::api::types::{Counters, EventInfo, FlowInfo, HandedOver, HitInfo, Path
 /// `quadrille status`.
 pub(super) fn status(status: &Status) -> String {
     let cores = &status.cores;
-    let workers: Vec<_> = cores.workers.iter().map(usize::to_string).collect();
+    let worker = |core: &usize| {
+        let flooded = if cores.flooded.contains(core) { " (flooded: answers with SYN cookies)" } else { "" };
+        format!("{core}{flooded}")
+    };
+    let workers: Vec<_> = cores.workers.iter().map(worker).collect();
     let stalled = if cores.control_alive { "" } else { " (stalled)" };
     let merging = if status.merging { "" } else { ", merging is off" };
     let mut ports = Table::new(["PORT", "PEER", "DEVICE", "DRIVER", "LINK", "MAC"]);

@@ -73,14 +73,14 @@ fn status_shows_ports_links_and_cores() {
             port("client", "server", Link { up: true, speed_mbps: Some(10_000) }),
             port("server", "client", Link { up: false, speed_mbps: None }),
         ],
-        cores: CoreStatus { control: 0, workers: vec![1, 2], control_alive: false },
+        cores: CoreStatus { control: 0, workers: vec![1, 2], control_alive: false, flooded: vec![2] },
         flows: 1_234_567,
         merging: true,
     };
     let expected = "\
 quadrille 0.1.0, process 77, up 1d 1h, 1,234,567 flows
 configuration /etc/quadrille.toml
-control core 0 (stalled), workers on 1, 2
+control core 0 (stalled), workers on 1, 2 (flooded: answers with SYN cookies)
 
 PORT    PEER    DEVICE                       DRIVER         LINK           MAC
 client  server  net_af_packet0,iface=client  net_af_packet  up, 10 Gbit/s  02:00:00:00:00:01

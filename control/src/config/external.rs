@@ -286,6 +286,7 @@ pub(super) struct Module {
     #[serde(default)]
     pub(super) order: Order,
     pub(super) wait: WithUnit,
+    pub(super) cookies: Option<Spanned<Cookies>>,
     #[serde(default)]
     pub(super) isn: Isn,
     #[serde(default)]
@@ -300,6 +301,14 @@ pub(super) struct Module {
     pub(super) outstanding: Number,
     pub(super) streams: Number,
     pub(super) together: Option<Spanned<Together>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Cookies {
+    Never,
+    UnderFlood,
+    Always,
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
+use dataplane::cookie;
 use dataplane::counters::Counter;
 use dataplane::flow::far::FarSide;
 use dataplane::flow::quad::{Direction, FlowKey};
@@ -29,7 +30,7 @@ use crate::core::context::{Context, Way};
 use crate::core::secret::clock;
 use crate::module::{Choice, Outcome, Session, Target};
 use crate::suspended::partial::Partial;
-use crate::tcp::{Block, Handshake, State};
+use crate::tcp::{Block, Handshake, Segment, State};
 
 /// What a client may say before its server is known, and what a module is shown of it.
 const MOST_SAID: u32 = 16 * 1024;
@@ -37,11 +38,7 @@ const MOST_SAID: u32 = 16 * 1024;
 /// one. So far from that an answer that is still on its way is none to this SYN (RFC 9293 section 3.10.7.3), and that RST is
 /// not about it.
 const APART: u32 = 1 << 30;
-/// Window scale of a server that nobody has heard.
-const USUAL_SHIFT: u8 = 7;
-/// What the client may say before its server is known. A larger promise would keep the flow from merging until the server
-/// has room for all of it.
-const USUAL_WINDOW: u16 = MOST_SAID as u16;
+const _: () = assert!(cookie::WINDOW as u32 <= MOST_SAID);
 
 /// A partial connection whose client is to speak first.
 pub(crate) struct Greeting<'a> {
@@ -53,6 +50,18 @@ pub(crate) struct Greeting<'a> {
     pub(crate) syn_headers: &'a TcpHeaders,
     /// What the server has promised before.
     pub(crate) profile: Option<Handshake>,
+    pub(crate) chosen: Chosen,
+}
+
+/// Who says which server it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// The session, when the client has spoken.
+    BySession,
+    /// Its module has already.
+    Already(Target),
+    /// There is none: the client is reset.
+    Nobody,
 }
 
 /// What the flow keeps of it.
@@ -66,6 +75,8 @@ pub(super) struct Greeted {
     pub(super) clock: OwnClock,
     /// The session has chosen another server, and the worker has still to agree.
     ordered: bool,
+    chosen: Chosen,
+    is_proven: bool,
 }
 
 impl<L: Pool> Connection<L> {
@@ -75,14 +86,26 @@ impl<L: Pool> Connection<L> {
         greeting: &Greeting<'_>,
         session: Box<dyn Session>,
     ) -> Option<Connection<L>> {
-        let Greeting { partial, key, .. } = *greeting;
+        let Greeting { partial, key, chosen, .. } = *greeting;
+        let is_proven = partial.is_proven;
         let syn = read_segment(greeting.syn, greeting.syn_headers)?;
         let mut block: BlockOf<L> = Block::suspended(partial.at(cx.now), &syn, cx.settings.leg);
         block.set_family(family(&key.quad));
         let mss = mss_within(cx.settings.mtu[usize::from(partial.client_side.0)], &key.quad);
         let default_mss = family(&key.quad).default_mss();
-        let promised = promise(greeting.profile.as_ref(), &Handshake::of(&syn), mss, default_mss);
-        block.answer(cx.now, cx.settings.isn_key.towards_client(&key, clock(cx.now)), &promised);
+        let profile = greeting.profile.as_ref().filter(|_| !is_proven);
+        let promised = promise(profile, &Handshake::of(&syn), mss, default_mss);
+        let (iss, clock) = match is_proven {
+            false => {
+                let iss = cx.settings.isn_key.towards_client(&key, clock(cx.now));
+                (iss, OwnClock::new(&key, &cx.settings.isn_key))
+            }
+            true => {
+                let shown = syn.options.timestamps.map_or(0, |timestamps| timestamps.echo);
+                (syn.ack, OwnClock::going_on(shown, cx.now))
+            }
+        };
+        block.answer(cx.now, iss, &promised);
         block.set_link_mss(mss);
         let look = FrameTemplate::learn(greeting.syn, greeting.syn_headers);
         let client = Leg {
@@ -94,18 +117,25 @@ impl<L: Pool> Connection<L> {
         let mut connection = Connection {
             proxying: Some(partial.proxying),
             session: Some(session),
-            greeted: Some(Box::new(Greeted {
-                look,
-                promised,
-                clock: OwnClock::new(&key, &cx.settings.isn_key),
-                ordered: false,
-            })),
+            greeted: Some(Box::new(Greeted { look, promised, clock, ordered: false, chosen, is_proven })),
             ..Connection::begun(cx, Origin::of(partial, key), client)
         };
         connection.await_client(cx);
         cx.outbox.order(Order::Participate { flow: connection.flow });
-        connection.settle(cx);
+        if is_proven {
+            connection.begin_proven(cx.now, &syn);
+        } else {
+            connection.settle(cx);
+        }
         Some(connection)
+    }
+
+    /// The client has the answer, and its acknowledgment has come: `syn` says both numbers.
+    fn begin_proven(&mut self, now: Instant, syn: &Segment) {
+        let acknowledgment =
+            Segment { seq: syn.seq.advance(1), ack: syn.ack.advance(1), flags: TcpFlags::ACK, ..syn.clone() };
+        self.client.block.on_segment(now, &acknowledgment, None);
+        self.phase = Phase::Choosing { until: None };
     }
 
     /// The session is asked who the server is, when the client has said more, or it has waited as long as it wanted to.
@@ -124,8 +154,14 @@ impl<L: Pool> Connection<L> {
         let is_all = self.client.block.fin_received() || said >= MOST_SAID || has_waited;
         let mut bytes = vec![0; said.min(MOST_SAID) as usize];
         let n = self.client.block.peek(&mut bytes);
+        let chosen = self.greeted.as_ref().map_or(Chosen::BySession, |greeted| greeted.chosen);
         let Some(session) = &mut self.session else { return };
-        match session.choose(&bytes[..n], is_all) {
+        let choice = match chosen {
+            Chosen::BySession => session.choose(&bytes[..n], is_all),
+            Chosen::Already(target) => Choice::To(target),
+            Chosen::Nobody => Choice::Reset,
+        };
+        match choice {
             Choice::Wait(_) | Choice::Reset if is_all => self.client.block.abort(),
             Choice::Wait(time) => {
                 let until = until.unwrap_or_else(|| cx.now + time.max(Duration::from_millis(1)));
@@ -201,6 +237,12 @@ impl<L: Pool> Connection<L> {
         }
     }
 
+    /// Its client was answered with a SYN cookie, and its server has not answered yet.
+    pub(crate) fn may_be_displaced(&self) -> bool {
+        let is_proven = self.greeted.as_ref().is_some_and(|greeted| greeted.is_proven);
+        is_proven && matches!(self.phase, Phase::Choosing { .. } | Phase::Connecting)
+    }
+
     /// How the server that was asked has answered. Another one than the client's SYN names is not what others ask for.
     pub(super) fn remember(&self, cx: &mut Context<'_, L>, outcome: Outcome, promised: Option<Handshake>) {
         let is_own = self.server.as_ref().is_some_and(|server| matches!(server.way, Way::Port(_)));
@@ -242,13 +284,13 @@ impl Greeted {
     }
 }
 
-/// What a server that nobody has heard will promise.
+/// What a server that nobody has heard will promise: the same as a worker promises that answers a SYN with a cookie.
 fn usual() -> Handshake {
     Handshake {
-        window_scale: Some(USUAL_SHIFT),
+        window_scale: Some(cookie::SHIFT),
         sack_permitted: true,
         timestamps: true,
-        window: USUAL_WINDOW,
+        window: cookie::WINDOW,
         ..Handshake::default()
     }
 }

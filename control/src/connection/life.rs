@@ -67,8 +67,11 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    /// A flow whose client was never validated goes: its server hears of it, the client does not.
+    /// A flow makes room: its server hears of it, and the client if it has been validated.
     pub(crate) fn displace(&mut self, cx: &mut Context<'_, L>) {
+        if self.may_be_displaced() {
+            self.client.block.abort();
+        }
         self.end_server_leg();
         self.end_local();
         self.emit(cx);

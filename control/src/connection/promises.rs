@@ -35,6 +35,11 @@ impl OwnClock {
         OwnClock { offset: secret.towards_server(key, Seq(0)).0 }
     }
 
+    /// One that showed `value` when it was heard of last, and goes on from there.
+    pub(super) fn going_on(value: u32, now: Instant) -> OwnClock {
+        OwnClock { offset: value.wrapping_sub(now.as_millis() as u32) }
+    }
+
     /// TSval of a segment that is sent now.
     pub(super) fn at(self, now: Instant) -> u32 {
         self.offset.wrapping_add(now.as_millis() as u32)

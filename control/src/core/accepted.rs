@@ -9,7 +9,7 @@ use dataplane::refusal::Rejection;
 
 use super::Core;
 use super::handover::edited;
-use crate::connection::{Accepting, Connection, Greeting};
+use crate::connection::{Accepting, Chosen, Connection, Greeting};
 use crate::module::{Gone, Proxying};
 
 /// Endpoints of one module that are looked after in a round; the others wait.
@@ -18,7 +18,7 @@ const ENDPOINTS_PER_ROUND: usize = 256;
 impl<L: Pool> Core<L> {
     /// The client of the partial connection in `slot` gets a SYN-ACK of ours; what it says first decides about the server
     /// (DESIGN section 4, client-first).
-    pub(super) fn greet(&mut self, now: Instant, slot: u32, proxying: Proxying) {
+    pub(super) fn greet(&mut self, now: Instant, slot: u32, proxying: Proxying, chosen: Chosen) {
         let Some(place) = self.find_place(now) else { return self.begin_without_place(now, slot) };
         if let Some(partial) = self.suspended.get_mut(slot) {
             partial.proxying = proxying;
@@ -30,13 +30,17 @@ impl<L: Pool> Core<L> {
         let module = &mut self.modules[usize::from(partial.module)];
         let session = edited(module.session(&key), self.rules.as_deref(), inspection, Default::default());
         let profile = self.means.history.profile(&key);
-        let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile };
+        let is_proven = partial.is_proven;
+        let greeting = Greeting { partial, key, syn, syn_headers: &syn_headers, profile, chosen };
         let mut cx = self.means.context(now, worker);
         match Connection::greeted(&mut cx, &greeting, session) {
             Some(mut connection) => {
                 connection.name(ticket);
                 self.hand_over(slot);
                 self.place(place, worker, flow, connection);
+                if is_proven {
+                    self.on_slot(now, place, Connection::settle);
+                }
             }
             None => {
                 self.free.push(place);
@@ -47,11 +51,13 @@ impl<L: Pool> Core<L> {
 
     /// Nobody has refused the client: its SYN passes, or it may repeat it.
     fn begin_without_place(&mut self, now: Instant, slot: u32) {
-        if self.means.settings.when_full == Fallback::Pass {
+        let is_proven = self.suspended.get(slot).is_some_and(|partial| partial.is_proven);
+        if self.means.settings.when_full == Fallback::Pass && !is_proven {
             self.means.counters.count(Counter::FlowsPassedFull);
             return self.release(now, slot, Path::Bypassed);
         }
         self.means.counters.count(Counter::DropConnectionsFull);
+        self.reset_if_proven(now, slot);
         self.dismiss(slot, Gone::Displaced);
     }
 

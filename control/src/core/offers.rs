@@ -4,11 +4,13 @@
 mod asking;
 mod far;
 mod kept;
+mod proven;
 
 use std::time::Duration;
 
 use dataplane::buffer::{Buffer, Pool};
 use dataplane::clock::Instant;
+use dataplane::cookie::Terms;
 use dataplane::counters::Counter;
 use dataplane::flow::object::Path;
 use dataplane::flow::quad::{Direction, FlowKey};
@@ -23,7 +25,7 @@ pub(crate) use kept::BYTES_PER_ANSWER;
 pub(super) use kept::Kept;
 
 use super::Core;
-use crate::connection::read_segment;
+use crate::connection::{Chosen, read_segment};
 use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Target, Ticket};
 use crate::suspended::partial::{Partial, Phase, Side};
 use crate::suspended::{Arrival, Full, WhenFull};
@@ -45,6 +47,8 @@ pub(super) struct Offer<B> {
     pub(super) module: u16,
     /// Index of the inspection.
     pub(super) inspection: u16,
+    /// What the SYN said, when the client has a connection already: then the rest is of the segment that shows it.
+    pub(super) proof: Option<Terms>,
     /// The SYN's headers.
     pub(super) headers: TcpHeaders,
     /// The SYN, verbatim.
@@ -52,39 +56,59 @@ pub(super) struct Offer<B> {
 }
 
 impl<L: Pool> Core<L> {
-    /// A SYN that a worker has suspended.
+    /// A SYN that a worker has suspended, or one that it has answered.
     pub(super) fn offer(&mut self, now: Instant, offer: Offer<L::Buffer>) {
+        match offer.proof {
+            None => {
+                self.consider(now, offer);
+            }
+            Some(terms) => self.offer_proven(now, offer, terms),
+        }
+    }
+
+    /// The SYN gets a place, and its module is asked. Says whether it got one.
+    fn consider(&mut self, now: Instant, offer: Offer<L::Buffer>) -> bool {
         let (worker, flow) = (offer.worker, offer.flow);
         let Some(syn) = read_segment(offer.frame.bytes(), &offer.headers) else {
             self.means.counters.count(Counter::DropTcpOptions);
-            return self.means.outboxes[worker].order(Order::Remove { flow });
+            self.means.outboxes[worker].order(Order::Remove { flow });
+            return false;
         };
         // Authenticated TCP survives nobody in the middle (DESIGN section 4).
         if syn.options.authenticated {
             let release = Order::Release { flow, path: Path::Bypassed, frame: offer.frame };
-            return self.means.outboxes[worker].order(release);
+            self.means.outboxes[worker].order(release);
+            return false;
         }
-        let Some(slot) = self.hold(now, &offer, &syn) else { return self.when_suspended_full(offer) };
+        let held = self.hold(now, &offer, &syn);
+        self.note_flood(now, worker);
+        let Some(slot) = held else {
+            self.when_suspended_full(offer);
+            return false;
+        };
         let decision =
             self.ask_module_about(now, slot, &syn.options, |module, partial| module.offered(partial));
         self.carry_out(now, slot, decision);
+        true
     }
 
     /// Finds a place for the SYN, whoever has to go for it.
     fn hold(&mut self, now: Instant, offer: &Offer<L::Buffer>, segment: &Segment) -> Option<u32> {
-        let Offer { worker, flow, key, client_side, module, inspection, ref headers, ref frame } = *offer;
-        let syn = frame.bytes();
-        let arrival = Arrival { worker, flow, client_side, module, inspection, key, syn, headers, segment };
+        let Offer { worker, flow, key, client_side, module, inspection, proof, ref headers, ref frame } =
+            *offer;
+        let (syn, is_proven) = (frame.bytes(), proof.is_some());
+        let arrival =
+            Arrival { worker, flow, client_side, module, inspection, is_proven, key, syn, headers, segment };
         let full = match self.suspended.insert(now, &arrival) {
             Ok(slot) => return Some(slot),
             Err(full) => full,
         };
-        if self.make_room(now, full, worker, &key)
+        if self.make_room(now, full, worker, &key, is_proven)
             && let Ok(slot) = self.suspended.insert(now, &arrival)
         {
             return Some(slot);
         }
-        let passes = self.means.settings.when_suspended_full == WhenFull::Pass;
+        let passes = self.means.settings.when_suspended_full == WhenFull::Pass && !is_proven;
         self.means.counters.count(match full {
             _ if passes => Counter::FlowsPassedFull,
             Full::Table => Counter::DropSuspendedFull,
@@ -98,13 +122,18 @@ impl<L: Pool> Core<L> {
 
     /// Somebody older goes, so that a SYN that was refused as `full` has a place: an answer that is only remembered, or, if
     /// the configuration says so, one that waits for its own.
-    fn make_room(&mut self, now: Instant, full: Full, worker: usize, key: &FlowKey) -> bool {
+    ///
+    /// Whoever has shown that he is there is not held up by those who have not.
+    fn make_room(&mut self, now: Instant, full: Full, worker: usize, key: &FlowKey, is_proven: bool) -> bool {
         if let Some(remembered) = self.suspended.remembered_in_the_way(full, worker) {
             self.means.counters.count(Counter::RefusalsForgotten);
             self.dismiss(remembered, Gone::Settled);
             return true;
         }
-        if self.means.settings.when_suspended_full != WhenFull::Oldest {
+        if matches!(full, Full::Table | Full::Source | Full::Destination) {
+            self.begin_flood(now, worker);
+        }
+        if self.means.settings.when_suspended_full != WhenFull::Oldest && !is_proven {
             return false;
         }
         let Some(oldest) = self.suspended.in_the_way(full, worker, key) else {
@@ -117,8 +146,9 @@ impl<L: Pool> Core<L> {
     }
 
     fn when_suspended_full(&mut self, offer: Offer<L::Buffer>) {
-        let Offer { worker, flow, frame, .. } = offer;
+        let Offer { worker, flow, frame, proof, .. } = offer;
         self.means.outboxes[worker].order(match self.means.settings.when_suspended_full {
+            _ if proof.is_some() => Order::Remove { flow },
             WhenFull::Pass => Order::Release { flow, path: Path::Bypassed, frame },
             WhenFull::Oldest | WhenFull::Drop => Order::Remove { flow },
         });
@@ -154,6 +184,7 @@ impl<L: Pool> Core<L> {
             syn: frame,
             at: partial.at(now),
             now,
+            is_connected: partial.is_proven,
             past: &self.means.history,
         };
         ask(&mut *self.modules[usize::from(partial.module)], &partial_connection)
@@ -185,12 +216,14 @@ impl<L: Pool> Core<L> {
 
     /// Does what a module wants done with the partial connection in `slot`.
     fn carry_out(&mut self, now: Instant, slot: u32, decision: Decision) {
+        let is_proven = self.suspended.get(slot).is_some_and(|partial| partial.is_proven);
         match decision {
+            decision if is_proven => self.carry_out_proven(now, slot, decision),
             Decision::Proxy(proxying) | Decision::ProxyTo(proxying, _)
                 if proxying.order == module::Order::ClientFirst =>
             {
                 self.turn_back(now, slot);
-                self.greet(now, slot, proxying);
+                self.greet(now, slot, proxying, Chosen::BySession);
             }
             Decision::Proxy(proxying) => self.begin_asking(now, slot, proxying, Target::default()),
             Decision::ProxyTo(proxying, target) => self.begin_asking(now, slot, proxying, target),
@@ -307,6 +340,7 @@ impl<L: Pool> Core<L> {
             {
                 self.means.counters.count(Counter::SuspendedExpired);
                 self.end_asked(now, slot);
+                self.reset_if_proven(now, slot);
                 return self.dismiss(slot, Gone::Overdue);
             }
             decision => decision,
@@ -345,6 +379,7 @@ impl<L: Pool> Core<L> {
     ) {
         let Some(partial) = self.suspended.get(slot) else { return };
         let begins = segment.flags.syn() && !segment.flags.ack() && !segment.flags.rst();
+        let is_proven = partial.is_proven;
         if let Some(rejection) = partial.rejection() {
             if begins {
                 let rejection = self.rejections.get(rejection);
@@ -369,10 +404,14 @@ impl<L: Pool> Core<L> {
             self.means.counters.count(Counter::SynAbsorbed);
             let same = read_segment(held, &held_headers)
                 .is_some_and(|syn| Handshake::of(&syn) == Handshake::of(segment));
-            if same {
+            // Of one that has been answered, what is kept says what it was answered with.
+            if same && !is_proven {
                 // Its timestamp is later, and that one is to be echoed.
                 self.suspended.renew_syn(slot, frame.bytes());
             }
+        } else if begins && is_proven {
+            // It has a connection, whose end nobody has heard of: RFC 9293 section 3.10.7.4 knows nothing of another one.
+            self.means.counters.count(Counter::SynAbsorbed);
         } else if begins && (partial.asked == 0 || partial.side != Side::Own) {
             self.end_asked(now, slot);
             self.begin_anew(now, slot, headers, frame);
@@ -401,8 +440,11 @@ impl<L: Pool> Core<L> {
             // The far side, and the worker's answer to who has ordered it, go with the flow.
             return self.means.outboxes[worker].order(Order::Restart { flow, port: client_side, frame });
         }
-        let headers = *headers;
-        self.offer(now, Offer { worker, flow, key, client_side, module, inspection, headers, frame });
+        let (headers, proof) = (*headers, None);
+        self.consider(
+            now,
+            Offer { worker, flow, key, client_side, module, inspection, proof, headers, frame },
+        );
     }
 
     fn tell_gone(&mut self, slot: u32, why: Gone) {

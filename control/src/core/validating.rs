@@ -2,7 +2,8 @@
 //!
 //! Any of them may be a spoofed SYN's. So each counts for its source prefix and its destination as the partial connection
 //! did that it was, until the client's ACK has come or the flow is gone; and when there is no place for another flow, the
-//! oldest of them makes room. Those who have been validated are never displaced.
+//! oldest of them makes room. Those who have been validated are never displaced, unless they were answered with a SYN cookie and
+//! their server is still silent: whom nobody was asked about has nothing to lose that he would not have lost while he was held.
 
 use dataplane::buffer::Pool;
 use dataplane::clock::Instant;
@@ -29,17 +30,19 @@ pub(super) struct Validating {
     links: Box<[Link]>,
     oldest: u32,
     youngest: u32,
+    len: usize,
 }
 
 impl Validating {
     /// For flows in so many places.
     pub(super) fn new(places: usize) -> Validating {
         let link = Link { older: NONE, younger: NONE, marks: Marks::default(), is_listed: false };
-        Validating { links: vec![link; places].into_boxed_slice(), oldest: NONE, youngest: NONE }
+        Validating { links: vec![link; places].into_boxed_slice(), oldest: NONE, youngest: NONE, len: 0 }
     }
 
     /// The flow in `place` is the youngest.
     pub(super) fn add(&mut self, place: u32, marks: Marks) {
+        self.len += 1;
         let older = std::mem::replace(&mut self.youngest, place);
         self.links[place as usize] = Link { older, younger: NONE, marks, is_listed: true };
         match older {
@@ -55,6 +58,7 @@ impl Validating {
             return false;
         }
         self.links[place as usize].is_listed = false;
+        self.len -= 1;
         match older {
             NONE => self.oldest = younger,
             older => self.links[older as usize].younger = younger,
@@ -64,6 +68,11 @@ impl Validating {
             younger => self.links[younger as usize].older = older,
         }
         true
+    }
+
+    /// So many are awaited.
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     fn oldest(&self) -> Option<u32> {
@@ -100,6 +109,9 @@ impl<L: Pool> Core<L> {
     }
 
     fn displace(&mut self, now: Instant, place: u32) {
+        if let Some(connection) = &self.connections[place as usize] {
+            self.begin_flood(now, connection.worker());
+        }
         self.means.counters.count(Counter::HandshakesDisplaced);
         self.on_slot(now, place, |connection, cx| connection.displace(cx));
     }
@@ -108,9 +120,8 @@ impl<L: Pool> Core<L> {
     /// is gone. One that has been ended before stays in the way of others as long as it lingers.
     pub(super) fn review_validation(&mut self, place: u32) {
         let Some(connection) = &self.connections[place as usize] else { return };
-        if !matches!(connection.phase(), Phase::Answered | Phase::Ended { .. })
-            && self.validating.remove(place)
-        {
+        let is_awaited = matches!(connection.phase(), Phase::Answered | Phase::Ended { .. });
+        if !is_awaited && !connection.may_be_displaced() && self.validating.remove(place) {
             self.suspended.give_back(connection.key());
         }
     }
@@ -134,6 +145,6 @@ mod tests {
         assert!(validating.remove(2) && !validating.remove(2));
         assert_eq!(validating.oldest(), Some(0));
         assert!(validating.remove(3) && validating.remove(0));
-        assert_eq!((validating.oldest, validating.youngest), (NONE, NONE));
+        assert_eq!((validating.oldest, validating.youngest, validating.len()), (NONE, NONE, 0));
     }
 }

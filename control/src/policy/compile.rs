@@ -5,7 +5,9 @@ use std::sync::Arc;
 use dataplane::flow::object::Record;
 use dataplane::inspect::Inspection;
 use dataplane::policy::services::Services;
-use dataplane::policy::{Action, Defaults, Fallback, Prefix, RuleSpec, Snapshot, Standing, TooLarge};
+use dataplane::policy::{
+    Action, CookieUse, Defaults, Fallback, Prefix, RuleSpec, Snapshot, Standing, TooLarge,
+};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
@@ -55,9 +57,21 @@ pub fn compile_with(
         false => config.rules.iter().map(of_rule).collect(),
     };
     let snapshot = snapshot.with_inspections(inspections, by_rule);
-    let (standings, by_rule) = stand(config, module_index, standings)?;
+    let (standings, by_rule) = stand(config, &module_index, standings)?;
     let snapshot = snapshot.with_standings(standings, by_rule);
+    let snapshot = snapshot.with_cookies(cookies(config, module_index));
     Ok(snapshot.with_hops(config.hops.clone()).with_services(services).with_rejections(rejections))
+}
+
+/// By index of the module: when its clients are answered with cookies.
+fn cookies(config: &Config, module_index: impl Fn(u16) -> u16) -> Vec<CookieUse> {
+    let mut by_module = Vec::new();
+    for (number, module) in (0..).zip(&config.modules) {
+        let index = usize::from(module_index(number));
+        by_module.resize(by_module.len().max(index + 1), CookieUse::Never);
+        by_module[index] = module.cookies;
+    }
+    by_module
 }
 
 /// What says the same as one of `known` is that one, which has its index and its counts; two that are configured never are one.

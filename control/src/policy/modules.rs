@@ -130,6 +130,7 @@ mod tests {
 
     fn module(name: &str, bytes: u64) -> Module {
         Module {
+            cookies: Default::default(),
             name: name.into(),
             kind: ModuleKind::Relay,
             merge: Merge::AfterBytes(bytes),

@@ -122,6 +122,7 @@ fn with_partial<T>(ticket: u64, look: impl FnOnce(&PartialConnection<'_>) -> T) 
         syn: &[9; 74],
         at: now,
         now,
+        is_connected: false,
         past: &past,
     })
 }

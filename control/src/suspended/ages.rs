@@ -9,11 +9,12 @@ use super::{NONE, Suspended};
 pub(super) struct Ages {
     pub(super) oldest: u32,
     pub(super) youngest: u32,
+    pub(super) len: usize,
 }
 
 impl Ages {
     /// Nobody.
-    pub(super) const NOBODY: Ages = Ages { oldest: NONE, youngest: NONE };
+    pub(super) const NOBODY: Ages = Ages { oldest: NONE, youngest: NONE, len: 0 };
 }
 
 impl Suspended {
@@ -28,7 +29,9 @@ impl Suspended {
 
     /// It is the youngest of its list.
     pub(super) fn link(&mut self, slot: u32) {
-        let older = std::mem::replace(&mut self.list_of(slot).youngest, slot);
+        let list = self.list_of(slot);
+        list.len += 1;
+        let older = std::mem::replace(&mut list.youngest, slot);
         let partial = self.at_mut(slot);
         (partial.older, partial.younger) = (older, NONE);
         match older {
@@ -39,6 +42,7 @@ impl Suspended {
 
     /// It is in no list.
     pub(super) fn unlink(&mut self, slot: u32) {
+        self.list_of(slot).len -= 1;
         let partial = self.at_mut(slot);
         let (older, younger) = (partial.older, partial.younger);
         match older {

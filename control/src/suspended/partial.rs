@@ -77,6 +77,8 @@ pub(crate) struct Partial {
     /// How often the SYN has gone to the server.
     pub(crate) asked: u8,
     pub(crate) side: Side,
+    /// The client has a connection already, by a SYN cookie.
+    pub(crate) is_proven: bool,
     pub(crate) proxying: Proxying,
 }
 
@@ -103,6 +105,7 @@ impl Partial {
             phase: Phase::Deciding,
             asked: 0,
             side: Side::Own,
+            is_proven: arrival.is_proven,
             proxying: Proxying::default(),
         }
     }

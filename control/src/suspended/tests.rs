@@ -34,7 +34,9 @@ fn insert(store: &mut Suspended, n: u32, worker: usize, key: FlowKey) -> Result<
     let segment = read_segment(&syn, &headers).unwrap();
     let client_side = PortId(0);
     let (syn, headers, segment) = (&syn[..], &headers, &segment);
-    let arrival = Arrival { worker, flow, client_side, module, inspection, key, syn, headers, segment };
+    let is_proven = false;
+    let arrival =
+        Arrival { worker, flow, client_side, module, inspection, is_proven, key, syn, headers, segment };
     store.insert(Instant::from_millis(n.into()), &arrival)
 }
 

@@ -16,6 +16,7 @@ use control::suspended::{self, WhenFull};
 use control::tcp::Limits;
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
+use dataplane::cookie::Terms;
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Path, Record, Track, View};
 use dataplane::flow::quad::{Direction, FlowKey, Quad, Segment};
@@ -29,8 +30,6 @@ use dataplane::wire::icmp;
 use dataplane::wire::ipv4::Ipv4Repr;
 use dataplane::wire::seq::{Delta, Seq};
 use dataplane::wire::tcp::TcpRepr;
-use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::TcpOptions;
 use dataplane::worker::mailbox::{Receiver, Sender, mailbox};
 use dataplane::worker::message::{Event, ListedFlow, Listing, Order, Split};
 use zerocopy::IntoBytes;
@@ -38,18 +37,12 @@ use zerocopy::IntoBytes;
 use crate::raw::build_raw;
 use crate::script::read;
 pub use crate::script::script;
+pub use crate::segments::*;
 
 pub use Direction::{ClientToServer as C2S, ServerToClient as S2C};
 
 pub const CLIENT: PortId = PortId(0);
 pub const SERVER: PortId = PortId(1);
-/// Initial sequence numbers of both ends, and the window fields of their SYNs.
-pub const C: u32 = 1000;
-pub const S: u32 = 5000;
-pub const SYN_WINDOW: u16 = 60_000;
-/// Window scale of both ends.
-pub const SHIFT: u8 = 7;
-
 /// What the worker was told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
@@ -114,6 +107,8 @@ pub struct Rig {
     pub released: Vec<Vec<u8>>,
     /// DSCP and ECN of the endpoints' frames to come.
     pub class: u8,
+    /// Beginnings and ends of floods, with how many partial connections there were.
+    pub floods: Vec<(usize, bool)>,
     /// Inspection of the rule that offers a SYN.
     pub inspection: u16,
     /// The same of every segment sent since this was last looked at.
@@ -159,37 +154,6 @@ pub fn settings() -> Settings {
     }
 }
 
-/// A segment of an endpoint: flags by letter, numbers relative to nothing.
-pub fn tcp(flags: TcpFlags, seq: u32, ack: u32) -> TcpRepr {
-    TcpRepr { seq: Seq(seq), ack: Seq(ack), flags, window: 500, ..TcpRepr::default() }
-}
-
-pub fn syn(seq: u32) -> TcpRepr {
-    let options = TcpOptions {
-        mss: Some(1460),
-        window_scale: Some(SHIFT),
-        sack_permitted: true,
-        ..TcpOptions::default()
-    };
-    TcpRepr { window: SYN_WINDOW, options, ..tcp(TcpFlags::SYN, seq, 0) }
-}
-
-pub fn syn_ack(seq: u32, ack: u32) -> TcpRepr {
-    TcpRepr { ack: Seq(ack), flags: TcpFlags::SYN | TcpFlags::ACK, ..syn(seq) }
-}
-
-pub fn ack(seq: u32, ack: u32) -> TcpRepr {
-    tcp(TcpFlags::ACK, seq, ack)
-}
-
-pub fn fin(seq: u32, ack: u32) -> TcpRepr {
-    tcp(TcpFlags::FIN | TcpFlags::ACK, seq, ack)
-}
-
-pub fn rst(seq: u32) -> TcpRepr {
-    tcp(TcpFlags::RST, seq, 0)
-}
-
 impl Rig {
     pub fn new(module: impl Module + 'static) -> Rig {
         Rig::with(module, settings())
@@ -228,6 +192,7 @@ impl Rig {
             class: 0,
             inspection: Record::NO_INSPECTION,
             classes: Vec::new(),
+            floods: Vec::new(),
             listing: None,
             ordered_split: None,
             installed: None,
@@ -249,7 +214,7 @@ impl Rig {
         self.client(ack(C + 1, S + 1), b"")
     }
 
-    fn frame(&mut self, direction: Direction, tcp: &TcpRepr, payload: &[u8]) -> (TcpHeaders, SimBuffer) {
+    pub fn frame(&mut self, direction: Direction, tcp: &TcpRepr, payload: &[u8]) -> (TcpHeaders, SimBuffer) {
         let (quad, macs) = match direction {
             C2S => (self.quad, ([2; 6], [1; 6])),
             S2C => (self.quad.reversed(), ([1; 6], [2; 6])),
@@ -287,8 +252,14 @@ impl Rig {
     /// A SYN with payload.
     pub fn offer_with(&mut self, syn: TcpRepr, payload: &[u8]) -> Vec<Said> {
         let (headers, frame) = self.frame(C2S, &syn, payload);
-        let (flow, inspection) = (self.flow, self.inspection);
-        self.tell(Event::Offered { flow, client_side: CLIENT, module: 0, inspection, headers, frame })
+        self.offered(None, headers, frame)
+    }
+
+    /// The first that is heard of the flow.
+    pub fn offered(&mut self, proof: Option<Terms>, headers: TcpHeaders, frame: SimBuffer) -> Vec<Said> {
+        let Rig { flow, inspection, .. } = *self;
+        let (client_side, module) = (CLIENT, 0);
+        self.tell(Event::Offered { flow, client_side, module, inspection, proof, headers, frame })
     }
 
     pub fn client(&mut self, tcp: TcpRepr, payload: &[u8]) -> Vec<Said> {
@@ -319,8 +290,7 @@ impl Rig {
     }
 
     pub fn parked(&mut self) -> Vec<Said> {
-        let flow = self.flow;
-        self.tell(Event::Parked { flow })
+        self.tell(Event::Parked { flow: self.flow })
     }
 
     /// Somebody orders a hand-over of the flow, which its worker knows by this path.
@@ -367,16 +337,14 @@ impl Rig {
 
     /// The worker has forgotten the flow.
     pub fn expired(&mut self) -> Vec<Said> {
-        let flow = self.flow;
-        self.tell(Event::Expired { flow })
+        self.tell(Event::Expired { flow: self.flow })
     }
 
     /// An ICMP error of `kind` and `code` about a segment that was sent in direction `quoted` with number `seq`.
     pub fn icmp(&mut self, quoted: Direction, kind: u8, code: u8, seq: u32) -> Vec<Said> {
         let frame = self.icmp_frame(quoted, kind, code, seq);
         let Ok(Packet::IcmpError(error)) = packet::parse(frame.bytes()) else { panic!("no ICMP error") };
-        let flow = self.flow;
-        self.tell(Event::Icmp { flow, quoted, error, frame })
+        self.tell(Event::Icmp { flow: self.flow, quoted, error, frame })
     }
 
     fn icmp_frame(&mut self, quoted: Direction, kind: u8, code: u8, seq: u32) -> SimBuffer {
@@ -430,6 +398,7 @@ impl Rig {
             match order {
                 Order::List(listing) => self.listing = Some(listing),
                 Order::Split(split) => self.ordered_split = Some(split),
+                Order::Flood { is_on } => self.floods.push((self.core.suspended(), is_on)),
                 order => orders.push(order),
             }
         }

@@ -44,7 +44,9 @@ pub fn read(order: Order<SimBuffer>) -> Said {
         Order::Resume { .. } => Said::Resume,
         Order::Remove { .. } => Said::Remove,
         Order::Restart { port, .. } | Order::Readmit { port, .. } => Said::Restart(port),
-        Order::Policy(_) | Order::List(_) | Order::Split(_) => panic!("an order that no test expects"),
+        Order::Policy(_) | Order::List(_) | Order::Split(_) | Order::Flood { .. } => {
+            panic!("an order that no test expects")
+        }
     }
 }
 

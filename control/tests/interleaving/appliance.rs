@@ -85,6 +85,7 @@ impl Appliance {
             limits: Limits { flows: 8, parked: 64, far_sides: 4 },
             timeouts: Timeouts::all(IDLE),
             hash: KeyedHash::new([1, 2, 3, 4]),
+            cookie_key: [5, 6],
             steering: Steering::Single,
             neighbours: Neighbours::mesh(1, 8).remove(0),
             events: event_sender,

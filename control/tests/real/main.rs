@@ -5,6 +5,7 @@
 
 mod apps;
 mod bulk;
+mod cookies;
 mod edits;
 #[cfg(feature = "dpdk")]
 mod embedded;

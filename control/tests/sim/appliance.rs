@@ -18,7 +18,7 @@ use dataplane::flow::hash::KeyedHash;
 use dataplane::flow::quad::{Direction, Quad};
 use dataplane::inspect::{Inspection, Manner, places};
 use dataplane::packet::{Packet, parse};
-use dataplane::policy::{Action, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
+use dataplane::policy::{Action, CookieUse, Defaults, Fallback, Installed, RuleSpec, Snapshot, Strays};
 use dataplane::port::sim::{SimBuffer, SimPeer, SimPool, SimPort};
 use dataplane::port::{Burst, Port, PortId};
 use dataplane::refusal::Rejection;
@@ -33,7 +33,7 @@ use crate::doubtful::{Cuts, Doubtful};
 use crate::hands::Hands;
 use crate::middle::{Middle, Parts};
 use crate::moody::Moody;
-use crate::profile::Edits;
+use crate::profile::{Edits, Profile};
 use crate::rng::Rng;
 use crate::tap::Tap;
 
@@ -91,11 +91,13 @@ impl Appliance {
         let server_ack = if parts.rng.below(4) == 0 { ServerAck::AtOnce } else { ServerAck::AfterClient };
         let workers = 1 + parts.rng.below(2) as usize;
         // A look ahead takes nothing from the worlds' other dice: seeds mean what they meant.
-        let client_first = parts.profile.greets.then_some(Duration::from_millis(300));
+        let is_client_first =
+            parts.profile.greets && !(parts.profile.cookies && parts.rng.clone().below(2) == 0);
+        let client_first = is_client_first.then_some(Duration::from_millis(300));
         // Who is acknowledged through may wait for that with the rest of a pattern.
         let waits = parts.profile.edits != Edits::None;
         let through = parts.rng.clone().below(3) == 0 || parts.profile.through;
-        let is_through = through && client_first.is_none() && !waits;
+        let is_through = through && client_first.is_none() && !waits && !parts.profile.cookies;
         let acknowledge = if is_through { Acknowledge::Through } else { Acknowledge::Receipt };
         let relay = Relay { merge, server_ack, isn, acknowledge, client_first };
         let stays = merge == MergeWhen::Never;
@@ -122,7 +124,8 @@ impl Appliance {
             1 => Steering::Single,
             n => Steering::Hash { hash: KeyedHash::new(key(&mut rng)), workers: n as u32 },
         };
-        let rules = Arc::new(everything_is_offered(profile.edits));
+        let cookies = cookies(profile, &rng);
+        let rules = Arc::new(everything_is_offered(profile.edits).with_cookies(vec![cookies]));
         let has_few_places = profile.edits != Edits::None && rng.fork(17).below(4) == 0;
         let mut links = Vec::new();
         let mut lanes = Vec::new();
@@ -138,6 +141,7 @@ impl Appliance {
                 limits: Limits { flows: 256, parked: 256, far_sides: 4 },
                 timeouts: timeouts(),
                 hash: KeyedHash::new(key(&mut rng)),
+                cookie_key: [5, id as u64],
                 steering: steering.clone(),
                 neighbours,
                 events: event_sender,
@@ -316,6 +320,14 @@ impl Middle for Appliance {
 
 fn key(rng: &mut Rng) -> [u64; 4] {
     std::array::from_fn(|_| rng.next())
+}
+
+fn cookies(profile: Profile, rng: &Rng) -> CookieUse {
+    match rng.clone().fork(23).below(4) {
+        _ if !profile.cookies => CookieUse::Never,
+        0 => CookieUse::UnderFlood,
+        _ => CookieUse::Always,
+    }
 }
 
 fn everything_is_offered(edits: Edits) -> Snapshot {

@@ -47,7 +47,8 @@ pub fn names<'a>(workers: impl Iterator<Item = &'a W> + Clone, core: &Core<SimPo
     let dropped: u64 = drops.map(|counter| workers(*counter)).sum();
     // What the control core drops on top of this has been counted as terminated before.
     let gone = control(Counter::DropFlowGone) + control(Counter::DropTcpOptions);
-    let taken = workers(Counter::FlowsOffered) + control(Counter::Terminated);
+    let answered = workers(Counter::CookiesSent);
+    let taken = workers(Counter::FlowsOffered) + answered + control(Counter::Terminated);
     let ours = workers(Counter::Originated) + workers(Counter::Replayed) + workers(Counter::Restarted);
     let (received, sent) = (workers(Counter::Received), workers(Counter::Transmitted));
     let waiting = lanes.map(|worker| worker.waiting() as u64).sum::<u64>();

@@ -54,6 +54,8 @@ pub struct Profile {
     pub half_closes: bool,
     /// Clients are answered before their server is known, whose options are other ones.
     pub greets: bool,
+    /// They are answered by their worker, with a cookie. Its module may be server-first.
+    pub cookies: bool,
     /// The hosts' numbers pass 2^32 or 2^31 within each transfer.
     pub wraps: bool,
     /// The appliance replaces what the hosts say.
@@ -100,6 +102,7 @@ const CLEAN: Profile = Profile {
     through: false,
     half_closes: false,
     greets: false,
+    cookies: false,
     wraps: false,
     edits: Edits::None,
 };
@@ -170,6 +173,19 @@ pub const PROFILES: &[Profile] = &[
     Profile { name: "split-lossy", ..ROUGH_SPLIT },
     Profile { name: "greeted", greets: true, ..CLEAN },
     Profile { name: "greeted-split", greets: true, window: 300_000, ..ROUGH_SPLIT },
+    Profile { name: "cookies", greets: true, cookies: true, ..CLEAN },
+    Profile { name: "cookies-split", greets: true, cookies: true, window: 300_000, ..ROUGH_SPLIT },
+    Profile {
+        name: "cookies-hostile",
+        greets: true,
+        cookies: true,
+        connections: 40,
+        duplicate_ppm: 30_000,
+        flip_ppm: 10_000,
+        jitter_us: 5_000,
+        bytes: 10_000,
+        ..CLEAN
+    },
     Profile { name: "held", doubts: true, bytes: 100_000, connections: 6, jitter_us: 20, ..CLEAN },
     Profile { name: "held-split", doubts: true, ..ROUGH_SPLIT },
     Profile { name: "cut", doubts: true, cuts: true, splits: true, bytes: 100_000, ..ROUGH },

@@ -41,6 +41,11 @@ impl EthernetHeader {
         Some(Self::mut_from_prefix(frame).ok()?.0)
     }
 
+    /// The source is a group address, which no station has.
+    pub const fn is_from_group(&self) -> bool {
+        self.source[0] & 1 != 0
+    }
+
     /// The destination is a group address (multicast or broadcast).
     pub const fn is_to_group(&self) -> bool {
         self.destination[0] & 1 != 0

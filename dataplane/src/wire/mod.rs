@@ -5,6 +5,7 @@
 //! Headers are structs over the bytes themselves (zerocopy), fields in network order; `view` checks the length and
 //! nothing else. A `Repr` is the same header as a value and knows how to write itself.
 
+pub mod accept;
 pub mod build;
 pub mod checksum;
 pub mod ethernet;

@@ -61,6 +61,13 @@ impl TcpHeader {
         Some(Self::mut_from_prefix(segment).ok()?.0)
     }
 
+    /// The fixed header at the start of `segment`, and its options; `None` when the segment is shorter than it says.
+    pub fn split_mut(segment: &mut [u8]) -> Option<(&mut TcpHeader, &mut [u8])> {
+        let (header, rest) = Self::mut_from_prefix(segment).ok()?;
+        let options = rest.get_mut(..header.header_len().checked_sub(HEADER_LEN)?)?;
+        Some((header, options))
+    }
+
     /// One without options, window or urgent pointer, and no checksum yet.
     pub fn bare(source_port: u16, destination_port: u16, seq: Seq, ack: Seq, flags: TcpFlags) -> TcpHeader {
         TcpHeader {
@@ -127,11 +134,7 @@ impl TcpHeader {
     /// Takes back the urgent pointer; the checksum follows.
     pub fn clear_urgent(&mut self) {
         let mut update = Update::NONE;
-        let (before, urgent) = (self.offset_flags.get(), self.urgent.get());
-        self.set_flags(self.flags().without(TcpFlags::URG));
-        update.word16(before, self.offset_flags.get());
-        update.word16(urgent, 0);
-        self.urgent.set(0);
+        self.edit_flags(self.flags().without(TcpFlags::URG), &mut update);
         self.update_checksum(update);
     }
 
@@ -145,6 +148,20 @@ impl TcpHeader {
     pub fn edit_ack(&mut self, ack: Seq, update: &mut Update) {
         update.word32(self.ack.get(), ack.0);
         self.ack.set(ack.0);
+    }
+
+    /// Sets the control bits and takes back the urgent pointer, and notes the edits.
+    pub fn edit_flags(&mut self, flags: TcpFlags, update: &mut Update) {
+        let (before, urgent) = (self.offset_flags.get(), self.urgent.get());
+        self.set_flags(flags);
+        self.urgent.set(0);
+        update.word16(before, self.offset_flags.get());
+        update.word16(urgent, 0);
+    }
+
+    /// The segment goes back to where it came from. Its checksum is the same.
+    pub fn swap_ports(&mut self) {
+        std::mem::swap(&mut self.source_port, &mut self.destination_port);
     }
 
     /// Sets the window and notes the edit.

@@ -8,6 +8,7 @@ use super::seq::Seq;
 
 mod edit;
 mod packed;
+mod syn;
 mod walk;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 
 pub use edit::{blank_sack, edit_sack_edges, edit_timestamps, timestamps, timestamps_offset, without};
 pub use packed::{EXPERIMENT_LEN, MAX_BESIDE_SYN, packed};
+pub use syn::SynOptions;
 use walk::{
     ALIGNED_TIMESTAMPS, MSS_LEN, PREFIX_LEN, SACK_BLOCK_LEN, SACK_PERMITTED_LEN, TIMESTAMPS_LEN,
     WINDOW_SCALE_LEN, fits,

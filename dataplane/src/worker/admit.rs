@@ -3,23 +3,24 @@
 use super::carry::is_verified;
 use super::message::Event;
 use super::*;
+use crate::cookie::Terms;
 use crate::flow::object::{Path, Record};
 use crate::flow::quad::Direction;
 use crate::packet::TcpHeaders;
-use crate::policy::{Action, Fallback, Strays};
+use crate::policy::{Action, Decision, Fallback, Strays};
 use crate::refusal::{self, Rejection};
 use crate::wire::reset::{is_of_group, is_to_group};
 
 /// A segment that no flow expected.
 #[derive(Clone, Copy)]
-struct Arrival<'a> {
-    now: Instant,
-    port: PortId,
-    headers: &'a TcpHeaders,
+pub(super) struct Arrival<'a> {
+    pub now: Instant,
+    pub port: PortId,
+    pub headers: &'a TcpHeaders,
     /// That the flow gets.
-    inspection: u16,
+    pub inspection: u16,
     /// What the rule goes on asking of it.
-    standing: u16,
+    pub standing: u16,
 }
 
 impl<P: Port> Worker<P> {
@@ -49,7 +50,7 @@ impl<P: Port> Worker<P> {
             },
             Action::Bypass => self.let_pass(arrival, Path::Bypassed, frame),
             Action::Monitor => self.let_pass(arrival, Path::Monitored, frame),
-            Action::Offer { module } => self.offer(arrival, module, frame),
+            Action::Offer { module } => self.offer(arrival, decision, module, frame),
         }
     }
 
@@ -62,6 +63,9 @@ impl<P: Port> Worker<P> {
     /// A SYN-ACK without a flow answers a SYN that is held no longer. The numbers that its server has seen are the
     /// client's own, so it would open a connection that no module has agreed to, and whose every other segment is a stray.
     fn stray(&mut self, now: Instant, port: PortId, headers: &TcpHeaders, frame: P::Buffer) {
+        if let Some(proof) = self.proof(now, headers, frame.bytes()) {
+            return self.take_proof(proof, now, port, headers, frame);
+        }
         let policy = &self.policy.snapshot;
         let is_late = headers.flags.syn() && policy.protects(&headers.quad.reversed(), headers.segment);
         if !is_late && !policy.protects(&headers.quad, headers.segment) {
@@ -84,7 +88,13 @@ impl<P: Port> Worker<P> {
 
     /// The frame becomes the RST or the ICMP error that refuses it and goes back, without a way through the control core.
     /// A RST is never answered (invariant 5).
-    fn refuse(&mut self, arrival: Arrival<'_>, rejection: &Rejection, mut frame: P::Buffer, reason: Counter) {
+    pub(super) fn refuse(
+        &mut self,
+        arrival: Arrival<'_>,
+        rejection: &Rejection,
+        mut frame: P::Buffer,
+        reason: Counter,
+    ) {
         let Arrival { now, port, headers, .. } = arrival;
         if !headers.first_fragment && !is_verified(&frame, headers) {
             return self.counters.count(Counter::DropTcpChecksum);
@@ -118,9 +128,9 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    /// Suspends the SYN and offers it to the module (seed 000).
-    fn offer(&mut self, arrival: Arrival<'_>, module: u16, frame: P::Buffer) {
-        let Arrival { now, port, headers, inspection, standing } = arrival;
+    /// Suspends the SYN and offers it to the module (seed 000), or answers it so that nothing need be kept of it.
+    fn offer(&mut self, arrival: Arrival<'_>, decision: Decision, module: u16, frame: P::Buffer) {
+        let Arrival { headers, .. } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
         }
@@ -138,6 +148,11 @@ impl<P: Port> Worker<P> {
                 Fallback::Pass => self.let_pass(arrival, Path::Bypassed, frame),
             };
         }
+        let frame = match self.wants_cookie(decision, module, headers) {
+            true => self.answer_with_cookie(arrival, frame),
+            false => Some(frame),
+        };
+        let Some(frame) = frame else { return };
         // Asked before anything is done for it: when more come than the control core can take, most of them end here. What a full
         // table means for a SYN is configured.
         let has_place = self.table.len() < self.table.capacity();
@@ -147,8 +162,23 @@ impl<P: Port> Worker<P> {
         if !is_verified(&frame, headers) {
             return self.counters.count(Counter::DropTcpChecksum);
         }
+        if self.suspend(arrival, module, None, frame) {
+            self.counters.count(Counter::FlowsOffered);
+        }
+    }
+
+    /// The flow gets its entry, and the module hears of it. Says whether it does; there is room for the event if there is a place.
+    pub(super) fn suspend(
+        &mut self,
+        arrival: Arrival<'_>,
+        module: u16,
+        proof: Option<Terms>,
+        frame: P::Buffer,
+    ) -> bool {
+        let Arrival { now, port, headers, inspection, standing } = arrival;
         let Ok(slot) = self.table.insert(&headers.key(), Path::Suspended, port.0, now) else {
-            return self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
+            self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
+            return false;
         };
         self.set_inspection(slot, inspection);
         self.set_standing(slot, standing);
@@ -156,16 +186,10 @@ impl<P: Port> Worker<P> {
         self.table.count(slot, Direction::ClientToServer, headers.end - headers.l3);
         self.table.arm(slot, now + self.timeouts.established);
         let flow = self.table.flow_ref(slot);
-        // There is room.
-        let _ = self.events.try_send(Event::Offered {
-            flow,
-            client_side: port,
-            module,
-            inspection,
-            headers: *headers,
-            frame,
-        });
-        self.counters.count(Counter::FlowsOffered);
+        let client_side = port;
+        let event = Event::Offered { flow, client_side, module, inspection, proof, headers: *headers, frame };
+        let _ = self.events.try_send(event);
+        true
     }
 
     pub(super) fn when_full(

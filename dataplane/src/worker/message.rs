@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::cookie::Terms;
 use crate::flow::far::FarSide;
 use crate::flow::object::{Path, Record, View};
 use crate::flow::quad::{Direction, FlowKey, Quad};
@@ -15,7 +16,7 @@ use crate::wire::seq::Delta;
 
 /// Worker → control core.
 pub enum Event<B> {
-    /// A SYN has been suspended and is offered to a module.
+    /// A SYN has been suspended and is offered to a module; or the client of one that was not has acknowledged its cookie.
     Offered {
         /// The new flow.
         flow: FlowRef,
@@ -25,6 +26,8 @@ pub enum Event<B> {
         module: u16,
         /// Inspection that the rule names: what it has asked about the SYN, or the time, cannot be asked again.
         inspection: u16,
+        /// What the SYN said, where the client has a connection already: headers and frame are of the segment that shows it.
+        proof: Option<Terms>,
         /// The SYN's headers, and in them the flow's key.
         headers: TcpHeaders,
         /// The SYN, verbatim.
@@ -224,6 +227,11 @@ pub enum Order<B> {
         port: PortId,
         /// The frame.
         frame: B,
+    },
+    /// More SYNs come than can be held, or no more than that. No answer.
+    Flood {
+        /// Cookies are for such times.
+        is_on: bool,
     },
     /// Rules for SYNs from now on; flows keep what they have. Answered with [`Event::Replaced`].
     Policy(Box<Installed>),

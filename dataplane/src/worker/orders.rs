@@ -49,6 +49,7 @@ impl<P: Port> Worker<P> {
                 let before = std::mem::replace(&mut self.policy, policy);
                 self.answer(Event::Replaced(before));
             }
+            Order::Flood { is_on } => self.answering.is_flooded = is_on,
             Order::List(listing) => self.list(listing),
             Order::Participate { flow } => {
                 self.on_flow(flow, |worker, slot| worker.participate(now, slot));

@@ -65,9 +65,11 @@ pub struct Gauges {
     pub inspected_bytes_capacity: u64,
     /// 1 while the control core counts as stalled.
     pub control_stalled: u64,
+    /// 1 while more SYNs come than can be held.
+    pub flooded: u64,
 }
 
-const GAUGES: usize = 15;
+const GAUGES: usize = 16;
 
 impl Gauges {
     fn to_array(self) -> [u64; GAUGES] {
@@ -87,6 +89,7 @@ impl Gauges {
             self.inspected_bytes,
             self.inspected_bytes_capacity,
             self.control_stalled,
+            self.flooded,
         ]
     }
 
@@ -107,6 +110,7 @@ impl Gauges {
             inspected_bytes,
             inspected_bytes_capacity,
             control_stalled,
+            flooded,
         ] = values;
         Gauges {
             flows,
@@ -124,6 +128,7 @@ impl Gauges {
             inspected_bytes,
             inspected_bytes_capacity,
             control_stalled,
+            flooded,
         }
     }
 

@@ -131,6 +131,7 @@ impl Bench {
                 control_stall: Duration::from_secs(1),
             },
             hash: KeyedHash::new([1, 2, 3, 4]),
+            cookie_key: [5, 6],
             steering: place.steering,
             neighbours: place.neighbours,
             events: event_sender,

@@ -1,6 +1,7 @@
 //! The worker as a whole, on simulated ports: what goes in, what comes out, what is counted.
 
 mod bench;
+mod cookies;
 mod edits;
 mod far;
 mod hits;

@@ -34,8 +34,8 @@ impl Cycle {
     }
 
     /// With room for so many participating flows, and for so many held SYNs.
-    pub fn new(ends: [End; 2], participating: usize, held: usize) -> Cycle {
-        Cycle::with(ends, settings(participating, held), &Beside::nothing())
+    pub fn new(ends: [End; 2], participating: usize, held: usize, beside: &Beside) -> Cycle {
+        Cycle::with(ends, settings(participating, held), beside)
     }
 
     fn with(ends: [End; 2], settings: Settings, beside: &Beside) -> Cycle {

@@ -195,8 +195,7 @@ impl Clients {
     fn close_after(&mut self, acknowledgment: &[u8]) {
         let mut frame = Pooled::copy_of(acknowledgment);
         let own = Segment::read(frame.bytes());
-        let ack = SERVER + 1 + PAYLOAD as u32;
-        own.say(&mut frame, Answer { flags: FIN | ACK, seq: own.seq, ack, payload: 0 });
+        own.say(&mut frame, Answer { flags: FIN | ACK, seq: own.seq, ack: own.ack, payload: 0 });
         self.later.push_back((self.round + THINKS, frame));
     }
 

@@ -6,6 +6,7 @@ use super::super::connections::cycle::Cycle;
 use super::super::connections::ends::{End, Flood};
 use crate::race::Spread;
 use crate::traffic::Family;
+use crate::worker::Beside;
 
 /// From a client's segment to its next, by way of the server: as far as another continent.
 pub const ROUND_TRIP: Duration = Duration::from_millis(10);
@@ -22,10 +23,10 @@ pub struct Outcome {
     pub million_syns_a_second: f64,
 }
 
-/// So many honest clients meanwhile.
-pub fn flood(family: Family, clients: u64) -> Outcome {
+/// So many honest clients meanwhile, under these rules.
+pub fn flood(family: Family, clients: u64, beside: &Beside) -> Outcome {
     let flood = Flood { clients, syns_per_client: SYNS_PER_CLIENT, round_trip: ROUND_TRIP };
-    let mut cycle = Cycle::new(End::flooded(family, flood), HELD, HELD);
+    let mut cycle = Cycle::new(End::flooded(family, flood), HELD, HELD, beside);
     // Each needs three round trips.
     let seconds = cycle.flood(clients, 20 * ROUND_TRIP);
     let tally = cycle.tally();
@@ -43,12 +44,17 @@ pub fn spreads(samples: &[Outcome]) -> [Spread; 2] {
 
 #[cfg(test)]
 mod tests {
+    use dataplane::policy::CookieUse;
+
+    use super::super::cookies;
     use super::*;
 
     #[test]
     fn honest_clients_are_served_among_a_flood() {
-        let outcome = flood(Family::V6, 100);
-        assert!(outcome.succeeded > 0.0 && outcome.succeeded <= 100.0, "{outcome:?}");
-        assert!(outcome.million_syns_a_second > 0.0, "{outcome:?}");
+        for when in [CookieUse::Never, CookieUse::Always] {
+            let outcome = flood(Family::V6, 100, &cookies(when));
+            assert!(outcome.succeeded > 0.0 && outcome.succeeded <= 100.0, "{outcome:?}");
+            assert!(outcome.million_syns_a_second > 0.0, "{outcome:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use dataplane::policy::{RuleSpec, SynMatch};
+use dataplane::policy::{CookieUse, RuleSpec, SynMatch};
 use toml::Spanned;
 
 use super::hops::{self, Hops};
@@ -54,6 +54,7 @@ pub(super) fn modules(
             clients: hops::clients(&raw.client, problems),
             hop: raw.next_hop.as_ref().map(|hop| hops::next_hop(hop, ports, problems)).unwrap_or_default(),
             client_first: client_first(key.span(), raw, problems),
+            cookies: cookies(raw, problems),
             together: together::together(raw, problems),
             tunnel: tunnel::validate(raw, problems),
         }
@@ -83,6 +84,38 @@ fn client_first(
         problems.at(place, message);
     }
     Some(wait)
+}
+
+/// A SYN cookie is an answer before anybody is asked: only of a module that proxies whatever it is offered, and needs nothing of the
+/// server for that.
+fn cookies(raw: &external::Module, problems: &mut Problems) -> CookieUse {
+    let hindrance = match raw {
+        external::Module { kind: external::ModuleKind::Program, .. } => {
+            Some("a program decides before anybody is answered")
+        }
+        external::Module { tunnel: Some(_), .. } => Some("what a tunnel says in a SYN would be lost"),
+        external::Module { together: Some(_), .. } => {
+            Some("who is answered is not held together with others")
+        }
+        external::Module { acknowledge: external::Acknowledge::Through, .. } => Some(
+            "with acknowledge = \"through\" the server's acknowledgment is awaited, and there is no server yet",
+        ),
+        _ => None,
+    };
+    match (&raw.cookies, hindrance) {
+        (None, _) => CookieUse::Never,
+        (Some(wanted), hindrance) => {
+            let cookies = match wanted.get_ref() {
+                external::Cookies::Never => return CookieUse::Never,
+                external::Cookies::UnderFlood => CookieUse::UnderFlood,
+                external::Cookies::Always => CookieUse::Always,
+            };
+            if let Some(why) = hindrance {
+                problems.at(wanted.span(), format!("{why}; leave cookies out"));
+            }
+            cookies
+        }
+    }
 }
 
 fn acknowledge(raw: external::Acknowledge) -> Acknowledge {
@@ -266,7 +299,11 @@ pub(super) fn find(modules: &[Module], wanted: &Spanned<String>, problems: &mut 
 /// The index of the module at `index` with what a rule says about acknowledging: itself, or another of its name.
 fn variant(modules: &mut Vec<Module>, index: usize, wanted: Option<external::Acknowledge>) -> usize {
     let Some(wanted) = wanted.map(acknowledge) else { return index };
-    let module = Module { acknowledge: wanted, ..modules[index].clone() };
+    let cookies = match wanted {
+        Acknowledge::Through => CookieUse::Never,
+        Acknowledge::Receipt => modules[index].cookies,
+    };
+    let module = Module { acknowledge: wanted, cookies, ..modules[index].clone() };
     modules.iter().position(|known| *known == module).unwrap_or_else(|| {
         modules.push(module);
         modules.len() - 1

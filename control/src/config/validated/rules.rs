@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::flow::far::NextHop;
-use dataplane::policy::{Per, RateSpec, Side, Standing, SynMatch, VlanMatch};
+use dataplane::policy::{CookieUse, Per, RateSpec, Side, Standing, SynMatch, VlanMatch};
 use dataplane::refusal::Rejection;
 use ipnet::IpNet;
 
@@ -162,6 +162,8 @@ pub struct Module {
     pub merge: Merge,
     /// Client-first, and how long a client may say nothing before its server is asked all the same.
     pub client_first: Option<Duration>,
+    /// When its clients are answered before it is asked.
+    pub cookies: CookieUse,
     /// When the server's SYN-ACK is acknowledged.
     pub server_ack: ServerAck,
     /// Which initial sequence numbers the two legs use.

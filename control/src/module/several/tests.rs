@@ -59,6 +59,7 @@ impl Bench {
             syn: &[],
             at: self.now,
             now: self.now,
+            is_connected: false,
             past: &History::new(NonZeroUsize::MIN),
         };
         ask(&mut self.module, &partial)

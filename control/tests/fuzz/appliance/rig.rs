@@ -71,6 +71,7 @@ impl Rig {
             limits: Limits { flows: FLOWS + 2, parked: 8, far_sides: 4 },
             timeouts: timeouts(),
             hash: KeyedHash::new([1, 2, 3, 4]),
+            cookie_key: [5, 6],
             steering: Steering::Single,
             neighbours: Neighbours::mesh(1, 1).pop().expect("one worker's"),
             events: event_sender,

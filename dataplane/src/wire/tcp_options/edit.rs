@@ -36,7 +36,12 @@ pub fn edit_timestamps(options: &mut [u8], update: &mut Update, f: impl FnOnce(T
     let Some(at) = timestamps_offset(options) else { return };
     let Some(bytes) = options.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<8>()) else { return };
     let old = Timestamps::from_bytes(*bytes);
-    let new = f(old);
+    replace(bytes, at, old, f(old), update);
+}
+
+/// Writes timestamps that stand at offset `at` of the options, and notes the edit.
+#[inline(always)]
+pub(super) fn replace(bytes: &mut [u8; 8], at: usize, old: Timestamps, new: Timestamps, update: &mut Update) {
     update.word32_at(at, old.value, new.value);
     update.word32_at(at + 4, old.echo, new.echo);
     bytes[..4].copy_from_slice(&new.value.to_be_bytes());
@@ -83,12 +88,17 @@ fn edit_sack_edges_from(
 pub fn blank_sack(options: &mut [u8], update: &mut Update) {
     let mut from = 0;
     while let Some((start, end)) = next_sack(options, from) {
-        for at in start - PREFIX_LEN..end {
-            let Some(byte) = options.get_mut(at) else { return };
-            update.byte_at(at, *byte, kind::NOP);
-            *byte = kind::NOP;
-        }
+        let Some(option) = options.get_mut(start - PREFIX_LEN..end) else { return };
+        write(option, start - PREFIX_LEN, &[kind::NOP; MAX_LEN], update);
         from = end;
+    }
+}
+
+/// Replaces bytes at `offset` of the options, as far as there are any, and notes the edits.
+pub(super) fn write(bytes: &mut [u8], offset: usize, new: &[u8], update: &mut Update) {
+    for (at, (byte, new)) in bytes.iter_mut().zip(new).enumerate() {
+        update.byte_at(offset + at, *byte, *new);
+        *byte = *new;
     }
 }
 

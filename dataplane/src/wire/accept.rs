@@ -1,0 +1,87 @@
+//! The SYN-ACK that answers a SYN, made in place from the SYN itself (RFC 9293 section 3.10.7.2).
+//!
+//! No input panics; the frame never grows (invariant 5: no amplifier). Options stay where the client has them, so that the
+//! checksum only moves by what they say now; what is not accepted becomes NOPs.
+
+use super::checksum::Update;
+use super::ethernet::EthernetHeader;
+use super::ipv4::{self, Ipv4Header};
+use super::ipv6::{self, Ipv6Header};
+use super::reset::TTL;
+use super::seq::Seq;
+use super::tcp::{self, TcpHeader};
+use super::tcp_flags::TcpFlags;
+use super::tcp_options::SynOptions;
+use crate::flow::quad::Addresses;
+use crate::packet::TcpHeaders;
+
+/// What the answer says of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Its number.
+    pub seq: Seq,
+    /// Its window, never scaled.
+    pub window: u16,
+    /// The largest segment that may come.
+    pub mss: u16,
+    /// Window scale, if the client scales.
+    pub shift: u8,
+    /// TSval, if the client has timestamps.
+    pub clock: u32,
+}
+
+/// What the SYN that `headers` were read from asks for, if it can be turned round: it is whole, from one station, and has neither IP
+/// options or extension headers, nor a signature that nobody in between can make.
+pub fn read(frame: &[u8], headers: &TcpHeaders) -> Option<SynOptions> {
+    let ip_header = match headers.quad.addresses {
+        Addresses::V4(..) => ipv4::HEADER_LEN,
+        Addresses::V6(..) => ipv6::HEADER_LEN,
+    };
+    let is_bare = !headers.first_fragment
+        && !EthernetHeader::view(frame)?.is_from_group()
+        && usize::from(headers.l4 - headers.l3) == ip_header;
+    let options = usize::from(headers.l4) + tcp::HEADER_LEN..usize::from(headers.payload);
+    SynOptions::find(frame.get(options)?).filter(|options| is_bare && !options.authenticated)
+}
+
+/// Turns that SYN into the SYN-ACK that accepts it, and returns the length of the frame. `asked` is what [`read`] has found in it; of
+/// any other, a frame results that means nothing.
+///
+/// MACs, addresses and ports are swapped, VLAN tags, DSCP and flow label kept. ECN is not accepted, nor is payload: its sender repeats
+/// it.
+pub fn accept(
+    frame: &mut [u8],
+    headers: &TcpHeaders,
+    asked: &SynOptions,
+    acceptance: &Acceptance,
+) -> Option<usize> {
+    EthernetHeader::view_mut(frame)?.swap_addresses();
+    let ip = frame.get_mut(usize::from(headers.l3)..)?;
+    match headers.quad.addresses {
+        Addresses::V4(..) => Ipv4Header::view_mut(ip)?.turn_round(TTL),
+        Addresses::V6(..) => Ipv6Header::view_mut(ip)?.turn_round(TTL),
+    }
+    let segment = frame.get_mut(usize::from(headers.l4)..usize::from(headers.payload))?;
+    let (header, options) = TcpHeader::split_mut(segment)?;
+    let mut update = Update::NONE;
+    header.swap_ports();
+    header.edit_seq(acceptance.seq, &mut update);
+    header.edit_ack(headers.seq.advance(1), &mut update);
+    header.edit_flags(TcpFlags::SYN | TcpFlags::ACK, &mut update);
+    header.edit_window(acceptance.window, &mut update);
+    asked.answer(options, &mut update, acceptance);
+    header.update_checksum(update);
+    if headers.payload != headers.end {
+        tcp::fill_checksum(segment, &headers.quad.addresses);
+        let len = segment.len() as u16;
+        let ip = frame.get_mut(usize::from(headers.l3)..)?;
+        match headers.quad.addresses {
+            Addresses::V4(..) => Ipv4Header::view_mut(ip)?.set_payload_len(len),
+            Addresses::V6(..) => Ipv6Header::view_mut(ip)?.payload_len.set(len),
+        }
+    }
+    Some(usize::from(headers.payload))
+}
+
+#[cfg(test)]
+mod tests;
