@@ -233,8 +233,8 @@ ports
 memory
   FOR                BYTES  MADE UP OF
   DPDK           256.0 MiB  ordinary pages; 32,767 buffers of 2176 bytes take 128.0 MiB
-  flows           10.0 MiB  65,536 for each of 1 worker
-  far sides       10.5 MiB  65,536 for each of 1 worker
+  flows            9.9 MiB  65,536 for each of 1 worker
+  far sides       10.4 MiB  65,536 for each of 1 worker
   inspection      20.6 MiB  16,384 flows that are searched for each of 1 worker
   held             1.9 MiB  4,096 for each of 1 worker and the control core
   rules            1.1 KiB  2, and those that a reload brings
@@ -242,7 +242,7 @@ memory
   participating  288.0 MiB  4,096 flows; 256.0 MiB for all buffers, 4.0 MiB to send and 4.0 MiB to receive a leg
   history        848.0 KiB  4,096 servers and as many clients
   mailboxes      960.0 KiB  of 1 worker
-  all            592.6 MiB
+  all            592.3 MiB
 
 rules
   RULE       ACTION                                  FLOWS                           MATCH

@@ -1,4 +1,4 @@
-//! A worker's flow table: connection objects in a slab, found by quad through a hashbrown table of slot numbers.
+//! A worker's flow table: connection objects in a slab, found by quad through an index of slot numbers.
 //!
 //! All memory is taken at start; a full table refuses, it never grows (DESIGN invariant 6). One worker owns it.
 
@@ -21,7 +21,7 @@ pub use ahead::Guess;
 use ends::Ends;
 use index::Index;
 pub use sides::Refused;
-use sides::{Sides, key_of};
+use sides::Sides;
 
 /// Milliseconds of one wheel tick.
 const TICK_MS: u64 = 8;
@@ -103,7 +103,7 @@ impl FlowTable {
     #[inline(never)]
     fn find_hashed(&self, hash: u64, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
         let mut direction = Direction::ClientToServer;
-        let entry = self.index.find(hash, |entry| match self.matches(*entry, quad, segment) {
+        let entry = self.index.find(hash, |entry| match self.matches(entry, quad, segment) {
             Some(found) => {
                 direction = found;
                 true
@@ -146,6 +146,7 @@ impl FlowTable {
         (is_back && ports == packet.rotate_left(16)).then_some(Direction::ServerToClient)
     }
 
+    #[inline(always)]
     fn addresses(&self, slot: u32) -> Addresses {
         let object = &self.objects[slot as usize];
         if object.traits.has(Traits::V6) {
@@ -158,11 +159,9 @@ impl FlowTable {
 
     /// Adds a flow whose client is the key's source. The key must not be present, as another flow's far one neither.
     pub fn insert(&mut self, key: &FlowKey, path: Path, client_side: u8, now: Instant) -> Result<u32, Full> {
-        let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
         let slot = self.free;
-        let next = objects.get(slot as usize).ok_or(Full)?.last_seen;
-        let hash_of = |entry: &u32| hash.of(&key_of(objects, v6, sides, *entry));
-        if !self.index.insert(hash.of(key), slot, hash_of) {
+        let next = self.objects.get(slot as usize).ok_or(Full)?.last_seen;
+        if !self.index.insert(self.hash.of(key), slot) {
             return Err(Full);
         }
         self.free = next;
@@ -214,8 +213,12 @@ impl FlowTable {
     }
 
     /// The flow's key, client → server.
+    #[inline]
     pub fn key(&self, slot: u32) -> FlowKey {
-        key_at(&self.objects, &self.v6, slot)
+        let object = &self.objects[slot as usize];
+        let (client_port, server_port) = object.client_and_server_port();
+        let quad = Quad { addresses: self.addresses(slot), client_port, server_port };
+        FlowKey { quad, segment: object.segment }
     }
 
     /// The object in `slot`.
@@ -308,19 +311,6 @@ impl FlowTable {
         }
         None
     }
-}
-
-fn key_at(objects: &[Object], v6: &Ends, slot: u32) -> FlowKey {
-    let object = &objects[slot as usize];
-    let addresses = if object.traits.has(Traits::V6) {
-        let [client, server] = *v6.get(slot);
-        Addresses::V6(client, server)
-    } else {
-        Addresses::V4(object.v4[0], object.v4[1])
-    };
-    let (client_port, server_port) = object.client_and_server_port();
-    let quad = Quad { addresses, client_port, server_port };
-    FlowKey { quad, segment: object.segment }
 }
 
 #[cfg(test)]

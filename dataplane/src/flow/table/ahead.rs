@@ -1,7 +1,7 @@
 //! Look-ups of a burst: first the hashes, whose lines of the index are asked for; then where each flow probably is, whose own
 //! lines are; then, one after the other, what is really there. So no look-up waits for memory while there are others.
 //!
-//! A guess rests on the fingerprint that hashbrown keeps beside each slot number: seven bits of the hash. It touches no flow.
+//! A guess rests on the eight bits of the hash that the index keeps beside each slot number. It touches no flow.
 
 use prefetch_index::prefetch_index;
 
@@ -34,7 +34,7 @@ impl FlowTable {
     /// Looks into the index, and asks for the object of the flow that is probably meant.
     #[inline]
     pub fn look_ahead(&self, guess: &mut Guess) {
-        if let Some(entry) = self.index.find(guess.hash, |_| true) {
+        if let Some(entry) = self.index.probable(guess.hash) {
             guess.entry = entry;
             // Beyond the flows are far sides, which are few.
             prefetch_index(&self.objects, entry as usize);

@@ -1,241 +1,268 @@
-//! The index: slot numbers by the hash of their keys, in hashbrown tables that never grow.
+//! The index: slot numbers by the hash of their keys, in buckets of one cache line each, so that a look-up touches one line.
 //!
-//! A hashbrown table has a power of two of buckets, and one that is more than half full grows when the marks of removed entries
-//! use up the rest of it. Ten million entries in one table so need 33 million buckets; in eleven tables they need 23 million,
-//! five bytes each. Which table an entry is in the hash says, which is keyed: nobody can fill one of them and spare the others.
+//! A bucket has twelve places, and six entries when the index is full. Chance fills one of a hundred: what finds its bucket full
+//! goes to the next one that is not, and every bucket that it passes on its way counts it. So a look-up ends where nothing has
+//! passed, and whatever is removed leaves nothing behind: no marks that use up room, nothing to clean, no reason to grow.
+//!
+//! The hash is keyed: nobody can fill one bucket and spare the others.
 
-use std::ops::Range;
-
-use hashbrown::HashTable;
 use prefetch_index::prefetch_index;
 
-use crate::memory::{huge, table_bytes};
+use crate::memory::huge;
 
-/// The most tables.
-const MOST: usize = 16;
+/// Places of a bucket.
+const PLACES: usize = 12;
+/// Entries of a bucket, on average, when the index is full.
+const MEAN: usize = 6;
+/// The tag of a place in which there is nothing.
+const FREE: u8 = 0;
 
 /// Entries by their hash.
 pub(super) struct Index {
-    tables: Box<[Table]>,
-    /// Entries that a table takes without ever growing.
-    each: usize,
+    buckets: Box<[Bucket]>,
+    len: usize,
+    capacity: usize,
 }
 
-/// One of the tables, which stays where it is in memory as it does not grow.
-struct Table {
-    entries: HashTable<u32>,
-    /// Address of the first bucket's fingerprint.
-    fingerprints: usize,
+/// A cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// Eight bits of each entry's hash, or [`FREE`].
+    tags: [u8; PLACES],
+    /// How many entries are in a bucket behind this one that would be here or before, had this one not been full.
+    passed: u32,
+    entries: [u32; PLACES],
 }
 
-impl Table {
-    fn new(buckets: usize) -> Table {
-        let mut entries = HashTable::with_capacity(buckets / 8 * 7);
-        let place = entries.insert_unique(0, 0, |_| 0);
-        // hashbrown keeps the entries in front of the fingerprints, the first one last.
-        let fingerprints = (&raw const *place.get()).addr() + (place.bucket_index() + 1) * size_of::<u32>();
-        entries.clear();
-        Table { entries, fingerprints }
-    }
+const _: () = assert!(size_of::<Bucket>() == 64);
 
-    /// Where it is.
-    fn addresses(&self) -> Range<usize> {
-        let buckets = self.entries.num_buckets();
-        self.fingerprints - buckets * size_of::<u32>()..self.fingerprints + buckets
-    }
+impl Bucket {
+    const EMPTY: Bucket = Bucket { tags: [FREE; PLACES], passed: 0, entries: [0; PLACES] };
 
-    /// Asks for the lines with which a look-up begins. That they are these is a matter of hashbrown's insides, which a test holds;
-    /// were they others, it would cost time, and nothing else.
+    /// The first place with this tag. Eight of them are looked at together; what comes takes the first one that is free, so that
+    /// four more seldom have to be.
     #[inline(always)]
-    fn prefetch(&self, hash: u64) {
-        // One byte a bucket, sixteen looked at at once, and as many numbers before.
-        let bucket = hash as usize & (self.entries.num_buckets() - 1);
-        prefetch_address(self.fingerprints + bucket);
-        prefetch_address(self.fingerprints - (bucket + 8) * size_of::<u32>());
+    fn first(&self, tag: u8) -> Option<usize> {
+        let [low, high] = self.marks(tag);
+        match (low, high) {
+            (0, 0) => None,
+            (0, _) => Some(8 + high.trailing_zeros() as usize / 8),
+            _ => Some(low.trailing_zeros() as usize / 8),
+        }
+    }
+
+    /// A place with this tag of whose entry `is_it` says so.
+    #[inline(always)]
+    fn place(&self, tag: u8, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
+        let [low, high] = self.marks(tag);
+        // The highest bit of a byte says that of one place, the next one of that of eight places later.
+        let mut marks = low | high >> 1;
+        while marks != 0 {
+            let mark = marks.trailing_zeros() as usize;
+            let place = mark / 8 + if mark % 8 == 7 { 0 } else { 8 };
+            if self.entries.get(place).is_some_and(|entry| is_it(*entry)) {
+                return Some(place);
+            }
+            marks &= marks - 1;
+        }
+        None
+    }
+
+    /// The entry with this tag of which `is_it` says so.
+    #[inline(always)]
+    fn find(&self, tag: u8, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.entries.get(self.place(tag, is_it)?).copied()
+    }
+
+    /// The highest bit of each byte that stands for a place with this tag: of eight places, and of four.
+    #[inline(always)]
+    fn marks(&self, tag: u8) -> [u64; 2] {
+        let wanted = u64::from(tag) * EACH_BYTE;
+        let (low, high) = self.words();
+        [zero_bytes(low ^ wanted), zero_bytes((high ^ wanted) | NOT_HIGH)]
+    }
+
+    /// Into the first free place; false when there is none.
+    #[inline(always)]
+    fn put(&mut self, tag: u8, entry: u32) -> bool {
+        let place =
+            self.first(FREE).and_then(|place| self.tags.get_mut(place).zip(self.entries.get_mut(place)));
+        place.map(|place| (*place.0, *place.1) = (tag, entry)).is_some()
+    }
+
+    /// Out of its place; false when it is not there.
+    #[inline(always)]
+    fn take(&mut self, tag: u8, entry: u32) -> bool {
+        let Some(place) = self.place(tag, |candidate| candidate == entry) else { return false };
+        self.tags[place] = FREE;
+        true
+    }
+
+    /// Tags as two words, the first one lowest; four of them are all that is in the second.
+    #[inline(always)]
+    fn words(&self) -> (u64, u64) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.tags;
+        let high = u32::from_le_bytes([i, j, k, l]);
+        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), high.into())
     }
 }
 
-/// Asks for the line at an address, whatever is there.
+/// One in each byte.
+const EACH_BYTE: u64 = u64::MAX / 0xff;
+/// Bytes of a bucket's second word that are no tags.
+const NOT_HIGH: u64 = !0 << 32;
+
+/// The highest bit of each byte that is zero, and nothing else.
 #[inline(always)]
-fn prefetch_address(address: usize) {
-    let nowhere: &[u8] = &[];
-    prefetch_index(nowhere, address.wrapping_sub(nowhere.as_ptr().addr()));
+const fn zero_bytes(word: u64) -> u64 {
+    const LOW: u64 = 0x7f * EACH_BYTE;
+    // A sum of two numbers of seven bits is carried into no other byte.
+    !(((word & LOW) + LOW) | word | LOW)
+}
+
+/// What a bucket's place remembers of a hash. The bucket follows from other bits.
+#[inline(always)]
+fn tag_of(hash: u64) -> u8 {
+    (hash as u8).max(FREE + 1)
+}
+
+const fn buckets_for(capacity: usize) -> usize {
+    let buckets = capacity.div_ceil(MEAN);
+    if buckets == 0 { 1 } else { buckets }
 }
 
 impl Index {
-    /// Room for `capacity` entries, and for chance to put some more into one table than into another.
+    /// Room for `capacity` entries.
     pub(super) fn new(capacity: usize) -> Index {
-        let Shape { tables, buckets } = Shape::of(capacity);
-        let tables: Box<[Table]> = (0..tables).map(|_| Table::new(buckets)).collect();
-        // hashbrown has marked every bucket as free, so they move; tables smaller than a huge page do so together.
-        huge::collapse(tables.iter().map(Table::addresses));
-        Index { tables, each: room(buckets) }
+        Index { buckets: huge::filled(buckets_for(capacity), |_| Bucket::EMPTY), len: 0, capacity }
     }
 
     /// Bytes that it takes for `capacity` entries.
-    pub(super) fn bytes_for(capacity: usize) -> usize {
-        let Shape { tables, buckets } = Shape::of(capacity);
-        tables * (table_bytes(buckets / 8 * 7, size_of::<u32>()) + size_of::<Table>())
+    pub(super) const fn bytes_for(capacity: usize) -> usize {
+        buckets_for(capacity) * size_of::<Bucket>()
     }
 
-    /// The table of a hash. hashbrown takes its bucket from the lowest bits and its fingerprint from the seven highest: a table
-    /// is chosen by those between.
+    /// The bucket of a hash.
     #[inline(always)]
-    fn table(&self, hash: u64) -> usize {
-        ((u64::from((hash >> 25) as u32) * self.tables.len() as u64) >> 32) as usize
+    fn home(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.buckets.len() as u64) >> 32) as usize
     }
 
-    /// Asks for the lines with which looking for this hash begins.
+    /// Asks for the line with which looking for this hash begins, and nearly always ends.
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
-        self.tables[self.table(hash)].prefetch(hash);
+        prefetch_index(&self.buckets, self.home(hash));
+    }
+
+    /// What this hash probably means: the first entry of its own bucket that looks like it.
+    #[inline(always)]
+    pub(super) fn probable(&self, hash: u64) -> Option<u32> {
+        let bucket = self.buckets.get(self.home(hash))?;
+        bucket.entries.get(bucket.first(tag_of(hash))?).copied()
+    }
+
+    /// The bucket in which those look for a place that have found this one full.
+    #[inline(always)]
+    fn next(&self, at: usize) -> usize {
+        let next = at + 1;
+        if next < self.buckets.len() { next } else { 0 }
     }
 
     /// The entry with this hash of which `is_it` says so.
     #[inline(always)]
-    pub(super) fn find(&self, hash: u64, is_it: impl FnMut(&u32) -> bool) -> Option<u32> {
-        self.tables[self.table(hash)].entries.find(hash, is_it).copied()
+    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let (home, tag) = (self.home(hash), tag_of(hash));
+        let bucket = self.buckets.get(home)?;
+        match bucket.find(tag, &mut is_it) {
+            None if bucket.passed > 0 => self.find_behind(home, tag, &mut is_it),
+            found => found,
+        }
     }
 
-    /// A new entry; false when there is no room. `hash_of` is that of any entry.
-    pub(super) fn insert(&mut self, hash: u64, entry: u32, hash_of: impl Fn(&u32) -> u64) -> bool {
-        let at = self.table(hash);
-        let table = &mut self.tables[at].entries;
-        let has_room = table.len() < self.each;
+    /// The same in what comes behind `home`, which something has passed.
+    #[cold]
+    fn find_behind(&self, home: usize, tag: u8, is_it: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
+        let mut at = self.next(home);
+        while at != home {
+            let bucket = &self.buckets[at];
+            match bucket.find(tag, &mut *is_it) {
+                None if bucket.passed > 0 => at = self.next(at),
+                found => return found,
+            }
+        }
+        None
+    }
+
+    /// A new entry; false when there is no room.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, hash: u64, entry: u32) -> bool {
+        let has_room = self.len < self.capacity;
         if has_room {
-            table.insert_unique(hash, entry, hash_of);
+            self.len += 1;
+            let (home, tag) = (self.home(hash), tag_of(hash));
+            if !self.buckets[home].put(tag, entry) {
+                self.insert_behind(home, tag, entry);
+            }
         }
         has_room
     }
 
+    /// The same behind `home`, which is full. There are more places than entries.
+    #[cold]
+    fn insert_behind(&mut self, home: usize, tag: u8, entry: u32) {
+        let mut at = home;
+        while !self.buckets[at].put(tag, entry) {
+            self.buckets[at].passed += 1;
+            at = self.next(at);
+        }
+    }
+
     /// Removes `entry`; false when it is not there.
+    #[inline(always)]
     pub(super) fn remove(&mut self, hash: u64, entry: u32) -> bool {
-        let at = self.table(hash);
-        let found = self.tables[at].entries.find_entry(hash, |candidate| *candidate == entry);
-        found.map(|place| place.remove()).is_ok()
+        let (home, tag) = (self.home(hash), tag_of(hash));
+        let is_there = self.buckets[home].take(tag, entry) || self.remove_behind(home, tag, entry);
+        self.len -= usize::from(is_there);
+        is_there
+    }
+
+    /// The same behind `home`, where it is not.
+    #[cold]
+    fn remove_behind(&mut self, home: usize, tag: u8, entry: u32) -> bool {
+        let mut at = home;
+        while self.buckets[at].passed > 0 {
+            at = self.next(at);
+            if at == home {
+                break;
+            }
+            if self.buckets[at].take(tag, entry) {
+                self.come_back(home, at);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// What had passed all from `home` on before `at` is no more.
+    fn come_back(&mut self, home: usize, at: usize) {
+        let mut passed = home;
+        while passed != at {
+            self.buckets[passed].passed -= 1;
+            passed = self.next(passed);
+        }
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.tables.iter().map(|table| table.entries.len()).sum()
+        self.len
     }
 
     #[cfg(test)]
     pub(super) fn allocation_size(&self) -> usize {
-        self.tables.iter().map(|table| table.entries.allocation_size()).sum()
-    }
-}
-
-/// Entries that a table of so many buckets takes without growing: half of the seven eighths that hashbrown fills.
-const fn room(buckets: usize) -> usize {
-    buckets / 16 * 7
-}
-
-/// How many tables, and how large.
-struct Shape {
-    tables: usize,
-    buckets: usize,
-}
-
-impl Shape {
-    /// The fewest buckets in all, and then the fewest tables.
-    fn of(capacity: usize) -> Shape {
-        let shapes = (1..=MOST).map(|tables| {
-            let mean = capacity.div_ceil(tables);
-            // Six standard deviations of what falls on one table, and so many more that small ones are not shared out at all.
-            let chance = if tables == 1 { 0 } else { 6 * mean.isqrt() + 64 };
-            let mut buckets = 16;
-            while room(buckets) < mean + chance {
-                buckets *= 2;
-            }
-            Shape { tables, buckets }
-        });
-        shapes.min_by_key(|shape| (shape.tables * shape.buckets, shape.tables)).expect("at least one table")
+        size_of_val(&*self.buckets)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_buckets_as_needed_and_hardly_more() {
-        let shape = |capacity| {
-            let Shape { tables, buckets } = Shape::of(capacity);
-            (tables, buckets)
-        };
-        assert_eq!(shape(0), (1, 16));
-        assert_eq!(shape(7), (1, 16));
-        assert_eq!(shape(8), (1, 32));
-        assert_eq!(shape(10_000_000), (11, 1 << 21));
-        for capacity in [65_536, 1_000_000, 3_000_000, 10_000_000, 100_000_000] {
-            let bytes = Index::bytes_for(capacity);
-            assert!(bytes <= 14 * capacity, "{capacity}: {}", bytes as f64 / capacity as f64);
-        }
-    }
-
-    #[test]
-    fn it_takes_what_it_says() {
-        for capacity in [0, 7, 1000, 100_000] {
-            let index = Index::new(capacity);
-            let taken = index.allocation_size() + size_of_val(&*index.tables);
-            assert_eq!(taken, Index::bytes_for(capacity), "{capacity}");
-        }
-    }
-
-    /// Of tables that are smaller than a huge page each, too.
-    #[test]
-    fn a_large_index_is_in_huge_pages() {
-        let index = Index::new(1_000_000);
-        let first = index.tables.iter().map(Table::addresses).min_by_key(|range| range.start).unwrap();
-        let last = index.tables.iter().map(Table::addresses).max_by_key(|range| range.end).unwrap();
-        if huge::tests::are_on_advice() {
-            let kib = huge::tests::huge(&(first.start..last.end));
-            assert!(kib * 1024 > index.allocation_size() / 2, "{kib} KiB");
-        }
-    }
-
-    /// What [`Table::prefetch`] believes: a hash begins at the bucket that its lowest bits name, and where that is in memory.
-    #[test]
-    fn look_ups_begin_where_they_are_thought_to() {
-        for buckets in [16, 4096] {
-            let mut table = Table::new(buckets);
-            assert_eq!(table.entries.num_buckets(), buckets);
-            for hash in [0, 5, 0x0123_4567_89ab_cdef, u64::MAX] {
-                table.entries.clear();
-                let place = table.entries.insert_unique(hash, 7, |_| unreachable!("it does not grow"));
-                let bucket = place.bucket_index();
-                assert_eq!(bucket, hash as usize & (buckets - 1));
-                let address = (&raw const *place.get()).addr();
-                assert_eq!(address, table.fingerprints - (bucket + 1) * size_of::<u32>());
-            }
-        }
-    }
-
-    /// Entries come and go at the limit of all tables for long: none grows, and none is refused.
-    #[test]
-    fn several_tables_have_room_for_all() {
-        const CAPACITY: usize = 3_000;
-        let shape = Shape { tables: 3, buckets: 4096 };
-        let tables = (0..shape.tables).map(|_| Table::new(shape.buckets)).collect();
-        let mut index = Index { tables, each: room(shape.buckets) };
-        let hash_of = |entry: &u32| {
-            let spread = u64::from(*entry).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            spread ^ spread >> 29
-        };
-        let taken = index.allocation_size();
-        for entry in 0..60_000u32 {
-            if let Some(old) = entry.checked_sub(CAPACITY as u32) {
-                assert!(index.remove(hash_of(&old), old));
-            }
-            assert!(index.insert(hash_of(&entry), entry, hash_of));
-        }
-        assert_eq!((index.len(), index.allocation_size()), (CAPACITY, taken));
-        assert!(index.tables.iter().all(|table| table.entries.len() > CAPACITY / 4), "all are used");
-        assert_eq!(index.find(hash_of(&59_999), |entry| *entry == 59_999), Some(59_999));
-        assert!(!index.remove(hash_of(&1), 1), "long gone");
-        // One that is full refuses.
-        index.each = 1;
-        assert!(!index.insert(hash_of(&7), 7, hash_of));
-    }
-}
+mod tests;

@@ -8,11 +8,10 @@
 
 use hashbrown::HashMap;
 
-use super::ends::Ends;
-use super::{FlowTable, key_at};
+use super::FlowTable;
 use crate::flow::far::FarSide;
-use crate::flow::object::{NONE, Object, Traits};
-use crate::flow::quad::{Direction, FlowKey, Quad, Segment};
+use crate::flow::object::{NONE, Traits};
+use crate::flow::quad::{Direction, Quad, Segment};
 use crate::memory::{lasting, table_bytes};
 
 /// Why a flow does not get its far side.
@@ -156,10 +155,8 @@ impl FlowTable {
         let key = side.key;
         let at = self.sides.put(slot, side).ok_or(Refused::Full)?;
         self.objects[slot as usize].traits.set(Traits::FAR, true);
-        let (hash, objects, v6, sides) = (&self.hash, &self.objects, &self.v6, &self.sides);
-        let hash_of = |entry: &u32| hash.of(&key_of(objects, v6, sides, *entry));
         let entry = self.objects.len() as u32 + at;
-        if is_alias && !self.index.insert(hash.of(&key), entry, hash_of) {
+        if is_alias && !self.index.insert(self.hash.of(&key), entry) {
             self.remove_far(slot);
             return Err(Refused::Full);
         }
@@ -196,14 +193,6 @@ impl FlowTable {
     #[cold]
     pub(super) fn slot_of(&self, entry: u32) -> Option<u32> {
         Some(self.sides.get(entry - self.objects.len() as u32)?.slot)
-    }
-}
-
-/// The key by which an entry of the index is found.
-pub(super) fn key_of(objects: &[Object], v6: &Ends, sides: &Sides, entry: u32) -> FlowKey {
-    match sides.get(entry.wrapping_sub(objects.len() as u32)) {
-        Some(alias) if entry as usize >= objects.len() => alias.side.key,
-        _ => key_at(objects, v6, entry),
     }
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::Instant;
 use crate::flow::hash::KeyedHash;
 use crate::flow::object::Path;
+use crate::flow::quad::FlowKey;
 use crate::flow::quad::{Quad, Segment};
 use crate::flow::table::tests::key;
 use crate::port::PortId;
