@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prefetch_index::prefetch_index;
-
 use crate::budget::{Budget, Rate};
 use crate::buffer::Buffer;
 use crate::clock::Instant;
@@ -209,7 +207,6 @@ impl<P: Port> Worker<P> {
     fn receive(&mut self, now: Instant, port: PortId) -> usize {
         let mut burst: Burst<P::Buffer> = Burst::new();
         let n = self.lines[usize::from(port.0)].receive(&mut burst, &mut self.counters);
-        burst.iter().for_each(|frame| prefetch_index(frame.bytes(), 0));
         self.classify(now, port, &mut burst, false);
         n
     }

@@ -1,5 +1,7 @@
 //! One port as a worker sees it: its queue, its peer, and the frames that wait for it.
 
+use prefetch_index::prefetch_index;
+
 use crate::buffer::Buffer;
 use crate::counters::Counter;
 use crate::port::impaired::Tally;
@@ -43,7 +45,7 @@ impl<P: Port> Line<P> {
         Line { mac, ..self }
     }
 
-    /// Receives into an empty burst.
+    /// Receives into an empty burst, and asks for the frames' first lines.
     pub fn receive(&mut self, burst: &mut Burst<P::Buffer>, counters: &mut Counters) -> usize {
         let n = self.port.receive(burst);
         let unfit = self.port.unfit();
@@ -51,7 +53,11 @@ impl<P: Port> Line<P> {
         self.unfit = unfit;
         if n > 0 {
             counters.add(Counter::Received, n as u64);
-            counters.add(Counter::ReceivedBytes, burst.iter().map(|frame| frame.bytes().len() as u64).sum());
+            let bytes = burst.iter().map(|frame| {
+                prefetch_index(frame.bytes(), 0);
+                frame.bytes().len() as u64
+            });
+            counters.add(Counter::ReceivedBytes, bytes.sum());
         }
         n
     }
