@@ -9,7 +9,7 @@ use super::expiry::{Taken, Wheel};
 use super::hash::KeyedHash;
 use super::object::{NONE, Object, Path, Record, Traits};
 use super::quad::{Addresses, Direction, FlowKey, Quad, Segment, v4_word};
-use super::traffic::{Ledger, Tally, Traffic};
+use super::traffic::Traffic;
 
 mod ahead;
 mod differing;
@@ -127,23 +127,28 @@ impl FlowTable {
         if object.segment != segment || object.traits.has(Traits::V6) != quad.addresses.is_v6() {
             return None;
         }
-        // Whole words, turned by half for the way back: a comparison each.
+        // Whole words, turned by half for the way back: a comparison each. The ports alone mostly tell which way it is.
         let (ports, packet) = (object.ports_word(), quad.ports_word());
-        let (is_there, is_back) = match quad.addresses {
-            Addresses::V4(source, destination) => {
-                let (ends, packet) = (object.v4_word(), v4_word(source, destination));
-                (ends == packet, ends == packet.rotate_left(32))
-            }
-            Addresses::V6(source, destination) => {
-                let [client, server] = self.v6.get(slot);
-                let is_there = *client == source && *server == destination;
-                (is_there, *client == destination && *server == source)
-            }
-        };
-        if is_there && ports == packet {
+        if ports == packet && self.has_ends(slot, object, quad.addresses) {
             return Some(Direction::ClientToServer);
         }
-        (is_back && ports == packet.rotate_left(16)).then_some(Direction::ServerToClient)
+        let is_back =
+            ports == packet.rotate_left(16) && self.has_ends(slot, object, quad.addresses.reversed());
+        is_back.then_some(Direction::ServerToClient)
+    }
+
+    /// Whether these are the flow's addresses, client's and server's, of its own family.
+    #[inline(always)]
+    fn has_ends(&self, slot: u32, object: &Object, addresses: Addresses) -> bool {
+        match addresses {
+            Addresses::V4(client, server) => object.v4_word() == v4_word(client, server),
+            Addresses::V6(client, server) => {
+                // As numbers, which are compared in registers. Arrays would be put together in memory for it, and read as a whole
+                // before all of their parts have arrived there.
+                let [own_client, own_server] = self.v6.get(slot).map(u128::from_ne_bytes);
+                own_client == u128::from_ne_bytes(client) && own_server == u128::from_ne_bytes(server)
+            }
+        }
     }
 
     #[inline(always)]
@@ -240,17 +245,25 @@ impl FlowTable {
         let has_more_bytes = tally.add_bytes(direction, bytes);
         let has_more_frames = tally.add_frame(direction);
         if has_more_bytes {
-            self.enter(slot, |tally, ledger| ledger.enter_bytes(tally, direction));
+            self.enter_bytes(slot, direction);
         }
         if has_more_frames {
-            self.enter(slot, |tally, ledger| ledger.enter_frames(tally, direction));
+            self.enter_frames(slot, direction);
         }
     }
 
-    /// The rare time that the record's line is touched for a count.
+    /// The rare time that the record's line is touched for a count of bytes.
     #[cold]
-    fn enter(&mut self, slot: u32, enter: impl Fn(&mut Tally, &mut Ledger)) {
-        enter(&mut self.objects[slot as usize].tally, &mut self.records[slot as usize].ledger);
+    fn enter_bytes(&mut self, slot: u32, direction: Direction) {
+        let (object, record) = (&mut self.objects[slot as usize], &mut self.records[slot as usize]);
+        record.ledger.enter_bytes(&mut object.tally, direction);
+    }
+
+    /// The same for a count of frames.
+    #[cold]
+    fn enter_frames(&mut self, slot: u32, direction: Direction) {
+        let (object, record) = (&mut self.objects[slot as usize], &mut self.records[slot as usize]);
+        record.ledger.enter_frames(&mut object.tally, direction);
     }
 
     /// What the flow in `slot` has carried.
@@ -344,6 +357,25 @@ mod tests {
         assert_eq!(table.find(&key(1, true, 6)), None);
         assert_eq!(table.find(&key(1, false, 5)), None);
         assert_eq!(table.key(slot), there);
+    }
+
+    /// Ports do not tell the directions apart where both ends have the same one.
+    #[test]
+    fn finds_both_directions_of_equal_ports() {
+        for (client, server) in [("10.0.0.1:500", "10.0.0.2:500"), ("[fd00::1]:500", "[fd00::2]:500")] {
+            let mut table = table(4);
+            let quad = Quad::between(client.parse().unwrap(), server.parse().unwrap()).unwrap();
+            let there = FlowKey { quad, segment: Segment(0) };
+            let slot = table.insert(&there, Path::CutThrough, 0, Instant::ZERO).unwrap();
+            let both = [(quad, Direction::ClientToServer), (quad.reversed(), Direction::ServerToClient)];
+            for (quad, direction) in both {
+                let mut guess = table.guess(&quad, Segment(0));
+                table.look_ahead(&mut guess);
+                let found = Some((slot, direction));
+                assert_eq!(table.find_last(&guess, &quad, Segment(0)), found);
+                assert_eq!(table.find(&FlowKey { quad, ..there }), found);
+            }
+        }
     }
 
     #[test]
