@@ -2,6 +2,8 @@
 //!
 //! The checksum is never repaired: a segment that arrives corrupt leaves exactly as corrupt.
 
+use std::ops::Range;
+
 use crate::packet::TcpHeaders;
 use crate::wire::checksum::Update;
 use crate::wire::seq::Delta;
@@ -27,22 +29,29 @@ impl Deltas {
 /// Rewrites the segment at `headers` in `frame`.
 #[inline(always)]
 pub fn apply(frame: &mut [u8], headers: &TcpHeaders, deltas: Deltas) {
-    let (l4, options) = (usize::from(headers.l4), usize::from(headers.l4) + HEADER_LEN);
-    let mut update = Update::NONE;
+    let l4 = usize::from(headers.l4);
     // An ack field without the ACK flag is noise that the receiver ignores; it stays as it came (DESIGN section 1).
     let acknowledges = headers.flags.ack() && !deltas.other.is_zero();
-    if acknowledges
-        && headers.has_options()
-        && let Some(options) = frame.get_mut(options..headers.payload.into())
-    {
-        edit_sack_edges(options, &mut update, |edge| edge.minus(deltas.other));
-    }
+    let mut update = match acknowledges && headers.has_options() {
+        true => apply_to_options(frame, l4 + HEADER_LEN..headers.payload.into(), deltas.other),
+        false => Update::NONE,
+    };
     let Some(tcp) = frame.get_mut(l4..).and_then(TcpHeader::view_mut) else { return };
     if acknowledges {
         tcp.edit_ack(headers.ack.minus(deltas.other), &mut update);
     }
     tcp.edit_seq(headers.seq.plus(deltas.own), &mut update);
     tcp.update_checksum(update);
+}
+
+/// SACK edges among the options. By itself, so that segments without any are spared what it keeps in memory.
+#[inline(never)]
+fn apply_to_options(frame: &mut [u8], options: Range<usize>, other: Delta) -> Update {
+    let mut update = Update::NONE;
+    if let Some(options) = frame.get_mut(options) {
+        edit_sack_edges(options, &mut update, |edge| edge.minus(other));
+    }
+    update
 }
 
 #[cfg(test)]

@@ -37,6 +37,11 @@ impl TcpFlags {
         self.0 & other.0 != 0
     }
 
+    /// All bits of `set`, and none of `clear`: one comparison.
+    pub const fn are(self, set: TcpFlags, clear: TcpFlags) -> bool {
+        self.0 & (set.0 | clear.0) == set.0
+    }
+
     /// Without the bits of `other`.
     pub const fn without(self, other: TcpFlags) -> TcpFlags {
         TcpFlags(self.0 & !other.0)
@@ -97,5 +102,18 @@ impl fmt::Debug for TcpFlags {
             return f.write_str("none");
         }
         LETTERS.iter().filter(|(bit, _)| self.contains(*bit)).try_for_each(|(_, s)| f.write_str(s))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_comparison_asks_for_bits_that_are_set_and_bits_that_are_not() {
+        let (set, clear) = (TcpFlags::ACK, TcpFlags(TcpFlags::SYN.0 | TcpFlags::RST.0));
+        for flags in (0..=u8::MAX).map(|bits| TcpFlags(bits.into())) {
+            assert_eq!(flags.are(set, clear), flags.contains(set) && !flags.intersects(clear), "{flags:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::flow::quad::Direction;
 use crate::flow::table::Guess;
 use crate::packet::{Packet, TcpHeaders};
 use crate::rewrite::delta::{self, Deltas};
+use crate::wire::tcp_flags::TcpFlags;
 
 impl<P: Port> Worker<P> {
     /// Carries frames from the first one of the queue on for as long as they are of one kind. One that has to go the long way ends
@@ -55,8 +56,9 @@ impl<P: Port> Passage<'_, P> {
     /// A segment; given back when it is not for the short cut.
     #[inline(always)]
     fn carry(&mut self, guess: &Guess, headers: &TcpHeaders, frame: P::Buffer) -> Option<P::Buffer> {
-        let decides = headers.flags.intersects(DECIDING) || headers.first_fragment;
-        if decides || frame.checksum_hint() == ChecksumHint::Bad {
+        // What acknowledges nothing opens or resets a connection; said so, nobody asks for the bit again.
+        let is_ordinary = headers.flags.are(TcpFlags::ACK, DECIDING) && !headers.first_fragment;
+        if !is_ordinary || frame.checksum_hint() == ChecksumHint::Bad {
             return Some(frame);
         }
         let segment = headers.segment.of_pair(self.way.pair);
