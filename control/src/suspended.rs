@@ -15,7 +15,7 @@ mod syns;
 
 #[cfg(test)]
 use std::cell::Cell;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::net::IpAddr;
 
 use hashbrown::HashTable;
@@ -287,38 +287,42 @@ impl Suspended {
         self.get_mut(slot).expect("a slot that is listed is taken")
     }
 
+    /// The SYN, and what it says; nothing once it has been refused.
+    fn open(&self, slot: u32) -> Option<(&[u8], RefMut<'_, Opened>)> {
+        let frame = self.syns.get(self.get(slot)?.syn?);
+        let mut opened = self.opened.borrow_mut();
+        if opened.as_ref().is_none_or(|opened| opened.slot != slot) {
+            #[cfg(test)]
+            self.parsed.update(|parsed| parsed + 1);
+            let Ok(Packet::Tcp(headers)) = packet::parse(frame) else { return None };
+            *opened = Some(Opened { slot, headers, segment: None });
+        }
+        let opened = RefMut::filter_map(opened, Option::as_mut).ok()?;
+        Some((frame, opened))
+    }
+
     /// The SYN, and what its headers say; nothing once it has been refused.
     pub(crate) fn syn(&self, slot: u32) -> Option<(&[u8], TcpHeaders)> {
-        let frame = self.syns.get(self.get(slot)?.syn?);
-        if let Some(opened) = &*self.opened.borrow()
-            && opened.slot == slot
-        {
-            return Some((frame, opened.headers));
-        }
-        #[cfg(test)]
-        self.parsed.update(|parsed| parsed + 1);
-        let Ok(Packet::Tcp(headers)) = packet::parse(frame) else { return None };
-        self.opened.replace(Some(Opened { slot, headers, segment: None }));
-        Some((frame, headers))
+        let (frame, opened) = self.open(slot)?;
+        Some((frame, opened.headers))
     }
 
     /// The SYN as the stack sees it.
     pub(crate) fn segment(&self, slot: u32) -> Option<tcp::Segment> {
-        let (frame, headers) = self.syn(slot)?;
-        let mut opened = self.opened.borrow_mut();
-        let segment = &mut opened.as_mut()?.segment;
+        let (frame, mut opened) = self.open(slot)?;
+        let Opened { headers, segment, .. } = &mut *opened;
         if segment.is_none() {
-            *segment = read_segment(frame, &headers);
+            *segment = read_segment(frame, headers);
         }
         segment.clone()
     }
 
     /// Its flow's key; nothing once it has been refused.
     pub(crate) fn key(&self, slot: u32) -> Option<FlowKey> {
-        let (_, headers) = self.syn(slot)?;
-        let vlans = headers.segment;
+        let (_, opened) = self.open(slot)?;
+        let vlans = opened.headers.segment;
         let segment = Segment::new(self.get(slot)?.pair, vlans.outer_vlan(), vlans.inner_vlan());
-        Some(FlowKey { quad: headers.quad, segment })
+        Some(FlowKey { quad: opened.headers.quad, segment })
     }
 
     /// The client has repeated its SYN: from now on this one is meant. No effect unless it is as long.
