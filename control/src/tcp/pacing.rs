@@ -25,9 +25,10 @@ const MAX_RATE: u64 = 1 << 40;
 /// acknowledgments allow.
 pub(super) fn rate(window: u32, slow_start: bool, srtt: Option<Duration>) -> Option<u64> {
     let nanos = u64::try_from(srtt?.as_nanos()).unwrap_or(u64::MAX).max(1);
-    let tenths = u128::from(window) * if slow_start { 20 } else { 12 };
-    let rate = tenths * 100_000_000 / u128::from(nanos);
-    Some((rate as u64).clamp(1, MAX_RATE))
+    // Less than 2^63 before it is divided.
+    let tenths = u64::from(window) * if slow_start { 20 } else { 12 };
+    let rate = tenths * 100_000_000 / nanos;
+    Some(rate.clamp(1, MAX_RATE))
 }
 
 /// When the next segment may leave.

@@ -20,8 +20,7 @@ impl Sum {
     /// The sum of `bytes`; an odd last byte is padded with zero (RFC 1071 section 1).
     pub fn of(bytes: &[u8]) -> Sum {
         // Summed in the machine's own byte order and swapped once at the end (RFC 1071 section 2, B).
-        let native = if bytes.len() <= SHORT { sum_of_short(bytes) } else { sum_of_long(bytes) };
-        Sum(u64::from(u16::from_be(fold(native))))
+        Sum(u64::from(u16::from_be(fold(native_sum(bytes)))))
     }
 
     /// The pseudo-header of a transport segment of `len` bytes (RFC 9293 section 3.1, RFC 8200 section 8.1).
@@ -48,28 +47,16 @@ impl Sum {
     }
 }
 
-/// Bytes up to which lanes do not pay: headers.
-const SHORT: usize = 128;
-
-/// Eight bytes at a time, carries added where they come from.
+/// Eight bytes at a time, an addition and one of its carry each: lanes of four bytes take more, however long it is.
 #[inline]
-fn sum_of_short(bytes: &[u8]) -> u64 {
+fn native_sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let native = words.iter().fold(0u64, |sum, word| {
-        let (sum, carry) = sum.overflowing_add(u64::from_ne_bytes(*word));
-        sum + u64::from(carry)
-    });
+    let native = words.iter().fold(0u128, |sum, word| sum + u128::from(u64::from_ne_bytes(*word)));
     let (word, rest) =
         rest.split_first_chunk::<4>().map_or((0, rest), |(word, rest)| (u32::from_ne_bytes(*word), rest));
-    // Halves: room for what is added to them.
-    (native >> 32) + (native & 0xffff_ffff) + u64::from(word) + sum_of_rest(rest)
-}
-
-/// Four bytes at a time into lanes that the compiler vectorises. A u64 lane holds 2^32 such words.
-fn sum_of_long(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    let native: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-    native + sum_of_rest(rest)
+    // Halves, and carries: room for what is added to them.
+    let (carries, native) = ((native >> 64) as u64, native as u64);
+    (native >> 32) + (native & 0xffff_ffff) + carries + u64::from(word) + sum_of_rest(rest)
 }
 
 /// Up to three bytes.
