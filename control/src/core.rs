@@ -175,9 +175,11 @@ impl<L: Pool> Core<L> {
     pub fn poll(&mut self, now: Instant) -> usize {
         self.heartbeat.beat();
         let mut work = 0;
-        for worker in 0..self.events.len() {
-            work += self.take_events(now, worker);
+        let mut events = std::mem::take(&mut self.events);
+        for (worker, events) in events.iter_mut().enumerate() {
+            work += self.take_events(now, worker, events);
         }
+        self.events = events;
         work += self.take_decisions(now);
         work += self.attend_endpoints(now);
         work += self.fire_timers(now);
@@ -192,23 +194,17 @@ impl<L: Pool> Core<L> {
         work
     }
 
-    fn take_events(&mut self, now: Instant, worker: usize) -> usize {
-        for done in 0..EVENTS_PER_ROUND {
-            let mut event = self.events[worker].try_receive();
-            if event.is_none() {
-                self.settle_last(now);
-                return done;
-            }
-            if done % EVENTS_PER_LOOK == 0 {
-                self.means.scarce = self.means.pool.is_low();
-            }
-            self.handle(now, worker, &mut event);
+    fn take_events(&mut self, now: Instant, worker: usize, events: &mut Receiver<Event<L::Buffer>>) -> usize {
+        let mut done = 0;
+        while done < EVENTS_PER_ROUND && !events.is_empty() {
+            self.means.scarce = self.means.pool.is_low();
+            done += events.receive_each(EVENTS_PER_LOOK, |event| self.handle(now, worker, event));
         }
         self.settle_last(now);
-        EVENTS_PER_ROUND
+        done
     }
 
-    /// Takes `event` out of its place: passed by value, it would be copied once more.
+    /// Takes `event` out of its place in the mailbox.
     fn handle(&mut self, now: Instant, worker: usize, event: &mut Option<Event<L::Buffer>>) {
         if !matches!(event, Some(Event::Segment { .. })) {
             self.settle_last(now);

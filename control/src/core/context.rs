@@ -102,14 +102,35 @@ impl<B> Outbox<B> {
     }
 
     /// Sends an order, after all earlier ones.
+    #[inline(never)]
     pub fn order(&mut self, order: Order<B>) {
+        self.send(order);
+    }
+
+    /// The same for what is sent most: the order is not carried here, but made where it waits (`worker/mailbox.rs`).
+    #[inline(never)]
+    fn transmit(&mut self, way: Way, frame: B) {
+        match way {
+            Way::Port(port) => self.send(Order::Transmit { port, frame }),
+            Way::Far(flow) => self.send(Order::TransmitFar { flow, frame }),
+        }
+    }
+
+    #[inline(always)]
+    fn send(&mut self, order: Order<B>) {
+        if self.waiting.is_empty() && self.sender.has_room_beside(0) {
+            self.sender.send(order);
+        } else {
+            self.send_behind(order);
+        }
+    }
+
+    /// The same when others wait, or have used up what was known to be free.
+    #[cold]
+    #[inline(never)]
+    fn send_behind(&mut self, order: Order<B>) {
+        self.waiting.push_back(order);
         self.flush();
-        if !self.waiting.is_empty() {
-            return self.waiting.push_back(order);
-        }
-        if let Err(order) = self.sender.try_send(order) {
-            self.waiting.push_back(order);
-        }
     }
 
     /// Moves what waits into the mailbox. Returns how much went.
@@ -142,15 +163,6 @@ pub enum Way {
 impl From<PortId> for Way {
     fn from(port: PortId) -> Way {
         Way::Port(port)
-    }
-}
-
-impl Way {
-    fn order<B>(self, frame: B) -> Order<B> {
-        match self {
-            Way::Port(port) => Order::Transmit { port, frame },
-            Way::Far(flow) => Order::TransmitFar { flow, frame },
-        }
     }
 }
 
@@ -251,7 +263,7 @@ impl<L: Pool> Context<'_, L> {
     ) {
         self.counters.add(Counter::CopiedBytes, len as u64);
         match self.build(template, tcp, len, fill) {
-            Some(frame) => self.outbox.order(way.into().order(frame)),
+            Some(frame) => self.outbox.transmit(way.into(), frame),
             None => self.counters.count(Counter::BuffersExhausted),
         }
     }
@@ -286,7 +298,7 @@ impl<L: Pool> Context<'_, L> {
             Some(frame)
         });
         match frame {
-            Some(frame) => self.outbox.order(way.into().order(frame)),
+            Some(frame) => self.outbox.transmit(way.into(), frame),
             None => self.counters.count(Counter::BuffersExhausted),
         }
     }
@@ -296,6 +308,6 @@ impl<L: Pool> Context<'_, L> {
         if !self.can_transmit() {
             return self.counters.count(Counter::DropOrdersFull);
         }
-        self.outbox.order(way.into().order(frame));
+        self.outbox.transmit(way.into(), frame);
     }
 }

@@ -153,6 +153,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// Puts a packet's event into the mailbox; answers to orders keep their reserve.
+    #[inline(always)]
     pub(super) fn send_event(&mut self, event: Event<P::Buffer>) {
         if self.events.try_send_leaving(EVENT_RESERVE, event).is_err() {
             self.counters.count(Counter::DropEventsFull);

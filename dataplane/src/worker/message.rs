@@ -319,7 +319,7 @@ pub enum ClientPort {
 
 /// What one place in a mailbox takes, of either direction, for a buffer that is one pointer (as an mbuf is).
 pub const BYTES_PER_MESSAGE: usize = {
-    let (event, order) = (size_of::<Event<usize>>(), size_of::<Order<usize>>());
+    let (event, order) = (size_of::<Option<Event<usize>>>(), size_of::<Option<Order<usize>>>());
     if event > order { event } else { order }
 };
 
