@@ -47,35 +47,36 @@ impl<L: Pool> Connection<L> {
         let Answered { partial, key, segment, headers, .. } = *answered;
         let syn = read_segment(answered.syn, answered.syn_headers)?;
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];
-        let mut server = Leg {
-            block: Block::asked(
-                partial.sent(cx.now),
-                u32::from(partial.asked),
-                partial.iss,
-                &ask::offer(&syn, &answered.mark),
-                cx.settings.leg,
-            ),
-            template: FrameTemplate::learn(answered.syn, answered.syn_headers),
-            way: partial.way(server_side),
-            look: Look::Known,
-        };
-        server.block.set_family(family(&key.quad));
-        let events = server.block.on_segment(cx.now, segment, None);
-        if !events.contains(Events::ANSWERED) {
-            return None;
-        }
-        let mut client = Leg {
-            block: Block::suspended(partial.at(cx.now), &syn, cx.settings.leg),
-            template: FrameTemplate::learn(frame.bytes(), headers),
+        let client = Leg {
+            block: Block::new(partial.at(cx.now), State::Suspended, cx.settings.leg),
+            template: FrameTemplate::blank(headers.quad),
             way: partial.client_side.into(),
             look: Look::Known,
         };
-        client.block.set_family(family(&key.quad));
+        *place = Some(Connection::begun(cx, Origin::of(partial, key), client));
+        let connection = place.as_mut()?;
+        connection.client.template.relearn(frame.bytes(), headers);
+        let client = &mut connection.client.block;
+        client.note_syn(&syn);
+        client.set_family(family(&key.quad));
         if partial.has_crossed() {
-            client.block.note_crossed();
+            client.note_crossed();
         }
-        let connection = place.insert(Connection::begun(cx, Origin::of(partial, key), client));
-        connection.server = Some(server);
+        connection.server = Some(Leg {
+            block: Block::new(partial.sent(cx.now), State::SynSent, cx.settings.leg),
+            template: FrameTemplate::blank(key.quad),
+            way: partial.way(server_side),
+            look: Look::Known,
+        });
+        let Leg { block: server, template, .. } = connection.server.as_mut()?;
+        template.relearn(answered.syn, answered.syn_headers);
+        server.note_asked(u32::from(partial.asked), partial.iss, &ask::offer(&syn, &answered.mark));
+        server.set_family(family(&key.quad));
+        if !server.on_segment(cx.now, segment, None).contains(Events::ANSWERED) {
+            *place = None;
+            return None;
+        }
+        let connection = place.as_mut()?;
         connection.proxying = Some(partial.proxying);
         connection.session = Some(session);
         connection.answer_client(cx);

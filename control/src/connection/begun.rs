@@ -30,7 +30,8 @@ impl Origin {
 
 impl<L: Pool> Connection<L> {
     /// A flow of which nothing is known but its client's leg: nobody is behind it, nothing has been relayed, and its client is
-    /// awaited.
+    /// awaited. It is too large to be carried about: where this is called it is written in its place.
+    #[inline(always)]
     pub(super) fn begun(cx: &Context<'_, L>, origin: Origin, client: Leg<L::Buffer>) -> Connection<L> {
         let Origin { key, flow, worker, client_side } = origin;
         Connection {

@@ -39,7 +39,7 @@ pub(super) enum Look {
 impl<B: Buffer> Leg<B> {
     /// From a frame of the opposite endpoint.
     pub(super) fn learn(&mut self, frame: &B, headers: &TcpHeaders) {
-        self.template = FrameTemplate::learn(frame.bytes(), headers);
+        self.template.relearn(frame.bytes(), headers);
         self.look = self.look.max(Look::Reset);
     }
 

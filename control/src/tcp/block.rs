@@ -147,22 +147,20 @@ impl<B: Buffer> Block<B> {
         block.set_iss(iss);
         block.offer = offer.clone();
         block.out.syn = true;
-        block.timers.started = now;
         block
     }
 
-    /// Server leg: its SYN, number `iss` with the options of `offer`, has been sent so many times, for the last time at
-    /// `sent`.
-    pub fn asked(sent: Instant, times: u32, iss: Seq, offer: &Handshake, limits: Limits) -> Self {
-        let mut block = Block::connect(sent, iss, offer, limits);
-        block.out.syn = false;
-        block.out.syn_sent = true;
+    /// Server leg, new: its SYN, number `iss` with the options of `offer`, has been sent so many times, for the last time when
+    /// the block was made.
+    pub(crate) fn note_asked(&mut self, times: u32, iss: Seq, offer: &Handshake) {
+        self.set_iss(iss);
+        self.offer = offer.clone();
+        self.out.syn_sent = true;
         // Karn: nobody knows which of several an answer is for.
-        block.snd.syn_at = (times == 1).then_some(sent);
+        self.snd.syn_at = (times == 1).then_some(self.timers.started);
         for _ in 1..times {
-            block.rto.back_off();
+            self.rto.back_off();
         }
-        block
     }
 
     /// Client leg: the client has answered a SYN of the server's that met its own, while it was held.
@@ -173,14 +171,21 @@ impl<B: Buffer> Block<B> {
     /// Client leg: the template TCB of a SYN that nobody has answered.
     pub fn suspended(now: Instant, syn: &Segment, limits: Limits) -> Self {
         let mut block = Block::new(now, State::Suspended, limits);
-        block.set_irs(syn.seq);
-        block.peer = Handshake::of(syn);
-        block.ts.start(now, syn.options.timestamps);
-        block.snd.field = syn.window;
+        block.note_syn(syn);
         block
     }
 
-    pub(super) fn new(now: Instant, state: State, limits: Limits) -> Self {
+    /// Client leg, new: this SYN came when the block was made.
+    pub(crate) fn note_syn(&mut self, syn: &Segment) {
+        self.set_irs(syn.seq);
+        self.peer = Handshake::of(syn);
+        self.ts.start(self.timers.started, syn.options.timestamps);
+        self.snd.field = syn.window;
+    }
+
+    /// One of which nothing is known. It is too large to be carried about: what it needs to know it is told in its place.
+    #[inline(always)]
+    pub(crate) fn new(now: Instant, state: State, limits: Limits) -> Self {
         let zero = Seq(0);
         Block {
             state,
@@ -373,11 +378,7 @@ impl<B: Buffer> Block<B> {
         self.snd.nxt = iss.advance(1);
         self.snd.edge = self.snd.nxt;
         self.snd.max_edge = self.snd.nxt;
-        let mut queue = Queue::new(self.snd.nxt, self.limits.max_chunks);
-        while let Some(chunk) = self.snd.queue.pop() {
-            queue.push(chunk);
-        }
-        self.snd.queue = queue;
+        self.snd.queue.renumber(self.snd.nxt);
         self.snd.recovery = Recovery::new(self.snd.nxt);
     }
 
@@ -388,7 +389,8 @@ impl<B: Buffer> Block<B> {
         self.rcv.last_ack_sent = self.rcv.nxt;
         self.rcv.allowed = None;
         self.snd.wl1 = irs;
-        self.rcv.queue = Queue::new(self.rcv.nxt, self.limits.max_chunks);
+        self.rcv.queue.clear();
+        self.rcv.queue.renumber(self.rcv.nxt);
     }
 
     /// Both SYNs are known: an option is in force when both carry it.

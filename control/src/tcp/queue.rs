@@ -31,6 +31,14 @@ impl<B: Buffer> Queue<B> {
         Queue { chunks: Few::default(), start, end: start, max_chunks, copied: 0 }
     }
 
+    /// The same bytes under other numbers, of which `start` is the first.
+    pub(super) fn renumber(&mut self, start: Seq) {
+        let before = self.start;
+        self.chunks.iter_mut().for_each(|(at, _)| *at = start.advance(before.distance_to(*at)));
+        self.end = start.advance(self.len());
+        self.start = start;
+    }
+
     /// Number of the first byte.
     pub(super) fn start(&self) -> Seq {
         self.start
@@ -151,5 +159,32 @@ impl<B: Buffer> Queue<B> {
     pub(super) fn clear(&mut self) {
         self.chunks = Few::default();
         self.start = self.end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataplane::port::sim::SimBuffer;
+
+    use super::*;
+
+    #[test]
+    fn other_numbers_mean_the_same_bytes() {
+        let mut queue: Queue<SimBuffer> = Queue::new(Seq(0), 8);
+        for bytes in ["some", "bytes", "more"] {
+            queue.push(Chunk::owned(bytes.into()));
+        }
+        queue.drop_before(Seq(1));
+        let start = Seq(u32::MAX - 5);
+        queue.renumber(start);
+        let mut out = [0; 12];
+        assert_eq!((queue.start(), queue.end(), queue.len()), (start, start.advance(12), 12));
+        assert_eq!((queue.copy(start, &mut out), &out), (12, b"omebytesmore"));
+        assert_eq!(queue.copy(start.advance(7), &mut out[..5]), 5);
+        assert_eq!(&out[..5], b"smore");
+        queue.drop_before(start.advance(8));
+        queue.renumber(Seq(7));
+        queue.push(Chunk::owned("!".into()));
+        assert_eq!((queue.copy(Seq(7), &mut out), &out[..5]), (5, &b"more!"[..]));
     }
 }

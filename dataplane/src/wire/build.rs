@@ -119,14 +119,28 @@ impl FrameTemplate {
     ///
     /// IP options and extension headers are not learnt. Of a frame that `headers` are not about, a template results
     /// that means nothing.
+    #[inline]
     pub fn learn(frame: &[u8], headers: &TcpHeaders) -> FrameTemplate {
+        let mut template = FrameTemplate::blank(headers.quad);
+        template.relearn(frame, headers);
+        template
+    }
+
+    /// One that nothing has been learnt for: see [`FrameTemplate::relearn`].
+    #[inline]
+    pub fn blank(quad: Quad) -> FrameTemplate {
+        FrameTemplate { ethernet: ArrayVec::new(), traffic_class: 0, ttl: 0, flow_label: 0, quad }
+    }
+
+    /// Forgets what it has learnt, and learns from this frame.
+    pub fn relearn(&mut self, frame: &[u8], headers: &TcpHeaders) {
         let (link, ip) = frame.split_at_checked(usize::from(headers.l3)).unwrap_or((frame, &[]));
-        let Below { traffic_class, ttl, flow_label } =
-            Below::learn(ip, &headers.quad.addresses).unwrap_or_default();
-        let mut ethernet = ArrayVec::new();
+        let below = Below::learn(ip, &headers.quad.addresses).unwrap_or_default();
+        (self.traffic_class, self.ttl, self.flow_label) = (below.traffic_class, below.ttl, below.flow_label);
+        self.quad = headers.quad;
+        self.ethernet.clear();
         // Of a frame that is understood it is no longer.
-        let _ = ethernet.try_extend_from_slice(&link[..link.len().min(MAX_LINK_LEN)]);
-        FrameTemplate { ethernet, traffic_class, ttl, flow_label, quad: headers.quad }
+        let _ = self.ethernet.try_extend_from_slice(&link[..link.len().min(MAX_LINK_LEN)]);
     }
 
     /// Whether the segments to come may be marked instead of dropped: ECT(0) (RFC 3168 section 5), or not capable.
