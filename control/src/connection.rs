@@ -50,8 +50,8 @@ pub use awaits::Awaits;
 use client_first::Greeted;
 pub(crate) use client_first::{Chosen, Greeting};
 use hold::Hold;
-use leg::Leg;
 pub(crate) use leg::read_segment;
+use leg::{Leg, read_segment_here};
 pub(crate) use local::Accepting;
 use local::Local;
 pub(crate) use path::is_source_quench;
@@ -224,7 +224,7 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        let Some(segment) = read_segment(frame.bytes(), headers) else {
+        let Some(segment) = read_segment_here(frame.bytes(), headers) else {
             return cx.counters.count(Counter::DropTcpOptions);
         };
         cx.counters.count(Counter::Terminated);

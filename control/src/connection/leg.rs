@@ -7,12 +7,12 @@ use dataplane::wire::build::FrameTemplate;
 use dataplane::wire::ip::ECN_MASK;
 use dataplane::wire::ipv4::Ipv4Header;
 use dataplane::wire::ipv6::Ipv6Header;
-use dataplane::wire::tcp::{self, TcpHeader, TcpRepr};
+use dataplane::wire::tcp::{self, TcpHeader};
 use dataplane::wire::tcp_options::TcpOptions;
 
 use super::local::answer_to;
 use crate::core::context::{Context, Way};
-use crate::tcp::{Block, Chunk, Segment, State};
+use crate::tcp::{Block, Chunk, Segment, SegmentOut, State};
 
 /// A leg.
 pub(super) struct Leg<B: Buffer> {
@@ -59,20 +59,14 @@ impl<B: Buffer> Leg<B> {
     /// Sends all that the TCB wants sent, as far as the way to the worker has room. The RST of a closed TCB goes in any
     /// case: there is only one, and nothing would repeat it.
     pub(super) fn emit<L: Pool<Buffer = B>>(&mut self, cx: &mut Context<'_, L>, ts_value: u32) {
-        while cx.can_transmit() || self.block.state() == State::Closed {
-            let Some(out) = self.block.poll(cx.now, ts_value) else { break };
-            let tcp = TcpRepr {
-                seq: out.seq,
-                ack: out.ack,
-                flags: out.flags,
-                window: out.window,
-                urgent: out.urgent,
-                options: out.options,
-            };
+        let mut out = SegmentOut::default();
+        while (cx.can_transmit() || self.block.state() == State::Closed)
+            && self.block.poll_into(cx.now, ts_value, &mut out)
+        {
             self.template.set_ecn_capable(out.ecn_capable);
             let block = &self.block;
             let payload = out.payload;
-            cx.transmit(self.way, &self.template, &tcp, payload.len as usize, |bytes| {
+            cx.transmit(self.way, &self.template, &out.tcp, payload.len as usize, |bytes| {
                 block.copy_payload(payload.start, bytes);
             });
         }
@@ -82,19 +76,30 @@ impl<B: Buffer> Leg<B> {
 
 /// What the TCP stack needs of a received segment; `None` when its options are contradictory.
 pub(crate) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
+    read_segment_here(frame, headers)
+}
+
+/// The same where every segment passes: it is written where it is needed.
+#[inline(always)]
+pub(super) fn read_segment_here(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
     let bytes = frame.get(usize::from(headers.l4)..usize::from(headers.end))?;
     let tcp = TcpHeader::view(bytes)?;
-    Some(Segment {
+    let options = bytes.get(tcp::HEADER_LEN..tcp.header_len())?;
+    let mut segment = Segment {
         seq: tcp.seq(),
         ack: tcp.ack(),
         flags: tcp.flags(),
         window: tcp.window.get(),
         urgent: tcp.urgent.get(),
-        options: TcpOptions::parse(bytes.get(tcp::HEADER_LEN..tcp.header_len())?).ok()?,
+        options: TcpOptions::default(),
         len: headers.payload_len(),
         // CE.
         congested: ecn_of(frame, headers) == ECN_MASK,
-    })
+    };
+    if !options.is_empty() {
+        segment.options = TcpOptions::parse(options).ok()?;
+    }
+    Some(segment)
 }
 
 /// The ECN field of the IP header.
@@ -109,6 +114,7 @@ pub(super) fn ecn_of(frame: &[u8], headers: &TcpHeaders) -> u8 {
 
 /// The payload of a segment as a chunk that keeps the frame, or the frame back when there is none to take. While buffers
 /// are scarce the payload is copied and the frame goes back to its pool.
+#[inline(always)]
 pub(super) fn split_payload<B: Buffer>(
     frame: B,
     headers: &TcpHeaders,

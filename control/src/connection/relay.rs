@@ -79,6 +79,7 @@ impl<L: Pool> Connection<L> {
 
     /// The payload of a segment, or the frame back when there is none. When all buffers together are full, only what a
     /// leg that keeps nothing has to get next is taken, so that every flow goes on; the rest is as good as lost.
+    #[inline(always)]
     pub(super) fn take_payload(
         &mut self,
         cx: &mut Context<'_, L>,
@@ -88,22 +89,23 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) -> (Option<Chunk<L::Buffer>>, Option<L::Buffer>) {
         let (chunk, frame) = split_payload(frame, headers, cx.scarce);
-        if let (Some(chunk), true) = (&chunk, cx.scarce) {
+        if let (true, Some(chunk)) = (cx.scarce, &chunk) {
             cx.counters.add(Counter::CopiedBytes, chunk.len() as u64);
         }
-        if chunk.is_none() || !cx.load.is_full(cx.settings) {
-            return (chunk, frame);
+        if chunk.is_some() && cx.load.is_full(cx.settings) && !self.keeps_nothing(direction, segment) {
+            cx.counters.count(Counter::DropBuffersFull);
+            return (None, frame);
         }
+        (chunk, frame)
+    }
+
+    /// The segment is what has to come next in its direction, of which nothing is kept.
+    fn keeps_nothing(&mut self, direction: Direction, segment: &Segment) -> bool {
         let queued = self.legs(direction).map_or(0, |[_, to]| to.block.queued());
-        let keeps_nothing = self.sender(direction).is_some_and(|from| {
+        self.sender(direction).is_some_and(|from| {
             let is_next = segment.seq.le(from.block.rcv_nxt());
             is_next && from.block.readable() == 0 && queued == 0
-        });
-        if keeps_nothing {
-            return (chunk, frame);
-        }
-        cx.counters.count(Counter::DropBuffersFull);
-        (None, frame)
+        })
     }
 
     /// A SYN of the server on a quad in use. When the connection is over it begins another one; when not, the client has

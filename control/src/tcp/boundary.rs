@@ -8,6 +8,7 @@
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::{MAX_WINDOW, Seq};
+use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::Timestamps;
 
@@ -270,7 +271,9 @@ impl<B: Buffer> Block<B> {
     }
 
     /// The header of a segment of the opposite endpoint's that is passed on to the peer: it says what we would say.
-    pub fn passing(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> SegmentOut {
-        self.header(seq, flags | TcpFlags::ACK, ts_value)
+    pub fn passing(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> TcpRepr {
+        let mut out = SegmentOut::default();
+        self.header(seq, flags | TcpFlags::ACK, ts_value, &mut out);
+        out.tcp
     }
 }

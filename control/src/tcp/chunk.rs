@@ -54,14 +54,18 @@ impl<B: Buffer> Chunk<B> {
 
     /// Drops the first `n` bytes, or all when there are fewer.
     pub fn trim_front(&mut self, n: usize) {
-        let range = self.range_mut();
-        range.start = range.start.saturating_add(n).min(range.end);
+        if n > 0 {
+            let range = self.range_mut();
+            range.start = range.start.saturating_add(n).min(range.end);
+        }
     }
 
     /// Drops the last `n` bytes, or all when there are fewer.
     pub fn trim_back(&mut self, n: usize) {
-        let range = self.range_mut();
-        range.end = range.end.saturating_sub(n).max(range.start);
+        if n > 0 {
+            let range = self.range_mut();
+            range.end = range.end.saturating_sub(n).max(range.start);
+        }
     }
 
     /// Takes the first `n` bytes (all when there are fewer) away as a chunk of their own.

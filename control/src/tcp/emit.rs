@@ -3,16 +3,17 @@
 use dataplane::buffer::Buffer;
 use dataplane::clock::Instant;
 use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
 use super::block::Block;
 use super::output::{Answers, Cut, Outbox, Reset};
-use super::segment::{Payload, SegmentOut};
+use super::segment::SegmentOut;
 use super::state::State;
 
 impl<B: Buffer> Block<B> {
-    pub(super) fn transmit(&mut self, now: Instant, cut: Cut, ts_value: u32) -> SegmentOut {
+    pub(super) fn transmit(&mut self, now: Instant, cut: Cut, ts_value: u32, out: &mut SegmentOut) {
         let end = cut.start.advance(cut.len + u32::from(cut.fin));
         if self.snd.una == self.snd.nxt {
             self.timers.progress = now;
@@ -56,23 +57,20 @@ impl<B: Buffer> Block<B> {
             0 => (TcpFlags(0), false),
             _ => self.mark_data(end, cut.retransmission),
         };
-        let mut segment = self.header(cut.start, flags | mark, ts_value);
+        self.header(cut.start, flags | mark, ts_value, out);
         if self.rcv.told.is_none() && cut.len > 0 && !cut.retransmission {
             self.rcv.told = Some(end);
         }
-        segment.payload.len = cut.len;
-        segment.ecn_capable = ecn_capable;
-        segment.retransmission = cut.retransmission;
-        segment
+        out.payload.len = cut.len;
+        out.ecn_capable = ecn_capable;
+        out.retransmission = cut.retransmission;
     }
 
     /// A segment that acknowledges everything taken so far, as far as it may be.
-    pub(super) fn header(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32) -> SegmentOut {
-        let mut options = TcpOptions::default();
-        if self.timestamps {
-            options.timestamps = Some(Timestamps { value: ts_value, echo: self.ts.value().unwrap_or(0) });
-        }
-        options.sack = self.sack_option();
+    pub(super) fn header(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32, out: &mut SegmentOut) {
+        let timestamps =
+            self.timestamps.then(|| Timestamps { value: ts_value, echo: self.ts.value().unwrap_or(0) });
+        let sack = self.sack_option();
         self.rcv.duplicate = None;
         let (flags, urgent) = match self.snd.urgent {
             Some(point) if point.gt(seq) => {
@@ -93,21 +91,11 @@ impl<B: Buffer> Block<B> {
         self.out.more_room = false;
         self.out.unacknowledged = 0;
         self.timers.ack = None;
-        let payload = Payload { start: seq, len: 0 };
-        SegmentOut {
-            seq,
-            ack: self.rcv.last_ack_sent,
-            flags,
-            window: field,
-            urgent,
-            options,
-            payload,
-            retransmission: false,
-            ecn_capable: false,
-        }
+        let options = TcpOptions { timestamps, sack, ..TcpOptions::default() };
+        *out = SegmentOut::bare(TcpRepr { seq, ack, flags, window: field, urgent, options });
     }
 
-    pub(super) fn syn_segment(&mut self, now: Instant, ts_value: u32) -> SegmentOut {
+    pub(super) fn syn_segment(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) {
         let retransmission = std::mem::replace(&mut self.out.syn_sent, true);
         self.snd.syn_at = (!retransmission).then_some(now);
         self.snd.last_sent = now;
@@ -120,17 +108,9 @@ impl<B: Buffer> Block<B> {
         };
         let echo = if flags.ack() { self.ts.value().unwrap_or(0) } else { 0 };
         let options = self.offer.options(ts_value, echo);
-        SegmentOut {
-            seq: self.iss,
-            ack,
-            flags: flags | self.offer.ecn,
-            window: self.offer.window,
-            urgent: 0,
-            options,
-            payload: Payload { start: self.iss, len: 0 },
-            retransmission,
-            ecn_capable: false,
-        }
+        let flags = flags | self.offer.ecn;
+        let tcp = TcpRepr { seq: self.iss, ack, flags, window: self.offer.window, urgent: 0, options };
+        *out = SegmentOut { retransmission, ..SegmentOut::bare(tcp) };
     }
 
     /// What `abort` sends: RFC 9293 section 3.10.5, with an acknowledgment wherever one is known, because a peer in
@@ -164,16 +144,11 @@ impl<B: Buffer> Block<B> {
     }
 
     pub(super) fn reset_segment(reset: Reset) -> SegmentOut {
-        SegmentOut {
+        SegmentOut::bare(TcpRepr {
             seq: reset.seq,
             ack: reset.ack.unwrap_or(Seq(0)),
             flags: if reset.ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST },
-            window: 0,
-            urgent: 0,
-            options: TcpOptions::default(),
-            payload: Payload { start: reset.seq, len: 0 },
-            retransmission: false,
-            ecn_capable: false,
-        }
+            ..TcpRepr::default()
+        })
     }
 }

@@ -82,14 +82,14 @@ impl<B: Buffer> Block<B> {
     /// A segment of the peer's. Call `poll` afterwards.
     ///
     /// `payload` holds the `segment.len` bytes; without it, a segment with payload counts as one whose data was lost.
-    pub fn on_segment(&mut self, now: Instant, segment: &Segment, payload: Option<Chunk<B>>) -> Events {
+    pub fn on_segment(&mut self, now: Instant, segment: &Segment, mut payload: Option<Chunk<B>>) -> Events {
         let mut arrival = Arrival { now, segment, events: Events::NONE };
         let verdict = match self.state {
             State::Suspended => self.arrive_suspended(&mut arrival),
             State::SynSent => self.arrive_syn_sent(&mut arrival),
             State::Answered => self.arrive_answered(&mut arrival),
             State::Closed => self.arrive_closed(&mut arrival),
-            _ => self.arrive(&mut arrival, payload),
+            _ => self.arrive(&mut arrival, &mut payload),
         };
         self.last_stop = verdict.break_value();
         arrival.events
@@ -107,7 +107,7 @@ impl<B: Buffer> Block<B> {
         arrival.events
     }
 
-    fn arrive(&mut self, arrival: &mut Arrival<'_>, payload: Option<Chunk<B>>) -> Verdict {
+    fn arrive(&mut self, arrival: &mut Arrival<'_>, payload: &mut Option<Chunk<B>>) -> Verdict {
         self.check_foreign_syn(arrival)?;
         self.check_timestamp(arrival)?;
         self.check_sequence(arrival)?;

@@ -77,42 +77,45 @@ pub(super) struct Cut {
 impl<B: Buffer> Block<B> {
     /// The next segment to be sent; call until `None`. `ts_value` is the TSval to be put into it.
     pub fn poll(&mut self, now: Instant, ts_value: u32) -> Option<SegmentOut> {
-        if self.is_quiet() {
-            debug_assert!(
-                self.next_segment(now, ts_value).is_none(),
-                "it is quiet, and has something to say"
-            );
-            return None;
-        }
-        self.next_segment(now, ts_value)
+        let mut out = SegmentOut::default();
+        self.poll_into(now, ts_value, &mut out).then_some(out)
     }
 
-    fn next_segment(&mut self, now: Instant, ts_value: u32) -> Option<SegmentOut> {
+    /// The same, written into `out`; false when there is none, and `out` says nothing then.
+    #[inline(always)]
+    pub(crate) fn poll_into(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) -> bool {
+        if self.is_quiet() {
+            debug_assert!(!self.next_segment(now, ts_value, out), "it is quiet, and has something to say");
+            return false;
+        }
+        self.next_segment(now, ts_value, out)
+    }
+
+    #[inline(never)]
+    fn next_segment(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) -> bool {
         if let Some(reset) = self.out.reset.take() {
-            return Some(Self::reset_segment(reset));
-        }
-        if std::mem::take(&mut self.out.syn) && matches!(self.state, State::SynSent | State::SynReceived) {
-            return Some(self.syn_segment(now, ts_value));
-        }
-        if !self.state.is_synchronized() {
-            return None;
-        }
-        if let Some(cut) = self.next_cut(now) {
-            return Some(self.transmit(now, cut, ts_value));
-        }
-        if std::mem::take(&mut self.out.ask_window) {
+            *out = Self::reset_segment(reset);
+        } else if std::mem::take(&mut self.out.syn)
+            && matches!(self.state, State::SynSent | State::SynReceived)
+        {
+            self.syn_segment(now, ts_value, out);
+        } else if !self.state.is_synchronized() {
+            return false;
+        } else if let Some(cut) = self.next_cut(now) {
+            self.transmit(now, cut, ts_value, out);
+        } else if std::mem::take(&mut self.out.ask_window) {
             // Sequence space that the peer has taken already makes it answer (RFC 9293 section 3.8.4).
-            return Some(self.header(self.snd.una.retreat(1), TcpFlags::ACK, ts_value));
-        }
-        if self.out.ack_now || self.window_update_due() {
+            self.header(self.snd.una.retreat(1), TcpFlags::ACK, ts_value, out);
+        } else if self.out.ack_now || self.window_update_due() {
             // A number beyond the peer's window would be dropped, and the acknowledgment with it.
             let seq = self.sendable_number();
-            let ack = self.header(seq, TcpFlags::ACK, ts_value);
+            self.header(seq, TcpFlags::ACK, ts_value, out);
             self.out.ack_now = self.out.duplicates > 0;
             self.out.duplicates = self.out.duplicates.saturating_sub(1);
-            return Some(ack);
+        } else {
+            return false;
         }
-        None
+        true
     }
 
     /// Nothing waits to be sent: what is found after most events.

@@ -29,12 +29,12 @@ impl<B: Buffer> Block<B> {
     }
 
     /// Seventh step: what is new and inside the right edge is queued, or kept until the gap before it is filled.
-    pub(super) fn take_text(&mut self, arrival: &mut Arrival<'_>, payload: Option<Chunk<B>>) {
+    pub(super) fn take_text(&mut self, arrival: &mut Arrival<'_>, payload: &mut Option<Chunk<B>>) {
         let segment = arrival.segment;
         if segment.len == 0 || !self.state.takes_data() {
             return;
         }
-        let Some(mut chunk) = payload else {
+        let Some(chunk) = payload else {
             // Nobody had room for it; a sender that asks whether we are there is told so (RFC 9293 section 3.8.6.1).
             self.out.ack_now = true;
             return;
@@ -52,12 +52,14 @@ impl<B: Buffer> Block<B> {
                 arrival.events.insert(Events::PROBED);
             }
         } else if seq == self.rcv.nxt {
-            self.take_in_order(chunk);
+            self.take_in_order(payload.take());
             arrival.events.insert(Events::READABLE);
             self.schedule_ack(arrival.now);
         } else {
             // RFC 5681 section 4.2: at once, and with SACK.
-            if let Some(block) = self.rcv.reassembly.insert(seq, chunk, self.reassembly_bounds()) {
+            let bounds = self.reassembly_bounds();
+            let chunk = payload.take();
+            if let Some(block) = chunk.and_then(|chunk| self.rcv.reassembly.insert(seq, chunk, bounds)) {
                 self.note_duplicate(block.left, block.right);
             }
             self.out.ack_now = true;
@@ -73,12 +75,11 @@ impl<B: Buffer> Block<B> {
         }
     }
 
-    fn take_in_order(&mut self, chunk: Chunk<B>) {
-        let end = self.rcv.nxt.advance(chunk.len() as u32);
+    fn take_in_order(&mut self, mut next: Option<Chunk<B>>) {
+        let end = self.rcv.nxt.advance(next.as_ref().map_or(0, Chunk::len) as u32);
         if let Some(block) = self.rcv.reassembly.overlap_before(end) {
             self.note_duplicate(block.left, block.right);
         }
-        let mut next = Some(chunk);
         while let Some(chunk) = next {
             self.rcv.nxt = self.rcv.nxt.advance(chunk.len() as u32);
             self.rcv.queue.push(chunk);

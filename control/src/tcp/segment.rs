@@ -1,6 +1,9 @@
 //! Segments as the stack sees them: header fields in host order, payload apart.
 
+use std::ops::Deref;
+
 use dataplane::wire::seq::Seq;
+use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 
@@ -95,7 +98,7 @@ impl Handshake {
 }
 
 /// Which bytes of the send queue a segment carries; `Block::copy_payload` writes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Payload {
     /// Sequence number of the first byte.
     pub start: Seq,
@@ -104,24 +107,30 @@ pub struct Payload {
 }
 
 /// A segment to be sent. Its payload is to be copied before the block is called again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SegmentOut {
-    /// Sequence number.
-    pub seq: Seq,
-    /// Acknowledgment number; 0 without ACK.
-    pub ack: Seq,
-    /// Control bits.
-    pub flags: TcpFlags,
-    /// Window field, already scaled.
-    pub window: u16,
-    /// Urgent pointer; 0 without URG.
-    pub urgent: u16,
-    /// Options.
-    pub options: TcpOptions,
+    /// Its header.
+    pub tcp: TcpRepr,
     /// Payload.
     pub payload: Payload,
     /// Sequence space in it has been sent before.
     pub retransmission: bool,
     /// May be marked instead of dropped: ECT(0) goes into its IP header (RFC 3168 section 5).
     pub ecn_capable: bool,
+}
+
+impl SegmentOut {
+    /// One that is its header, and in which nothing has been sent before.
+    pub(super) fn bare(tcp: TcpRepr) -> SegmentOut {
+        let payload = Payload { start: tcp.seq, len: 0 };
+        SegmentOut { tcp, payload, retransmission: false, ecn_capable: false }
+    }
+}
+
+impl Deref for SegmentOut {
+    type Target = TcpRepr;
+
+    fn deref(&self) -> &TcpRepr {
+        &self.tcp
+    }
 }

@@ -116,7 +116,7 @@ impl Run {
                 flags: out.flags,
                 window: out.window,
                 urgent: out.urgent,
-                options: out.options,
+                options: out.tcp.options,
                 len: out.payload.len,
                 congested: false,
             };

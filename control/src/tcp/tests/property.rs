@@ -147,7 +147,7 @@ impl World {
                     flags: out.flags,
                     window: out.window,
                     urgent: out.urgent,
-                    options: out.options,
+                    options: out.tcp.options,
                     len: out.payload.len,
                     congested: false,
                 };
