@@ -242,7 +242,7 @@ memory
   participating  288.0 MiB  4,096 flows; 256.0 MiB for all buffers, 4.0 MiB to send and 4.0 MiB to receive a leg
   history        848.0 KiB  4,096 servers and as many clients
   mailboxes      960.0 KiB  of 1 worker
-  all            592.3 MiB
+  all            592.4 MiB
 
 rules
   RULE       ACTION                                  FLOWS                           MATCH
