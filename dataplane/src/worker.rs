@@ -154,6 +154,8 @@ pub struct Worker<P: Port> {
     report: Arc<Report>,
     counters: Counters,
     rounds: u32,
+    /// Flows that had been added a round ago.
+    added: u32,
     /// Until then flows may live that passed without a place in the table.
     unplaced_until: Instant,
 }
@@ -184,6 +186,7 @@ impl<P: Port> Worker<P> {
             report: parts.report,
             counters: Counters::default(),
             rounds: 0,
+            added: 0,
             unplaced_until: Instant::ZERO,
         }
     }
@@ -196,6 +199,7 @@ impl<P: Port> Worker<P> {
             work += self.receive(now, PortId(port as u8));
         }
         self.transmit();
+        self.sweep_behind_new(now);
         self.rounds = self.rounds.wrapping_add(1);
         if self.rounds.is_multiple_of(HOUSEKEEPING_ROUNDS) || work == 0 {
             work += self.keep_house(now);

@@ -50,6 +50,8 @@ pub struct FlowTable {
     /// The first free slot, or [`NONE`]; each names the next one where a flow notes when it was last seen.
     free: u32,
     len: usize,
+    /// Flows that have ever been added, modulo 2^32.
+    added: u32,
     wheel: Wheel,
     sides: Sides,
 }
@@ -73,6 +75,7 @@ impl FlowTable {
             records: huge::filled(capacity, |_| Record::default()),
             v6: Ends::new(capacity),
             free: if capacity == 0 { NONE } else { 0 },
+            added: 0,
             len: 0,
             wheel: Wheel::new(capacity),
             sides: Sides::new(far_sides),
@@ -162,6 +165,11 @@ impl FlowTable {
         }
     }
 
+    /// Flows that have ever been added, modulo 2^32.
+    pub fn added(&self) -> u32 {
+        self.added
+    }
+
     /// Adds a flow whose client is the key's source. The key must not be present, as another flow's far one neither.
     pub fn insert(&mut self, key: &FlowKey, path: Path, client_side: u8, now: Instant) -> Result<u32, Full> {
         let slot = self.free;
@@ -171,6 +179,7 @@ impl FlowTable {
         }
         self.free = next;
         self.len += 1;
+        self.added = self.added.wrapping_add(1);
         let millis = now.as_millis() as u32;
         let object = &mut self.objects[slot as usize];
         *object = Object {

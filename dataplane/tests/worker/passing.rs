@@ -46,6 +46,30 @@ fn strays_are_reset_or_passed_as_the_config_says() {
     assert_eq!((bench.collect(SERVER), bench.pool.in_use()), (Some(stray), 0));
 }
 
+/// A worker that never has a round without frames: flows go as fast as they come.
+#[test]
+fn flows_that_come_in_full_bursts_do_not_fill_the_table() {
+    let limits = Limits { flows: 4096, parked: 1, far_sides: 4 };
+    let mut bench =
+        Bench::with_limits(offer_with(Defaults { action: Action::Bypass, ..DEFAULTS }), limits, 256);
+    let elsewhere = |n: u32| {
+        let [_, a, b, c] = n.to_be_bytes();
+        Quad::between(([10, a, b, c], 4000).into(), ([10, 0, 0, 2], 22).into()).unwrap()
+    };
+    for round in 0..2000 {
+        for n in 0..32 {
+            let syn = frame(elsewhere(0x10000 + round * 32 + n), SYN, 1, 0, b"", &[]);
+            bench.peers[0].deliver(bench.pool.copy_of(&syn).unwrap());
+        }
+        // Half of the table while none is open for longer than 75 s.
+        bench.now = bench.now + Duration::from_millis(1200);
+        bench.worker.poll(bench.now);
+        while bench.collect(SERVER).is_some() {}
+        assert_eq!(bench.count(Counter::DropFlowsFull), 0, "in round {round}");
+    }
+    assert!(bench.worker.table().len() < 2500, "{}", bench.worker.table().len());
+}
+
 #[test]
 fn a_flow_that_passed_for_want_of_a_place_goes_on() {
     let policy = offer_with(Defaults { flows_full: Fallback::Pass, ..DEFAULTS });
