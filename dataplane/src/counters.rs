@@ -189,7 +189,7 @@ counters! {
     CookiesFailed = "cookies_failed",
     /// Clients that have acknowledged their cookie and were reset: their module does not proxy them.
     CookiesRefused = "cookies_refused",
-    /// Times that SYNs came faster than they could be held, so that workers answered with cookies until it was over.
+    /// Times that SYNs came faster than they could be held, and a worker was told to answer with cookies where a module wants that.
     Floods = "floods",
     /// Flows that took the participating path.
     FlowsProxied = "flows_proxied",

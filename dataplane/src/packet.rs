@@ -186,4 +186,4 @@ pub fn is_tcp_checksum_valid(frame: &[u8], headers: &TcpHeaders) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -32,7 +32,7 @@ pub const MEASUREMENT: Measurement = Measurement {
     run,
 };
 
-const HOW: &str = "One worker, ports in memory, 1024 flows; both ends send text of small letters in every segment and acknowledge the     other's last; patterns of twelve small letters, none of which occurs. Nanoseconds a segment, the port's own cost, measured \
+const HOW: &str = "One worker, ports in memory, 1024 flows; both ends send text of small letters in every segment and acknowledge the other's last; patterns of twelve small letters, none of which occurs. Nanoseconds a segment, the port's own cost, measured \
     alone in each sample, subtracted; the ratio is to the same segments without an inspection.";
 
 /// Segments of each contender and sample.

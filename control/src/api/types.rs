@@ -289,7 +289,7 @@ pub struct CoreStatus {
     pub workers: Vec<usize>,
     /// The control core has given a sign of life within `timeouts.control_stall`.
     pub control_alive: bool,
-    /// Cores of the workers that answer SYNs with cookies, because more come than can be held.
+    /// Cores of the workers to which more SYNs come than can be held.
     #[serde(default)]
     pub flooded: Vec<usize>,
 }

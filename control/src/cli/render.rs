@@ -10,7 +10,8 @@ use crate::api::types::{Counters, EventInfo, FlowInfo, HandedOver, HitInfo, Path
 pub(super) fn status(status: &Status) -> String {
     let cores = &status.cores;
     let worker = |core: &usize| {
-        let flooded = if cores.flooded.contains(core) { " (flooded: answers with SYN cookies)" } else { "" };
+        let flooded =
+            if cores.flooded.contains(core) { " (flooded: more SYNs come than can be held)" } else { "" };
         format!("{core}{flooded}")
     };
     let workers: Vec<_> = cores.workers.iter().map(worker).collect();

@@ -80,7 +80,7 @@ fn status_shows_ports_links_and_cores() {
     let expected = "\
 quadrille 0.1.0, process 77, up 1d 1h, 1,234,567 flows
 configuration /etc/quadrille.toml
-control core 0 (stalled), workers on 1, 2 (flooded: answers with SYN cookies)
+control core 0 (stalled), workers on 1, 2 (flooded: more SYNs come than can be held)
 
 PORT    PEER    DEVICE                       DRIVER         LINK           MAC
 client  server  net_af_packet0,iface=client  net_af_packet  up, 10 Gbit/s  02:00:00:00:00:01

@@ -68,7 +68,8 @@ fn fix_ipv4_checksum(frame: &mut [u8]) {
     frame[24..26].copy_from_slice(&checksum.to_be_bytes());
 }
 
-fn tcp(frame: &[u8]) -> TcpHeaders {
+/// What a frame says that has to be a segment.
+pub(crate) fn tcp(frame: &[u8]) -> TcpHeaders {
     match parse(frame) {
         Ok(Packet::Tcp(headers)) => headers,
         other => panic!("not TCP but {other:?}: {frame:02x?}"),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::quad::{Addresses, Quad};
+pub(crate) use crate::packet::tests::tcp;
 use crate::packet::{self, IcmpError, Packet};
 use crate::port::sim::{SimBuffer, SimPool};
 use crate::wire::build::FrameTemplate;
@@ -29,13 +30,6 @@ pub fn syn_frame(template: &FrameTemplate, seq: u32, payload: &[u8]) -> Vec<u8> 
     let len = template.build(&tcp, payload, &mut frame).unwrap();
     frame.truncate(len);
     frame
-}
-
-pub fn tcp(frame: &[u8]) -> TcpHeaders {
-    match packet::parse(frame) {
-        Ok(Packet::Tcp(headers)) => headers,
-        other => panic!("not TCP but {other:?}"),
-    }
 }
 
 pub fn icmp(frame: &[u8]) -> IcmpError {

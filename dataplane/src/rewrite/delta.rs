@@ -58,20 +58,14 @@ fn apply_to_options(frame: &mut [u8], options: Range<usize>, other: Delta) -> Up
 mod tests {
     use super::*;
     use crate::flow::quad::Quad;
-    use crate::packet::{Packet, is_tcp_checksum_valid, parse};
+    use crate::packet::is_tcp_checksum_valid;
+    use crate::packet::tests::tcp as headers;
     use crate::wire::build::FrameTemplate;
     use crate::wire::seq::Seq;
     use crate::wire::tcp::TcpRepr;
     use crate::wire::tcp_flags::TcpFlags;
     use crate::wire::tcp_options::{SackBlock, Timestamps};
     use proptest::prelude::*;
-
-    fn headers(frame: &[u8]) -> TcpHeaders {
-        match parse(frame) {
-            Ok(Packet::Tcp(headers)) => headers,
-            other => panic!("not a segment: {other:?}"),
-        }
-    }
 
     fn quad(v6: bool) -> Quad {
         let ends = if v6 { ("[fd00::1]:1", "[fd00::2]:2") } else { ("10.0.0.1:1", "10.0.0.2:2") };

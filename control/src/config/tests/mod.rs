@@ -14,6 +14,7 @@ use super::validated::{
 use super::{Config, Devices, Diagnostic, Machine, parse};
 use crate::tcp::Algorithm;
 
+mod cookies;
 mod far;
 mod inspect;
 mod rejected;

@@ -267,6 +267,15 @@ fn offer(spanned: &Spanned<external::Rule>, modules: &mut Vec<Module>, problems:
                     "the module is client-first: there is no server whose acknowledgment could be awaited",
                 );
             }
+            if let (true, Some(raw)) =
+                (modules[index].cookies != CookieUse::Never, &spanned.get_ref().acknowledge)
+                && *raw.get_ref() == external::Acknowledge::Through
+            {
+                problems.at(
+                    raw.span(),
+                    "the module answers with SYN cookies: there is no server yet whose acknowledgment could be awaited",
+                );
+            }
             let wanted = spanned.get_ref().acknowledge.as_ref();
             if let (Some(wanted), ModuleKind::Program(_)) = (wanted, &modules[index].kind) {
                 // Another variant of it would be another listener at the same socket.
@@ -299,11 +308,7 @@ pub(super) fn find(modules: &[Module], wanted: &Spanned<String>, problems: &mut 
 /// The index of the module at `index` with what a rule says about acknowledging: itself, or another of its name.
 fn variant(modules: &mut Vec<Module>, index: usize, wanted: Option<external::Acknowledge>) -> usize {
     let Some(wanted) = wanted.map(acknowledge) else { return index };
-    let cookies = match wanted {
-        Acknowledge::Through => CookieUse::Never,
-        Acknowledge::Receipt => modules[index].cookies,
-    };
-    let module = Module { acknowledge: wanted, cookies, ..modules[index].clone() };
+    let module = Module { acknowledge: wanted, ..modules[index].clone() };
     modules.iter().position(|known| *known == module).unwrap_or_else(|| {
         modules.push(module);
         modules.len() - 1

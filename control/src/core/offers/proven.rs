@@ -32,14 +32,7 @@ impl<L: Pool> Core<L> {
             return self.means.outboxes[worker].order(Order::Remove { flow });
         };
         let is_held = match self.written_again(&offer, terms, said.options.timestamps) {
-            Some((syn, syn_headers)) => {
-                let Offer { key, client_side, module, inspection, proof, .. } = offer;
-                let (headers, frame) = (syn_headers, syn);
-                self.consider(
-                    now,
-                    Offer { worker, flow, key, client_side, module, inspection, proof, headers, frame },
-                )
-            }
+            Some((frame, headers)) => self.consider(now, Offer { headers, frame, ..offer }),
             None => {
                 self.means.counters.count(Counter::BuffersExhausted);
                 self.means.outboxes[worker].order(Order::Remove { flow });

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::quad::Quad;
-use crate::packet::{self, Packet, is_tcp_checksum_valid};
+use crate::packet::is_tcp_checksum_valid;
+use crate::packet::tests::tcp as headers;
 use crate::wire::build::FrameTemplate;
 use crate::wire::checksum;
 use crate::wire::tcp::{self, TcpRepr};
@@ -28,13 +29,6 @@ fn syn(template: &FrameTemplate, options: &[u8]) -> Vec<u8> {
     let len = template.build_with_options(&tcp, options, &mut frame).unwrap();
     frame.truncate(len);
     frame
-}
-
-fn headers(frame: &[u8]) -> TcpHeaders {
-    match packet::parse(frame) {
-        Ok(Packet::Tcp(headers)) => headers,
-        other => panic!("not TCP but {other:?}"),
-    }
 }
 
 fn accepted(frame: &[u8]) -> Option<Vec<u8>> {

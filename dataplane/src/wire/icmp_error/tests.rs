@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::quad::{Addresses, Quad};
+use crate::packet::tests::tcp as headers;
 use crate::packet::{self, Packet};
 use crate::wire::build::FrameTemplate;
 use crate::wire::seq::Seq;
@@ -50,13 +51,6 @@ fn error(frame: &[u8]) -> IcmpError {
     match packet::parse(frame) {
         Ok(Packet::IcmpError(error)) => error,
         other => panic!("not an error about TCP but {other:?}"),
-    }
-}
-
-fn headers(frame: &[u8]) -> TcpHeaders {
-    match packet::parse(frame) {
-        Ok(Packet::Tcp(headers)) => headers,
-        other => panic!("not TCP but {other:?}"),
     }
 }
 

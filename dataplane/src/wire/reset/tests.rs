@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::flow::quad::Quad;
-use crate::packet::{self, Packet};
+use crate::packet;
+use crate::packet::tests::tcp as headers;
 use crate::wire::build::FrameTemplate;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
@@ -27,13 +28,6 @@ fn frame_of(template: &FrameTemplate, flags: TcpFlags, payload: &[u8]) -> Vec<u8
     let len = template.build(&tcp, payload, &mut frame).unwrap();
     frame.truncate(len);
     frame
-}
-
-fn headers(frame: &[u8]) -> TcpHeaders {
-    match packet::parse(frame) {
-        Ok(Packet::Tcp(headers)) => headers,
-        other => panic!("not TCP but {other:?}"),
-    }
 }
 
 fn reset(frame: &[u8]) -> Option<Vec<u8>> {
