@@ -10,11 +10,10 @@
 
 use std::time::Duration;
 
-use siphasher::sip::SipHasher24;
-
 use crate::clock::Instant;
-use crate::flow::quad::Addresses;
+use crate::flow::quad::{Addresses, Quad, Segment};
 use crate::packet::TcpHeaders;
+use crate::siphash::SipHash;
 use crate::wire::seq::Seq;
 use crate::wire::tcp_options::{SynOptions, TcpOptions, Timestamps};
 
@@ -66,13 +65,13 @@ impl Terms {
     const INDEX: u8 = 7;
 
     /// Of a SYN, unless its segments have to be smaller than a cookie can say.
-    pub fn of(syn: &SynOptions, is_v6: bool) -> Option<Terms> {
-        let mss = if syn.mss == 0 { default_mss(is_v6) } else { syn.mss };
-        // All eight at once.
-        let upto = MSS[usize::from(is_v6)].map(|size| u16::from(size <= mss)).iter().sum::<u16>() as u8;
-        let size = upto.checked_sub(1)?;
-        let shift = syn.window_scale.map_or(0, |shift| SHIFT_INDICES[usize::from(shift).min(MAX_SHIFT)]);
-        Some(Terms(size | shift << Terms::SHIFT_AT | if syn.sack_permitted { Terms::SACK } else { 0 }))
+    #[inline]
+    pub fn of(syn: SynOptions, is_v6: bool) -> Option<Terms> {
+        let mss = if syn.mss() == 0 { default_mss(is_v6) } else { syn.mss() };
+        // Nearly every client's is among the largest.
+        let size = MSS[usize::from(is_v6)].iter().rposition(|size| *size <= mss)? as u8;
+        let shift = syn.window_scale().map_or(0, |shift| SHIFT_INDICES[usize::from(shift).min(MAX_SHIFT)]);
+        Some(Terms(size | shift << Terms::SHIFT_AT | if syn.sack_permitted() { Terms::SACK } else { 0 }))
     }
 
     /// The options of a SYN that says the same; its timestamps are those of the acknowledgment.
@@ -104,18 +103,19 @@ pub struct Cookie {
 
 /// Makes cookies, and knows its own.
 #[derive(Clone)]
-pub struct Cookies(SipHasher24);
+pub struct Cookies(SipHash);
 
 /// The odd or even period, in a cookie's lowest byte.
 const ODD: u8 = 1 << 7;
 
 impl Cookies {
     /// From 128 bits of the system's generator, or of a simulation's seed.
-    pub fn new([a, b]: [u64; 2]) -> Cookies {
-        Cookies(SipHasher24::new_with_keys(a, b))
+    pub fn new(key: [u64; 2]) -> Cookies {
+        Cookies(SipHash::new(key))
     }
 
     /// For a SYN.
+    #[inline(always)]
     pub fn make(&self, now: Instant, syn: &TcpHeaders, terms: Terms) -> Cookie {
         let period = now.as_nanos() >> PERIOD_SHIFT;
         let low = terms.0 | if period % 2 == 1 { ODD } else { 0 };
@@ -139,34 +139,36 @@ impl Cookies {
         is_ours.then_some(Terms(low & !ODD))
     }
 
-    /// Of 28 bytes for IPv4, 52 for IPv6.
+    /// Of 23 bytes for IPv4, 47 for IPv6: what is beyond whole words has room in one beside the length. Of the period 16 bits, which
+    /// come again after 26 days, and with them the cookie of one who has kept it for so long, and could have had a new one.
+    ///
+    /// Neighbouring fields stand in different words: read together, they would have to be waited for, as they were written one by one.
+    #[inline(always)]
     fn mac(&self, headers: &TcpHeaders, isn: Seq, period: u64, low: u8) -> u64 {
-        let (quad, segment) = (&headers.quad, headers.segment);
-        let ports = u64::from(quad.client_port) << 48 | u64::from(quad.server_port) << 32;
-        let flow = (ports | u64::from(segment.0)).to_le_bytes();
-        let said = (period << 8 | u64::from(low)).to_le_bytes();
-        let isn = isn.0.to_le_bytes();
-        match &quad.addresses {
+        let Quad { addresses, client_port, server_port } = &headers.quad;
+        let Segment(segment) = headers.segment;
+        let client = u64::from(*client_port) << 32 | u64::from(segment as u16) << 48;
+        let server = u64::from(*server_port) << 32 | u64::from((segment >> 16) as u16) << 48;
+        let said = u64::from(isn.0) | u64::from(period as u16) << 32 | u64::from(low) << 48;
+        match addresses {
             Addresses::V4(source, destination) => {
-                self.0.hash(&joined::<28>([source, destination, &flow, &said, &isn]))
+                let [source, destination] =
+                    [source, destination].map(|address| u64::from(u32::from_le_bytes(*address)));
+                self.0.of([source | client, destination | server], said)
             }
             Addresses::V6(source, destination) => {
-                self.0.hash(&joined::<52>([source, destination, &flow, &said, &isn]))
+                let ([a, b], [c, d]) = (halves(source), halves(destination));
+                self.0.of([a, b, c, d, client | server >> 32], said)
             }
         }
     }
 }
 
-/// One behind the other: so many bytes.
+/// The two words of an address.
 #[inline(always)]
-fn joined<const LEN: usize>(parts: [&[u8]; 5]) -> [u8; LEN] {
-    let mut all = [0; LEN];
-    let mut at = 0;
-    for part in parts {
-        all[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
-    all
+fn halves(address: &[u8; 16]) -> [u64; 2] {
+    let all = u128::from_le_bytes(*address);
+    [all as u64, (all >> 64) as u64]
 }
 
 #[cfg(test)]

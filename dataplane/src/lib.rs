@@ -17,5 +17,6 @@ pub mod policy;
 pub mod port;
 pub mod refusal;
 pub mod rewrite;
+mod siphash;
 pub mod wire;
 pub mod worker;

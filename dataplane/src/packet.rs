@@ -7,6 +7,7 @@ use crate::wire::ip::{Datagram, Transport};
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::seq::Seq;
+use crate::wire::tcp::Combinations;
 use crate::wire::tcp_flags::TcpFlags;
 use crate::wire::{icmp, ipv4, ipv6, tcp};
 
@@ -115,7 +116,8 @@ impl Packet {
 /// for its checksum. Later fragments are `Other` too. The decisions on doubtful frames stand at `wire::ipv4::datagram`,
 /// `wire::ipv6::datagram`, `wire::tcp::segment` and `wire::icmp::quoted`.
 pub fn parse(frame: &[u8]) -> Result<Packet, Counter> {
-    match plain::read::<Ipv4Header>(frame).or_else(|| plain::read::<Ipv6Header>(frame)) {
+    let sound = Combinations::SOUND;
+    match plain::read::<Ipv4Header>(frame, sound).or_else(|| plain::read::<Ipv6Header>(frame, sound)) {
         Some(headers) => Ok(Packet::Tcp(headers)),
         None => parse_any(frame),
     }
@@ -179,6 +181,7 @@ fn icmp_packet(frame: &[u8], link: &Link, datagram: &Datagram) -> Option<Packet>
 }
 
 /// Verifies the TCP checksum in software; false for a first fragment, whose checksum covers more than there is.
+#[inline]
 pub fn is_tcp_checksum_valid(frame: &[u8], headers: &TcpHeaders) -> bool {
     let segment = frame.get(usize::from(headers.l4)..usize::from(headers.end));
     !headers.first_fragment

@@ -295,6 +295,7 @@ impl Snapshot {
 
     /// What the first matching rule says of a SYN with this quad (client → server) on this segment, leaving out rules that
     /// ask more than that; the default when none matches. Does not allocate.
+    #[inline(never)]
     pub fn decide(&self, quad: &Quad, segment: Segment) -> Decision {
         let plain = |rule: Found| rule.condition == NONE;
         self.decision(match Points::of(quad, segment) {

@@ -39,7 +39,7 @@ impl Rig {
         let mut bytes = [0; 40];
         let len = said.emit(&mut bytes);
         let said = SynOptions::find(&bytes[..len]).expect("sound options");
-        self.offered(Terms::of(&said, false), headers, frame)
+        self.offered(Terms::of(said, false), headers, frame)
     }
 }
 

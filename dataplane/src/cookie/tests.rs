@@ -30,7 +30,7 @@ fn headers(v6: bool, seq: u32, ack: u32) -> TcpHeaders {
 fn terms(options: &TcpOptions, v6: bool) -> Option<Terms> {
     let mut bytes = [0; 40];
     let len = options.emit(&mut bytes);
-    Terms::of(&SynOptions::find(&bytes[..len]).unwrap(), v6)
+    Terms::of(SynOptions::find(&bytes[..len]).unwrap(), v6)
 }
 
 /// The segment that acknowledges a cookie.

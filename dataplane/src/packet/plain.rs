@@ -15,7 +15,7 @@ use crate::wire::ethernet::{self, EthernetHeader};
 use crate::wire::ip::PROTOCOL_TCP;
 use crate::wire::ipv4::{self, Ipv4Header};
 use crate::wire::ipv6::{self, Ipv6Header};
-use crate::wire::tcp::{self, TcpHeader};
+use crate::wire::tcp::{self, Combinations, TcpHeader};
 use crate::wire::tcp_options;
 
 /// Where the IP header begins.
@@ -86,15 +86,15 @@ impl PlainIp for Ipv6Header {
     }
 }
 
-/// The headers of a plain and sound frame of this family; `None` when it is not one.
+/// The headers of a plain and sound frame of this family, with one of these combinations of control bits; `None` when it is not one.
 #[inline(always)]
-pub fn read<Ip: PlainIp>(frame: &[u8]) -> Option<TcpHeaders> {
+pub fn read<Ip: PlainIp>(frame: &[u8], combinations: Combinations) -> Option<TcpHeaders> {
     let (plain, _) = Plain::<Ip>::ref_from_prefix(frame).ok()?;
     if plain.ethernet.ethertype.get() != Ip::ETHERTYPE || !plain.ip.is_plain_tcp() {
         return None;
     }
     let headers = read_again::<Ip>(frame)?;
-    is_tcp_sound(frame, plain).then_some(headers)
+    is_tcp_sound(frame, plain, combinations).then_some(headers)
 }
 
 /// The headers of a frame that [`read`] has found plain.
@@ -123,11 +123,15 @@ pub fn read_again<Ip: PlainIp>(frame: &[u8]) -> Option<TcpHeaders> {
 
 /// Whether the TCP header is one that a receiver would read.
 #[inline(always)]
-fn is_tcp_sound<Ip: PlainIp>(frame: &[u8], Plain { ip, tcp: header, .. }: &Plain<Ip>) -> bool {
+fn is_tcp_sound<Ip: PlainIp>(
+    frame: &[u8],
+    Plain { ip, tcp: header, .. }: &Plain<Ip>,
+    combinations: Combinations,
+) -> bool {
     let (l4, end) = (L3 + Ip::LEN, L3 + ip.datagram_len());
     let payload = l4 + header.header_len();
     let fits = payload >= l4 + tcp::HEADER_LEN && payload <= end && end <= frame.len().min(u16::MAX.into());
-    if !fits || tcp::is_nonsense(header.flags()) || !header.has_ports() {
+    if !fits || !combinations.has(header.flags()) || !header.has_ports() {
         return false;
     }
     let options = l4 + tcp::HEADER_LEN..payload;

@@ -63,15 +63,21 @@ impl Installed {
     }
 
     /// What the first matching rule says of a SYN; counted.
+    #[inline]
     pub(crate) fn decide(&mut self, now: Instant, headers: &TcpHeaders, frame: &[u8]) -> Decision {
-        let decision = if self.snapshot.conditions.is_empty() {
-            self.snapshot.decide(&headers.quad, headers.segment)
-        } else {
-            let found = self.find(now, headers, &Syn::of(frame, headers));
-            self.snapshot.decision(found)
+        let decision = match self.snapshot.conditions.is_empty() {
+            true => self.snapshot.decide(&headers.quad, headers.segment),
+            false => self.decide_by_more(now, headers, frame),
         };
         self.hits.count(decision.rule);
         decision
+    }
+
+    /// By rules of which some ask more than quad and segment.
+    #[inline(never)]
+    fn decide_by_more(&mut self, now: Instant, headers: &TcpHeaders, frame: &[u8]) -> Decision {
+        let found = self.find(now, headers, &Syn::of(frame, headers));
+        self.snapshot.decision(found)
     }
 
     /// A rate is asked only when its rule's turn has come, for asking takes a token. So one search names those whose turn may

@@ -17,10 +17,11 @@ impl Services {
     /// Whether `address` is one of them.
     #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {
-        !self.0.is_empty() && self.0.binary_search(&address).is_ok()
+        self.0.binary_search(&address).is_ok()
     }
 
-    /// Whether there is none.
+    /// Whether there is none, as nearly always.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

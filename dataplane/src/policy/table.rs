@@ -148,6 +148,7 @@ impl<W: Word> Table<W> {
     }
 
     /// The first rule in order that the point belongs to and `admits` takes.
+    #[inline]
     pub(super) fn first(&self, point: &Point<W>, mut admits: impl FnMut(Found) -> bool) -> Option<Found> {
         let place = self.tree.first(point, |place| {
             let rule = &self.rules[place as usize];

@@ -179,6 +179,7 @@ impl Tree {
 
     /// The first place whose rule `matches`. `matches` is asked of some places only, and of each place once for every leaf that
     /// holds it at most; it must be true only where the point is in the rule's region, and must answer twice the same.
+    #[inline]
     pub(super) fn first<W: Word>(
         &self,
         point: &Point<W>,

@@ -32,6 +32,7 @@ pub struct Acceptance {
 
 /// What the SYN that `headers` were read from asks for, if it can be turned round: it is whole, from one station, and has neither IP
 /// options or extension headers, nor a signature that nobody in between can make.
+#[inline(always)]
 pub fn read(frame: &[u8], headers: &TcpHeaders) -> Option<SynOptions> {
     let ip_header = match headers.quad.addresses {
         Addresses::V4(..) => ipv4::HEADER_LEN,
@@ -41,7 +42,7 @@ pub fn read(frame: &[u8], headers: &TcpHeaders) -> Option<SynOptions> {
         && !EthernetHeader::view(frame)?.is_from_group()
         && usize::from(headers.l4 - headers.l3) == ip_header;
     let options = usize::from(headers.l4) + tcp::HEADER_LEN..usize::from(headers.payload);
-    SynOptions::find(frame.get(options)?).filter(|options| is_bare && !options.authenticated)
+    SynOptions::find(frame.get(options)?).filter(|options| is_bare && !options.authenticated())
 }
 
 /// Turns that SYN into the SYN-ACK that accepts it, and returns the length of the frame. `asked` is what [`read`] has found in it; of
@@ -49,10 +50,11 @@ pub fn read(frame: &[u8], headers: &TcpHeaders) -> Option<SynOptions> {
 ///
 /// MACs, addresses and ports are swapped, VLAN tags, DSCP and flow label kept. ECN is not accepted, nor is payload: its sender repeats
 /// it.
+#[inline(always)]
 pub fn accept(
     frame: &mut [u8],
     headers: &TcpHeaders,
-    asked: &SynOptions,
+    asked: SynOptions,
     acceptance: &Acceptance,
 ) -> Option<usize> {
     EthernetHeader::view_mut(frame)?.swap_addresses();

@@ -1,6 +1,6 @@
 //! The Internet checksum: in full (RFC 1071) and incrementally (RFC 1624).
 //!
-//! No input panics. Words are in host order; a checksum is the value of the header's 16-bit field.
+//! No input panics. A checksum is the value of the header's 16-bit field, in host order.
 //!
 //! The appliance never repairs a checksum on the non-participating path: an incremental update moves the field by
 //! what the edit changed, so a segment that was corrupt before is as corrupt afterwards.
@@ -9,7 +9,10 @@ use std::ops::AddAssign;
 
 use crate::flow::quad::Addresses;
 
-/// A ones-complement sum in the making: 16-bit words added up, carries not yet folded in.
+/// A ones-complement sum in the making: carries not yet folded in.
+///
+/// Summed up in network order, as all of it stands in the frame: the sum is the same with its bytes swapped (RFC 1071 section 2, B),
+/// and they are swapped once, at the end. What a frame can hold leaves the upper half of its bits nearly unused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sum(u64);
 
@@ -18,32 +21,39 @@ impl Sum {
     pub const ZERO: Sum = Sum(0);
 
     /// The sum of `bytes`; an odd last byte is padded with zero (RFC 1071 section 1).
+    #[inline]
     pub fn of(bytes: &[u8]) -> Sum {
-        // Summed in the machine's own byte order and swapped once at the end (RFC 1071 section 2, B).
-        Sum(u64::from(u16::from_be(fold(native_sum(bytes)))))
+        Sum(native_sum(bytes))
     }
 
     /// The pseudo-header of a transport segment of `len` bytes (RFC 9293 section 3.1, RFC 8200 section 8.1).
+    #[inline]
     pub fn pseudo_header(addresses: &Addresses, protocol: u8, len: u32) -> Sum {
-        let mut sum = match addresses {
+        let hosts = match addresses {
             // A word of 32 bits is congruent to its halves.
             Addresses::V4(source, destination) => {
-                Sum(u64::from(u32::from_be_bytes(*source)) + u64::from(u32::from_be_bytes(*destination)))
+                Sum(u64::from(u32::from_ne_bytes(*source)) + u64::from(u32::from_ne_bytes(*destination)))
             }
             Addresses::V6(source, destination) => Sum::of(source) + Sum::of(destination),
         };
-        sum.0 += u64::from(protocol) + u64::from(len >> 16) + u64::from(len & 0xffff);
-        sum
+        hosts + Sum(u64::from(u32::from(protocol).to_be()) + u64::from(len.to_be()))
     }
 
     /// The sum folded to 16 bits, not complemented. 0xffff when everything summed up is a valid checksummed unit.
     pub const fn folded(self) -> u16 {
-        fold(self.0)
+        u16::from_be(fold(self.0))
     }
 
     /// The checksum field's value for what has been summed with that field as zero.
     pub const fn checksum(self) -> u16 {
-        !fold(self.0)
+        !self.folded()
+    }
+
+    /// Whether what has been summed contains its own checksum, and that is right. Nothing but zeros is not: no unit is.
+    #[inline]
+    pub const fn is_valid(self) -> bool {
+        // A sum that folds to 0xffff is a multiple of it, in either byte order: asked by one multiplication instead of two folds.
+        self.0.is_multiple_of(0xffff) && self.0 != 0
     }
 }
 
@@ -74,8 +84,9 @@ impl std::ops::Add for Sum {
     type Output = Sum;
 
     /// The sum of both; the bytes behind `rhs` must begin at an even offset.
+    #[inline]
     fn add(self, rhs: Sum) -> Sum {
-        Sum(u64::from(fold(self.0)) + u64::from(fold(rhs.0)))
+        Sum(self.0 + rhs.0)
     }
 }
 
@@ -94,7 +105,7 @@ pub(super) const fn fold(sum: u64) -> u16 {
 
 /// Whether a header that contains its own checksum sums up right.
 pub fn is_valid(header: &[u8]) -> bool {
-    Sum::of(header).folded() == 0xffff
+    Sum::of(header).is_valid()
 }
 
 /// What a series of edits does to a checksum: the sum of `~m + m'` (RFC 1624 section 3, equation 3).
@@ -229,6 +240,17 @@ mod tests {
         #[test]
         fn full_sum_matches_the_reference(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(Sum::of(&bytes).checksum(), reference(&bytes));
+            prop_assert_eq!(Sum::of(&bytes).is_valid(), reference(&bytes) == 0);
+        }
+
+        #[test]
+        fn what_carries_its_own_sum_is_valid(mut bytes in proptest::collection::vec(any::<u8>(), 2..100)) {
+            bytes[..2].fill(0);
+            let checksum = reference(&bytes);
+            bytes[..2].copy_from_slice(&checksum.to_be_bytes());
+            prop_assert!(is_valid(&bytes));
+            bytes[1] ^= 1;
+            prop_assert!(!is_valid(&bytes));
         }
 
         #[test]

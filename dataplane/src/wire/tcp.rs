@@ -233,26 +233,44 @@ impl TcpRepr {
     }
 }
 
-/// A combination of control bits that no stack sends.
-///
-/// SYN+FIN (T/TCP is historic, RFC 6247) and SYN+RST contradict themselves. Without SYN, RST and ACK a segment can
-/// belong to no state (RFC 9293 section 3.10.7.4, fifth: "if the ACK bit is off, drop the segment"): the null, FIN and
-/// Xmas scans. FIN+RST passes: receivers read it as a RST, which comes first in the order of checks.
-#[inline]
-pub const fn is_nonsense(flags: TcpFlags) -> bool {
-    NONSENSE >> (flags.0 & 31) & 1 != 0
-}
+/// Combinations of the five control bits that count, a bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Combinations(u32);
 
-/// One bit for each combination of the five bits that count.
-const NONSENSE: u32 = {
-    let (mut bits, mut flags) = (0, TcpFlags(0));
-    while flags.0 < 32 {
-        let contradicts = if flags.syn() { flags.fin() || flags.rst() } else { !flags.rst() && !flags.ack() };
-        bits |= (contradicts as u32) << flags.0;
-        flags.0 += 1;
+impl Combinations {
+    /// What a stack sends.
+    ///
+    /// SYN+FIN (T/TCP is historic, RFC 6247) and SYN+RST contradict themselves. Without SYN, RST and ACK a segment can
+    /// belong to no state (RFC 9293 section 3.10.7.4, fifth: "if the ACK bit is off, drop the segment"): the null, FIN and
+    /// Xmas scans. FIN+RST passes: receivers read it as a RST, which comes first in the order of checks.
+    pub const SOUND: Combinations = Combinations::opening(true).and(Combinations::opening(false));
+    /// Those that begin a connection: SYN without ACK.
+    pub const OPENING: Combinations = Combinations::opening(true);
+    /// All others.
+    pub const LATER: Combinations = Combinations::opening(false);
+
+    const fn opening(opening: bool) -> Combinations {
+        let (mut bits, mut flags) = (0, TcpFlags(0));
+        while flags.0 < 32 {
+            let contradicts =
+                if flags.syn() { flags.fin() || flags.rst() } else { !flags.rst() && !flags.ack() };
+            let opens = flags.syn() && !flags.ack();
+            bits |= ((!contradicts && opens == opening) as u32) << flags.0;
+            flags.0 += 1;
+        }
+        Combinations(bits)
     }
-    bits
-};
+
+    const fn and(self, other: Combinations) -> Combinations {
+        Combinations(self.0 | other.0)
+    }
+
+    /// Whether it is one of them.
+    #[inline(always)]
+    pub const fn has(self, flags: TcpFlags) -> bool {
+        self.0 >> (flags.0 & 31) & 1 != 0
+    }
+}
 
 /// Checks the segment in `bytes` (header to end of the datagram) and returns its fixed header and header length.
 ///
@@ -267,7 +285,7 @@ pub fn segment(bytes: &[u8], first_fragment: bool) -> Result<(&TcpHeader, usize)
         return Err(Counter::DropMalformedTcp);
     }
     let options = bytes.get(HEADER_LEN..header_len).ok_or(cut_off)?;
-    if is_nonsense(header.flags()) {
+    if !Combinations::SOUND.has(header.flags()) {
         return Err(Counter::DropTcpFlags);
     }
     if !header.has_ports() {
@@ -277,22 +295,22 @@ pub fn segment(bytes: &[u8], first_fragment: bool) -> Result<(&TcpHeader, usize)
     Ok((header, header_len))
 }
 
-/// The checksum that a segment (header to end of payload) should carry, its checksum field being zero, or the field's
-/// error, it being filled in: 0 for a valid one.
-fn compute_checksum(segment: &[u8], addresses: &Addresses) -> u16 {
-    (Sum::pseudo_header(addresses, ip::PROTOCOL_TCP, segment.len() as u32) + Sum::of(segment)).checksum()
+/// A whole segment (header to end of payload) and what stands for the datagram around it (RFC 9293 section 3.1).
+#[inline]
+fn sum(segment: &[u8], addresses: &Addresses) -> Sum {
+    Sum::pseudo_header(addresses, ip::PROTOCOL_TCP, segment.len() as u32) + Sum::of(segment)
 }
 
-/// Whether a whole segment (header to end of payload) carries the right checksum (RFC 9293 section 3.1).
+/// Whether a whole segment carries the right checksum.
 pub fn is_checksum_valid(segment: &[u8], addresses: &Addresses) -> bool {
-    compute_checksum(segment, addresses) == 0
+    sum(segment, addresses).is_valid()
 }
 
 /// Writes the checksum of a whole segment; nothing happens to one shorter than a header.
 pub fn fill_checksum(segment: &mut [u8], addresses: &Addresses) {
     if let Some(header) = TcpHeader::view_mut(segment) {
         header.checksum = U16::ZERO;
-        let checksum = compute_checksum(segment, addresses);
+        let checksum = sum(segment, addresses).checksum();
         segment[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_be_bytes());
     }
 }

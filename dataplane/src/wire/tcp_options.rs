@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use super::seq::Seq;
 
 mod edit;
+mod layout;
 mod packed;
 mod syn;
 mod walk;

@@ -27,7 +27,8 @@ impl<P: Port> Worker<P> {
     /// A TCP segment without a flow.
     pub(super) fn admit(&mut self, now: Instant, port: PortId, headers: &TcpHeaders, frame: P::Buffer) {
         // No connection begins or ends at such an address; it may only be lent to one.
-        if self.policy.snapshot.services().contains(headers.quad.addresses.destination()) {
+        let services = self.policy.snapshot.services();
+        if !services.is_empty() && services.contains(headers.quad.addresses.destination()) {
             return self.counters.count(Counter::DropServiceAddress);
         }
         if !headers.flags.syn() || headers.flags.ack() {

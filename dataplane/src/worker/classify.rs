@@ -11,6 +11,7 @@ use crate::packet::{self, IcmpError, Packet, TcpHeaders};
 use crate::wire::ethernet;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::{self, Ipv6Header};
+use crate::wire::tcp::Combinations;
 
 /// Where a burst came in, and what that means for all of its frames.
 #[derive(Clone, Copy)]
@@ -34,9 +35,12 @@ pub(super) struct Seen {
 /// What of a frame has been read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// That it is plain ([`plain::read`]): its headers are read again.
+    /// That it is plain ([`plain::read`]), and begins no connection: its headers are read again.
     PlainV4,
     PlainV6,
+    /// That it is plain, and begins a connection.
+    OpeningV4,
+    OpeningV6,
     /// All that there is to it.
     Any,
 }
@@ -77,18 +81,20 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// How many frames from the first one on are plain, of the family that is of this `kind`, and ours. Their look-ups begin.
-    #[inline(never)]
+    /// How many frames from the first one on are plain, of the family and sort that is of this `kind`, and ours. Their look-ups
+    /// begin.
+    #[inline(always)]
     fn read<Ip: PlainIp, B: Buffer>(
         &self,
         kind: Kind,
+        combinations: Combinations,
         frames: &[B],
         places: &mut [Seen],
         is_mine: &impl Fn(&TcpHeaders) -> bool,
     ) -> usize {
         let Run { table, segment } = *self;
         let other = frames.iter().zip(places).position(|(frame, seen)| {
-            let headers = plain::read::<Ip>(frame.bytes()).filter(is_mine);
+            let headers = plain::read::<Ip>(frame.bytes(), combinations).filter(is_mine);
             if let Some(headers) = headers {
                 seen.kind = kind;
                 seen.guess = table.guess(&headers.quad, segment);
@@ -96,6 +102,30 @@ impl Run<'_> {
             headers.is_none()
         });
         other.unwrap_or(frames.len())
+    }
+
+    /// Segments of connections that there are already: nearly all frames.
+    #[inline(never)]
+    fn read_plain<Ip: PlainIp, B: Buffer>(
+        &self,
+        kind: Kind,
+        frames: &[B],
+        places: &mut [Seen],
+        is_mine: &impl Fn(&TcpHeaders) -> bool,
+    ) -> usize {
+        self.read::<Ip, B>(kind, Combinations::LATER, frames, places, is_mine)
+    }
+
+    /// Those that begin one, which come in runs when they are many.
+    #[inline(never)]
+    fn read_opening<Ip: PlainIp, B: Buffer>(
+        &self,
+        kind: Kind,
+        frames: &[B],
+        places: &mut [Seen],
+        is_mine: &impl Fn(&TcpHeaders) -> bool,
+    ) -> usize {
+        self.read::<Ip, B>(kind, Combinations::OPENING, frames, places, is_mine)
     }
 }
 
@@ -145,7 +175,7 @@ impl<P: Port> Worker<P> {
         }
     }
 
-    /// How many frames from the first one on are plain, of one family, and ours.
+    /// How many frames from the first one on are plain, of one family and sort, and ours.
     #[inline(always)]
     fn read_plain(
         &self,
@@ -155,10 +185,17 @@ impl<P: Port> Worker<P> {
         is_mine: impl Fn(&TcpHeaders) -> bool,
     ) -> usize {
         let run = Run { table: &self.table, segment: Segment(0).of_pair(way.pair) };
-        match run.read::<Ipv4Header, _>(Kind::PlainV4, frames, places, &is_mine) {
-            0 => run.read::<Ipv6Header, _>(Kind::PlainV6, frames, places, &is_mine),
-            n => n,
+        let mut read = run.read_plain::<Ipv4Header, _>(Kind::PlainV4, frames, places, &is_mine);
+        if read == 0 {
+            read = run.read_plain::<Ipv6Header, _>(Kind::PlainV6, frames, places, &is_mine);
         }
+        if read == 0 {
+            read = run.read_opening::<Ipv4Header, _>(Kind::OpeningV4, frames, places, &is_mine);
+        }
+        if read == 0 {
+            read = run.read_opening::<Ipv6Header, _>(Kind::OpeningV6, frames, places, &is_mine);
+        }
+        read
     }
 
     /// The frame at `at`, whatever it is. How many frames that makes: none, when it has left the burst.
@@ -201,6 +238,8 @@ impl<P: Port> Worker<P> {
                 Kind::PlainV6 => {
                     self.carry_run(now, way, &mut queue, kind, |_, frame| read_again::<Ipv6Header>(frame))
                 }
+                Kind::OpeningV4 => self.open_run::<Ipv4Header>(now, way, &mut queue, kind),
+                Kind::OpeningV6 => self.open_run::<Ipv6Header>(now, way, &mut queue, kind),
                 Kind::Any => {
                     self.carry_run(now, way, &mut queue, kind, |packet, _| packet.segment().copied())
                 }
@@ -209,6 +248,23 @@ impl<P: Port> Worker<P> {
                 self.dispatch_one(now, way, seen, frame);
             }
         }
+    }
+
+    /// SYNs, one after the other for as long as they are of one family: nothing that is carried at once is among them.
+    #[inline(never)]
+    fn open_run<'s, Ip: PlainIp>(
+        &mut self,
+        now: Instant,
+        way: Way,
+        queue: &mut Queue<'s, P::Buffer>,
+        kind: Kind,
+    ) -> Option<(&'s Seen, P::Buffer)> {
+        while let Some((seen, frame)) = queue.next_of(kind) {
+            let Some(headers) = read_again::<Ip>(frame.bytes()) else { return Some((seen, frame)) };
+            let segment = headers.segment.of_pair(way.pair);
+            self.dispatch_segment(now, way, &seen.guess, &TcpHeaders { segment, ..headers }, frame);
+        }
+        None
     }
 
     /// A frame that is certainly ours, and came in at some time before.
@@ -254,8 +310,8 @@ impl<P: Port> Worker<P> {
     fn dispatch_one(&mut self, now: Instant, way: Way, seen: &Seen, frame: P::Buffer) {
         let Seen { guess, kind, packet } = seen;
         let plain = match kind {
-            Kind::PlainV4 => read_again::<Ipv4Header>(frame.bytes()),
-            Kind::PlainV6 => read_again::<Ipv6Header>(frame.bytes()),
+            Kind::PlainV4 | Kind::OpeningV4 => read_again::<Ipv4Header>(frame.bytes()),
+            Kind::PlainV6 | Kind::OpeningV6 => read_again::<Ipv6Header>(frame.bytes()),
             Kind::Any => {
                 return match packet {
                     Packet::Tcp(headers) => self.dispatch_segment(now, way, guess, headers, frame),
@@ -270,6 +326,7 @@ impl<P: Port> Worker<P> {
         self.dispatch_segment(now, way, guess, &TcpHeaders { segment, ..headers }, frame);
     }
 
+    #[inline(always)]
     fn dispatch_segment(
         &mut self,
         now: Instant,

@@ -49,6 +49,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// The SYN becomes the SYN-ACK that answers it; one that has to be held is given back.
+    #[inline(never)]
     pub(super) fn answer_with_cookie(
         &mut self,
         arrival: Arrival<'_>,
@@ -56,7 +57,7 @@ impl<P: Port> Worker<P> {
     ) -> Option<P::Buffer> {
         let Arrival { now, port, headers, .. } = arrival;
         let asked = accept::read(frame.bytes(), headers);
-        let said = |asked: SynOptions| Some((asked, Terms::of(&asked, headers.quad.addresses.is_v6())?));
+        let said = |asked: SynOptions| Some((asked, Terms::of(asked, headers.quad.addresses.is_v6())?));
         let Some((asked, terms)) = asked.and_then(said) else { return Some(frame) };
         if !is_verified(&frame, headers) {
             self.counters.count(Counter::DropTcpChecksum);
@@ -66,7 +67,7 @@ impl<P: Port> Worker<P> {
         let Cookie { seq, clock } = self.answering.cookies.make(now, headers, terms);
         let mss = self.lines[usize::from(port.0)].mtu.min(cookie::MTU).saturating_sub(overhead);
         let acceptance = Acceptance { seq, clock, mss, window: cookie::WINDOW, shift: cookie::SHIFT };
-        let Some(len) = accept::accept(frame.bytes_mut(), headers, &asked, &acceptance) else {
+        let Some(len) = accept::accept(frame.bytes_mut(), headers, asked, &acceptance) else {
             self.counters.count(Counter::DropMalformedTcp);
             return None;
         };

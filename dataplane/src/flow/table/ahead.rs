@@ -47,7 +47,12 @@ impl FlowTable {
     /// [`FlowTable::find`], from where the flow was thought to be.
     #[inline(always)]
     pub fn find_guessed(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
-        self.prove(guess, quad, segment).or_else(|| self.find_hashed(guess.hash, quad, segment))
+        match self.prove(guess, quad, segment) {
+            // What begins a connection is usually known by nothing.
+            None if self.index.is_absent(guess.hash) => None,
+            None => self.find_hashed(guess.hash, quad, segment),
+            found => found,
+        }
     }
 
     #[inline(always)]

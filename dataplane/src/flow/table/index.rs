@@ -162,6 +162,14 @@ impl Index {
         bucket.entries.get(bucket.first(tag_of(hash))?).copied()
     }
 
+    /// Whether nothing in the index looks like it; `false` for what has to be looked for.
+    #[inline(always)]
+    pub(super) fn is_absent(&self, hash: u64) -> bool {
+        self.buckets
+            .get(self.home(hash))
+            .is_none_or(|bucket| bucket.marks(tag_of(hash)) == [0, 0] && bucket.passed == 0)
+    }
+
     /// The bucket in which those look for a place that have found this one full.
     #[inline(always)]
     fn next(&self, at: usize) -> usize {

@@ -98,7 +98,13 @@ proptest! {
 
 /// What the short cut has read, of either family.
 fn by_the_short_cut(frame: &[u8]) -> Option<TcpHeaders> {
-    let of_either = [plain::read::<Ipv4Header>(frame), plain::read::<Ipv6Header>(frame)];
+    let read = |sort| [plain::read::<Ipv4Header>(frame, sort), plain::read::<Ipv6Header>(frame, sort)];
+    let of_either = read(Combinations::SOUND);
+    let [opening, later] = [Combinations::OPENING, Combinations::LATER].map(read);
+    let either_sort = [opening[0].or(later[0]), opening[1].or(later[1])];
+    assert!(of_either == either_sort, "a frame that is plain is of one sort");
+    let both = opening.iter().flatten().chain(later.iter().flatten()).count();
+    assert!(both < 2, "and of no other");
     let read = of_either.into_iter().flatten().next();
     let v4 = of_either[0].is_some();
     let again = if v4 { plain::read_again::<Ipv4Header> } else { plain::read_again::<Ipv6Header> };

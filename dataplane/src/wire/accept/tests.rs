@@ -33,7 +33,7 @@ fn syn(template: &FrameTemplate, options: &[u8]) -> Vec<u8> {
 
 fn accepted(frame: &[u8]) -> Option<Vec<u8>> {
     let (mut answer, headers) = (frame.to_vec(), headers(frame));
-    let len = accept(&mut answer, &headers, &super::read(frame, &headers)?, &OURS)?;
+    let len = accept(&mut answer, &headers, super::read(frame, &headers)?, &OURS)?;
     answer.truncate(len);
     Some(answer)
 }

@@ -2,91 +2,128 @@
 //!
 //! No input panics.
 
+use std::fmt;
+
 use super::Timestamps;
 use super::edit::{replace, write};
+use super::layout;
 use super::walk::{MAX_LEN, PREFIX_LEN, RawOption, Walk, fits, kind};
 use crate::wire::accept::Acceptance;
 use crate::wire::checksum::Update;
 
 /// The options that a SYN usually has, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SynOptions {
-    /// Maximum segment size, bytes; 0 is none, as in Linux.
-    pub mss: u16,
-    /// Window scale as it was sent.
-    pub window_scale: Option<u8>,
-    /// SACK is permitted.
-    pub sack_permitted: bool,
-    /// TCP MD5 or TCP-AO is present.
-    pub authenticated: bool,
-    /// There are others than these and timestamps, or several of a kind.
-    has_others: bool,
-    /// Offsets of the data of three of them, 0 where there is none.
-    mss_at: u8,
-    shift_at: u8,
-    clock_at: u8,
-}
+///
+/// One word, so that it stays in a register from where it is found to where it is needed.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct SynOptions(u64);
+
+/// Where in the word: the segment size, the window scale, and three offsets of options' data, 0 where there is none.
+const MSS: u32 = 0;
+const SHIFT: u32 = 16;
+const MSS_AT: u32 = 24;
+const SHIFT_AT: u32 = 32;
+const CLOCK_AT: u32 = 40;
+/// SACK is permitted.
+const SACK_PERMITTED: u64 = 1 << 48;
+/// TCP MD5 or TCP-AO is present.
+const AUTHENTICATED: u64 = 1 << 49;
+/// There are others than these and timestamps, or several of a kind.
+const HAS_OTHERS: u64 = 1 << 50;
+
+/// The layouts of most.
+const LINUX: [usize; 3] = layout::LINUX.options.places();
+const WITHOUT_CLOCK: [usize; 3] = layout::WITHOUT_CLOCK.options.places();
 
 impl SynOptions {
+    /// Maximum segment size, bytes; 0 is none, as in Linux.
+    pub const fn mss(self) -> u16 {
+        (self.0 >> MSS) as u16
+    }
+
+    /// Window scale as it was sent.
+    pub const fn window_scale(self) -> Option<u8> {
+        if self.at(SHIFT_AT) == 0 { None } else { Some((self.0 >> SHIFT) as u8) }
+    }
+
+    /// SACK is permitted.
+    pub const fn sack_permitted(self) -> bool {
+        self.0 & SACK_PERMITTED != 0
+    }
+
+    /// TCP MD5 or TCP-AO is present.
+    pub const fn authenticated(self) -> bool {
+        self.0 & AUTHENTICATED != 0
+    }
+
+    /// Offset of the data of one of them.
+    const fn at(self, which: u32) -> usize {
+        (self.0 >> which) as u8 as usize
+    }
+
+    /// Notes the data at an offset among the options, in place of what has been found before.
+    fn note(&mut self, which: u32, at: usize) {
+        self.0 |= if self.at(which) == 0 { 0 } else { HAS_OTHERS };
+        self.0 = self.0 & !(0xff << which) | (at as u64) << which;
+    }
+
+    /// Notes what the options at those offsets say.
+    #[inline(always)]
+    const fn say(self, mss: [u8; 2], shift: u8) -> SynOptions {
+        let said = 0xffff << MSS | 0xff << SHIFT;
+        SynOptions(self.0 & !said | (u16::from_be_bytes(mss) as u64) << MSS | (shift as u64) << SHIFT)
+    }
+
+    /// With all of them there, and none else; the clock is at 0 where there is none.
+    pub(super) const fn laid_out(mss_at: u8, shift_at: u8, clock_at: u8) -> SynOptions {
+        let places =
+            (mss_at as u64) << MSS_AT | (shift_at as u64) << SHIFT_AT | (clock_at as u64) << CLOCK_AT;
+        SynOptions(places | SACK_PERMITTED)
+    }
+
     /// `None` when they are malformed. The last of several of a kind counts, as everywhere.
-    #[inline]
+    #[inline(always)]
     pub fn find(options: &[u8]) -> Option<SynOptions> {
-        // As Linux writes them, with timestamps and without, and Windows: nearly every SYN.
-        let (mss, shift, places) = match *options {
-            [2, 4, a, b, 4, 2, 8, 10, _, _, _, _, _, _, _, _, 1, 3, 3, shift] => ([a, b], shift, [2, 19, 8]),
-            [2, 4, a, b, 1, 1, 4, 2, 1, 3, 3, shift] => ([a, b], shift, [2, 11, 0]),
-            [2, 4, a, b, 1, 3, 3, shift, 1, 1, 4, 2] => ([a, b], shift, [2, 7, 0]),
-            _ => return SynOptions::find_any(options),
-        };
-        let [mss_at, shift_at, clock_at] = places;
-        Some(SynOptions {
-            mss: u16::from_be_bytes(mss),
-            window_scale: Some(shift),
-            sack_permitted: true,
-            mss_at,
-            shift_at,
-            clock_at,
-            ..SynOptions::default()
-        })
+        let Some(found) = layout::of(options) else { return SynOptions::find_any(options) };
+        let mss = options.get(found.at(MSS_AT)..)?.first_chunk()?;
+        Some(found.say(*mss, *options.get(found.at(SHIFT_AT))?))
     }
 
     /// Wherever they stand.
+    #[inline(never)]
     fn find_any(options: &[u8]) -> Option<SynOptions> {
-        let mut found = SynOptions::default();
+        let (mut found, mut mss, mut window_scale) = (SynOptions::default(), [0; 2], 0);
         if options.len() > MAX_LEN {
             return None;
         }
         let mut rest = options;
         loop {
-            // No more than `MAX_LEN`.
-            let at = (options.len() - rest.len() + PREFIX_LEN) as u8;
+            let at = options.len() - rest.len() + PREFIX_LEN;
             rest = match *rest {
-                [] | [kind::END, ..] => return Some(found),
+                [] | [kind::END, ..] => return Some(found.say(mss, window_scale)),
                 [kind::NOP, ref rest @ ..] => rest,
                 [kind::MSS, 4, a, b, ref rest @ ..] => {
-                    found.has_others |= found.mss_at != 0;
-                    (found.mss, found.mss_at) = (u16::from_be_bytes([a, b]), at);
+                    found.note(MSS_AT, at);
+                    mss = [a, b];
                     rest
                 }
                 [kind::WINDOW_SCALE, 3, shift, ref rest @ ..] => {
-                    found.has_others |= found.shift_at != 0;
-                    (found.window_scale, found.shift_at) = (Some(shift), at);
+                    found.note(SHIFT_AT, at);
+                    window_scale = shift;
                     rest
                 }
                 [kind::SACK_PERMITTED, 2, ref rest @ ..] => {
-                    found.sack_permitted = true;
+                    found.0 |= SACK_PERMITTED;
                     rest
                 }
                 [kind::TIMESTAMPS, 10, _, _, _, _, _, _, _, _, ref rest @ ..] => {
-                    found.has_others |= found.clock_at != 0;
-                    found.clock_at = at;
+                    found.note(CLOCK_AT, at);
                     rest
                 }
                 [kind, len, ..] => {
                     let (option, behind) = rest.split_at_checked(usize::from(len))?;
                     option.get(PREFIX_LEN..).filter(|data| fits(kind, data))?;
-                    found.has_others = true;
-                    found.authenticated |= matches!(kind, kind::MD5 | kind::AUTHENTICATION);
+                    let is_signature = matches!(kind, kind::MD5 | kind::AUTHENTICATION);
+                    found.0 |= HAS_OTHERS | if is_signature { AUTHENTICATED } else { 0 };
                     behind
                 }
                 [_] => return None,
@@ -96,27 +133,42 @@ impl SynOptions {
 
     /// Makes of the SYN's options those of the SYN-ACK that accepts it, and notes the edits: segment size, window scale
     /// and clock are ours, the client's clock is echoed, SACK stays permitted, and of any other option NOPs are left.
-    pub fn answer(&self, options: &mut [u8], update: &mut Update, answer: &Acceptance) {
-        if self.has_others {
-            blank_others(options, update, [self.mss_at, self.shift_at, self.clock_at]);
+    #[inline]
+    pub fn answer(self, options: &mut [u8], update: &mut Update, answer: &Acceptance) {
+        if self.0 & HAS_OTHERS != 0 {
+            blank_others(options, update, self.places());
         }
-        let at = usize::from(self.mss_at);
-        if let (1.., Some(mss)) = (at, first_mut::<2>(options, at)) {
-            let own = answer.mss.to_be_bytes();
-            update.byte_at(at, mss[0], own[0]);
-            update.byte_at(at + 1, mss[1], own[1]);
-            *mss = own;
+        // A layout that is known is code of its own, without a question in it but whether they are as long.
+        match self.places() {
+            LINUX => answer_at(LINUX, options, update, answer),
+            WITHOUT_CLOCK => answer_at(WITHOUT_CLOCK, options, update, answer),
+            places => answer_at(places, options, update, answer),
         }
-        let at = usize::from(self.shift_at);
-        if let (1.., Some(shift)) = (at, options.get_mut(at)) {
-            update.byte_at(at, *shift, answer.shift);
-            *shift = answer.shift;
-        }
-        let at = usize::from(self.clock_at);
-        if let (1.., Some(bytes)) = (at, first_mut::<8>(options, at)) {
-            let said = Timestamps::from_bytes(*bytes);
-            replace(bytes, at, said, Timestamps { value: answer.clock, echo: said.value }, update);
-        }
+    }
+
+    /// Offsets of the data of segment size, window scale and clock.
+    const fn places(self) -> [usize; 3] {
+        [self.at(MSS_AT), self.at(SHIFT_AT), self.at(CLOCK_AT)]
+    }
+}
+
+/// Writes an answer at these offsets, where they are not 0.
+#[inline(always)]
+fn answer_at(places: [usize; 3], options: &mut [u8], update: &mut Update, answer: &Acceptance) {
+    let [mss_at, shift_at, clock_at] = places;
+    if let (1.., Some(mss)) = (mss_at, first_mut::<2>(options, mss_at)) {
+        let own = answer.mss.to_be_bytes();
+        update.byte_at(mss_at, mss[0], own[0]);
+        update.byte_at(mss_at + 1, mss[1], own[1]);
+        *mss = own;
+    }
+    if let (1.., Some(shift)) = (shift_at, options.get_mut(shift_at)) {
+        update.byte_at(shift_at, *shift, answer.shift);
+        *shift = answer.shift;
+    }
+    if let (1.., Some(bytes)) = (clock_at, first_mut::<8>(options, clock_at)) {
+        let said = Timestamps::from_bytes(*bytes);
+        replace(bytes, clock_at, said, Timestamps { value: answer.clock, echo: said.value }, update);
     }
 }
 
@@ -126,12 +178,12 @@ fn first_mut<const LEN: usize>(options: &mut [u8], at: usize) -> Option<&mut [u8
 
 /// Replaces by NOPs, and notes the edits, what is not SACK permitted and does not stand at one of the `kept` places: strangers, and all
 /// but the last of several.
-fn blank_others(options: &mut [u8], update: &mut Update, kept: [u8; 3]) {
+fn blank_others(options: &mut [u8], update: &mut Update, kept: [usize; 3]) {
     let mut at = 0;
     while let Some(Ok(RawOption { at: begin, kind, data })) = (Walk { options, at }).next() {
         let (from, end) = (begin + PREFIX_LEN, begin + PREFIX_LEN + data.len());
         at = end;
-        if kind == kind::SACK_PERMITTED || kept.contains(&(from as u8)) {
+        if kind == kind::SACK_PERMITTED || kept.contains(&from) {
             continue;
         }
         if let Some(option) = options.get_mut(begin..end) {
@@ -140,8 +192,20 @@ fn blank_others(options: &mut [u8], update: &mut Update, kept: [u8; 3]) {
     }
 }
 
+impl fmt::Debug for SynOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SynOptions")
+            .field("mss", &self.mss())
+            .field("window_scale", &self.window_scale())
+            .field("sack_permitted", &self.sack_permitted())
+            .field("authenticated", &self.authenticated())
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{TcpOptions, check};
     use super::*;
 
     #[test]
@@ -151,8 +215,14 @@ mod tests {
         let windows = [2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2];
         for options in [&linux[..], &without_timestamps, &windows] {
             let found = SynOptions::find(options);
-            assert_eq!(found, SynOptions::find_any(options));
-            assert_eq!(found.map(|found| (found.mss, found.has_others)), Some((1460, false)));
+            assert_eq!(found.map(|found| (found.mss(), found.0 & HAS_OTHERS)), Some((1460, 0)));
+            // Whatever one of their bytes says.
+            for (at, byte) in (0..options.len()).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+                let mut options = options.to_vec();
+                options[at] = byte;
+                assert_eq!(SynOptions::find(&options), SynOptions::find_any(&options), "{options:?}");
+                assert_eq!(check(&options).is_ok(), TcpOptions::parse(&options).is_ok(), "{options:?}");
+            }
         }
     }
 
@@ -164,6 +234,6 @@ mod tests {
             assert_eq!(SynOptions::find(bad), None, "{bad:?}");
         }
         let last = SynOptions::find(&[2, 4, 1, 0, 2, 4, 2, 0]).unwrap();
-        assert_eq!((last.mss, last.mss_at), (512, 6));
+        assert_eq!((last.mss(), last.at(MSS_AT)), (512, 6));
     }
 }
