@@ -69,7 +69,7 @@ impl FlowTable {
         let next_free = |slot: usize| if slot + 1 < capacity { slot as u32 + 1 } else { NONE };
         let object = |slot| Object { last_seen: next_free(slot), ..Object::FREE };
         FlowTable {
-            index: Index::new(capacity + far_sides),
+            index: Index::new(capacity + far_sides, capacity + far_sides),
             hash,
             objects: huge::filled(capacity, object),
             records: huge::filled(capacity, |_| Record::default()),

@@ -1,7 +1,7 @@
 //! Look-ups of a burst: first the hashes, whose lines of the index are asked for; then where each flow probably is, whose own
 //! lines are; then, one after the other, what is really there. So no look-up waits for memory while there are others.
 //!
-//! A guess rests on the eight bits of the hash that the index keeps beside each slot number. It touches no flow.
+//! A guess rests on the bits of the hash that the index keeps beside and in each slot number. It touches no flow.
 
 use prefetch_index::prefetch_index;
 

@@ -4,9 +4,14 @@
 //! goes to the next one that is not, and every bucket that it passes on its way counts it. So a look-up ends where nothing has
 //! passed, and whatever is removed leaves nothing behind: no marks that use up room, nothing to clean, no reason to grow.
 //!
+//! An entry has eight bits of its hash beside it, and the bits that slot numbers do not need are some more of it: 22 with a thousand
+//! flows, 8 with ten million. So what looks like the entry that is looked for hardly ever is another one.
+//!
 //! The hash is keyed: nobody can fill one bucket and spare the others.
 
 use prefetch_index::prefetch_index;
+use wide::u8x16;
+use zerocopy::{Immutable, IntoBytes};
 
 use crate::memory::huge;
 
@@ -20,6 +25,8 @@ const FREE: u8 = 0;
 /// Entries by their hash.
 pub(super) struct Index {
     buckets: Box<[Bucket]>,
+    /// The bits of an entry; the others are its hash's.
+    own: u32,
     len: usize,
     capacity: usize,
 }
@@ -28,39 +35,46 @@ pub(super) struct Index {
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct Bucket {
+    head: Head,
+    /// With bits of their hashes ([`Index::with_hash`]).
+    entries: [u32; PLACES],
+}
+
+/// What is looked at before any entry, all at once.
+#[derive(Debug, Clone, Copy, IntoBytes, Immutable)]
+#[repr(C)]
+struct Head {
     /// Eight bits of each entry's hash, or [`FREE`].
     tags: [u8; PLACES],
     /// How many entries are in a bucket behind this one that would be here or before, had this one not been full.
     passed: u32,
-    entries: [u32; PLACES],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    const EMPTY: Bucket = Bucket { tags: [FREE; PLACES], passed: 0, entries: [0; PLACES] };
+    const EMPTY: Bucket = Bucket { head: Head { tags: [FREE; PLACES], passed: 0 }, entries: [0; PLACES] };
 
-    /// The first place with this tag. Eight of them are looked at together; what comes takes the first one that is free, so that
-    /// four more seldom have to be.
+    /// A bit for each place with this tag.
     #[inline(always)]
-    fn first(&self, tag: u8) -> Option<usize> {
-        let [low, high] = self.marks(tag);
-        match (low, high) {
-            (0, 0) => None,
-            (0, _) => Some(8 + high.trailing_zeros() as usize / 8),
-            _ => Some(low.trailing_zeros() as usize / 8),
-        }
+    fn marks(&self, tag: u8) -> u32 {
+        let head = u8x16::new(zerocopy::transmute!(self.head));
+        head.simd_eq(u8x16::splat(tag)).to_bitmask() & ALL_PLACES
     }
 
-    /// A place with this tag of whose entry `is_it` says so.
+    /// The first place with this tag.
+    #[inline(always)]
+    fn first(&self, tag: u8) -> Option<usize> {
+        let marks = self.marks(tag);
+        (marks != 0).then(|| marks.trailing_zeros() as usize)
+    }
+
+    /// A place with this tag of which `is_it` says so.
     #[inline(always)]
     fn place(&self, tag: u8, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
-        let [low, high] = self.marks(tag);
-        // The highest bit of a byte says that of one place, the next one of that of eight places later.
-        let mut marks = low | high >> 1;
+        let mut marks = self.marks(tag);
         while marks != 0 {
-            let mark = marks.trailing_zeros() as usize;
-            let place = mark / 8 + if mark % 8 == 7 { 0 } else { 8 };
+            let place = marks.trailing_zeros() as usize;
             if self.entries.get(place).is_some_and(|entry| is_it(*entry)) {
                 return Some(place);
             }
@@ -69,57 +83,30 @@ impl Bucket {
         None
     }
 
-    /// The entry with this tag of which `is_it` says so.
+    /// What stands in a place with this tag and of which `is_it` says so.
     #[inline(always)]
     fn find(&self, tag: u8, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         self.entries.get(self.place(tag, is_it)?).copied()
     }
 
-    /// The highest bit of each byte that stands for a place with this tag: of eight places, and of four.
-    #[inline(always)]
-    fn marks(&self, tag: u8) -> [u64; 2] {
-        let wanted = u64::from(tag) * EACH_BYTE;
-        let (low, high) = self.words();
-        [zero_bytes(low ^ wanted), zero_bytes((high ^ wanted) | NOT_HIGH)]
-    }
-
     /// Into the first free place; false when there is none.
     #[inline(always)]
-    fn put(&mut self, tag: u8, entry: u32) -> bool {
-        let place =
-            self.first(FREE).and_then(|place| self.tags.get_mut(place).zip(self.entries.get_mut(place)));
-        place.map(|place| (*place.0, *place.1) = (tag, entry)).is_some()
+    fn put(&mut self, tag: u8, stands: u32) -> bool {
+        let place = self.first(FREE).and_then(|at| self.head.tags.get_mut(at).zip(self.entries.get_mut(at)));
+        place.map(|place| (*place.0, *place.1) = (tag, stands)).is_some()
     }
 
     /// Out of its place; false when it is not there.
     #[inline(always)]
-    fn take(&mut self, tag: u8, entry: u32) -> bool {
-        let Some(place) = self.place(tag, |candidate| candidate == entry) else { return false };
-        self.tags[place] = FREE;
+    fn take(&mut self, tag: u8, stands: u32) -> bool {
+        let Some(place) = self.place(tag, |candidate| candidate == stands) else { return false };
+        self.head.tags[place] = FREE;
         true
     }
-
-    /// Tags as two words, the first one lowest; four of them are all that is in the second.
-    #[inline(always)]
-    fn words(&self) -> (u64, u64) {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.tags;
-        let high = u32::from_le_bytes([i, j, k, l]);
-        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), high.into())
-    }
 }
 
-/// One in each byte.
-const EACH_BYTE: u64 = u64::MAX / 0xff;
-/// Bytes of a bucket's second word that are no tags.
-const NOT_HIGH: u64 = !0 << 32;
-
-/// The highest bit of each byte that is zero, and nothing else.
-#[inline(always)]
-const fn zero_bytes(word: u64) -> u64 {
-    const LOW: u64 = 0x7f * EACH_BYTE;
-    // A sum of two numbers of seven bits is carried into no other byte.
-    !(((word & LOW) + LOW) | word | LOW)
-}
+/// Their bits; what follows them in a bucket's head is no tag.
+const ALL_PLACES: u32 = (1 << PLACES) - 1;
 
 /// What a bucket's place remembers of a hash. The bucket follows from other bits.
 #[inline(always)]
@@ -133,9 +120,10 @@ const fn buckets_for(capacity: usize) -> usize {
 }
 
 impl Index {
-    /// Room for `capacity` entries.
-    pub(super) fn new(capacity: usize) -> Index {
-        Index { buckets: huge::filled(buckets_for(capacity), |_| Bucket::EMPTY), len: 0, capacity }
+    /// Room for `capacity` entries, each of which is less than `below`.
+    pub(super) fn new(capacity: usize, below: usize) -> Index {
+        let own = u32::try_from(below.next_power_of_two() - 1).unwrap_or(u32::MAX);
+        Index { buckets: huge::filled(buckets_for(capacity), |_| Bucket::EMPTY), own, len: 0, capacity }
     }
 
     /// Bytes that it takes for `capacity` entries.
@@ -155,19 +143,31 @@ impl Index {
         prefetch_index(&self.buckets, self.home(hash));
     }
 
+    /// What stands for an entry in its place.
+    #[inline(always)]
+    const fn with_hash(&self, entry: u32, hash: u64) -> u32 {
+        entry | hash as u32 & !self.own
+    }
+
+    /// The entry that stands there, if it has this hash's bits.
+    #[inline(always)]
+    fn entry(&self, stands: u32, hash: u64) -> Option<u32> {
+        let is_like = (stands ^ hash as u32) & !self.own == 0;
+        is_like.then_some(stands & self.own)
+    }
+
     /// What this hash probably means: the first entry of its own bucket that looks like it.
     #[inline(always)]
     pub(super) fn probable(&self, hash: u64) -> Option<u32> {
         let bucket = self.buckets.get(self.home(hash))?;
-        bucket.entries.get(bucket.first(tag_of(hash))?).copied()
+        bucket.find(tag_of(hash), |stands| self.entry(stands, hash).is_some()).map(|stands| stands & self.own)
     }
 
     /// Whether nothing in the index looks like it; `false` for what has to be looked for.
     #[inline(always)]
     pub(super) fn is_absent(&self, hash: u64) -> bool {
-        self.buckets
-            .get(self.home(hash))
-            .is_none_or(|bucket| bucket.marks(tag_of(hash)) == [0, 0] && bucket.passed == 0)
+        let bucket = self.buckets.get(self.home(hash));
+        bucket.is_none_or(|bucket| bucket.marks(tag_of(hash)) == 0 && bucket.head.passed == 0)
     }
 
     /// The bucket in which those look for a place that have found this one full.
@@ -181,11 +181,13 @@ impl Index {
     #[inline(always)]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let (home, tag) = (self.home(hash), tag_of(hash));
+        let mut is_it = |stands| self.entry(stands, hash).is_some_and(&mut is_it);
         let bucket = self.buckets.get(home)?;
-        match bucket.find(tag, &mut is_it) {
-            None if bucket.passed > 0 => self.find_behind(home, tag, &mut is_it),
+        let found = match bucket.find(tag, &mut is_it) {
+            None if bucket.head.passed > 0 => self.find_behind(home, tag, &mut is_it),
             found => found,
-        }
+        };
+        found.map(|stands| stands & self.own)
     }
 
     /// The same in what comes behind `home`, which something has passed.
@@ -195,7 +197,7 @@ impl Index {
         while at != home {
             let bucket = &self.buckets[at];
             match bucket.find(tag, &mut *is_it) {
-                None if bucket.passed > 0 => at = self.next(at),
+                None if bucket.head.passed > 0 => at = self.next(at),
                 found => return found,
             }
         }
@@ -208,9 +210,9 @@ impl Index {
         let has_room = self.len < self.capacity;
         if has_room {
             self.len += 1;
-            let (home, tag) = (self.home(hash), tag_of(hash));
-            if !self.buckets[home].put(tag, entry) {
-                self.insert_behind(home, tag, entry);
+            let (home, tag, stands) = (self.home(hash), tag_of(hash), self.with_hash(entry, hash));
+            if !self.buckets[home].put(tag, stands) {
+                self.insert_behind(home, tag, stands);
             }
         }
         has_room
@@ -218,10 +220,10 @@ impl Index {
 
     /// The same behind `home`, which is full. There are more places than entries.
     #[cold]
-    fn insert_behind(&mut self, home: usize, tag: u8, entry: u32) {
+    fn insert_behind(&mut self, home: usize, tag: u8, stands: u32) {
         let mut at = home;
-        while !self.buckets[at].put(tag, entry) {
-            self.buckets[at].passed += 1;
+        while !self.buckets[at].put(tag, stands) {
+            self.buckets[at].head.passed += 1;
             at = self.next(at);
         }
     }
@@ -229,22 +231,22 @@ impl Index {
     /// Removes `entry`; false when it is not there.
     #[inline(always)]
     pub(super) fn remove(&mut self, hash: u64, entry: u32) -> bool {
-        let (home, tag) = (self.home(hash), tag_of(hash));
-        let is_there = self.buckets[home].take(tag, entry) || self.remove_behind(home, tag, entry);
+        let (home, tag, stands) = (self.home(hash), tag_of(hash), self.with_hash(entry, hash));
+        let is_there = self.buckets[home].take(tag, stands) || self.remove_behind(home, tag, stands);
         self.len -= usize::from(is_there);
         is_there
     }
 
     /// The same behind `home`, where it is not.
     #[cold]
-    fn remove_behind(&mut self, home: usize, tag: u8, entry: u32) -> bool {
+    fn remove_behind(&mut self, home: usize, tag: u8, stands: u32) -> bool {
         let mut at = home;
-        while self.buckets[at].passed > 0 {
+        while self.buckets[at].head.passed > 0 {
             at = self.next(at);
             if at == home {
                 break;
             }
-            if self.buckets[at].take(tag, entry) {
+            if self.buckets[at].take(tag, stands) {
                 self.come_back(home, at);
                 return true;
             }
@@ -256,7 +258,7 @@ impl Index {
     fn come_back(&mut self, home: usize, at: usize) {
         let mut passed = home;
         while passed != at {
-            self.buckets[passed].passed -= 1;
+            self.buckets[passed].head.passed -= 1;
             passed = self.next(passed);
         }
     }
