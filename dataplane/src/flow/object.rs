@@ -157,12 +157,12 @@ pub struct Object {
     pub v4: [[u8; 4]; 2],
     /// Client and server port, network order.
     pub ports: [u16; 2],
-    /// Port pair and VLAN stack.
-    pub segment: Segment,
     /// Δ1: added to what the client sends, subtracted from what acknowledges it.
     pub delta_c2s: Delta,
     /// Δ2: added to what the server sends, subtracted from what acknowledges it.
     pub delta_s2c: Delta,
+    /// Port pair and VLAN stack. This and the next four are compared at once ([`Object::as_usual`]).
+    pub segment: Segment,
     /// Way of the packets.
     pub path: Path,
     /// Observed connection state.
@@ -214,17 +214,23 @@ impl Object {
         tally: Tally::NONE,
     };
 
-    /// Open, carried by its worker, and like any other flow whose client is behind `client_side`: four bytes beside each other, in one
-    /// comparison.
+    /// What most flows are, in one word: on this segment, open, carried by their worker, of this family, nothing unusual, and with a
+    /// client that is behind `client_side`.
     #[inline(always)]
-    pub const fn is_plain(&self, client_side: u8) -> bool {
+    pub const fn usual(segment: Segment, is_v6: bool, client_side: u8) -> u64 {
+        let traits = if is_v6 { Traits::V6 } else { Traits::NONE };
+        word(segment, [Path::CARRIED, TcpState::Established as u8, traits.0, client_side])
+    }
+
+    /// The same of this one: eight bytes beside each other, for one comparison.
+    #[inline(always)]
+    pub const fn as_usual(&self) -> u64 {
         // The short cut rewrites by what the object says, whatever its path.
         let is_as_it_came = self.delta_c2s.is_zero() && self.delta_s2c.is_zero();
         debug_assert!(is_as_it_came || !matches!(self.path, Path::Monitored | Path::Bypassed));
-        let any = u32::from_ne_bytes([Path::CARRIED, u8::MAX, Traits::UNUSUAL.0, u8::MAX]);
-        let plain = u32::from_ne_bytes([Path::CARRIED, TcpState::Established as u8, 0, client_side]);
-        let is = u32::from_ne_bytes([self.path as u8, self.tcp as u8, self.traits.0, self.client_side]);
-        is & any == plain
+        let any =
+            word(Segment(u32::MAX), [Path::CARRIED, u8::MAX, Traits::UNUSUAL.0 | Traits::V6.0, u8::MAX]);
+        word(self.segment, [self.path as u8, self.tcp as u8, self.traits.0, self.client_side]) & any
     }
 
     /// Both IPv4 addresses, the client's in the lower half.
@@ -256,6 +262,13 @@ impl Object {
     pub const fn other_delta(&self, direction: Direction) -> Delta {
         self.own_delta(direction.reverse())
     }
+}
+
+/// As they stand in an object.
+#[inline(always)]
+const fn word(segment: Segment, [path, tcp, traits, client_side]: [u8; 4]) -> u64 {
+    let [a, b, c, d] = segment.0.to_ne_bytes();
+    u64::from_ne_bytes([a, b, c, d, path, tcp, traits, client_side])
 }
 
 /// The second line: what `flows` shows, and nearly no packet needs to be moved.

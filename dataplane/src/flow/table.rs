@@ -146,10 +146,9 @@ impl FlowTable {
         match addresses {
             Addresses::V4(client, server) => object.v4_word() == v4_word(client, server),
             Addresses::V6(client, server) => {
-                // As numbers, which are compared in registers. Arrays would be put together in memory for it, and read as a whole
-                // before all of their parts have arrived there.
-                let [own_client, own_server] = self.v6.get(slot).map(u128::from_ne_bytes);
-                own_client == u128::from_ne_bytes(client) && own_server == u128::from_ne_bytes(server)
+                // Sixteen bytes at a time, straight from the frame: whoever puts addresses together in memory first waits for them.
+                let [own_client, own_server] = self.v6.get(slot);
+                *own_client == client && *own_server == server
             }
         }
     }
@@ -223,7 +222,13 @@ impl FlowTable {
     /// Whether it is the quad of the flow in `slot`, client → server, whatever its segment.
     pub fn has_quad(&self, slot: u32, quad: &Quad) -> bool {
         let object = &self.objects[slot as usize];
-        object.ports_word() == quad.ports_word() && self.addresses(slot) == quad.addresses
+        object.traits.has(Traits::V6) == quad.addresses.is_v6() && self.is_quad_of(slot, object, quad)
+    }
+
+    /// The same of a flow that is of the quad's family.
+    #[inline(always)]
+    pub fn is_quad_of(&self, slot: u32, object: &Object, quad: &Quad) -> bool {
+        object.ports_word() == quad.ports_word() && self.has_ends(slot, object, quad.addresses)
     }
 
     /// The flow's key, client → server.

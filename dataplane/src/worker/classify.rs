@@ -62,15 +62,28 @@ impl<'a, B> Queue<'a, B> {
         Some(self.seen.first()?.kind)
     }
 
-    /// The next one, if it is of this kind.
+    /// Those of this kind that come next, each handed to `carry`, until it gives one back.
     #[inline(always)]
-    pub(super) fn next_of(&mut self, kind: Kind) -> Option<(&'a Seen, B)> {
-        let (first, rest) = self.seen.split_first()?;
-        if first.kind != kind {
-            return None;
+    pub(super) fn run(
+        &mut self,
+        kind: Kind,
+        mut carry: impl FnMut(&Seen, B) -> Option<B>,
+    ) -> Option<(&'a Seen, B)> {
+        // The queue itself is written to when they have gone, and not for each of them.
+        let seen = self.seen;
+        for (at, first) in seen.iter().enumerate() {
+            if first.kind != kind {
+                self.seen = &seen[at..];
+                return None;
+            }
+            let Some(frame) = self.frames.next() else { break };
+            if let Some(frame) = carry(first, frame) {
+                self.seen = &seen[at + 1..];
+                return Some((first, frame));
+            }
         }
-        self.seen = rest;
-        Some((first, self.frames.next()?))
+        self.seen = &[];
+        None
     }
 }
 
@@ -259,12 +272,12 @@ impl<P: Port> Worker<P> {
         queue: &mut Queue<'s, P::Buffer>,
         kind: Kind,
     ) -> Option<(&'s Seen, P::Buffer)> {
-        while let Some((seen, frame)) = queue.next_of(kind) {
-            let Some(headers) = read_again::<Ip>(frame.bytes()) else { return Some((seen, frame)) };
+        queue.run(kind, |seen, frame| {
+            let Some(headers) = read_again::<Ip>(frame.bytes()) else { return Some(frame) };
             let segment = headers.segment.of_pair(way.pair);
             self.dispatch_segment(now, way, &seen.guess, &TcpHeaders { segment, ..headers }, frame);
-        }
-        None
+            None
+        })
     }
 
     /// A frame that is certainly ours, and came in at some time before.

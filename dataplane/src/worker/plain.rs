@@ -6,6 +6,7 @@
 use super::classify::{Kind, Queue, Seen, Way};
 use super::*;
 use crate::buffer::ChecksumHint;
+use crate::flow::object::Object;
 use crate::flow::observe::DECIDING;
 use crate::flow::quad::Direction;
 use crate::flow::table::Guess;
@@ -28,16 +29,7 @@ impl<P: Port> Worker<P> {
         let Worker { table, lines, counters, .. } = self;
         let line = &mut lines[usize::from(way.out.0)];
         let mut passage = Passage { now: now.as_millis() as u32, way, table, line, counters };
-        while let Some((seen, frame)) = queue.next_of(kind) {
-            let left = match headers(&seen.packet, frame.bytes()) {
-                Some(headers) => passage.carry(&seen.guess, &headers, frame),
-                None => Some(frame),
-            };
-            if let Some(frame) = left {
-                return Some((seen, frame));
-            }
-        }
-        None
+        queue.run(kind, |seen, frame| passage.carry(&seen.guess, |frame| headers(&seen.packet, frame), frame))
     }
 }
 
@@ -54,24 +46,36 @@ struct Passage<'a, P: Port> {
 
 impl<P: Port> Passage<'_, P> {
     /// A segment; given back when it is not for the short cut.
+    ///
+    /// Its headers are read once more by who knows its flow: so nothing of them has to be kept while that is looked for.
     #[inline(always)]
-    fn carry(&mut self, guess: &Guess, headers: &TcpHeaders, frame: P::Buffer) -> Option<P::Buffer> {
+    fn carry(
+        &mut self,
+        guess: &Guess,
+        headers: impl Fn(&[u8]) -> Option<TcpHeaders>,
+        frame: P::Buffer,
+    ) -> Option<P::Buffer> {
+        let Some(TcpHeaders { quad, segment, flags, first_fragment, .. }) = headers(frame.bytes()) else {
+            return Some(frame);
+        };
         // What acknowledges nothing opens or resets a connection; said so, nobody asks for the bit again.
-        let is_ordinary = headers.flags.are(TcpFlags::ACK, DECIDING) && !headers.first_fragment;
+        let is_ordinary = flags.are(TcpFlags::ACK, DECIDING) && !first_fragment;
         if !is_ordinary || frame.checksum_hint() == ChecksumHint::Bad {
             return Some(frame);
         }
-        let segment = headers.segment.of_pair(self.way.pair);
+        let Some((slot, object)) = self.table.probable(guess) else { return Some(frame) };
+        let (segment, is_v6) = (segment.of_pair(self.way.pair), quad.addresses.is_v6());
+        let usual = |client_side: PortId| Object::usual(segment, is_v6, client_side.0);
         // Each direction has code of its own, in which all that depends on it is a constant.
-        match self.table.find_last(guess, &headers.quad, segment) {
-            Some((slot, Direction::ClientToServer)) => {
-                self.carry_in(slot, Direction::ClientToServer, headers, frame)
+        let is = object.as_usual();
+        if is == usual(self.way.port) {
+            if self.table.is_quad_of(slot, object, &quad) {
+                return self.carry_in(slot, Direction::ClientToServer, headers, frame);
             }
-            Some((slot, Direction::ServerToClient)) => {
-                self.carry_in(slot, Direction::ServerToClient, headers, frame)
-            }
-            None => Some(frame),
+        } else if is == usual(self.way.out) && self.table.is_quad_of(slot, object, &quad.reversed()) {
+            return self.carry_in(slot, Direction::ServerToClient, headers, frame);
         }
+        Some(frame)
     }
 
     #[inline(always)]
@@ -79,13 +83,12 @@ impl<P: Port> Passage<'_, P> {
         &mut self,
         slot: u32,
         direction: Direction,
-        headers: &TcpHeaders,
+        headers: impl Fn(&[u8]) -> Option<TcpHeaders>,
         mut frame: P::Buffer,
     ) -> Option<P::Buffer> {
-        let Way { port, out, .. } = self.way;
-        let client_side = if direction == Direction::ClientToServer { port } else { out };
+        let Some(headers) = headers(frame.bytes()) else { return Some(frame) };
         let object = self.table.object_mut(slot);
-        if !object.is_plain(client_side.0) || !object.follow_next(direction, headers) {
+        if !object.follow_next(direction, &headers) {
             return Some(frame);
         }
         let deltas = Deltas { own: object.own_delta(direction), other: object.other_delta(direction) };
@@ -93,7 +96,7 @@ impl<P: Port> Passage<'_, P> {
         let datagram = headers.end - headers.l3;
         self.table.count(slot, direction, datagram);
         if !deltas.are_zero() {
-            delta::apply(frame.bytes_mut(), headers, deltas);
+            delta::apply(frame.bytes_mut(), &headers, deltas);
             self.counters.count(Counter::Rewritten);
         }
         match datagram > self.line.mtu {

@@ -6,7 +6,7 @@
 use prefetch_index::prefetch_index;
 
 use super::FlowTable;
-use crate::flow::object::{NONE, Path};
+use crate::flow::object::{NONE, Object, Path};
 use crate::flow::quad::{Direction, Quad, Segment};
 
 /// Where a flow probably is, for as long as nobody is given the memory of another one. Wrong ones cost time, nothing else.
@@ -68,5 +68,11 @@ impl FlowTable {
         let object = self.objects.get(guess.entry as usize)?;
         let direction = self.matches_object(guess.entry, object, quad, segment)?;
         Some((guess.entry, direction))
+    }
+
+    /// The flow's object, there or gone, where it was thought to be; or another one's.
+    #[inline(always)]
+    pub fn probable(&self, guess: &Guess) -> Option<(u32, &Object)> {
+        Some((guess.entry, self.objects.get(guess.entry as usize)?))
     }
 }

@@ -8,8 +8,8 @@ use crate::memory::huge;
 /// slots when the first of them is used.
 pub(super) struct Ends {
     all: Box<[[u8; 16]]>,
-    /// Where slot 0 begins: an allocator aligns to 16 bytes.
-    first: usize,
+    /// Whether slot 0 begins behind the first 16 bytes, to which an allocator aligns.
+    is_shifted: bool,
 }
 
 impl Ends {
@@ -22,21 +22,21 @@ impl Ends {
         // Zeros from the system, which takes no memory for them before something else is written there.
         let all = vec![[0; 16]; 2 * capacity + 1].into_boxed_slice();
         let addresses = huge::range_of(&all);
-        let first = usize::from(addresses.start % size_of::<[[u8; 16]; 2]>() != 0);
+        let is_shifted = addresses.start % size_of::<[[u8; 16]; 2]>() != 0;
         huge::advise(addresses);
-        Ends { all, first }
+        Ends { all, is_shifted }
     }
 
     #[inline(always)]
     fn place(&self, slot: u32) -> usize {
-        self.first + 2 * slot as usize
+        usize::from(self.is_shifted) + 2 * slot as usize
     }
 
     /// Client and server.
     #[inline(always)]
     pub(super) fn get(&self, slot: u32) -> &[[u8; 16]; 2] {
-        let (pairs, _) = self.all[self.first..].as_chunks();
-        &pairs[slot as usize]
+        let at = self.place(slot);
+        self.all[at..at + 2].first_chunk().expect("two are two")
     }
 
     pub(super) fn set(&mut self, slot: u32, ends: [[u8; 16]; 2]) {
