@@ -42,7 +42,7 @@ use dataplane::port::PortId;
 use crate::core::context::{Context, Way};
 use crate::core::load::Load;
 use crate::module::{Proxying, Session};
-use crate::tcp::{Block, State};
+use crate::tcp::{Block, Segment, State};
 
 use allowance::Allowance;
 pub(crate) use answered::Answered;
@@ -51,7 +51,7 @@ use client_first::Greeted;
 pub(crate) use client_first::{Chosen, Greeting};
 use hold::Hold;
 pub(crate) use leg::read_segment;
-use leg::{Leg, read_segment_here};
+use leg::{Leg, read_segment_into};
 pub(crate) use local::Accepting;
 use local::Local;
 pub(crate) use path::is_source_quench;
@@ -224,9 +224,10 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        let Some(segment) = read_segment_here(frame.bytes(), headers) else {
+        let mut segment = Segment::default();
+        if !read_segment_into(frame.bytes(), headers, &mut segment) {
             return cx.counters.count(Counter::DropTcpOptions);
-        };
+        }
         cx.counters.count(Counter::Terminated);
         self.heard = cx.now;
         self.learn(direction, headers, &frame);

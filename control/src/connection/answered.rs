@@ -97,9 +97,10 @@ impl<L: Pool> Connection<L> {
         let Some(leg) = self.sender(direction) else { return };
         let repeats = is_repetition(&leg.block, segment);
         // Data on a SYN is not taken; the client repeats it behind the handshake.
-        let (chunk, frame) = self.take_payload(cx, direction, segment, headers, frame);
+        let mut payload = None;
+        let frame = self.take_payload(cx, direction, segment, headers, frame, &mut payload);
         let Some(leg) = self.sender(direction) else { return };
-        let events = leg.block.on_segment(now, segment, chunk);
+        let events = leg.block.take_segment(now, segment, &mut payload);
         if let Some(frame) = frame {
             if events.contains(Events::NEW_SYN) && self.server.is_none() {
                 return self.listen_again(cx, frame);

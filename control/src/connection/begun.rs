@@ -6,6 +6,7 @@ use dataplane::flow::table::FlowRef;
 use dataplane::port::PortId;
 
 use super::allowance::Allowance;
+use super::hold::Hold;
 use super::{Connection, Leg, Phase};
 use crate::core::context::Context;
 use crate::suspended::partial::Partial;
@@ -53,7 +54,7 @@ impl<L: Pool> Connection<L> {
             through: None,
             splitting: None,
             leaving: None,
-            hold: Default::default(),
+            hold: Hold::NOTHING,
             merge_began: cx.now,
             merge_wanted: false,
             merge_retry: None,

@@ -44,6 +44,10 @@ struct Kept {
     knows_end: bool,
 }
 
+impl Kept {
+    const NOTHING: Kept = Kept { let_go: 0, back: 0, until: None, knows_end: false };
+}
+
 /// One end gets a RST, the other one a FIN behind what it has been sent.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
@@ -55,6 +59,10 @@ struct Cut {
 }
 
 impl Hold {
+    /// Nothing has been said.
+    pub(super) const NOTHING: Hold =
+        Hold { kept: [Kept::NOTHING; 2], cut: None, ticket: None, promised: None };
+
     /// Of a flow whose senders have been given more than usual windows up to these right edges before it was split.
     pub(super) fn of_split(edges: [Seq; 2]) -> Hold {
         Hold { promised: Some(edges), ..Hold::default() }

@@ -59,15 +59,21 @@ impl<B: Buffer> Leg<B> {
     /// Sends all that the TCB wants sent, as far as the way to the worker has room. The RST of a closed TCB goes in any
     /// case: there is only one, and nothing would repeat it.
     pub(super) fn emit<L: Pool<Buffer = B>>(&mut self, cx: &mut Context<'_, L>, ts_value: u32) {
+        if self.block.is_quiet() {
+            debug_assert!(
+                self.block.poll(cx.now, ts_value).is_none(),
+                "it is quiet, and has something to say"
+            );
+            return;
+        }
         let mut out = SegmentOut::default();
         while (cx.can_transmit() || self.block.state() == State::Closed)
             && self.block.poll_into(cx.now, ts_value, &mut out)
         {
             self.template.set_ecn_capable(out.ecn_capable);
-            let block = &self.block;
-            let payload = out.payload;
-            cx.transmit(self.way, &self.template, &out.tcp, payload.len as usize, |bytes| {
-                block.copy_payload(payload.start, bytes);
+            let (block, start, len) = (&self.block, out.payload.start, out.payload.len);
+            cx.transmit(self.way, &self.template, &out.tcp, len as usize, move |bytes| {
+                block.copy_payload(start, bytes);
             });
         }
         self.template.set_ecn_capable(false);
@@ -76,30 +82,32 @@ impl<B: Buffer> Leg<B> {
 
 /// What the TCP stack needs of a received segment; `None` when its options are contradictory.
 pub(crate) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
-    read_segment_here(frame, headers)
+    let mut segment = Segment::default();
+    read_segment_into(frame, headers, &mut segment).then_some(segment)
 }
 
-/// The same where every segment passes: it is written where it is needed.
+/// The same where every segment passes: it is written where it is needed. False when its options are contradictory, and
+/// `segment` says nothing then.
 #[inline(always)]
-pub(super) fn read_segment_here(frame: &[u8], headers: &TcpHeaders) -> Option<Segment> {
-    let bytes = frame.get(usize::from(headers.l4)..usize::from(headers.end))?;
-    let tcp = TcpHeader::view(bytes)?;
-    let options = bytes.get(tcp::HEADER_LEN..tcp.header_len())?;
-    let mut segment = Segment {
-        seq: tcp.seq(),
-        ack: tcp.ack(),
-        flags: tcp.flags(),
-        window: tcp.window.get(),
-        urgent: tcp.urgent.get(),
-        options: TcpOptions::default(),
-        len: headers.payload_len(),
-        // CE.
-        congested: ecn_of(frame, headers) == ECN_MASK,
-    };
+pub(super) fn read_segment_into(frame: &[u8], headers: &TcpHeaders, segment: &mut Segment) -> bool {
+    let Some(bytes) = frame.get(usize::from(headers.l4)..usize::from(headers.end)) else { return false };
+    let Some(tcp) = TcpHeader::view(bytes) else { return false };
+    let Some(options) = bytes.get(tcp::HEADER_LEN..tcp.header_len()) else { return false };
+    segment.seq = tcp.seq();
+    segment.ack = tcp.ack();
+    segment.flags = tcp.flags();
+    segment.window = tcp.window.get();
+    segment.urgent = tcp.urgent.get();
+    segment.len = headers.payload_len();
+    // CE.
+    segment.congested = ecn_of(frame, headers) == ECN_MASK;
     if !options.is_empty() {
-        segment.options = TcpOptions::parse(options).ok()?;
+        match TcpOptions::parse(options) {
+            Ok(parsed) => segment.options = parsed,
+            Err(_) => return false,
+        }
     }
-    Some(segment)
+    true
 }
 
 /// The ECN field of the IP header.
@@ -112,19 +120,23 @@ pub(super) fn ecn_of(frame: &[u8], headers: &TcpHeaders) -> u8 {
     class.unwrap_or_default() & ECN_MASK
 }
 
-/// The payload of a segment as a chunk that keeps the frame, or the frame back when there is none to take. While buffers
-/// are scarce the payload is copied and the frame goes back to its pool.
+/// Puts the payload of a segment into `payload`, a chunk that keeps the frame, or gives the frame back when there is none to
+/// take. It is made where it is taken from: to carry it costs a wait for what it was put together of. While buffers are scarce
+/// the payload is copied and the frame goes back to its pool.
 #[inline(always)]
 pub(super) fn split_payload<B: Buffer>(
     frame: B,
     headers: &TcpHeaders,
     scarce: bool,
-) -> (Option<Chunk<B>>, Option<B>) {
+    payload: &mut Option<Chunk<B>>,
+) -> Option<B> {
     if headers.payload_len() == 0 || headers.flags.syn() || headers.flags.rst() {
-        return (None, Some(frame));
+        return Some(frame);
     }
     let range = usize::from(headers.payload)..usize::from(headers.end);
-    let chunk =
-        if scarce { Chunk::owned(frame.bytes()[range].to_vec()) } else { Chunk::packet(frame, range) };
-    (Some(chunk), None)
+    *payload = Some(match scarce {
+        true => Chunk::owned(frame.bytes()[range].to_vec()),
+        false => Chunk::packet(frame, range),
+    });
+    None
 }

@@ -50,9 +50,10 @@ impl<L: Pool> Connection<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        let (chunk, frame) = self.take_payload(cx, direction, segment, headers, frame);
+        let mut payload = None;
+        let frame = self.take_payload(cx, direction, segment, headers, frame, &mut payload);
         let Some(leg) = self.sender(direction) else { return };
-        let events = leg.block.on_segment(cx.now, segment, chunk);
+        let events = leg.block.take_segment(cx.now, segment, &mut payload);
         if events.contains(Events::NEW_SYN) {
             if direction == Direction::ClientToServer {
                 // A repeated one takes the place of the first.
@@ -77,8 +78,8 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    /// The payload of a segment, or the frame back when there is none. When all buffers together are full, only what a
-    /// leg that keeps nothing has to get next is taken, so that every flow goes on; the rest is as good as lost.
+    /// Puts the payload of a segment into `payload`, or gives the frame back when there is none. When all buffers together are
+    /// full, only what a leg that keeps nothing has to get next is taken, so that every flow goes on; the rest is as good as lost.
     #[inline(always)]
     pub(super) fn take_payload(
         &mut self,
@@ -87,16 +88,17 @@ impl<L: Pool> Connection<L> {
         segment: &Segment,
         headers: &TcpHeaders,
         frame: L::Buffer,
-    ) -> (Option<Chunk<L::Buffer>>, Option<L::Buffer>) {
-        let (chunk, frame) = split_payload(frame, headers, cx.scarce);
-        if let (true, Some(chunk)) = (cx.scarce, &chunk) {
+        payload: &mut Option<Chunk<L::Buffer>>,
+    ) -> Option<L::Buffer> {
+        let frame = split_payload(frame, headers, cx.scarce, payload);
+        if let (true, Some(chunk)) = (cx.scarce, &payload) {
             cx.counters.add(Counter::CopiedBytes, chunk.len() as u64);
         }
-        if chunk.is_some() && cx.load.is_full(cx.settings) && !self.keeps_nothing(direction, segment) {
+        if payload.is_some() && cx.load.is_full(cx.settings) && !self.keeps_nothing(direction, segment) {
             cx.counters.count(Counter::DropBuffersFull);
-            return (None, frame);
+            *payload = None;
         }
-        (chunk, frame)
+        frame
     }
 
     /// The segment is what has to come next in its direction, of which nothing is kept.

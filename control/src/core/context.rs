@@ -104,25 +104,28 @@ impl<B> Outbox<B> {
     /// Sends an order, after all earlier ones.
     #[inline(never)]
     pub fn order(&mut self, order: Order<B>) {
-        self.send(order);
+        if self.is_open() {
+            self.sender.send(order);
+        } else {
+            self.send_behind(order);
+        }
     }
 
     /// The same for what is sent most: the order is not carried here, but made where it waits (`worker/mailbox.rs`).
     #[inline(never)]
     fn transmit(&mut self, way: Way, frame: B) {
+        // An order that the cold way sees, too, would be made somewhere else and carried.
         match way {
-            Way::Port(port) => self.send(Order::Transmit { port, frame }),
-            Way::Far(flow) => self.send(Order::TransmitFar { flow, frame }),
+            Way::Port(port) if self.is_open() => self.sender.send(Order::Transmit { port, frame }),
+            Way::Port(port) => self.send_behind(Order::Transmit { port, frame }),
+            Way::Far(flow) => self.order(Order::TransmitFar { flow, frame }),
         }
     }
 
+    /// Nobody waits, and the next order fits.
     #[inline(always)]
-    fn send(&mut self, order: Order<B>) {
-        if self.waiting.is_empty() && self.sender.has_room_beside(0) {
-            self.sender.send(order);
-        } else {
-            self.send_behind(order);
-        }
+    fn is_open(&mut self) -> bool {
+        self.waiting.is_empty() && self.sender.has_room_beside(0)
     }
 
     /// The same when others wait, or have used up what was known to be free.

@@ -83,13 +83,23 @@ impl<B: Buffer> Block<B> {
     ///
     /// `payload` holds the `segment.len` bytes; without it, a segment with payload counts as one whose data was lost.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment, mut payload: Option<Chunk<B>>) -> Events {
+        self.take_segment(now, segment, &mut payload)
+    }
+
+    /// The same, with a payload that is taken from where it stands, if it is.
+    pub(crate) fn take_segment(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        payload: &mut Option<Chunk<B>>,
+    ) -> Events {
         let mut arrival = Arrival { now, segment, events: Events::NONE };
         let verdict = match self.state {
             State::Suspended => self.arrive_suspended(&mut arrival),
             State::SynSent => self.arrive_syn_sent(&mut arrival),
             State::Answered => self.arrive_answered(&mut arrival),
             State::Closed => self.arrive_closed(&mut arrival),
-            _ => self.arrive(&mut arrival, &mut payload),
+            _ => self.arrive(&mut arrival, payload),
         };
         self.last_stop = verdict.break_value();
         arrival.events

@@ -119,7 +119,8 @@ impl<B: Buffer> Block<B> {
     }
 
     /// Nothing waits to be sent: what is found after most events.
-    fn is_quiet(&self) -> bool {
+    #[inline(always)]
+    pub(crate) fn is_quiet(&self) -> bool {
         let Outbox { syn, ack_now, more_room, probe, tail_probe, ask_window, reset, .. } = &self.out;
         let is_asked = *syn || *ack_now || *more_room || *probe || *tail_probe || *ask_window;
         let is_fresh = self.snd.nxt != self.snd.queue.end() || self.snd.fin_queued;

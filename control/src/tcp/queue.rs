@@ -13,11 +13,19 @@ pub(super) const SMALL: usize = 512;
 /// A chunk that has been copied together does not grow beyond this.
 const LARGE: usize = 16 * 1024;
 
+/// A chunk, and the number of its first byte. In this order the chunk is copied in the words that it was written in.
+#[derive(Debug)]
+#[repr(C)]
+struct Piece<B: Buffer> {
+    chunk: Chunk<B>,
+    at: Seq,
+}
+
 /// The bytes `[start, end)` of a sequence space. Every chunk knows its number, so that a retransmission finds its
 /// bytes by binary search.
 #[derive(Debug)]
 pub(super) struct Queue<B: Buffer> {
-    chunks: Few<(Seq, Chunk<B>)>,
+    chunks: Few<Piece<B>>,
     start: Seq,
     end: Seq,
     max_chunks: usize,
@@ -34,7 +42,7 @@ impl<B: Buffer> Queue<B> {
     /// The same bytes under other numbers, of which `start` is the first.
     pub(super) fn renumber(&mut self, start: Seq) {
         let before = self.start;
-        self.chunks.iter_mut().for_each(|(at, _)| *at = start.advance(before.distance_to(*at)));
+        self.chunks.iter_mut().for_each(|piece| piece.at = start.advance(before.distance_to(piece.at)));
         self.end = start.advance(self.len());
         self.start = start;
     }
@@ -61,26 +69,40 @@ impl<B: Buffer> Queue<B> {
     }
 
     /// Appends.
+    #[inline(always)]
     pub(super) fn push(&mut self, chunk: Chunk<B>) {
+        let at = self.end;
+        match &mut self.chunks {
+            // Written where it stays: what is put together before it is copied makes the copy wait for it.
+            Few::One(one @ None) if !chunk.is_empty() => {
+                self.end = at.advance(chunk.len() as u32);
+                *one = Some(Piece { chunk, at });
+            }
+            _ => self.push_behind(chunk),
+        }
+    }
+
+    #[inline(never)]
+    fn push_behind(&mut self, chunk: Chunk<B>) {
         if chunk.is_empty() {
             return;
         }
         let at = self.end;
         self.end = at.advance(chunk.len() as u32);
         if self.chunks.len() >= self.max_chunks
-            && let Some((_, last)) = self.chunks.back_mut()
+            && let Some(Piece { chunk: last, .. }) = self.chunks.back_mut()
             && chunk.len() < SMALL
             && last.len() < if matches!(last, Chunk::Owned(..)) { LARGE } else { SMALL }
         {
             self.copied += last.append(&chunk);
             return;
         }
-        self.chunks.push_back((at, chunk));
+        self.chunks.push_back(Piece { chunk, at });
     }
 
     /// Takes the first chunk.
     pub(super) fn pop(&mut self) -> Option<Chunk<B>> {
-        let (at, chunk) = self.chunks.pop_front()?;
+        let Piece { chunk, at } = self.chunks.pop_front()?;
         self.start = at.advance(chunk.len() as u32);
         self.chunks.give_back();
         Some(chunk)
@@ -88,7 +110,7 @@ impl<B: Buffer> Queue<B> {
 
     /// Takes the first chunk, or its first `most` bytes.
     pub(super) fn pop_at_most(&mut self, most: u32) -> Option<Chunk<B>> {
-        let (at, chunk) = self.chunks.front_mut()?;
+        let Piece { chunk, at } = self.chunks.front_mut()?;
         if chunk.len() <= most as usize {
             return self.pop();
         }
@@ -104,9 +126,15 @@ impl<B: Buffer> Queue<B> {
         if skip >= self.len() {
             return None;
         }
+        if let Some(first) = self.chunks.front()
+            && let Some(bytes) = first.chunk.bytes().get(skip as usize..)
+            && !bytes.is_empty()
+        {
+            return Some(bytes);
+        }
         let from = self.start.advance(skip);
-        let next = self.chunks.partition_point(|(at, _)| at.0.wrapping_sub(self.start.0) <= skip);
-        let (at, chunk) = self.chunks.get(next.checked_sub(1)?)?;
+        let next = self.chunks.partition_point(|piece| piece.at.0.wrapping_sub(self.start.0) <= skip);
+        let Piece { chunk, at } = self.chunks.get(next.checked_sub(1)?)?;
         chunk.bytes().get(at.distance_to(from) as usize..)
     }
 
@@ -114,7 +142,7 @@ impl<B: Buffer> Queue<B> {
     pub(super) fn drop_before(&mut self, to: Seq) {
         let to = to.min(self.end);
         while self.start.lt(to) {
-            let Some((at, chunk)) = self.chunks.front_mut() else { break };
+            let Some(Piece { chunk, at }) = self.chunks.front_mut() else { break };
             let len = chunk.len() as u32;
             let gone = self.start.distance_to(to).min(len);
             self.start = self.start.advance(gone);
@@ -134,10 +162,17 @@ impl<B: Buffer> Queue<B> {
         if skip >= self.len() {
             return 0;
         }
-        let after = self.chunks.partition_point(|(at, _)| at.0.wrapping_sub(self.start.0) <= skip);
+        // Mostly all of it is in the first one.
+        if let Some(first) = self.chunks.front()
+            && let Some(bytes) = first.chunk.bytes().get(skip as usize..skip as usize + out.len())
+        {
+            out.copy_from_slice(bytes);
+            return out.len();
+        }
+        let after = self.chunks.partition_point(|piece| piece.at.0.wrapping_sub(self.start.0) <= skip);
         let mut done = 0;
         let mut from = from;
-        for (at, chunk) in self.chunks.iter().skip(after.saturating_sub(1)) {
+        for Piece { chunk, at } in self.chunks.iter().skip(after.saturating_sub(1)) {
             let bytes = &chunk.bytes()[at.distance_to(from) as usize..];
             let n = bytes.len().min(out.len() - done);
             out[done..done + n].copy_from_slice(&bytes[..n]);

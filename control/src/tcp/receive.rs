@@ -52,7 +52,7 @@ impl<B: Buffer> Block<B> {
                 arrival.events.insert(Events::PROBED);
             }
         } else if seq == self.rcv.nxt {
-            self.take_in_order(payload.take());
+            self.take_in_order(payload);
             arrival.events.insert(Events::READABLE);
             self.schedule_ack(arrival.now);
         } else {
@@ -75,7 +75,19 @@ impl<B: Buffer> Block<B> {
         }
     }
 
-    fn take_in_order(&mut self, mut next: Option<Chunk<B>>) {
+    /// `payload` is what comes next.
+    fn take_in_order(&mut self, payload: &mut Option<Chunk<B>>) {
+        if !self.rcv.reassembly.is_empty() {
+            return self.fill_gap(payload.take());
+        }
+        if let Some(chunk) = payload.take() {
+            self.rcv.nxt = self.rcv.nxt.advance(chunk.len() as u32);
+            self.rcv.queue.push(chunk);
+        }
+    }
+
+    /// The same where something lies behind a gap, which begins where `next` does.
+    fn fill_gap(&mut self, mut next: Option<Chunk<B>>) {
         let end = self.rcv.nxt.advance(next.as_ref().map_or(0, Chunk::len) as u32);
         if let Some(block) = self.rcv.reassembly.overlap_before(end) {
             self.note_duplicate(block.left, block.right);

@@ -10,7 +10,7 @@ use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 use super::block::MAX_SHIFT;
 
 /// A received segment, checksum already verified. The payload travels beside it as a `Chunk`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Segment {
     /// Sequence number.
     pub seq: Seq,
