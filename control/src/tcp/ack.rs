@@ -38,6 +38,14 @@ impl<B: Buffer> Block<B> {
             self.take_echo(arrival.now, segment, 0);
             return self.note_acknowledged_fin(arrival);
         }
+        if let Some(sent) = self.take_whole_flight(segment) {
+            let was_shut = self.snd.edge.le(self.snd.una);
+            self.advance_una(arrival);
+            self.update_window(arrival, true);
+            self.note_open_window(arrival.now, was_shut);
+            self.recover_whole(arrival, &sent);
+            return self.note_acknowledged_fin(arrival);
+        }
         let before = self.snd.flight.pipe();
         let delivery = self.deliver(arrival);
         let was_shut = self.snd.edge.le(self.snd.una);

@@ -100,13 +100,6 @@ impl Controller {
         }
     }
 
-    fn get(&self) -> &dyn Congestion {
-        match self {
-            Controller::Cubic(cubic) => cubic,
-            Controller::NewReno(reno) => reno,
-        }
-    }
-
     fn get_mut(&mut self) -> &mut dyn Congestion {
         match self {
             Controller::Cubic(cubic) => cubic,
@@ -116,12 +109,20 @@ impl Controller {
 }
 
 impl Congestion for Controller {
+    #[inline]
     fn window(&self) -> u32 {
-        self.get().window()
+        match self {
+            Controller::Cubic(cubic) => cubic.window(),
+            Controller::NewReno(reno) => reno.window(),
+        }
     }
 
+    #[inline]
     fn threshold(&self) -> u32 {
-        self.get().threshold()
+        match self {
+            Controller::Cubic(cubic) => cubic.threshold(),
+            Controller::NewReno(reno) => reno.threshold(),
+        }
     }
 
     fn on_ack(&mut self, acked: &Acked) {

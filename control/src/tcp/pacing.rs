@@ -54,6 +54,15 @@ impl Pacer {
         (self.burst == 0 && ahead > self.slack).then(|| now + (ahead - self.slack))
     }
 
+    /// Whether `bytes` that are sent are of the burst, and not its last: then no rate matters.
+    fn takes_from_burst(&mut self, bytes: u32) -> bool {
+        let takes = bytes < self.burst;
+        if takes {
+            self.burst -= bytes;
+        }
+        takes
+    }
+
     /// `bytes` are sent, at the pace of `rate` bytes a second; unpaced without.
     ///
     /// What is sent before its release counts all the same.
@@ -77,6 +86,9 @@ impl<B: Buffer> Block<B> {
 
     /// `bytes` of payload are sent.
     pub(super) fn count_pace(&mut self, now: Instant, bytes: u32) {
+        if self.snd.pacer.takes_from_burst(bytes) {
+            return;
+        }
         let window = self.congestion.window();
         let rate = rate(window, window < self.congestion.threshold(), self.rto.srtt());
         self.snd.pacer.on_sent(now, bytes, rate);

@@ -27,7 +27,8 @@ pub(super) use timeout::Frto;
 use super::block::Block;
 use super::congestion::{Acked, Congestion};
 use super::input::Arrival;
-use flight::Delivery;
+use super::segment::Segment;
+use flight::{Delivery, Sent};
 use prr::Prr;
 use rack::{DUPLICATES, Found, Rack};
 use tail::Tail;
@@ -175,6 +176,33 @@ impl<B: Buffer> Block<B> {
             && self.snd.flight.count() == 0
             && *phase == Phase::Open
             && tail.is_none()
+    }
+
+    /// The one segment that is outstanding, when nothing is known of it but that it was sent once, and all that is acknowledged
+    /// is that it has arrived: there is nothing to recover from, and the records have nothing more to say.
+    pub(super) fn take_whole_flight(&mut self, segment: &Segment) -> Option<Sent> {
+        let Recovery { phase, tail, .. } = &self.snd.recovery;
+        let is_plain = *phase == Phase::Open && tail.is_none() && segment.options.sack.is_empty();
+        if !is_plain || segment.ack != self.snd.nxt {
+            return None;
+        }
+        self.snd.flight.take_only(segment.ack)
+    }
+
+    /// What [`Block::recover`] comes to when `sent` was taken by [`Block::take_whole_flight`].
+    pub(super) fn recover_whole(&mut self, arrival: &Arrival<'_>, sent: &Sent) {
+        let (now, una) = (arrival.now, self.snd.una);
+        let delivery = Delivery::whole(now, sent);
+        self.measure(&delivery);
+        let recovery = &mut self.snd.recovery;
+        recovery.keep_up(una);
+        recovery.rack.take(now, una, &delivery);
+        recovery.expired = false;
+        recovery.duplicates = 0;
+        self.take_echo(now, arrival.segment, delivery.bytes);
+        self.adjust_window(now, &delivery, delivery.bytes, delivery.bytes, Found::default());
+        self.timers.reorder = None;
+        self.timers.tail = None;
     }
 
     /// What the acknowledgment means to the round trip, to what is lost, and to the window. SND.UNA is the new one.

@@ -107,6 +107,21 @@ impl Delivery {
         }
     }
 
+    /// All that was outstanding has arrived: `sent`, once.
+    pub(super) fn whole(now: Instant, sent: &Sent) -> Self {
+        let (bytes, at) = (sent.len(), Some(sent.at));
+        Delivery {
+            bytes,
+            acked: bytes,
+            newest: Some((sent.at, sent.end)),
+            latest: at,
+            earliest: at,
+            original: true,
+            waited: Some(false),
+            ..Delivery::new(now, Duration::ZERO, sent.end, sent.end, now)
+        }
+    }
+
     /// The shortest round trip in it, of what was sent only once (Karn's algorithm). None when something else is
     /// acknowledged with it: the rest may have been waiting for that.
     pub(in crate::tcp) fn rtt(&self) -> Option<Duration> {
@@ -258,6 +273,19 @@ impl Flight {
             self.sacked_segments = 0;
         }
         self.records.give_back();
+    }
+
+    /// Takes the only record, if it ends at `una`, and nothing is known of it but that it was sent once.
+    pub(super) fn take_only(&mut self, una: Seq) -> Option<Sent> {
+        let only = *self.records.front().filter(|_| self.records.len() == 1)?;
+        let is_plain = !(only.sacked || only.lost || only.resent) && self.duplicates == 0;
+        if !is_plain || only.end != una {
+            return None;
+        }
+        self.records.pop_front();
+        self.records.give_back();
+        self.sacked_segments = 0;
+        Some(only)
     }
 
     /// The peer holds the block. What lies outside of what is outstanding says nothing.

@@ -7,7 +7,7 @@ use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp_options::SackBlock;
 use proptest::prelude::*;
 
-use super::flight::{Delivery, Flight};
+use super::flight::{Delivery, Flight, Sent};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Byte {
@@ -150,5 +150,40 @@ proptest! {
             model.step(&mut flight, op, Instant::from_millis(step as u64 + 1))?;
             model.compare(&mut flight)?;
         }
+    }
+
+    /// The short way for an acknowledgment of all that is outstanding says what the long one does, and takes nothing else.
+    #[test]
+    fn the_only_record_taken_is_the_only_record_acknowledged(
+        start in any::<u32>(),
+        ops in prop::collection::vec(op(), 1..6),
+        short in 0u32..2,
+    ) {
+        let [mut one, mut other] = [Flight::default(), Flight::default()];
+        let mut models = [(); 2].map(|()| Model { una: Seq(start), bytes: Vec::new() });
+        for (step, op) in ops.iter().enumerate() {
+            let now = Instant::from_millis(step as u64 + 1);
+            models[0].step(&mut one, op, now)?;
+            models[1].step(&mut other, op, now)?;
+        }
+        let una = models[0].una.advance((models[0].bytes.len() as u32).saturating_sub(short));
+        let before: Vec<_> = one.records().copied().collect();
+        let now = Instant::from_millis(99);
+        let Some(sent) = one.take_only(una) else {
+            prop_assert!(one.records().eq(&before), "nothing is taken");
+            let plain = |sent: &Sent| !(sent.sacked || sent.lost || sent.resent);
+            prop_assert!(before.len() != 1 || before[0].end != una || !plain(&before[0]));
+            return Ok(());
+        };
+        let whole = Delivery::whole(now, &sent);
+        let mut delivery = Delivery::new(now, Duration::ZERO, sent.start, sent.start, Instant::ZERO);
+        other.acknowledge(una, &mut delivery);
+        let said = |of: &Delivery| {
+            let bytes = (of.bytes, of.acked, of.sacked, of.early);
+            (bytes, of.newest, of.fack, of.rtt(), of.patient_rtt(), of.resent, of.reordered)
+        };
+        prop_assert_eq!(said(&whole), said(&delivery));
+        let left = |of: &Flight| (of.count(), of.outstanding(), of.lost(), of.sacked_segments());
+        prop_assert_eq!(left(&one), left(&other));
     }
 }
