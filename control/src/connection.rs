@@ -148,6 +148,8 @@ pub struct Connection<L: Pool> {
     heard: Instant,
     /// When the flow ends if nothing happens until then.
     expires: Instant,
+    /// What its timer is armed for.
+    armed: Option<Instant>,
     held: VecDeque<Held<L::Buffer>>,
     /// Of what it keeps, so much is in the sum of all flows.
     counted: Load,
@@ -283,6 +285,21 @@ impl<L: Pool> Connection<L> {
         let client = self.client.block.deadline();
         let server = self.server.as_ref().and_then(|leg| leg.block.deadline());
         [phase, client, server, self.blocked, Some(self.expires)].into_iter().fold(None, Instant::earlier)
+    }
+
+    /// Its timer is to be armed for then, if that is earlier than what it is armed for.
+    pub(crate) fn arm(&mut self) -> Option<Instant> {
+        let deadline = self.deadline()?;
+        if self.armed.is_some_and(|armed| armed <= deadline) {
+            return None;
+        }
+        self.armed = Some(deadline);
+        Some(deadline)
+    }
+
+    /// Its timer has fired.
+    pub(crate) fn disarm(&mut self) {
+        self.armed = None;
     }
 
     /// An ICMP error about a segment of this flow that travelled in direction `quoted`.

@@ -262,7 +262,7 @@ impl<L: Pool> Core<L> {
                 let Taken::Due(slot) = taken else { continue };
                 match (slot as usize).checked_sub(self.connections.len()) {
                     Some(partial) => self.on_partial_timer(now, partial as u32),
-                    None => self.on_slot(now, slot, |connection, cx| connection.on_timer(cx)),
+                    None => self.on_flow_timer(now, slot),
                 }
                 fired += 1;
             }

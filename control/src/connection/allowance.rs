@@ -54,7 +54,7 @@ impl Allowance {
 
     /// Whether [`Allowance::review`] could find that a round trip has passed.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.drained.is_none() || now.since(self.since) >= LEAST_RTT
+        self.drained.is_none() || self.since + LEAST_RTT <= now
     }
 
     /// Once a round trip of `rtt`: looks at what has been acknowledged since the last time, all before `una` by now.

@@ -64,6 +64,7 @@ impl<L: Pool> Connection<L> {
             blocked: None,
             heard: cx.now,
             expires: cx.now,
+            armed: None,
             held: Default::default(),
             counted: Default::default(),
             next_syn: None,

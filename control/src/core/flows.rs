@@ -180,10 +180,20 @@ impl<L: Pool> Core<L> {
         self.free.push(slot);
     }
 
+    /// A timer that is armed stays where it is unless there is something to do before: moved for each event, it would be moved
+    /// again by the next one. When it fires too early it is armed for what there is to do then.
     pub(super) fn rearm(&mut self, slot: u32) {
-        match self.connections[slot as usize].as_ref().and_then(Connection::deadline) {
-            Some(deadline) => self.timers.arm(slot, tick(deadline)),
-            None => self.timers.cancel(slot),
+        let Some(connection) = &mut self.connections[slot as usize] else { return };
+        if let Some(deadline) = connection.arm() {
+            self.timers.arm(slot, tick(deadline));
         }
+    }
+
+    /// The timer of a flow has fired.
+    pub(super) fn on_flow_timer(&mut self, now: Instant, slot: u32) {
+        self.on_slot(now, slot, |connection, cx| {
+            connection.disarm();
+            connection.on_timer(cx);
+        });
     }
 }

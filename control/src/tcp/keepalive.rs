@@ -75,14 +75,12 @@ impl<B: Buffer> Block<B> {
 
     /// When the next question is due, or the end of patience.
     pub(super) fn keepalive_deadline(&self) -> Option<Instant> {
-        if !self.may_ask() {
-            return None;
-        }
-        match (self.life.asked, self.limits.keepalive) {
-            (0, None) => None,
-            (0, Some(keepalive)) => Some(self.life.heard + keepalive.idle),
-            _ => Some(self.life.asked_at + INTERVAL),
-        }
+        let due = match (self.life.asked, self.limits.keepalive) {
+            (0, None) => return None,
+            (0, Some(keepalive)) => self.life.heard + keepalive.idle,
+            _ => self.life.asked_at + INTERVAL,
+        };
+        self.may_ask().then_some(due)
     }
 
     pub(super) fn on_keepalive_timer(&mut self, now: Instant) -> Events {
