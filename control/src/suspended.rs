@@ -132,10 +132,22 @@ pub(crate) struct Arrival<'a> {
 }
 
 /// What a SYN says.
-struct Opened {
+pub(crate) struct Opened {
     slot: u32,
-    headers: TcpHeaders,
+    /// Its flow's key.
+    pub(crate) key: FlowKey,
+    pub(crate) headers: TcpHeaders,
     segment: Option<tcp::Segment>,
+}
+
+impl Opened {
+    /// What the headers of the SYN `frame` say, and the SYN as the stack sees it.
+    pub(crate) fn read(&mut self, frame: &[u8]) -> Option<(&TcpHeaders, &tcp::Segment)> {
+        if self.segment.is_none() {
+            self.segment = read_segment(frame, &self.headers);
+        }
+        Some((&self.headers, self.segment.as_ref()?))
+    }
 }
 
 struct Place {
@@ -247,8 +259,8 @@ impl Suspended {
         let (hash, places) = (&self.hash, &self.places);
         let hash_of = |slot: &u32| hash_of(hash, places[*slot as usize].partial.as_ref());
         self.index.insert_unique(hash_of(&slot), slot, hash_of);
-        let (headers, segment) = (*arrival.headers, Some(arrival.segment.clone()));
-        self.opened.replace(Some(Opened { slot, headers, segment }));
+        let (key, headers, segment) = (arrival.key, *arrival.headers, Some(arrival.segment.clone()));
+        self.opened.replace(Some(Opened { slot, key, headers, segment }));
         Ok(slot)
     }
 
@@ -287,15 +299,19 @@ impl Suspended {
         self.get_mut(slot).expect("a slot that is listed is taken")
     }
 
-    /// The SYN, and what it says; nothing once it has been refused.
-    fn open(&self, slot: u32) -> Option<(&[u8], RefMut<'_, Opened>)> {
-        let frame = self.syns.get(self.get(slot)?.syn?);
+    /// The SYN, and what it says, which is asked for where it stands; nothing once it has been refused.
+    pub(crate) fn open(&self, slot: u32) -> Option<(&[u8], RefMut<'_, Opened>)> {
+        let partial = self.get(slot)?;
+        let frame = self.syns.get(partial.syn?);
         let mut opened = self.opened.borrow_mut();
         if opened.as_ref().is_none_or(|opened| opened.slot != slot) {
             #[cfg(test)]
             self.parsed.update(|parsed| parsed + 1);
             let Ok(Packet::Tcp(headers)) = packet::parse(frame) else { return None };
-            *opened = Some(Opened { slot, headers, segment: None });
+            let vlans = headers.segment;
+            let segment = Segment::new(partial.pair, vlans.outer_vlan(), vlans.inner_vlan());
+            let key = FlowKey { quad: headers.quad, segment };
+            *opened = Some(Opened { slot, key, headers, segment: None });
         }
         let opened = RefMut::filter_map(opened, Option::as_mut).ok()?;
         Some((frame, opened))
@@ -310,19 +326,12 @@ impl Suspended {
     /// The SYN as the stack sees it.
     pub(crate) fn segment(&self, slot: u32) -> Option<tcp::Segment> {
         let (frame, mut opened) = self.open(slot)?;
-        let Opened { headers, segment, .. } = &mut *opened;
-        if segment.is_none() {
-            *segment = read_segment(frame, headers);
-        }
-        segment.clone()
+        opened.read(frame).map(|(_, segment)| segment.clone())
     }
 
     /// Its flow's key; nothing once it has been refused.
     pub(crate) fn key(&self, slot: u32) -> Option<FlowKey> {
-        let (_, opened) = self.open(slot)?;
-        let vlans = opened.headers.segment;
-        let segment = Segment::new(self.get(slot)?.pair, vlans.outer_vlan(), vlans.inner_vlan());
-        Some(FlowKey { quad: opened.headers.quad, segment })
+        self.open(slot).map(|(_, opened)| opened.key)
     }
 
     /// The client has repeated its SYN: from now on this one is meant. No effect unless it is as long.
@@ -344,17 +353,17 @@ impl Suspended {
     }
 
     fn forget_syn(&mut self, slot: u32) {
-        if let Some(key) = self.release_syn(slot) {
+        if let Some(key) = self.key(slot) {
+            self.release_syn(slot);
             self.give_back(&key);
         }
     }
 
-    fn release_syn(&mut self, slot: u32) -> Option<FlowKey> {
-        let key = self.key(slot)?;
-        let id = self.at_mut(slot).syn.take()?;
-        self.syns.release(id);
-        self.opened.replace(None);
-        Some(key)
+    fn release_syn(&mut self, slot: u32) {
+        if let Some(id) = self.get_mut(slot).and_then(|partial| partial.syn.take()) {
+            self.syns.release(id);
+            *self.opened.get_mut() = None;
+        }
     }
 
     /// A flow that was taken out by [`Suspended::hand_over`] counts for its prefix and its destination no more.

@@ -20,6 +20,7 @@ use super::load::Load;
 use super::{Core, tick};
 use crate::connection::{Connection, Phase};
 use crate::module::Gone;
+use crate::suspended::Marks;
 
 /// A segment that has come up.
 pub(super) struct Arrived<B> {
@@ -84,12 +85,13 @@ impl<L: Pool> Core<L> {
 
     /// A flow begins to participate: the partial connection that has been handed over.
     pub(super) fn place(&mut self, slot: u32, worker: usize, flow: FlowRef, connection: Connection<L>) {
+        let marks = self.suspended.marks(connection.key());
         self.connections[slot as usize] = Some(connection);
-        self.begin(slot, worker, flow);
+        self.begin(slot, worker, flow, marks);
     }
 
-    /// The same, of a flow that stands in its place already.
-    pub(super) fn begin(&mut self, slot: u32, worker: usize, flow: FlowRef) {
+    /// The same, of a flow that stands in its place already, and counts for `marks`.
+    pub(super) fn begin(&mut self, slot: u32, worker: usize, flow: FlowRef, marks: Marks) {
         let Some(connection) = &mut self.connections[slot as usize] else { return };
         if connection.phase() == Phase::Done {
             self.suspended.give_back(connection.key());
@@ -105,7 +107,7 @@ impl<L: Pool> Core<L> {
         self.by_flow.insert((worker, flow), slot);
         let (before, after) = connection.recount();
         self.means.load.change(before, after);
-        self.validating.add(slot, self.suspended.marks(connection.key()));
+        self.validating.add(slot, marks);
         self.rearm(slot);
     }
 

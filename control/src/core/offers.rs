@@ -173,13 +173,12 @@ impl<L: Pool> Core<L> {
         options: &TcpOptions,
         ask: impl FnOnce(&mut dyn Module, &PartialConnection<'_>) -> Decision,
     ) -> Decision {
-        let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else {
+        let Some((partial, (frame, opened))) = self.suspended.get(slot).zip(self.suspended.open(slot)) else {
             return Decision::Drop;
         };
-        let Some((frame, _)) = self.suspended.syn(slot) else { return Decision::Drop };
         let partial_connection = PartialConnection {
             ticket: self.suspended.ticket(slot),
-            key,
+            key: opened.key,
             options,
             syn: frame,
             at: partial.at(now),

@@ -58,7 +58,7 @@ pub(crate) struct Partial {
     pub(super) younger: u32,
     pub(crate) syn: Option<SynId>,
     /// What it counts for while its SYN is kept.
-    pub(super) marks: Marks,
+    pub(crate) marks: Marks,
     /// Number of the SYN that the server has got.
     pub(crate) iss: Seq,
     /// Number, as the server has got it, of the last SYN that was passed on beside that one; until there is one, the same.

@@ -26,8 +26,8 @@ impl<L: Pool> Core<L> {
         if self.tell_kept(now, slot) {
             return;
         }
-        let Some(key) = self.suspended.key(slot) else { return };
-        let Some(isn) = self.suspended.syn(slot).map(|(_, headers)| headers.seq) else { return };
+        let said = self.suspended.open(slot).map(|(_, opened)| (opened.key, opened.headers.seq));
+        let Some((key, isn)) = said else { return };
         let Some(partial) = self.suspended.get_mut(slot) else { return };
         // What was asked before is asked again under the same number: the server repeats its answer.
         let is_new = partial.asked == 0;
@@ -78,10 +78,10 @@ impl<L: Pool> Core<L> {
         partial.wait(now, patience(partial.asked), give_up);
         let way = partial.way(self.means.settings.peers[usize::from(partial.client_side.0)]);
         let mark = self.mark(slot);
-        let Some(syn) = self.suspended.segment(slot) else { return };
-        let Some((frame, headers)) = self.suspended.syn(slot) else { return };
+        let Some((frame, mut opened)) = self.suspended.open(slot) else { return };
+        let Some((headers, syn)) = opened.read(frame) else { return };
         let mut cx = self.means.context(now, worker);
-        ask::syn(&mut cx, way, (frame, &headers, &syn), iss, &mark);
+        ask::syn(&mut cx, way, (frame, headers, syn), iss, &mark);
     }
 
     /// What a server that was asked may say (RFC 9293 section 3.10.7.3).
@@ -140,22 +140,25 @@ impl<L: Pool> Core<L> {
         }
         let Some(place) = self.find_place(now) else { return self.when_participating_full(now, slot) };
         let mark = self.mark(slot);
-        let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) else { return };
-        let Some((syn, syn_headers)) = self.suspended.syn(slot) else { return };
+        let Some((partial, (syn, opened))) = self.suspended.get(slot).zip(self.suspended.open(slot)) else {
+            return;
+        };
+        let (key, syn_headers) = (opened.key, &opened.headers);
         let (worker, ticket) = (usize::from(partial.worker), self.suspended.ticket(slot));
         let inspection = partial.inspection();
         let session = self.modules[usize::from(partial.module)].session(&key);
         let session = edited(session, self.rules.as_deref(), inspection, Default::default());
-        let answered = Answered { partial, key, syn, syn_headers: &syn_headers, mark, segment, headers };
+        let answered = Answered { partial, key, syn, syn_headers, mark, segment, headers };
         let mut cx = self.means.context(now, worker);
         let empty = &mut self.connections[place as usize];
         let connection = Connection::answered(&mut cx, &answered, session, frame, empty);
-        let flow = partial.flow;
+        let (flow, marks) = (partial.flow, partial.marks);
+        drop(opened);
         match connection {
             Some(connection) => {
                 connection.name(ticket);
                 self.hand_over(slot);
-                self.begin(place, worker, flow);
+                self.begin(place, worker, flow, marks);
             }
             None => self.free.push(place),
         }
@@ -246,9 +249,9 @@ impl<L: Pool> Core<L> {
         outcome: Outcome,
         segment: Option<&Segment>,
     ) -> bool {
-        if let Some((partial, key)) = self.suspended.get(slot).zip(self.suspended.key(slot)) {
+        if let Some((partial, (_, opened))) = self.suspended.get(slot).zip(self.suspended.open(slot)) {
             let is_own = partial.side == Side::Own;
-            self.means.history.remember(now, &key, is_own, outcome, segment.map(Handshake::of));
+            self.means.history.remember(now, &opened.key, is_own, outcome, segment.map(Handshake::of));
         }
         let Some(partial) = self.suspended.get_mut(slot) else { return false };
         if partial.proxying.consult.take().is_none() {
