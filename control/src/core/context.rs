@@ -201,7 +201,7 @@ impl<L: Pool> Means<L> {
             journal: &mut self.journal,
             telling: &mut self.telling,
             merging: self.merging,
-            load: self.load,
+            load: &self.load,
             scarce: self.scarce,
         }
     }
@@ -244,7 +244,7 @@ pub struct Context<'a, L: Pool> {
     /// Flows may be merged.
     pub merging: bool,
     /// What all flows kept before this event.
-    pub load: Load,
+    pub load: &'a Load,
     /// Buffers are scarce: payload is copied out of them, nothing is held.
     pub scarce: bool,
 }

@@ -28,6 +28,9 @@ pub struct Load {
 impl Load {
     /// A flow's load has become another.
     pub fn change(&mut self, from: Load, to: Load) {
+        if from == to {
+            return;
+        }
         self.bytes = self.bytes + to.bytes - from.bytes;
         self.held = self.held + to.held - from.held;
         self.promised = self.promised + to.promised - from.promised;

@@ -72,7 +72,7 @@ impl Scene {
             journal: &mut Default::default(),
             telling: &mut Default::default(),
             merging: true,
-            load: Default::default(),
+            load: &Default::default(),
             scarce: false,
         })
     }
