@@ -17,7 +17,7 @@ impl SipHash {
     }
 
     /// Of the bytes of all words, in little-endian order, and the lower seven of `rest` behind them.
-    #[inline(always)]
+    #[inline]
     pub fn of<const WORDS: usize>(&self, words: [u64; WORDS], rest: u64) -> u64 {
         let len = (WORDS * 8 + 7) as u64;
         let last = (rest & !(0xff << 56)) | len << 56;

@@ -16,7 +16,7 @@ use crate::wire::ip::PROTOCOL_TCP;
 use crate::wire::ipv4::{self, Ipv4Header};
 use crate::wire::ipv6::{self, Ipv6Header};
 use crate::wire::tcp::{self, Combinations, TcpHeader};
-use crate::wire::tcp_options;
+use crate::wire::tcp_options::{check, check_opening};
 
 /// Where the IP header begins.
 const L3: usize = ethernet::HEADER_LEN;
@@ -135,5 +135,10 @@ fn is_tcp_sound<Ip: PlainIp>(
         return false;
     }
     let options = l4 + tcp::HEADER_LEN..payload;
-    options.is_empty() || frame.get(options).is_some_and(|options| tcp_options::check(options).is_ok())
+    if options.is_empty() {
+        return true;
+    }
+    let Some(options) = frame.get(options) else { return false };
+    let checked = if combinations == Combinations::OPENING { check_opening(options) } else { check(options) };
+    checked.is_ok()
 }

@@ -124,6 +124,7 @@ impl Ipv4Header {
     }
 
     /// The datagram goes back to where it came from, as a new one that is not ECN-capable; the checksum follows.
+    #[inline(always)]
     pub fn turn_round(&mut self, ttl: u8) {
         std::mem::swap(&mut self.source, &mut self.destination);
         let mut update = Update::NONE;

@@ -22,7 +22,7 @@ use walk::{
     ALIGNED_TIMESTAMPS, MSS_LEN, PREFIX_LEN, SACK_BLOCK_LEN, SACK_PERMITTED_LEN, TIMESTAMPS_LEN,
     WINDOW_SCALE_LEN, fits,
 };
-pub use walk::{BadOptions, MAX_LEN, RawOption, Walk, check, kind, walk};
+pub use walk::{BadOptions, MAX_LEN, RawOption, Walk, check, check_opening, kind, walk};
 
 /// TSval and TSecr (RFC 7323 section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::carry::is_verified;
 use super::message::Event;
 use super::*;
 use crate::cookie::Terms;
-use crate::flow::object::{Path, Record};
+use crate::flow::object::Path;
 use crate::flow::quad::Direction;
 use crate::packet::TcpHeaders;
 use crate::policy::{Action, Decision, Fallback, Strays};
@@ -17,10 +17,8 @@ pub(super) struct Arrival<'a> {
     pub now: Instant,
     pub port: PortId,
     pub headers: &'a TcpHeaders,
-    /// That the flow gets.
-    pub inspection: u16,
-    /// What the rule goes on asking of it.
-    pub standing: u16,
+    /// The rule that has decided, which says what goes on being asked of its flow; or [`Decision::NO_RULE`].
+    pub rule: u32,
 }
 
 impl<P: Port> Worker<P> {
@@ -35,9 +33,7 @@ impl<P: Port> Worker<P> {
             return self.stray(now, port, headers, frame);
         }
         let decision = self.policy.decide(now, headers, frame.bytes());
-        let inspection = self.policy.snapshot.inspection_of(decision.rule);
-        let standing = self.policy.snapshot.standing_of(decision.rule);
-        let arrival = Arrival { now, port, headers, inspection, standing };
+        let arrival = Arrival { now, port, headers, rule: decision.rule };
         match decision.action {
             Action::Pass => self.pass_on(port, headers, frame),
             Action::Drop => self.counters.count(Counter::DropPolicy),
@@ -80,8 +76,7 @@ impl<P: Port> Worker<P> {
             Strays::Pass => self.pass_on(port, headers, frame),
             Strays::Drop => self.counters.count(Counter::DropStray),
             Strays::Reset => {
-                let (inspection, standing) = (Record::NO_INSPECTION, Record::NO_STANDING);
-                let arrival = Arrival { now, port, headers, inspection, standing };
+                let arrival = Arrival { now, port, headers, rule: Decision::NO_RULE };
                 self.refuse(arrival, &Rejection::Reset, frame, Counter::DropStrayReset);
             }
         }
@@ -112,9 +107,11 @@ impl<P: Port> Worker<P> {
     }
 
     fn let_pass(&mut self, arrival: Arrival<'_>, path: Path, frame: P::Buffer) {
-        let Arrival { now, port, headers, inspection, standing } = arrival;
+        let Arrival { now, port, headers, rule } = arrival;
         match self.table.insert(&headers.key(), path, port.0, now) {
             Ok(slot) => {
+                let policy = &self.policy.snapshot;
+                let (inspection, standing) = (policy.inspection_of(rule), policy.standing_of(rule));
                 if path == Path::Monitored {
                     self.set_inspection(slot, inspection);
                 }
@@ -176,7 +173,9 @@ impl<P: Port> Worker<P> {
         proof: Option<Terms>,
         frame: P::Buffer,
     ) -> bool {
-        let Arrival { now, port, headers, inspection, standing } = arrival;
+        let Arrival { now, port, headers, rule } = arrival;
+        let policy = &self.policy.snapshot;
+        let (inspection, standing) = (policy.inspection_of(rule), policy.standing_of(rule));
         let Ok(slot) = self.table.insert(&headers.key(), Path::Suspended, port.0, now) else {
             self.when_full(now, port, headers, Counter::DropFlowsFull, frame);
             return false;

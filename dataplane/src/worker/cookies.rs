@@ -38,6 +38,7 @@ pub(super) struct Proof {
 
 impl<P: Port> Worker<P> {
     /// Whether a SYN that is to be offered is answered first.
+    #[inline(always)]
     pub(super) fn wants_cookie(&mut self, decision: Decision, module: u16, headers: &TcpHeaders) -> bool {
         let is_wanted = match self.policy.snapshot.cookies_of(module) {
             CookieUse::Never => false,
@@ -119,9 +120,7 @@ impl<P: Port> Worker<P> {
             return self.counters.count(Counter::DropEventsFull);
         }
         let Proof { terms, decision: Decision { rule, .. }, module } = proof;
-        let policy = &self.policy.snapshot;
-        let (inspection, standing) = (policy.inspection_of(rule), policy.standing_of(rule));
-        let arrival = Arrival { now, port, headers, inspection, standing };
+        let arrival = Arrival { now, port, headers, rule };
         if self.table.len() == self.table.capacity() {
             return self.refuse(arrival, &Rejection::Reset, frame, Counter::DropFlowsFull);
         }

@@ -35,11 +35,11 @@ const WINDOWS: Usual = Usual {
     options: SynOptions::laid_out(2, 7, 0),
 };
 
-/// What is not the segment size. A byte that says nothing of its own must not be 0 in a layout.
+/// Of the first eight bytes, all but the segment size.
 const HEAD: u64 = u64::from_ne_bytes([0xff, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff]);
-/// What is neither that nor a window scale behind it.
+/// The same without a window scale at their end.
 const HEAD_WITH_SHIFT: u64 = u64::from_ne_bytes([0xff, 0xff, 0, 0, 0xff, 0xff, 0xff, 0]);
-/// What is not a window scale at the end.
+/// Of the last four, all but a window scale at their end.
 const TAIL_WITH_SHIFT: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
 
 impl Usual {
@@ -52,13 +52,13 @@ impl Usual {
 /// Which of the usual layouts it is, if any, without what the options say of their own.
 #[inline(always)]
 pub(super) fn of(options: &[u8]) -> Option<SynOptions> {
-    let head = u64::from_ne_bytes(*options.first_chunk()?);
-    let tail = u32::from_ne_bytes(*options.last_chunk()?);
-    let usual = match () {
-        () if LINUX.is(options.len(), head & HEAD, tail & TAIL_WITH_SHIFT) => LINUX,
-        () if WITHOUT_CLOCK.is(options.len(), head & HEAD, tail & TAIL_WITH_SHIFT) => WITHOUT_CLOCK,
-        () if WINDOWS.is(options.len(), head & HEAD_WITH_SHIFT, tail) => WINDOWS,
-        () => return None,
-    };
-    Some(usual.options)
+    let (len, head, tail) = (options.len(), options.first_chunk()?, options.last_chunk()?);
+    let (head, tail) = (u64::from_ne_bytes(*head), u32::from_ne_bytes(*tail));
+    if LINUX.is(len, head & HEAD, tail & TAIL_WITH_SHIFT) {
+        return Some(LINUX.options);
+    }
+    if WITHOUT_CLOCK.is(len, head & HEAD, tail & TAIL_WITH_SHIFT) {
+        return Some(WITHOUT_CLOCK.options);
+    }
+    WINDOWS.is(len, head & HEAD_WITH_SHIFT, tail).then_some(WINDOWS.options)
 }

@@ -135,10 +135,6 @@ pub fn check(options: &[u8]) -> Result<(), BadOptions> {
     if options.len() == begins {
         return Ok(());
     }
-    // As nearly every SYN.
-    if layout::of(options).is_some() {
-        return Ok(());
-    }
     if options.len() > MAX_LEN {
         return Err(BadOptions);
     }
@@ -158,4 +154,10 @@ pub fn check(options: &[u8]) -> Result<(), BadOptions> {
             [_] => return Err(BadOptions),
         }
     }
+}
+
+/// The same of a SYN's options, which usually have one of a few layouts.
+#[inline(always)]
+pub fn check_opening(options: &[u8]) -> Result<(), BadOptions> {
+    if layout::of(options).is_some() { Ok(()) } else { check(options) }
 }
