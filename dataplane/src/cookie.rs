@@ -139,8 +139,8 @@ impl Cookies {
         is_ours.then_some(Terms(low & !ODD))
     }
 
-    /// Of 23 bytes for IPv4, 47 for IPv6: what is beyond whole words has room in one beside the length. Of the period 16 bits, which
-    /// come again after 26 days, and with them the cookie of one who has kept it for so long, and could have had a new one.
+    /// Of 23 bytes for IPv4, 47 for IPv6: what is beyond whole words has room in one beside the length. Of the period 16 bits above the
+    /// lowest, which is in `low`: they come again after 52 days, and with them, for a minute, whoever has kept a cookie for so long.
     ///
     /// Neighbouring fields stand in different words: read together, they would have to be waited for, as they were written one by one.
     #[inline(always)]
@@ -149,7 +149,7 @@ impl Cookies {
         let Segment(segment) = headers.segment;
         let client = u64::from(*client_port) << 32 | u64::from(segment as u16) << 48;
         let server = u64::from(*server_port) << 32 | u64::from((segment >> 16) as u16) << 48;
-        let said = u64::from(isn.0) | u64::from(period as u16) << 32 | u64::from(low) << 48;
+        let said = u64::from(isn.0) | u64::from((period >> 1) as u16) << 32 | u64::from(low) << 48;
         match addresses {
             Addresses::V4(source, destination) => {
                 let [source, destination] =

@@ -191,11 +191,13 @@ impl<L: Pool> Core<L> {
         }
     }
 
-    /// The timer of a flow has fired.
+    /// The timer of a flow has fired, perhaps for what has been put off since.
     pub(super) fn on_flow_timer(&mut self, now: Instant, slot: u32) {
-        self.on_slot(now, slot, |connection, cx| {
-            connection.disarm();
-            connection.on_timer(cx);
-        });
+        let Some(connection) = &mut self.connections[slot as usize] else { return };
+        connection.disarm();
+        match connection.deadline() {
+            Some(deadline) if deadline > now => self.rearm(slot),
+            _ => self.on_slot(now, slot, Connection::on_timer),
+        }
     }
 }

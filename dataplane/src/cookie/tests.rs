@@ -121,6 +121,45 @@ fn good_for_its_own_period_and_the_next_and_never_again() {
     }
 }
 
+/// Whatever a cookie is about, one bit of it makes another one.
+#[test]
+fn every_bit_counts() {
+    for v6 in [false, true] {
+        let cookies = Cookies::new([3, 4]);
+        let syn = headers(v6, 1000, 0);
+        let mac = |headers: &TcpHeaders, period, low| cookies.mac(headers, headers.seq, period, low);
+        let mut macs = std::collections::HashSet::from([mac(&syn, 0, 0)]);
+        let mut differs = |mac: u64| assert!(macs.insert(mac), "IPv6: {v6}, {} before it", macs.len());
+        let flipped = |change: &dyn Fn(&mut TcpHeaders)| {
+            let mut other = syn;
+            change(&mut other);
+            mac(&other, 0, 0)
+        };
+        for bit in 0..16 {
+            differs(flipped(&|headers| headers.quad.client_port ^= 1 << bit));
+            differs(flipped(&|headers| headers.quad.server_port ^= 1 << bit));
+            // The lowest one is in the lowest byte.
+            differs(mac(&syn, 2 << bit, 0));
+        }
+        for bit in 0..32 {
+            differs(flipped(&|headers| headers.segment.0 ^= 1 << bit));
+            differs(flipped(&|headers| headers.seq.0 ^= 1 << bit));
+        }
+        for bit in 0..8 {
+            differs(mac(&syn, 0, 1 << bit));
+        }
+        for bit in 0..if v6 { 128 } else { 32 } {
+            let (byte, bit) = (bit / 8, 1 << (bit % 8));
+            let end = |headers: &mut TcpHeaders, server: bool| match (&mut headers.quad.addresses, server) {
+                (Addresses::V4(end, _), false) | (Addresses::V4(_, end), true) => end[byte] ^= bit,
+                (Addresses::V6(end, _), false) | (Addresses::V6(_, end), true) => end[byte] ^= bit,
+            };
+            differs(flipped(&|headers| end(headers, false)));
+            differs(flipped(&|headers| end(headers, true)));
+        }
+    }
+}
+
 #[test]
 fn both_ends_ports_and_family_count() {
     let cookies = Cookies::new([3, 4]);

@@ -243,7 +243,7 @@ impl Combinations {
     /// SYN+FIN (T/TCP is historic, RFC 6247) and SYN+RST contradict themselves. Without SYN, RST and ACK a segment can
     /// belong to no state (RFC 9293 section 3.10.7.4, fifth: "if the ACK bit is off, drop the segment"): the null, FIN and
     /// Xmas scans. FIN+RST passes: receivers read it as a RST, which comes first in the order of checks.
-    pub const SOUND: Combinations = Combinations::opening(true).and(Combinations::opening(false));
+    pub const SOUND: Combinations = Combinations::opening(true).or(Combinations::opening(false));
     /// Those that begin a connection: SYN without ACK.
     pub const OPENING: Combinations = Combinations::opening(true);
     /// All others.
@@ -261,7 +261,7 @@ impl Combinations {
         Combinations(bits)
     }
 
-    const fn and(self, other: Combinations) -> Combinations {
+    const fn or(self, other: Combinations) -> Combinations {
         Combinations(self.0 | other.0)
     }
 

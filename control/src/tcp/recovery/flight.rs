@@ -116,6 +116,7 @@ impl Delivery {
             newest: Some((sent.at, sent.end)),
             latest: at,
             earliest: at,
+            // Of use to who doubts a timeout, and there was none.
             original: true,
             waited: Some(false),
             ..Delivery::new(now, Duration::ZERO, sent.end, sent.end, now)

@@ -159,6 +159,10 @@ proptest! {
             let mut met = Vec::new();
             index.find(hash, |entry| { met.push(entry); false });
             prop_assert!(met.iter().all(|entry| oracle.contains_key(entry)), "nothing that is gone is met");
+            prop_assert!(met.is_empty() || !index.is_absent(hash), "what is there is not taken for absent");
+            for (entry, hash) in &oracle {
+                prop_assert!(!index.is_absent(*hash), "{entry} is there, wherever it stands");
+            }
             if let Some(entry) = index.probable(hash) {
                 prop_assert!(met.contains(&entry), "a guess is one of those that a look-up meets");
             }
