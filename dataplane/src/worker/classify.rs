@@ -95,19 +95,19 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// How many frames from the first one on are plain, of the family and sort that is of this `kind`, and ours. Their look-ups
-    /// begin.
-    #[inline(always)]
-    fn read<Ip: PlainIp, B: Buffer>(
+    /// begin. Which sort that is, is known when this is compiled: asked of each frame it would be a twentieth of what one costs.
+    #[inline(never)]
+    fn read<Ip: PlainIp, const OPENING: bool, B: Buffer>(
         &self,
         kind: Kind,
-        combinations: Combinations,
         frames: &[B],
         places: &mut [Seen],
         is_mine: &impl Fn(&TcpHeaders) -> bool,
     ) -> usize {
         let Run { table, segment } = *self;
         let other = frames.iter().zip(places).position(|(frame, seen)| {
-            let headers = plain::read::<Ip>(frame.bytes(), combinations).filter(is_mine);
+            let sort = if OPENING { Combinations::OPENING } else { Combinations::LATER };
+            let headers = plain::read::<Ip>(frame.bytes(), sort).filter(is_mine);
             if let Some(headers) = headers {
                 seen.kind = kind;
                 seen.guess = table.guess(&headers.quad, segment);
@@ -115,30 +115,6 @@ impl Run<'_> {
             headers.is_none()
         });
         other.unwrap_or(frames.len())
-    }
-
-    /// Segments of connections that there are already: nearly all frames.
-    #[inline(never)]
-    fn read_plain<Ip: PlainIp, B: Buffer>(
-        &self,
-        kind: Kind,
-        frames: &[B],
-        places: &mut [Seen],
-        is_mine: &impl Fn(&TcpHeaders) -> bool,
-    ) -> usize {
-        self.read::<Ip, B>(kind, Combinations::LATER, frames, places, is_mine)
-    }
-
-    /// Those that begin one, which come in runs when they are many.
-    #[inline(never)]
-    fn read_opening<Ip: PlainIp, B: Buffer>(
-        &self,
-        kind: Kind,
-        frames: &[B],
-        places: &mut [Seen],
-        is_mine: &impl Fn(&TcpHeaders) -> bool,
-    ) -> usize {
-        self.read::<Ip, B>(kind, Combinations::OPENING, frames, places, is_mine)
     }
 }
 
@@ -198,15 +174,16 @@ impl<P: Port> Worker<P> {
         is_mine: impl Fn(&TcpHeaders) -> bool,
     ) -> usize {
         let run = Run { table: &self.table, segment: Segment(0).of_pair(way.pair) };
-        let mut read = run.read_plain::<Ipv4Header, _>(Kind::PlainV4, frames, places, &is_mine);
+        // Nearly all are of connections that there are already; those that begin one come in runs when they are many.
+        let mut read = run.read::<Ipv4Header, false, _>(Kind::PlainV4, frames, places, &is_mine);
         if read == 0 {
-            read = run.read_plain::<Ipv6Header, _>(Kind::PlainV6, frames, places, &is_mine);
+            read = run.read::<Ipv6Header, false, _>(Kind::PlainV6, frames, places, &is_mine);
         }
         if read == 0 {
-            read = run.read_opening::<Ipv4Header, _>(Kind::OpeningV4, frames, places, &is_mine);
+            read = run.read::<Ipv4Header, true, _>(Kind::OpeningV4, frames, places, &is_mine);
         }
         if read == 0 {
-            read = run.read_opening::<Ipv6Header, _>(Kind::OpeningV6, frames, places, &is_mine);
+            read = run.read::<Ipv6Header, true, _>(Kind::OpeningV6, frames, places, &is_mine);
         }
         read
     }
