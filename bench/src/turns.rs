@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use control::core::context::Settings;
 use control::core::{Core, WorkerLink};
 use control::module::relay::MergeWhen;
-use dataplane::clock::{Clock, SystemClock};
+use dataplane::clock::{self, Clock, SystemClock};
 use dataplane::port::Port;
 use dataplane::worker::Worker;
 
@@ -17,11 +17,35 @@ use crate::worker::{Beside, Rig, Room, Source};
 /// As in a configuration that says nothing of it.
 const MESSAGES: usize = 4096;
 
+/// The longest that a round may seem to take.
+const LONGEST: Duration = Duration::from_millis(1);
+
 /// An appliance of one thread that offers every flow to a relay.
 pub struct Turns<P: Port> {
     pub worker: Worker<P>,
     pub core: Core<Home>,
     clock: SystemClock,
+    present: Present,
+}
+
+/// Time as worker and control core see it: it does not leap. Who halts this thread halts the ends of its connections with it;
+/// taken for silent for so long, they would get segments again that they are about to acknowledge.
+struct Present {
+    now: clock::Instant,
+    /// When that was, by the system's clock.
+    seen: clock::Instant,
+}
+
+impl Present {
+    fn new(now: clock::Instant) -> Present {
+        Present { now, seen: now }
+    }
+
+    fn advance(&mut self, system: clock::Instant) -> clock::Instant {
+        self.now = self.now + system.since(self.seen).min(LONGEST);
+        self.seen = system;
+        self.now
+    }
 }
 
 /// What it is made for.
@@ -80,7 +104,7 @@ impl<P: Timed> Turns<P> {
         rig.start();
         let Rig { worker, orders, events } = rig;
         let core = relaying(Home, vec![WorkerLink { events, orders }], merge, settings, heartbeat);
-        Turns { worker, core, clock }
+        Turns { worker, core, clock, present: Present::new(clock.now()) }
     }
 
     fn in_ports(&self) -> Duration {
@@ -89,7 +113,7 @@ impl<P: Timed> Turns<P> {
 
     /// A turn of each.
     pub fn round(&mut self, walls: &mut Walls) {
-        let now = self.clock.now();
+        let now = self.present.advance(self.clock.now());
         let in_ports = self.in_ports();
         let start = Instant::now();
         self.worker.poll(now);
@@ -106,6 +130,15 @@ impl<P: Timed> Turns<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_halt_is_no_time() {
+        let millis = clock::Instant::from_millis;
+        let mut present = Present::new(millis(5));
+        assert_eq!(present.advance(clock::Instant::from_nanos(5_000_700)).as_nanos(), 5_000_700);
+        assert_eq!(present.advance(millis(205)).as_nanos(), 6_000_700, "LONGEST later");
+        assert_eq!(present.advance(clock::Instant::from_nanos(205_000_100)).as_nanos(), 6_000_800);
+    }
 
     #[test]
     fn processor_time_is_told_apart_by_wall_time() {
