@@ -64,7 +64,7 @@ impl FlowTable {
 
     /// The flow, there or gone, if it is the last one that was where it was thought to be.
     #[inline(always)]
-    pub fn find_last(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
+    pub(super) fn find_last(&self, guess: &Guess, quad: &Quad, segment: Segment) -> Option<(u32, Direction)> {
         let object = self.objects.get(guess.entry as usize)?;
         let direction = self.matches_object(guess.entry, object, quad, segment)?;
         Some((guess.entry, direction))
