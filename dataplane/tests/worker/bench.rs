@@ -101,16 +101,27 @@ impl Bench {
 
     /// Workers 0 and 1, each with a queue of both ports, `ring` frames between them, and no help of RSS.
     pub fn two(policy: &Snapshot, ring: usize) -> [Bench; 2] {
-        let mut mesh = Neighbours::mesh(2, ring);
-        [0, 1].map(|id| {
-            let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
-            let place = Place { id, steering, neighbours: mesh.remove(0), pair: 0 };
-            Bench::at(place, policy.clone(), Limits { flows: 8, parked: 4, far_sides: 4 }, 256)
-        })
+        let steering = Steering::Hash { hash: KeyedHash::new([5, 6, 7, 8]), workers: 2 };
+        let limits = Limits { flows: 8, parked: 4, far_sides: 4 };
+        let both = Bench::together(policy, limits, ring, &steering, 2);
+        both.try_into().unwrap_or_else(|_| panic!("there are two"))
+    }
+
+    /// So many workers, each with a queue of both ports, and `ring` frames between each two.
+    pub fn together(
+        policy: &Snapshot,
+        limits: Limits,
+        ring: usize,
+        steering: &Steering,
+        count: usize,
+    ) -> Vec<Bench> {
+        let mesh = Neighbours::mesh(count, ring).into_iter().enumerate();
+        let place = |(id, neighbours)| Place { id, steering: steering.clone(), neighbours, pair: 0 };
+        mesh.map(|each| Bench::at(place(each), policy.clone(), limits, 256)).collect()
     }
 
     fn at(place: Place, policy: Snapshot, limits: Limits, events: usize) -> Bench {
-        let pool = SimPool::new(64);
+        let pool = SimPool::new(128);
         let (client_port, client) = SimPort::new(64);
         let (server_port, server) = SimPort::new(64);
         let (event_sender, event_receiver) = mailbox(events);
@@ -170,17 +181,20 @@ impl Bench {
     }
 
     pub fn deliver(&mut self, port: PortId, frame: &[u8]) {
-        let buffer = self.pool.copy_of(frame).expect("the pool has room");
-        self.peers[usize::from(port.0)].deliver(buffer);
-        self.poll();
+        self.deliver_hinted(port, frame, ChecksumHint::Unknown);
     }
 
     /// A frame of which the device says this.
     pub fn deliver_hinted(&mut self, port: PortId, frame: &[u8], hint: ChecksumHint) {
+        self.put(port, frame, hint);
+        self.poll();
+    }
+
+    /// The same for the next round to take.
+    pub fn put(&mut self, port: PortId, frame: &[u8], hint: ChecksumHint) {
         let mut buffer = self.pool.copy_of(frame).expect("the pool has room");
         buffer.set_checksum_hint(hint);
         self.peers[usize::from(port.0)].deliver(buffer);
-        self.poll();
     }
 
     /// The next event that is no hit.

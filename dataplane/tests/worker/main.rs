@@ -9,6 +9,7 @@ mod inspect;
 mod messages;
 mod passing;
 mod reconciled;
+mod runs;
 mod service;
 mod split;
 mod standing;
