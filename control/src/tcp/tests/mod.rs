@@ -19,6 +19,7 @@ mod receiving;
 mod recovery;
 mod recovery_corners;
 mod resets;
+pub(super) mod short_way;
 mod through;
 mod windows;
 

@@ -30,32 +30,52 @@ impl Random {
     }
 }
 
+/// What a world is like that its seed does not say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    pub(super) limits: Limits,
+    /// Of what may be marked, so many percent are. Without any, nobody speaks of marks.
+    pub(super) marks: u64,
+    /// Each end says little at a time, and nothing before that is acknowledged.
+    pub(super) is_chatty: bool,
+}
+
 /// One end: a block, what it still has to write, and what it has read.
-struct End {
-    block: Block<VecBuffer>,
+pub(super) struct End {
+    pub(super) block: Block<VecBuffer>,
     to_write: Vec<u8>,
     written: usize,
     read: Vec<u8>,
     right_edge: Seq,
+    is_chatty: bool,
 }
 
 impl End {
-    fn new(block: Block<VecBuffer>, to_write: Vec<u8>) -> Self {
-        End { block, to_write, written: 0, read: Vec::new(), right_edge: Seq(0) }
+    fn new(block: Block<VecBuffer>, to_write: Vec<u8>, is_chatty: bool) -> Self {
+        End { block, to_write, written: 0, read: Vec::new(), right_edge: Seq(0), is_chatty }
+    }
+
+    /// Bytes that it may write now.
+    fn space(&self) -> usize {
+        let most = match self.is_chatty {
+            true if self.block.queued() > 0 => 0,
+            true => 600,
+            false => 3000,
+        };
+        most.min(self.block.send_space() as usize).min(self.to_write.len() - self.written)
     }
 
     /// The application has nothing to do before something arrives.
     fn is_idle(&self) -> bool {
-        let writes = self.written < self.to_write.len() && self.block.send_space() > 0;
         let closes = self.written == self.to_write.len() && !self.block.snd.fin_queued;
-        !writes && !closes && self.block.readable() == 0
+        self.space() == 0 && !closes && self.block.readable() == 0
     }
 
     /// Writes and reads at random, as an application does.
     fn use_it(&mut self, random: &mut Random) {
-        let space = (self.block.send_space() as usize).min(self.to_write.len() - self.written);
+        let space = self.space();
         if space > 0 && random.percent(70) {
-            let n = 1 + random.below(space.min(3000) as u64) as usize;
+            let n = 1 + random.below(space as u64) as usize;
             self.block.write(Chunk::owned(self.to_write[self.written..self.written + n].to_vec()));
             self.written += n;
         }
@@ -71,19 +91,26 @@ impl End {
     }
 }
 
-struct World {
+/// By which end, header, payload.
+pub(super) type Sent = (usize, SegmentOut, Vec<u8>);
+
+pub(super) struct World {
     random: Random,
-    now: Instant,
-    ends: [End; 2],
+    pub(super) now: Instant,
+    pub(super) ends: [End; 2],
+    /// In the last step.
+    pub(super) sent: Vec<Sent>,
     /// By time of arrival: the end it goes to, header, payload.
     wire: BTreeMap<(u64, u64), (usize, Segment, Vec<u8>)>,
     count: u64,
     loss: u64,
     jitter: u64,
+    marks: u64,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(super) fn with(seed: u64, manner: Manner) -> Self {
+        let Manner { limits, marks, is_chatty } = manner;
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let now = Instant::from_millis(1);
         let limits = Limits {
@@ -95,15 +122,16 @@ impl World {
             // Bad luck must not end a run.
             syn_timeout: Duration::from_secs(100_000),
             user_timeout: Duration::from_secs(100_000),
-            ..Limits::default()
+            ..limits
         };
+        let ecn = |flags| if marks > 0 { flags } else { TcpFlags(0) };
         let offer = Handshake {
             mss: Some(200 + random.below(1260) as u16),
             window_scale: random.percent(50).then(|| random.below(10) as u8),
             sack_permitted: random.percent(60),
             timestamps: random.percent(60),
             window: 500 + random.below(60_000) as u16,
-            ecn: TcpFlags(0),
+            ecn: ecn(TcpFlags::ECE | TcpFlags::CWR),
         };
         // Half of the runs wrap around.
         let iss =
@@ -114,7 +142,7 @@ impl World {
         let syn = Segment {
             seq: iss,
             ack: Seq(0),
-            flags: TcpFlags::SYN,
+            flags: TcpFlags::SYN | offer.ecn,
             window: offer.window,
             urgent: 0,
             options: dataplane::wire::tcp_options::TcpOptions {
@@ -130,13 +158,15 @@ impl World {
             congested: false,
         };
         let mut server = Block::suspended(now, &syn, limits);
-        server.answer(now, Seq(random.next() as u32), &offer);
+        let answer = Handshake { ecn: ecn(TcpFlags::ECE), ..offer };
+        server.answer(now, Seq(random.next() as u32), &answer);
         let (loss, jitter) = (random.below(25), 1 + random.below(60));
-        let ends = [End::new(client, there), End::new(server, back)];
-        World { random, now, ends, wire: BTreeMap::new(), count: 0, loss, jitter }
+        let ends = [End::new(client, there, is_chatty), End::new(server, back, is_chatty)];
+        World { random, now, ends, sent: Vec::new(), wire: BTreeMap::new(), count: 0, loss, jitter, marks }
     }
 
     fn transmit(&mut self) {
+        self.sent.clear();
         for from in 0..2 {
             while let Some(out) = self.ends[from].block.poll(self.now, self.now.as_millis() as u32) {
                 let mut payload = vec![0; out.payload.len as usize];
@@ -147,9 +177,9 @@ impl World {
                     flags: out.flags,
                     window: out.window,
                     urgent: out.urgent,
-                    options: out.tcp.options,
+                    options: out.tcp.options.clone(),
                     len: out.payload.len,
-                    congested: false,
+                    congested: out.ecn_capable && self.random.percent(self.marks),
                 };
                 let copies =
                     if self.random.percent(self.loss) { 0 } else { 1 + self.random.percent(5) as u64 };
@@ -159,12 +189,13 @@ impl World {
                     let at = (self.now.as_millis() + delay, self.count);
                     self.wire.insert(at, (1 - from, segment.clone(), payload.clone()));
                 }
+                self.sent.push((from, out, payload));
             }
         }
     }
 
     /// One point in time.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         while let Some(((at, _), _)) = self.wire.first_key_value()
             && *at <= self.now.as_millis()
         {
@@ -198,7 +229,7 @@ impl World {
         self.now = Instant::from_millis(next.max(self.now.as_millis() + 1));
     }
 
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.ends
             .iter()
             .enumerate()
@@ -207,7 +238,7 @@ impl World {
 }
 
 fn run(seed: u64) {
-    let mut world = World::new(seed);
+    let mut world = World::with(seed, Manner::default());
     for _ in 0..200_000 {
         world.step();
         if world.is_done() {
