@@ -128,9 +128,10 @@ impl Sort {
     fn any() -> impl Strategy<Value = Sort> {
         // Some of these are looked for in flows that are searched, whole or in parts.
         let text = || select(vec![b"" as &[u8], b"text", b"evil", b"ev", b"il", b"bad", b"secret", b"sec"]);
+        let options = select(vec![TIMESTAMPS, TIMESTAMPS, SACK, SACK, UNUSUAL[5]]);
         prop_oneof![
             12 => text().prop_map(|text| Sort::Data(b"", text)),
-            4 => (select(vec![TIMESTAMPS, TIMESTAMPS, SACK, SACK, UNUSUAL[5]]), text()).prop_map(|(o, text)| Sort::Data(o, text)),
+            4 => (options, text()).prop_map(|(options, text)| Sort::Data(options, text)),
             4 => select(USUAL.to_vec()).prop_map(Sort::Syn),
             2 => select(UNUSUAL.to_vec()).prop_map(Sort::Syn),
             1 => Just(Sort::SynAck),
