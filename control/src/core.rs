@@ -4,6 +4,7 @@
 
 mod accepted;
 pub mod change;
+mod check;
 pub mod context;
 mod floods;
 mod flows;

@@ -36,6 +36,7 @@ mod split_corners;
 mod split_for_long;
 mod splitting;
 mod through;
+mod timers;
 mod tunnel;
 mod urgent;
 mod verdicts;

@@ -23,9 +23,9 @@ pub fn ownership<'a>(workers: impl Iterator<Item = &'a W>, core: &Core<SimPool>)
             up += usize::from(matches!(table.object(slot).path, Path::Suspended | Path::Participating));
         }
     }
+    core.check()?;
     let mut connections = 0;
     for connection in core.connections() {
-        connection.check()?;
         if !keys.contains(connection.key()) {
             return Err(format!("{}: a connection without a flow", connection.key().quad));
         }
