@@ -38,7 +38,7 @@ fn inside(isolated: Isolated) -> anyhow::Result<()> {
         "  curl, ping, nc                 DPDK af_packet            nginx, nc, nft",
     ]);
     let executable = std::env::current_exe().context("the own executable has no path")?;
-    let lab = Lab::builder(isolated, executable).vlan().build()?;
+    let lab = Lab::builder(isolated, executable).vlan_where_possible().build()?;
     let nginx = lab
         .server()
         .nginx()

@@ -198,9 +198,13 @@ pub(super) fn rules(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()> {
 /// IPv6 and VLAN tags are no second class.
 pub(super) fn families(narrator: &mut Narrator, lab: &Lab) -> anyhow::Result<()> {
     narrator.scene("The same over IPv6, and inside of a VLAN");
-    for (net, told) in [(Net::V6, "IPv6"), (Net::Vlan4, "IPv4 in VLAN 77"), (Net::Vlan6, "IPv6 in VLAN 77")] {
+    let nets = [(Net::V6, "IPv6"), (Net::Vlan4, "IPv4 in VLAN 77"), (Net::Vlan6, "IPv6 in VLAN 77")];
+    for (net, told) in nets.into_iter().filter(|(net, _)| lab.has_vlan() || !net.is_tagged()) {
         let got = lab.client().curl(&lab.server().url(net, 80, "hello")).run()?;
         narrator.check(told, got.success(), got.stdout.trim());
+    }
+    if !lab.has_vlan() {
+        narrator.note("no VLAN: this kernel has no 802.1Q, and what stands in for it needs root");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::command::Command;
 use super::endpoint::{Endpoint, INTERFACE, Net};
-use super::error::Result;
+use super::error::{LabError, Result};
 use super::isolate::{Isolated, write_setting};
 use super::vlan;
 
@@ -29,6 +29,15 @@ pub struct Lab {
     pub(super) queues: u16,
     client: Endpoint,
     server: Endpoint,
+    has_vlan: bool,
+}
+
+/// Whether a lab is to have VLAN 77.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vlan {
+    None,
+    WherePossible,
+    Required,
 }
 
 /// What a lab is to have.
@@ -38,7 +47,7 @@ pub struct LabBuilder {
     isolated: Isolated,
     executable: PathBuf,
     queues: u16,
-    vlan: bool,
+    vlan: Vlan,
     further_client_hosts: u8,
     mtu: u16,
 }
@@ -52,7 +61,13 @@ impl LabBuilder {
 
     /// Adds VLAN 77 to both hosts.
     pub fn vlan(mut self) -> Self {
-        self.vlan = true;
+        self.vlan = Vlan::Required;
+        self
+    }
+
+    /// The same, but without it where only root could have one: see [`Lab::has_vlan`].
+    pub fn vlan_where_possible(mut self) -> Self {
+        self.vlan = Vlan::WherePossible;
         self
     }
 
@@ -77,12 +92,12 @@ impl LabBuilder {
         let server = Endpoint::new("server", SERVER_HOST, self.isolated.directory())?;
         self.wire(&client, CLIENT_SIDE)?;
         self.wire(&server, SERVER_SIDE)?;
-        self.address(&client, CLIENT_HOST)?;
-        self.address(&server, SERVER_HOST)?;
+        let has_vlan = self.address(&client, CLIENT_HOST)? && self.address(&server, SERVER_HOST)?;
         for host in (FIRST_FURTHER_HOST..).take(usize::from(self.further_client_hosts)) {
             client.ip(&format!("address add {}/24 dev {INTERFACE}", Net::V4.host(host)))?;
         }
-        Ok(Lab { isolated: self.isolated, executable: self.executable, queues: self.queues, client, server })
+        let Self { isolated, executable, queues, .. } = self;
+        Ok(Lab { isolated, executable, queues, client, server, has_vlan })
     }
 
     fn wire(&self, endpoint: &Endpoint, device: &str) -> Result<()> {
@@ -105,7 +120,8 @@ impl LabBuilder {
         Command::new("ethtool").words(&format!("-K {device} gro off")).ok().map(drop)
     }
 
-    fn address(&self, endpoint: &Endpoint, host: u8) -> Result<()> {
+    /// Whether there is a VLAN, too.
+    fn address(&self, endpoint: &Endpoint, host: u8) -> Result<bool> {
         // No duplicate address detection: an address is usable at once, and no stray solicitation crosses.
         for scope in ["all", "default", INTERFACE] {
             endpoint.set(&format!("net/ipv6/conf/{scope}/accept_dad"), "0")?;
@@ -114,8 +130,8 @@ impl LabBuilder {
         endpoint.ip("link set lo up")?;
         endpoint.ip(&format!("link set {INTERFACE} up"))?;
         let mut nets = Net::UNTAGGED.to_vec();
-        if self.vlan {
-            vlan::add(endpoint, self.isolated.is_rootless())?;
+        let has_vlan = self.add_vlan(endpoint)?;
+        if has_vlan {
             nets.extend(Net::TAGGED);
         }
         for net in nets {
@@ -123,7 +139,17 @@ impl LabBuilder {
             let (address, prefix, device) = (net.host(host), net.prefix(), net.interface());
             endpoint.ip(&format!("address add {address}/{prefix} dev {device} {nodad}"))?;
         }
-        Ok(())
+        Ok(has_vlan)
+    }
+
+    fn add_vlan(&self, endpoint: &Endpoint) -> Result<bool> {
+        if self.vlan == Vlan::None {
+            return Ok(false);
+        }
+        match vlan::add(endpoint, self.isolated.is_rootless()) {
+            Err(LabError::NeedsRoot { .. }) if self.vlan == Vlan::WherePossible => Ok(false),
+            other => other.map(|()| true),
+        }
     }
 }
 
@@ -134,10 +160,15 @@ impl Lab {
             isolated,
             executable: executable.into(),
             queues: 1,
-            vlan: false,
+            vlan: Vlan::None,
             further_client_hosts: 0,
             mtu: 1500,
         }
+    }
+
+    /// Whether both hosts are in VLAN 77.
+    pub fn has_vlan(&self) -> bool {
+        self.has_vlan
     }
 
     /// The host that opens connections.
