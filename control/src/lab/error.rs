@@ -21,7 +21,7 @@ pub enum LabError {
     #[error(
         "a lab needs its own network namespace: run as root, or allow unprivileged user namespaces \
          (sysctl kernel.unprivileged_userns_clone=1, and on AppArmor systems \
-         kernel.apparmor_restrict_unprivileged_userns=0); unshare said: {detail}"
+         kernel.apparmor_restrict_unprivileged_userns=0; in a chroot there are none): {detail}"
     )]
     NoNamespaces {
         /// What `unshare` printed.

@@ -139,7 +139,8 @@ fn available_rights() -> Result<Rights> {
         if tried.success() {
             return Ok(rights);
         }
-        detail.push_str(&tried.stderr);
+        // What is said last is about the user namespace, which anybody could have.
+        detail = tried.stderr.trim().replace('\n', "; ");
     }
-    Err(LabError::NoNamespaces { detail: detail.trim().replace('\n', "; ") })
+    Err(LabError::NoNamespaces { detail })
 }
