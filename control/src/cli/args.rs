@@ -29,7 +29,7 @@ pub(super) enum Command {
     Demo,
     /// Show the running appliance: ports, links, cores
     Status(Query),
-    /// List flows: endpoints, path, module, deltas, bytes, age
+    /// List flows: endpoints, path, module, deltas, bytes, splits, merges, age
     Flows(FlowQuery),
     /// Show counters, packet buffers and table sizes
     Stats(Query),
