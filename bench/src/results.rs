@@ -1,4 +1,4 @@
-//! What becomes of findings: a line each on the terminal, and in a folder one JSON file and one chart a measurement, and a page
+//! What becomes of findings: a table each on the terminal, and in a folder one JSON file and one chart a measurement, and a page
 //! of all that are there, so that one measurement can be repeated without the others.
 
 mod chart;
@@ -47,14 +47,14 @@ fn records(folder: &Path) -> anyhow::Result<Vec<Record>> {
 
 /// On the terminal.
 pub fn print(record: &Record) {
-    let rows = &record.finding.rows;
-    let width = rows.iter().map(|row| row.case.chars().count()).max().unwrap_or(0);
     println!("{}: {}", record.name, record.about);
-    println!("  {:width$}  {}", "", record.finding.columns.join(" | "));
-    for row in rows {
-        let values: Vec<String> =
-            row.values.iter().map(|value| value.as_ref().map_or_else(String::new, spread)).collect();
-        println!("  {:width$}  {}", row.case, values.join(" | "));
+    let head = [String::new()].into_iter().chain(record.finding.columns.iter().cloned());
+    let body = record.finding.rows.iter().map(|row| {
+        let values = row.values.iter().map(|value| value.as_ref().map_or_else(String::new, spread));
+        [row.case.clone()].into_iter().chain(values).collect()
+    });
+    for line in aligned(&[head.collect()].into_iter().chain(body).collect::<Vec<_>>()) {
+        println!("  {line}");
     }
     for gate in &record.finding.gates {
         println!("  {}", self::gate(gate));
@@ -63,6 +63,21 @@ pub fn print(record: &Record) {
         println!("  {complaint}");
     }
     println!("  {:.0} s, median (lowest to highest) of {} samples\n", record.seconds, record.samples);
+}
+
+/// Lines of a table whose columns are as wide as their widest cells.
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// A value with as many digits as mean something.
@@ -89,4 +104,18 @@ fn gate(gate: &Gate) -> String {
     };
     let met = if gate.is_met() { "met" } else { "not met" };
     format!("{}: {}, {word} {bound} is asked: {met}", gate.what, spread(&gate.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::aligned;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let rows = [["", "µs", "ratio"], ["IPv4", "20.4 (20 to 21)", "1.00"], ["IPv6", "", "0.99"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        let lines =
+            ["      µs               ratio", "IPv4  20.4 (20 to 21)  1.00", "IPv6                   0.99"];
+        assert_eq!(aligned(&rows), lines);
+    }
 }
