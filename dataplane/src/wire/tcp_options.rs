@@ -74,18 +74,35 @@ impl TcpOptions {
     /// The last of several of a kind counts, and an MSS of 0 is none, as in Linux. Unlike Linux, which reads up to the
     /// first bad option and takes the segment, one bad option is an error: whoever sends it hopes that two stacks
     /// disagree about what follows.
+    #[inline(always)]
     pub fn parse(bytes: &[u8]) -> Result<TcpOptions, BadOptions> {
-        let mut options = TcpOptions::default();
         // As in `check`: nearly every segment.
         if bytes.is_empty() {
-            return Ok(options);
+            return Ok(TcpOptions::default());
         }
         if let Some(timestamps) = bytes.strip_prefix(&ALIGNED_TIMESTAMPS)
             && let Ok(timestamps) = timestamps.try_into()
         {
-            options.timestamps = Some(Timestamps::from_bytes(timestamps));
-            return Ok(options);
+            let timestamps = Some(Timestamps::from_bytes(timestamps));
+            return Ok(TcpOptions { timestamps, ..TcpOptions::default() });
         }
+        // Nearly every SYN.
+        if let Some(usual) = SynOptions::find_usual(bytes) {
+            return Ok(TcpOptions {
+                mss: Some(usual.mss()).filter(|mss| *mss != 0),
+                window_scale: usual.window_scale(),
+                sack_permitted: usual.sack_permitted(),
+                timestamps: usual.timestamps(bytes),
+                ..TcpOptions::default()
+            });
+        }
+        TcpOptions::parse_any(bytes)
+    }
+
+    /// The same of any, one after the other.
+    #[inline(never)]
+    fn parse_any(bytes: &[u8]) -> Result<TcpOptions, BadOptions> {
+        let mut options = TcpOptions::default();
         if bytes.len() > MAX_LEN {
             return Err(BadOptions);
         }
@@ -118,6 +135,7 @@ impl TcpOptions {
     }
 
     /// SACK blocks that there is room for beside the other options.
+    #[inline(always)]
     fn sack_room(&self) -> usize {
         if self.sack.is_empty() {
             return 0;
@@ -126,6 +144,7 @@ impl TcpOptions {
         self.sack.len().min(room.saturating_sub(4) / SACK_BLOCK_LEN)
     }
 
+    #[inline(always)]
     fn emitted_len_without_sack(&self) -> usize {
         let timestamps = self.timestamps.is_some();
         let alone = [self.mss.is_some(), self.sack_permitted && !timestamps, self.window_scale.is_some()];
@@ -134,6 +153,7 @@ impl TcpOptions {
     }
 
     /// Bytes that [`TcpOptions::emit`] writes: a multiple of 4, at most 40.
+    #[inline(always)]
     pub fn emitted_len(&self) -> usize {
         let blocks = self.sack_room();
         self.emitted_len_without_sack() + if blocks > 0 { 4 + blocks * SACK_BLOCK_LEN } else { 0 }
@@ -144,6 +164,7 @@ impl TcpOptions {
     /// SYN: MSS; SACK permitted and timestamps in three words; NOP and window scale. Otherwise: NOP, NOP, timestamps;
     /// NOP, NOP, SACK with as many blocks as fit, the first ones. What only `authenticated` or `other` tell of is not
     /// written. Nothing is written, and 0 returned, when `out` is shorter than [`TcpOptions::emitted_len`].
+    #[inline(always)]
     pub fn emit(&self, out: &mut [u8]) -> usize {
         let len = self.emitted_len();
         if out.len() < len {

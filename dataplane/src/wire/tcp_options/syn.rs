@@ -50,6 +50,12 @@ impl SynOptions {
         self.0 & SACK_PERMITTED != 0
     }
 
+    /// Of the options that they were found in.
+    pub(super) fn timestamps(self, options: &[u8]) -> Option<Timestamps> {
+        let at = Some(self.at(CLOCK_AT)).filter(|at| *at != 0)?;
+        Some(Timestamps::from_bytes(*options.get(at..)?.first_chunk()?))
+    }
+
     /// TCP MD5 or TCP-AO is present.
     pub const fn authenticated(self) -> bool {
         self.0 & AUTHENTICATED != 0
@@ -83,7 +89,13 @@ impl SynOptions {
     /// `None` when they are malformed. The last of several of a kind counts, as everywhere.
     #[inline(always)]
     pub fn find(options: &[u8]) -> Option<SynOptions> {
-        let Some(found) = layout::of(options) else { return SynOptions::find_any(options) };
+        SynOptions::find_usual(options).or_else(|| SynOptions::find_any(options))
+    }
+
+    /// `None` when they are not laid out as usual.
+    #[inline(always)]
+    pub(super) fn find_usual(options: &[u8]) -> Option<SynOptions> {
+        let found = layout::of(options)?;
         let mss = options.get(found.at(MSS_AT)..)?.first_chunk()?;
         Some(found.say(*mss, *options.get(found.at(SHIFT_AT))?))
     }
@@ -221,11 +233,9 @@ mod tests {
                 let mut options = options.to_vec();
                 options[at] = byte;
                 assert_eq!(SynOptions::find(&options), SynOptions::find_any(&options), "{options:?}");
-                assert_eq!(
-                    check_opening(&options).is_ok(),
-                    TcpOptions::parse(&options).is_ok(),
-                    "{options:?}"
-                );
+                let parsed = TcpOptions::parse(&options);
+                assert_eq!(check_opening(&options).is_ok(), parsed.is_ok(), "{options:?}");
+                assert_eq!(parsed, TcpOptions::parse_any(&options), "{options:?}");
             }
         }
     }

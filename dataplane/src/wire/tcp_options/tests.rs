@@ -13,6 +13,7 @@ fn parse(bytes: &[u8]) -> Result<TcpOptions, BadOptions> {
         parsed.as_ref().map(|_| ()).map_err(|bad| *bad),
         "check disagrees about {bytes:?}"
     );
+    assert_eq!(parsed, TcpOptions::parse_any(bytes), "{bytes:?}");
     parsed
 }
 

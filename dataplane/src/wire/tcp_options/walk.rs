@@ -128,7 +128,7 @@ pub(super) fn behind_timestamps(options: &[u8]) -> usize {
 }
 
 /// Checks options without reading them out: `Ok` exactly when [`super::TcpOptions::parse`] is.
-#[inline]
+#[inline(always)]
 pub fn check(options: &[u8]) -> Result<(), BadOptions> {
     // Nothing, or aligned timestamps and nothing else: nearly every segment.
     let begins = behind_timestamps(options);
