@@ -33,6 +33,7 @@ impl<B: Buffer> Block<B> {
     ///
     /// It is rounded down: rounding up would give the peer bytes that nobody has room for, again with every segment.
     /// What rounding seems to take back is still accepted (RFC 7323 section 2.4).
+    #[inline(always)]
     pub(super) fn window_to_offer(&self) -> (u16, Seq) {
         let edge =
             if self.is_worthwhile(self.reachable_edge()) { self.reachable_edge() } else { self.rcv.edge };
@@ -81,11 +82,34 @@ impl<B: Buffer> Block<B> {
         if !self.out.more_room || !self.state.takes_data() || self.is_told_by_receiver() {
             return false;
         }
+        let is_due = || self.is_update_worthwhile();
+        if self.is_room_too_little() {
+            debug_assert!(!is_due(), "it is worth a segment");
+            return false;
+        }
+        is_due()
+    }
+
+    /// What may be offered beyond the present edge is worth no segment of its own, whatever becomes of it: found without a closer
+    /// look, as after most events.
+    fn is_room_too_little(&self) -> bool {
+        let most = self.rcv.allowed.map_or(u32::MAX, |allowed| self.rcv.edge.distance_to(allowed));
+        let is_open =
+            self.rcv.field > 0 && self.rcv.nxt.distance_to(self.rcv.edge) >= self.peer_segment_size();
+        is_open && most < self.ample_gain()
+    }
+
+    /// Two segments' worth, or half of the buffer.
+    fn ample_gain(&self) -> u32 {
+        (2 * self.peer_segment_size()).min((self.limits.receive_buffer / 2).max(1))
+    }
+
+    fn is_update_worthwhile(&self) -> bool {
         let (field, edge) = self.window_to_offer();
         let gain = self.rcv.edge.distance_to(edge);
         let open = self.rcv.nxt.distance_to(self.rcv.edge);
         (self.rcv.field == 0 && field > 0)
-            || gain >= (2 * self.peer_segment_size()).min((self.limits.receive_buffer / 2).max(1))
+            || gain >= self.ample_gain()
             || (open < self.peer_segment_size() && gain >= self.useful_gain())
     }
 }
