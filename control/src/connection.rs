@@ -50,8 +50,8 @@ pub use awaits::Awaits;
 use client_first::Greeted;
 pub(crate) use client_first::{Chosen, Greeting};
 use hold::Hold;
-pub(crate) use leg::read_segment;
-use leg::{Leg, read_segment_into};
+use leg::Leg;
+pub(crate) use leg::{read_segment, read_segment_into};
 pub(crate) use local::Accepting;
 use local::Local;
 pub(crate) use path::is_source_quench;
@@ -219,6 +219,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// A segment of the flow that is not parked. [`Connection::settle`] does what becomes ready with it.
+    #[inline(always)]
     pub fn on_segment(
         &mut self,
         cx: &mut Context<'_, L>,
@@ -270,6 +271,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// When [`Connection::on_timer`] has to be called next.
+    #[inline(always)]
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Draining { deadline } => Some(deadline),
@@ -288,6 +290,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Its timer is to be armed for then, if that is earlier than what it is armed for.
+    #[inline(always)]
     pub(crate) fn arm(&mut self) -> Option<Instant> {
         let deadline = self.deadline()?;
         if self.armed.is_some_and(|armed| armed <= deadline) {
@@ -400,6 +403,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Segments that we make look like the last one of the endpoint that they speak for.
+    #[inline(always)]
     fn learn(&mut self, direction: Direction, headers: &TcpHeaders, frame: &L::Buffer) {
         if let Some([from, to]) = self.legs(direction) {
             to.learn(frame, headers);
@@ -412,6 +416,7 @@ impl<L: Pool> Connection<L> {
         }
     }
 
+    #[inline(always)]
     fn emit(&mut self, cx: &mut Context<'_, L>) {
         let (client_ts, server_ts) = (self.clients_clock(), self.servers_clock(cx.now));
         if self.client.can_speak() {

@@ -300,6 +300,7 @@ impl Suspended {
     }
 
     /// The SYN, and what it says, which is asked for where it stands; nothing once it has been refused.
+    #[inline(always)]
     pub(crate) fn open(&self, slot: u32) -> Option<(&[u8], RefMut<'_, Opened>)> {
         let partial = self.get(slot)?;
         let frame = self.syns.get(partial.syn?);

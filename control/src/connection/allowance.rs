@@ -59,6 +59,7 @@ impl Allowance {
 
     /// Once a round trip of `rtt`: looks at what has been acknowledged since the last time, all before `una` by now.
     /// `may_grow`: memory is not scarce.
+    #[inline(always)]
     pub(super) fn review(&mut self, now: Instant, una: Seq, rtt: Duration, may_grow: bool) {
         let Some(before) = self.drained else {
             (self.since, self.drained) = (now, Some(una));
@@ -71,8 +72,10 @@ impl Allowance {
         }
         let elapsed = elapsed.min(LONGEST);
         // Bytes a round trip, though more than one may have passed.
-        let drained =
-            u64::from(before.distance_to(una)) * period.as_micros() as u64 / elapsed.as_micros() as u64;
+        let drained = match before.distance_to(una) {
+            0 => 0,
+            bytes => u64::from(bytes) * period.as_micros() as u64 / elapsed.as_micros() as u64,
+        };
         if drained >= u64::from(self.bytes) / 8 {
             self.used = now;
         }

@@ -10,7 +10,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::Order;
 
 use super::begun::Origin;
-use super::leg::{Leg, Look, read_segment};
+use super::leg::{Leg, Look, read_segment_into};
 use super::path::{family, mss_within};
 use super::{Connection, Phase};
 use crate::core::context::Context;
@@ -45,7 +45,10 @@ impl<L: Pool> Connection<L> {
         place: &'p mut Option<Connection<L>>,
     ) -> Option<&'p mut Connection<L>> {
         let Answered { partial, key, segment, headers, .. } = *answered;
-        let syn = read_segment(answered.syn, answered.syn_headers)?;
+        let mut syn = Segment::default();
+        if !read_segment_into(answered.syn, answered.syn_headers, &mut syn) {
+            return None;
+        }
         let server_side = cx.settings.peers[usize::from(partial.client_side.0)];
         let client = Leg {
             block: Block::new(partial.at(cx.now), State::Suspended, cx.settings.leg),
@@ -70,7 +73,7 @@ impl<L: Pool> Connection<L> {
         });
         let Leg { block: server, template, .. } = connection.server.as_mut()?;
         template.relearn(answered.syn, answered.syn_headers);
-        server.note_asked(u32::from(partial.asked), partial.iss, &ask::offer(&syn, &answered.mark));
+        server.note_asked(u32::from(partial.asked), partial.iss, ask::offer(&syn, &answered.mark));
         server.set_family(family(&key.quad));
         if !server.on_segment(cx.now, segment, None).contains(Events::ANSWERED) {
             *place = None;

@@ -38,6 +38,7 @@ pub(super) enum Look {
 
 impl<B: Buffer> Leg<B> {
     /// From a frame of the opposite endpoint.
+    #[inline(always)]
     pub(super) fn learn(&mut self, frame: &B, headers: &TcpHeaders) {
         self.template.relearn(frame.bytes(), headers);
         self.look = self.look.max(Look::Reset);
@@ -58,6 +59,7 @@ impl<B: Buffer> Leg<B> {
 
     /// Sends all that the TCB wants sent, as far as the way to the worker has room. The RST of a closed TCB goes in any
     /// case: there is only one, and nothing would repeat it.
+    #[inline(always)]
     pub(super) fn emit<L: Pool<Buffer = B>>(&mut self, cx: &mut Context<'_, L>, ts_value: u32) {
         // `Block::poll_into` asks the same first, and asserts that it is so; here it spares an empty segment.
         if self.block.is_quiet() {
@@ -86,7 +88,7 @@ pub(crate) fn read_segment(frame: &[u8], headers: &TcpHeaders) -> Option<Segment
 /// The same where every segment passes: it is written where it is needed. False when its options are contradictory, and
 /// `segment` says nothing then.
 #[inline(always)]
-pub(super) fn read_segment_into(frame: &[u8], headers: &TcpHeaders, segment: &mut Segment) -> bool {
+pub(crate) fn read_segment_into(frame: &[u8], headers: &TcpHeaders, segment: &mut Segment) -> bool {
     let Some(bytes) = frame.get(usize::from(headers.l4)..usize::from(headers.end)) else { return false };
     let Some(tcp) = TcpHeader::view(bytes) else { return false };
     let Some(options) = bytes.get(tcp::HEADER_LEN..tcp.header_len()) else { return false };

@@ -192,6 +192,7 @@ impl<L: Pool> Connection<L> {
 
     /// The object that takes the place of both legs, from the end of all that was taken, by direction: deltas, and what its worker
     /// has to know.
+    #[inline(always)]
     pub(super) fn replaced(&self) -> Option<([Delta; 2], View)> {
         let (client, server) = (&self.client.block, &self.server.as_ref()?.block);
         // FIG. 8: seq1 − ack1 and seq2 − ack2, where all is sent that is to be sent.

@@ -42,6 +42,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// A segment of an established leg.
+    #[inline(always)]
     pub(super) fn on_relayed(
         &mut self,
         cx: &mut Context<'_, L>,
@@ -128,6 +129,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// What a leg's TCB has reported. `direction` is that in which the leg's endpoint sends.
+    #[inline(always)]
     pub(super) fn on_leg_events(&mut self, cx: &mut Context<'_, L>, direction: Direction, events: Events) {
         if self.phase == Phase::Answered {
             self.on_handshake_events(cx, direction, events);
@@ -173,6 +175,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Renews what both senders may send.
+    #[inline(always)]
     pub(super) fn offer_windows(&mut self, cx: &Context<'_, L>) {
         let share = cx.load.window_share(cx.settings);
         for direction in [Direction::ClientToServer, Direction::ServerToClient] {
@@ -218,6 +221,7 @@ impl<L: Pool> Connection<L> {
 
     /// Back-pressure: a sender may send what is left of `allowance` bytes, and, on a flow that may merge, never beyond the
     /// right edge that the opposite receiver has offered (DESIGN section 5).
+    #[inline(always)]
     fn offer_window(&mut self, direction: Direction, allowance: u32) {
         let may_merge = !self.hold.is_cut() && self.proxying.is_some_and(|proxying| !proxying.never_merges);
         let Some([from, to]) = self.legs(direction) else { return };

@@ -43,6 +43,7 @@ impl<L: Pool> Connection<L> {
     }
 
     /// When the first of what it keeps has to go on.
+    #[inline(always)]
     pub(super) fn withheld_until(&self) -> Option<Instant> {
         let session = self.session.as_ref()?;
         let legs = [self.server.as_ref(), Some(&self.client)];

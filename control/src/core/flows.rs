@@ -32,6 +32,7 @@ pub(super) struct Arrived<B> {
 
 impl<L: Pool> Core<L> {
     /// A segment of a partial connection, of a flow, or of one that has gone meanwhile.
+    #[inline(always)]
     pub(super) fn on_segment(
         &mut self,
         now: Instant,
@@ -184,6 +185,7 @@ impl<L: Pool> Core<L> {
 
     /// A timer that is armed stays where it is unless there is something to do before: moved for each event, it would be moved
     /// again by the next one. When it fires too early it is armed for what there is to do then.
+    #[inline(always)]
     pub(super) fn rearm(&mut self, slot: u32) {
         let Some(connection) = &mut self.connections[slot as usize] else { return };
         if let Some(deadline) = connection.arm() {

@@ -25,7 +25,7 @@ pub(crate) use kept::BYTES_PER_ANSWER;
 pub(super) use kept::Kept;
 
 use super::Core;
-use crate::connection::{Chosen, read_segment};
+use crate::connection::{Chosen, read_segment, read_segment_into};
 use crate::module::{self, Decision, Gone, Isn, Module, Outcome, PartialConnection, Target, Ticket};
 use crate::suspended::partial::{Partial, Phase, Side};
 use crate::suspended::{Arrival, Full, WhenFull};
@@ -69,11 +69,12 @@ impl<L: Pool> Core<L> {
     /// The SYN gets a place, and its module is asked. Says whether it got one.
     fn consider(&mut self, now: Instant, offer: Offer<L::Buffer>) -> bool {
         let (worker, flow) = (offer.worker, offer.flow);
-        let Some(syn) = read_segment(offer.frame.bytes(), &offer.headers) else {
+        let mut syn = Segment::default();
+        if !read_segment_into(offer.frame.bytes(), &offer.headers, &mut syn) {
             self.means.counters.count(Counter::DropTcpOptions);
             self.means.outboxes[worker].order(Order::Remove { flow });
             return false;
-        };
+        }
         // Authenticated TCP survives nobody in the middle (DESIGN section 4).
         if syn.options.authenticated {
             let release = Order::Release { flow, path: Path::Bypassed, frame: offer.frame };
@@ -356,9 +357,10 @@ impl<L: Pool> Core<L> {
         headers: &TcpHeaders,
         frame: L::Buffer,
     ) {
-        let Some(segment) = read_segment(frame.bytes(), headers) else {
+        let mut segment = Segment::default();
+        if !read_segment_into(frame.bytes(), headers, &mut segment) {
             return self.means.counters.count(Counter::DropTcpOptions);
-        };
+        }
         self.means.counters.count(Counter::Terminated);
         match direction {
             Direction::ClientToServer => self.on_held_client(now, slot, &segment, headers, frame),

@@ -118,6 +118,7 @@ impl<L: Pool> Core<L> {
 
     /// After an event of the flow in `place`: what it counts for is given back once, when its client is validated or it
     /// is gone. One that has been ended before stays in the way of others as long as it lingers.
+    #[inline(always)]
     pub(super) fn review_validation(&mut self, place: u32) {
         let Some(connection) = &self.connections[place as usize] else { return };
         let is_awaited = matches!(connection.phase(), Phase::Answered | Phase::Ended { .. });

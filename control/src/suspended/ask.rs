@@ -15,6 +15,7 @@ use crate::tcp::{Handshake, Segment};
 
 /// What the server is offered of what the client's SYN offers: all that is relayed (DESIGN section 4), but where a mark leaves
 /// no room for them the timestamps are left out. No other option is as long, and none is missed less.
+#[inline(always)]
 pub(crate) fn offer(syn: &Segment, mark: &Mark) -> Handshake {
     let offer = Handshake::of(syn);
     let fits = mark.is_empty() || packed(&offer.options(0, 0), mark).is_some();
@@ -22,6 +23,7 @@ pub(crate) fn offer(syn: &Segment, mark: &Mark) -> Handshake {
 }
 
 /// The SYN, with as much of the client's options, under number `iss`, and with its module's mark.
+#[inline(always)]
 pub(crate) fn syn<L: Pool>(
     cx: &mut Context<'_, L>,
     way: Way,

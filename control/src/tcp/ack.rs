@@ -68,6 +68,7 @@ impl<B: Buffer> Block<B> {
         self.snd.una != self.snd.nxt && segment.sequence_len() == 0 && segment.window == self.snd.field
     }
 
+    #[inline(always)]
     fn advance_una(&mut self, arrival: &mut Arrival<'_>) {
         let ack = arrival.segment.ack;
         self.snd.una = ack;

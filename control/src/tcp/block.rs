@@ -152,9 +152,9 @@ impl<B: Buffer> Block<B> {
 
     /// Server leg, new: its SYN, number `iss` with the options of `offer`, has been sent so many times, for the last time when
     /// the block was made.
-    pub(crate) fn note_asked(&mut self, times: u32, iss: Seq, offer: &Handshake) {
+    pub(crate) fn note_asked(&mut self, times: u32, iss: Seq, offer: Handshake) {
         self.set_iss(iss);
-        self.offer = offer.clone();
+        self.offer = offer;
         self.out.syn_sent = true;
         // Karn: nobody knows which of several an answer is for.
         self.snd.syn_at = (times == 1).then_some(self.timers.started);
@@ -254,6 +254,7 @@ impl<B: Buffer> Block<B> {
     /// Client leg: queues the SYN-ACK. Of `offer`, only what the client's SYN offered too is sent.
     ///
     /// It is never repeated by a timer, only by `repeat_syn_ack` or the client's own SYN. No effect unless suspended.
+    #[inline(always)]
     pub fn answer(&mut self, now: Instant, iss: Seq, offer: &Handshake) {
         if self.state != State::Suspended {
             return;

@@ -35,6 +35,7 @@ impl<B: Buffer> Chunk<B> {
     }
 
     /// The bytes.
+    #[inline(always)]
     pub fn bytes(&self) -> &[u8] {
         match self {
             Chunk::Packet { buffer, range } => &buffer.bytes()[range.clone()],

@@ -67,6 +67,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// A segment that acknowledges everything taken so far, as far as it may be.
+    #[inline(always)]
     pub(super) fn header(&mut self, seq: Seq, flags: TcpFlags, ts_value: u32, out: &mut SegmentOut) {
         let timestamps =
             self.timestamps.then(|| Timestamps { value: ts_value, echo: self.ts.value().unwrap_or(0) });

@@ -181,6 +181,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// First step: the segment reaches into the window; then R3 of RFC 7323 section 5.3.
+    #[inline(always)]
     fn check_sequence(&mut self, arrival: &mut Arrival<'_>) -> Verdict {
         let segment = arrival.segment;
         if !self.is_acceptable(segment) {

@@ -245,6 +245,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// SND.UNA has advanced: what was acknowledged has passed the path.
+    #[inline(always)]
     pub(super) fn note_size_acked(&mut self, now: Instant) {
         let una = self.snd.una;
         self.path.timeouts = 0;

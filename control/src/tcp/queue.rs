@@ -122,6 +122,7 @@ impl<B: Buffer> Queue<B> {
     }
 
     /// The bytes behind the first `skip`, as far as they stand together.
+    #[inline(always)]
     pub(super) fn after(&self, skip: u32) -> Option<&[u8]> {
         if skip >= self.len() {
             return None;
@@ -139,6 +140,7 @@ impl<B: Buffer> Queue<B> {
     }
 
     /// Drops everything before `to` (at most everything there is).
+    #[inline(always)]
     pub(super) fn drop_before(&mut self, to: Seq) {
         let to = to.min(self.end);
         while self.start.lt(to) {

@@ -29,6 +29,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// Seventh step: what is new and inside the right edge is queued, or kept until the gap before it is filled.
+    #[inline(always)]
     pub(super) fn take_text(&mut self, arrival: &mut Arrival<'_>, payload: &mut Option<Chunk<B>>) {
         let segment = arrival.segment;
         if segment.len == 0 || !self.state.takes_data() {
@@ -76,6 +77,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// `payload` is what comes next.
+    #[inline(always)]
     fn take_in_order(&mut self, payload: &mut Option<Chunk<B>>) {
         if !self.rcv.reassembly.is_empty() {
             return self.fill_gap(payload.take());

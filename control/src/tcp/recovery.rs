@@ -381,6 +381,7 @@ impl<B: Buffer> Block<B> {
         self.ecn.on_reduction(false);
     }
 
+    #[inline(always)]
     fn adjust_window(
         &mut self,
         now: Instant,

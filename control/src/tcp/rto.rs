@@ -57,6 +57,7 @@ impl Rto {
     }
 
     /// A round trip of a segment that was sent once (Karn): (2.2), (2.3), and the end of any backoff.
+    #[inline(always)]
     pub(super) fn sample(&mut self, rtt: Duration) {
         let rtt = nanos(rtt);
         let (srtt, rttvar) = match self.smoothed {

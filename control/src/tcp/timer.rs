@@ -67,6 +67,7 @@ impl Timers {
 
 impl<B: Buffer> Block<B> {
     /// When `on_timer` wants to be called; it may be called earlier, and any number of times.
+    #[inline(always)]
     pub fn deadline(&self) -> Option<Instant> {
         let give_up = (self.state == State::SynSent).then(|| self.timers.started + self.limits.syn_timeout);
         let Timers { retransmit, reorder, tail, pace, ack, linger, .. } = self.timers;

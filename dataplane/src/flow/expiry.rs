@@ -67,6 +67,7 @@ impl Wheel {
         self.insert(id, ahead);
     }
 
+    #[inline(always)]
     fn insert(&mut self, id: u32, ahead: u32) {
         let slot = self.slot_of(ahead);
         let head = self.heads[slot];
@@ -86,6 +87,7 @@ impl Wheel {
     }
 
     /// Disarms `id`; no effect when it is not armed.
+    #[inline(always)]
     pub fn cancel(&mut self, id: u32) {
         let link = self.links[id as usize];
         if link.prev == NONE {

@@ -49,6 +49,7 @@ impl Below {
 
     /// Writes the fixed header of a segment of `len` bytes from source to destination, and returns the header's length; `None`
     /// where it has no room, or IP cannot say as much.
+    #[inline(always)]
     pub fn emit(self, addresses: &Addresses, len: u16, out: &mut [u8]) -> Option<usize> {
         let Below { traffic_class, ttl, flow_label } = self;
         match *addresses {
@@ -133,6 +134,7 @@ impl FrameTemplate {
     }
 
     /// Forgets what it has learnt, and learns from this frame.
+    #[inline(always)]
     pub fn relearn(&mut self, frame: &[u8], headers: &TcpHeaders) {
         let (link, ip) = frame.split_at_checked(usize::from(headers.l3)).unwrap_or((frame, &[]));
         let below = Below::learn(ip, &headers.quad.addresses).unwrap_or_default();
@@ -169,6 +171,7 @@ impl FrameTemplate {
     ///
     /// `None`, and `out` in an unspecified state, when `out` is shorter than the headers (it need not hold the payload
     /// yet), or the datagram longer than IP can say.
+    #[inline(always)]
     pub fn emit(&self, tcp: &TcpRepr, payload_len: usize, out: &mut [u8]) -> Option<usize> {
         let l3 = self.ethernet.len();
         let segment_len = u16::try_from(payload_len.checked_add(tcp.header_len())?).ok()?;
@@ -182,6 +185,7 @@ impl FrameTemplate {
 
     /// Writes the TCP checksum of a frame that [`FrameTemplate::emit`] began and that is complete now: it ends with the
     /// payload.
+    #[inline(always)]
     pub fn fill_checksum(&self, frame: &mut [u8]) {
         if let Some(segment) = frame.get_mut(self.l4()..) {
             tcp::fill_checksum(segment, &self.quad.addresses);

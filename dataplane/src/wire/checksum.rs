@@ -58,7 +58,7 @@ impl Sum {
 }
 
 /// TCP headers with nothing behind them have one of three lengths, nearly all: code without a loop.
-#[inline]
+#[inline(always)]
 fn native_sum(bytes: &[u8]) -> u64 {
     match bytes.len() {
         20 => native_sum_of(&bytes[..20]),

@@ -208,12 +208,14 @@ impl TcpRepr {
     }
 
     /// Bytes of the header that [`TcpRepr::emit`] writes, 20–60.
+    #[inline(always)]
     pub fn header_len(&self) -> usize {
         HEADER_LEN + self.options.emitted_len()
     }
 
     /// Writes the header at the start of `out`, the checksum as zero, and returns its length; `None` (and nothing
     /// written) when `out` is shorter.
+    #[inline(always)]
     pub fn emit(&self, source_port: u16, destination_port: u16, out: &mut [u8]) -> Option<usize> {
         let header_len = self.header_len();
         let (fixed, options) = out.get_mut(..header_len)?.split_at_mut(HEADER_LEN);
@@ -307,6 +309,7 @@ pub fn is_checksum_valid(segment: &[u8], addresses: &Addresses) -> bool {
 }
 
 /// Writes the checksum of a whole segment; nothing happens to one shorter than a header.
+#[inline(always)]
 pub fn fill_checksum(segment: &mut [u8], addresses: &Addresses) {
     if let Some(header) = TcpHeader::view_mut(segment) {
         header.checksum = U16::ZERO;

@@ -277,6 +277,7 @@ impl Flight {
     }
 
     /// Takes the only record, if it ends at `una`, and nothing is known of it but that it was sent once.
+    #[inline(always)]
     pub(super) fn take_only(&mut self, una: Seq) -> Option<Sent> {
         let only = *self.records.front().filter(|_| self.records.len() == 1)?;
         let is_plain = !(only.sacked || only.lost || only.resent) && self.duplicates == 0;

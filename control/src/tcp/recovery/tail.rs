@@ -33,6 +33,7 @@ pub(super) struct Tail {
 
 impl<B: Buffer> Block<B> {
     /// Section 7.2: after new data was sent, and when the last of it is not yet acknowledged.
+    #[inline(always)]
     pub(in crate::tcp) fn arm_tail(&mut self, now: Instant) {
         self.timers.tail = None;
         let flight = &self.snd.flight;
