@@ -300,6 +300,11 @@ impl<L: Pool> Connection<L> {
         Some(deadline)
     }
 
+    /// What its timer is armed for.
+    pub(crate) fn armed(&self) -> Option<Instant> {
+        self.armed
+    }
+
     /// Its timer has fired.
     pub(crate) fn disarm(&mut self) {
         self.armed = None;

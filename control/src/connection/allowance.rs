@@ -73,6 +73,7 @@ impl Allowance {
         let elapsed = elapsed.min(LONGEST);
         // Bytes a round trip, though more than one may have passed.
         let drained = match before.distance_to(una) {
+            // As after most events: there is nothing to divide.
             0 => 0,
             bytes => u64::from(bytes) * period.as_micros() as u64 / elapsed.as_micros() as u64,
         };

@@ -2,17 +2,26 @@
 
 use dataplane::buffer::Pool;
 
-use super::Core;
+use super::{Core, tick};
 
 impl<L: Pool> Core<L> {
-    /// Whether each flow is in order, and has a timer.
+    /// Whether each flow is in order, and has a timer that fires as early as it thinks; nobody else has one.
     #[doc(hidden)]
     pub fn check(&self) -> Result<(), String> {
         for (slot, place) in self.connections.iter().enumerate() {
-            let Some(connection) = place else { continue };
+            let slot = slot as u32;
+            let Some(connection) = place else {
+                if self.timers.is_armed(slot) {
+                    return Err(format!("a timer is set for {slot}, where there is no flow"));
+                }
+                continue;
+            };
             connection.check()?;
-            if !self.timers.is_armed(slot as u32) {
-                return Err(format!("{}: no timer is set: {connection:?}", connection.key().quad));
+            if !connection.armed().is_some_and(|at| self.timers.fires_by(slot, tick(at))) {
+                return Err(format!(
+                    "{}: its timer is not set, or late: {connection:?}",
+                    connection.key().quad
+                ));
             }
         }
         Ok(())

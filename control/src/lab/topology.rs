@@ -92,7 +92,10 @@ impl LabBuilder {
         let server = Endpoint::new("server", SERVER_HOST, self.isolated.directory())?;
         self.wire(&client, CLIENT_SIDE)?;
         self.wire(&server, SERVER_SIDE)?;
-        let has_vlan = self.address(&client, CLIENT_HOST)? && self.address(&server, SERVER_HOST)?;
+        // Each gets its addresses, whatever the other one has.
+        let hosts = [(&client, CLIENT_HOST), (&server, SERVER_HOST)];
+        let [there, here] = hosts.map(|(endpoint, host)| self.address(endpoint, host));
+        let has_vlan = there? & here?;
         for host in (FIRST_FURTHER_HOST..).take(usize::from(self.further_client_hosts)) {
             client.ip(&format!("address add {}/24 dev {INTERFACE}", Net::V4.host(host)))?;
         }

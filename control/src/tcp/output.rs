@@ -118,18 +118,15 @@ impl<B: Buffer> Block<B> {
         true
     }
 
-    /// Nothing waits to be sent: what is found after most events. More room alone does so after many, and is seldom worth a segment.
+    /// Nothing waits to be sent: what is found after most events. Most often there is but more room, which is seldom
+    /// worth a segment.
     #[inline(always)]
     pub(crate) fn is_quiet(&self) -> bool {
         let Outbox { syn, ack_now, probe, tail_probe, ask_window, reset, .. } = &self.out;
         let is_asked = *syn || *ack_now || *probe || *tail_probe || *ask_window;
         let is_fresh = self.snd.nxt != self.snd.queue.end() || self.snd.fin_queued;
         let has_data = self.snd.flight.lost() > 0 || (is_fresh && !self.snd.fin_sent);
-        !is_asked
-            && reset.is_none()
-            && !has_data
-            && self.timers.pace.is_none()
-            && !(self.out.more_room && self.window_update_due())
+        !is_asked && reset.is_none() && !has_data && self.timers.pace.is_none() && !self.window_update_due()
     }
 
     fn next_cut(&mut self, now: Instant) -> Option<Cut> {

@@ -109,6 +109,12 @@ impl Wheel {
         self.links[id as usize].prev != NONE
     }
 
+    /// Whether `id` fires at `deadline` at the latest, or at the next tick when that has passed.
+    pub fn fires_by(&self, id: u32, deadline: u32) -> bool {
+        let ahead = |tick: u32| tick.wrapping_sub(self.now) as i32;
+        self.is_armed(id) && ahead(self.links[id as usize].deadline) <= ahead(deadline).max(1)
+    }
+
     /// Moves one tick on when `now` is ahead, and returns whether it did; [`Wheel::take`] then gives what is due.
     pub fn step(&mut self, now: u32) -> bool {
         if (now.wrapping_sub(self.now) as i32) <= 0 {
