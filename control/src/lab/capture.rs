@@ -1,10 +1,11 @@
 //! What really was on one of the wires: tcpdump at a host's interface.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::command::Command;
 use super::endpoint::{Endpoint, INTERFACE};
-use super::error::Result;
+use super::error::{LabError, Result};
 use super::process::Process;
 use super::wait::LATE;
 
@@ -19,12 +20,15 @@ impl Endpoint {
     /// Starts to capture the frames that match a tcpdump filter, both ways, tagged ones included when it says so.
     ///
     /// # Errors
-    /// [`super::LabError::MissingTool`], or tcpdump's own words.
+    /// [`LabError::MissingTool`], [`LabError::NoGroups`], or tcpdump's own words.
     pub fn capture(&self, filter: &str) -> Result<Capture> {
+        if fs::read_to_string("/proc/self/setgroups").is_ok_and(|setgroups| setgroups.trim() == "deny") {
+            return Err(LabError::NoGroups);
+        }
         let file = self.directory().join(format!("capture-{}.pcap", self.name()));
         let mut process = self
             .command("tcpdump")
-            // Root stays root (-Z): in a user namespace there is nobody else. -U: a packet is in the file at once.
+            // Root stays root (-Z), who may write there. -U: a packet is in the file at once.
             .words(&format!("-Z root -U -n --immediate-mode -i {INTERFACE} -w"))
             .arg(&file)
             .args(filter.split_whitespace())

@@ -33,6 +33,12 @@ pub enum LabError {
         /// The thing asked for.
         what: String,
     },
+    /// tcpdump was asked for in a user namespace of a single id.
+    #[error(
+        "tcpdump sets its groups, which a user namespace of one id does not allow: run as root, or give your user subordinate ids \
+         (as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)"
+    )]
+    NoGroups,
     /// The operating system refused something.
     #[error("{what}: {source}")]
     Io {

@@ -48,10 +48,13 @@ pub struct Reexec {
     pub output: Output,
 }
 
-/// The two ways into namespaces.
+/// The ways into namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rights {
     Root,
+    /// With all the ids that `/etc/subuid` and `/etc/subgid` give the user, by the helpers of Debian's uidmap.
+    SubordinateIds,
+    /// With one id. Nobody inside can set groups (user_namespaces(7)), as tcpdump insists on doing.
     UserNamespace,
 }
 
@@ -59,13 +62,14 @@ impl Rights {
     const fn name(self) -> &'static str {
         match self {
             Self::Root => "root",
-            Self::UserNamespace => "user-namespace",
+            Self::SubordinateIds | Self::UserNamespace => "user-namespace",
         }
     }
 
     const fn unshare(self) -> &'static [&'static str] {
         match self {
             Self::Root => &["--net", "--mount"],
+            Self::SubordinateIds => &["--user", "--map-root-user", "--map-auto", "--net", "--mount"],
             Self::UserNamespace => &["--user", "--map-root-user", "--net", "--mount"],
         }
     }
@@ -134,7 +138,7 @@ fn reexec(request: &Reexec) -> Result<Finished> {
 
 fn available_rights() -> Result<Rights> {
     let mut detail = String::new();
-    for rights in [Rights::Root, Rights::UserNamespace] {
+    for rights in [Rights::Root, Rights::SubordinateIds, Rights::UserNamespace] {
         let tried = Command::new("unshare").args(rights.unshare()).arg("true").run()?;
         if tried.success() {
             return Ok(rights);
