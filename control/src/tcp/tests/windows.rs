@@ -164,6 +164,13 @@ fn set_offer_holds_the_right_edge() {
 }
 
 #[test]
+fn beyond_an_open_window_nothing_is_told_but_two_segments_worth_of_room() {
+    let mut d = Dialogue::established("", 10_000, Limits::default());
+    let ample = 10_000 + 2 * d.block.peer_segment_size();
+    d.run(&format!("! offer {}\n> -\n! offer {ample}\n> . 101 ack 501 win {ample}\n> -", ample - 1));
+}
+
+#[test]
 fn another_receivers_window_is_shown_out_of_a_shut_one_however_little() {
     let mut d = Dialogue::established("", 10_000, Limits::default());
     d.run(
