@@ -1,20 +1,33 @@
 //! The keyed, symmetric hash of a flow key: both directions of a flow give the same value, and nobody who does not
 //! know the key can aim two flows at one bucket (DESIGN invariant 8).
-
-use std::hash::{BuildHasher, Hasher};
-
-use ahash::RandomState;
+//!
+//! It is made of folded multiplications, as wyhash's and ahash's are: all 128 bits of a product of what is hashed and of the key,
+//! one half upon the other. A product does not ask which factor comes first, and so neither does the hash ask which end sent. It is no
+//! library's, for theirs are of bytes in order, and to put two ends in order first costs an IPv6 frame 18 instructions.
 
 use super::quad::{Addresses, FlowKey, Quad, Segment};
 
 /// The key, taken once per start.
 #[derive(Clone)]
-pub struct KeyedHash(RandomState);
+pub struct KeyedHash {
+    /// For the halves of an IPv6 address.
+    halves: [u64; 2],
+    /// For an end.
+    end: u64,
+    /// For all of it.
+    all: u64,
+}
 
 impl KeyedHash {
     /// From 256 bits of the system's generator (or of a simulation's seed).
     pub fn new(key: [u64; 4]) -> Self {
-        KeyedHash(RandomState::with_seeds(key[0], key[1], key[2], key[3]))
+        // Digits of pi, so that a simulation's key of four small numbers is one as well.
+        let [first, second, end, all] = key;
+        KeyedHash {
+            halves: [first ^ 0x243f_6a88_85a3_08d3, second ^ 0x1319_8a2e_0370_7344],
+            end: end ^ 0xa409_3822_299f_31d0,
+            all: all ^ 0x082e_fa98_ec4e_6c89,
+        }
     }
 
     /// Hash of a quad alone, the same for both directions.
@@ -32,40 +45,42 @@ impl KeyedHash {
     /// The same, of a key's parts.
     #[inline(always)]
     pub fn of_parts(&self, quad: &Quad, segment: Segment) -> u64 {
-        let mut hasher = self.0.build_hasher();
-        hash_parts(quad, segment, &mut hasher);
-        hasher.finish()
+        // In network order, as they come.
+        let (there, back) = (u64::from(quad.client_port.to_be()), u64::from(quad.server_port.to_be()));
+        let (one, other) = match quad.addresses {
+            // Every bit of an end stands at a place of its own.
+            Addresses::V4(source, destination) => {
+                let end = |address, port| u64::from(u32::from_ne_bytes(address)) << 16 | port;
+                (end(source, there), end(destination, back))
+            }
+            // An address becomes a word that only who knows the key can choose; then a port does no harm to it.
+            Addresses::V6(source, destination) => {
+                (self.of_v6(source) ^ there, self.of_v6(destination) ^ back)
+            }
+        };
+        let ends = folded(one ^ self.end, other ^ self.end);
+        folded(ends ^ u64::from(segment.0), self.all)
+    }
+
+    #[inline(always)]
+    fn of_v6(&self, address: [u8; 16]) -> u64 {
+        let [low, high]: [u64; 2] = zerocopy::transmute!(address);
+        folded(low ^ self.halves[0], high ^ self.halves[1])
     }
 }
 
-/// Feeds the lower endpoint first, so that the order of the two does not matter. Every bit of the key stands at a place of its
-/// own, in as few words as there are: each costs a multiplication.
+/// Both halves of a product, one upon the other.
 #[inline(always)]
-fn hash_parts(quad: &Quad, segment: Segment, hasher: &mut impl Hasher) {
-    // In network order, as they come.
-    let (there, back) = (u64::from(quad.client_port.to_be()), u64::from(quad.server_port.to_be()));
-    match quad.addresses {
-        Addresses::V4(source, destination) => {
-            let a = u64::from(u32::from_ne_bytes(source)) << 16 | there;
-            let b = u64::from(u32::from_ne_bytes(destination)) << 16 | back;
-            let low = a.min(b) | u64::from(segment.0) << 48;
-            let high = a.max(b) | u64::from(segment.0 >> 16) << 48;
-            // Both at once: one multiplication of the two, each disguised by a part of the key.
-            hasher.write_u128(u128::from(low) | u128::from(high) << 64);
-        }
-        Addresses::V6(source, destination) => {
-            let a = (u128::from_ne_bytes(source), there);
-            let b = (u128::from_ne_bytes(destination), back);
-            let (low, high) = if a <= b { (a, b) } else { (b, a) };
-            hasher.write_u128(low.0);
-            hasher.write_u128(high.0);
-            hasher.write_u64(low.1 << 48 | high.1 << 32 | u64::from(segment.0));
-        }
-    }
+fn folded(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other);
+    product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::net::{IpAddr, SocketAddr};
+
     use super::*;
 
     fn key(client: &str, server: &str, segment: u32) -> FlowKey {
@@ -85,5 +100,71 @@ mod tests {
         }
         let swapped_ports = key("10.0.0.1:80", "10.0.0.2:1", 7);
         assert_ne!(one.of(&key("10.0.0.1:1", "10.0.0.2:80", 7)), one.of(&swapped_ports));
+    }
+
+    /// Quads in which something counts up, as clients' ports and addresses do, and those of whoever chooses them.
+    fn families() -> Vec<(&'static str, Vec<Quad>)> {
+        type Make = fn(u32) -> (u128, u16, u128, u16);
+        const CLIENT: u128 = 0xfd00 << 112 | 1;
+        const SERVER: u128 = 0xfd00 << 112 | 2;
+        let makes: [(&'static str, Make); 9] = [
+            ("client's port", |n| (CLIENT + u128::from(n >> 14), 1024 + (n & 0x3fff) as u16, SERVER, 443)),
+            ("client's address", |n| (CLIENT + u128::from(n), 40_000, SERVER, 80)),
+            ("every 256th address", |n| (CLIENT + u128::from(n << 8), 40_000, SERVER, 80)),
+            ("client's network", |n| (CLIENT + (u128::from(n) << 64), 40_000, SERVER, 80)),
+            ("both halves", |n| (CLIENT ^ (u128::from(n) << 64 | u128::from(n)), 40_000, SERVER, 80)),
+            ("highest bits", |n| (CLIENT ^ u128::from(n.reverse_bits()) << 96, 40_000, SERVER, 80)),
+            ("both addresses", |n| (CLIENT + u128::from(n >> 8), 5000, SERVER + u128::from(n & 0xff), 80)),
+            ("one for the other", |n| (CLIENT + u128::from(n), 80, SERVER - u128::from(n) - (1 << 20), 80)),
+            ("address and port", |n| (CLIENT ^ u128::from(n), 1 + (n as u16 & 0x7fff), SERVER, 80)),
+        ];
+        let v4 = |address: u128| std::net::Ipv4Addr::from_bits(address as u32 ^ (address >> 96) as u32);
+        let v6 = |address: u128| std::net::Ipv6Addr::from_bits(address);
+        let mut families = Vec::new();
+        for (name, make) in makes {
+            for is_v6 in [false, true] {
+                let quads = (0..1 << 16).map(make).map(|(client, client_port, server, server_port)| {
+                    let ip = |address| if is_v6 { IpAddr::from(v6(address)) } else { v4(address).into() };
+                    let client = SocketAddr::new(ip(client), client_port);
+                    Quad::between(client, SocketAddr::new(ip(server), server_port)).unwrap()
+                });
+                let different: HashSet<Quad> = quads.collect();
+                families.push((name, different.into_iter().collect()));
+            }
+        }
+        families
+    }
+
+    /// The bits that an index takes for its buckets, for its tags, beside its entries, and the one that chooses between two workers,
+    /// are as evenly used as chance would use them, and no two hashes are the same.
+    #[test]
+    fn what_counts_up_is_spread() {
+        const CELLS: usize = 1 << 8;
+        let mut keys = fastrand::Rng::with_seed(14);
+        let random: Vec<[u64; 4]> = (0..12).map(|_| std::array::from_fn(|_| keys.u64(..))).collect();
+        let families = families();
+        let mut worst: f64 = 0.0;
+        for key in random.into_iter().chain([[1, 2, 3, 4], [0; 4]]) {
+            let hash = KeyedHash::new(key);
+            for (name, quads) in &families {
+                let mut hashes: Vec<u64> = quads.iter().map(|quad| hash.of_quad(quad)).collect();
+                for shift in [0, 8, 16, 24, 32, 40, 48, 56] {
+                    let mut cells = [0f64; CELLS];
+                    for hash in &hashes {
+                        cells[(hash >> shift) as usize % CELLS] += 1.0;
+                    }
+                    let mean = hashes.len() as f64 / CELLS as f64;
+                    let chi: f64 = cells.iter().map(|cell| (cell - mean).powi(2) / mean).sum();
+                    // In standard deviations from what chance gives.
+                    let off = (chi - (CELLS - 1) as f64) / (2.0 * (CELLS - 1) as f64).sqrt();
+                    assert!(off < 5.0, "{name}, key {key:?}, bits from {shift} on: {off} deviations");
+                    worst = worst.max(off);
+                }
+                hashes.sort_unstable();
+                hashes.dedup();
+                assert_eq!(hashes.len(), quads.len(), "{name}, key {key:?}: two hashes are the same");
+            }
+        }
+        println!("worst: {worst} deviations");
     }
 }
