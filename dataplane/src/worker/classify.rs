@@ -70,19 +70,19 @@ impl<'a, B> Queue<'a, B> {
         mut carry: impl FnMut(&Seen, B) -> Option<B>,
     ) -> Option<(&'a Seen, B)> {
         // The queue itself is written to when they have gone, and not for each of them.
-        let seen = self.seen;
-        for (at, first) in seen.iter().enumerate() {
+        let mut seen = std::mem::take(&mut self.seen);
+        while let Some((first, rest)) = seen.split_first() {
             if first.kind != kind {
-                self.seen = &seen[at..];
-                return None;
+                self.seen = seen;
+                break;
             }
-            let Some(frame) = self.frames.next() else { break };
+            let frame = self.frames.next()?;
             if let Some(frame) = carry(first, frame) {
-                self.seen = &seen[at + 1..];
+                self.seen = rest;
                 return Some((first, frame));
             }
+            seen = rest;
         }
-        self.seen = &[];
         None
     }
 }
