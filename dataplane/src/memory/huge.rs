@@ -5,9 +5,13 @@
 //! there (madvise(2), MADV_COLLAPSE).
 //!
 //! The one place of this crate with unsafe code.
-#![allow(unsafe_code, reason = "there is no safe way to madvise, and this crate wants no DPDK to run")]
+#![allow(unsafe_code, reason = "there is no safe way to mmap or madvise, and this crate wants no DPDK to run")]
 
-use std::ops::Range;
+use std::alloc::{Layout, handle_alloc_error};
+use std::ops::{Deref, DerefMut, Range};
+use std::ptr::NonNull;
+
+use zerocopy::FromZeros;
 
 /// Bytes of a huge page, and of a small one, on x86-64 and on AArch64 with pages of 4 KiB.
 const PAGE: usize = 2 << 20;
@@ -22,6 +26,67 @@ pub fn filled<T>(len: usize, make: impl FnMut(usize) -> T) -> Box<[T]> {
     values.extend((0..len).map(make));
     values.into_boxed_slice()
 }
+
+/// Zeros from the beginning of a page on, for which no memory is taken before something is written there, and then a huge page.
+///
+/// An allocator aligns to 16 bytes only, or writes all the zeros down.
+pub struct Zeros<T> {
+    values: NonNull<T>,
+    len: usize,
+}
+
+impl<T: FromZeros + Copy> Zeros<T> {
+    /// So many.
+    pub fn new(len: usize) -> Zeros<T> {
+        const { assert!(align_of::<T>() <= SMALL_PAGE) };
+        let layout = Layout::array::<T>(len).expect("what is asked for is less than half of all addresses");
+        if layout.size() == 0 {
+            return Zeros { values: NonNull::dangling(), len };
+        }
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, where the kernel has room for one: nobody else's memory is touched.
+        let memory = unsafe { libc::mmap(std::ptr::null_mut(), layout.size(), access, kind, -1, 0) };
+        let is_there = memory != libc::MAP_FAILED;
+        let values = NonNull::new(memory.cast()).filter(|_| is_there);
+        let zeros = Zeros { values: values.unwrap_or_else(|| handle_alloc_error(layout)), len };
+        advise(range_of(&zeros));
+        zeros
+    }
+}
+
+impl<T> Deref for Zeros<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: a mapping of this length that begins with a page, so it is aligned, of zeros, which are values
+        // (`Zeros::new`), or of what was written since. It is ours for as long as `self` is there.
+        unsafe { std::slice::from_raw_parts(self.values.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Zeros<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and nobody else has it.
+        unsafe { std::slice::from_raw_parts_mut(self.values.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Zeros<T> {
+    fn drop(&mut self) {
+        let size = size_of_val(&**self);
+        if size > 0 {
+            // SAFETY: the whole mapping, which nobody refers to any more.
+            unsafe { libc::munmap(self.values.as_ptr().cast(), size) };
+        }
+    }
+}
+
+// SAFETY: it has what is in it alone, as a box does.
+unsafe impl<T: Send> Send for Zeros<T> {}
+// SAFETY: who shares it can read what is in it, and nothing else.
+unsafe impl<T: Sync> Sync for Zeros<T> {}
 
 /// The addresses of `values`.
 pub fn range_of<T>(values: &[T]) -> Range<usize> {
@@ -111,14 +176,23 @@ pub(crate) mod tests {
         collapse([range_of(&late)]);
         assert_eq!(advised, late);
         assert_eq!((advised[LEN - 1], late[LEN / 2]), (LEN as u64 - 1, LEN as u64 / 2));
-        // So large that the allocator has none of it at hand that somebody has used before.
-        let untouched = vec![0u64; 8 * LEN];
-        advise(range_of(&untouched));
+        let untouched = Zeros::<u64>::new(8 * LEN);
         if are_on_advice() {
             assert!(huge(&range_of(&advised)) > 0 && huge(&range_of(&late)) > 0);
         }
-        // The allocator writes down a length before it.
-        assert!(resident(&range_of(&untouched)) <= 1, "advice alone takes nothing");
+        assert_eq!(resident(&range_of(&untouched)), 0, "nothing is taken before something is written");
+    }
+
+    #[test]
+    fn zeros_are_aligned_and_keep_what_is_written() {
+        for len in [1, 127, 70_000] {
+            let mut zeros = Zeros::<[[u8; 16]; 2]>::new(len);
+            assert!(zeros.iter().all(|pair| *pair == [[0; 16]; 2]));
+            assert!(range_of(&zeros).start.is_multiple_of(SMALL_PAGE) && zeros.len() == len);
+            zeros[len - 1] = [[1; 16], [2; 16]];
+            assert_eq!(zeros.last(), Some(&[[1; 16], [2; 16]]));
+        }
+        assert!(Zeros::<u64>::new(0).is_empty() && Zeros::<()>::new(7).len() == 7);
     }
 
     /// Tables of an index are smaller than a huge page each.
