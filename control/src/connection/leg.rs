@@ -61,7 +61,7 @@ impl<B: Buffer> Leg<B> {
     /// case: there is only one, and nothing would repeat it.
     #[inline(always)]
     pub(super) fn emit<L: Pool<Buffer = B>>(&mut self, cx: &mut Context<'_, L>, ts_value: u32) {
-        // `Block::poll_into` asks the same first, and asserts that it is so; here it spares an empty segment.
+        // As after most events: there is not even an empty segment to be made.
         if self.block.is_quiet() {
             return;
         }
@@ -74,6 +74,9 @@ impl<B: Buffer> Leg<B> {
             cx.transmit(self.way, &self.template, &out.tcp, len as usize, move |bytes| {
                 block.copy_payload(start, bytes);
             });
+            if self.block.is_quiet() {
+                break;
+            }
         }
         self.template.set_ecn_capable(false);
     }

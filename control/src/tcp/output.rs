@@ -78,21 +78,16 @@ impl<B: Buffer> Block<B> {
     /// The next segment to be sent; call until `None`. `ts_value` is the TSval to be put into it.
     pub fn poll(&mut self, now: Instant, ts_value: u32) -> Option<SegmentOut> {
         let mut out = SegmentOut::default();
-        self.poll_into(now, ts_value, &mut out).then_some(out)
+        let is_quiet = self.is_quiet();
+        let speaks = self.poll_into(now, ts_value, &mut out);
+        debug_assert!(!is_quiet || !speaks, "it is quiet, and has something to say");
+        speaks.then_some(out)
     }
 
-    /// The same, written into `out`; false when there is none, and `out` says nothing then.
-    #[inline(always)]
-    pub(crate) fn poll_into(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) -> bool {
-        if self.is_quiet() {
-            debug_assert!(!self.next_segment(now, ts_value, out), "it is quiet, and has something to say");
-            return false;
-        }
-        self.next_segment(now, ts_value, out)
-    }
-
+    /// The same, written into `out`; false when there is none, and `out` says nothing then. Of a block that is quiet
+    /// ([`Block::is_quiet`]) there is none.
     #[inline(never)]
-    fn next_segment(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) -> bool {
+    pub(crate) fn poll_into(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) -> bool {
         if let Some(reset) = self.out.reset.take() {
             *out = Self::reset_segment(reset);
         } else if std::mem::take(&mut self.out.syn)

@@ -78,6 +78,7 @@ impl<B: Buffer> Block<B> {
 
     /// Whether room made since the last segment is worth one of its own: a reopening always; otherwise two segments' worth or half of the
     /// buffer, or one segment's worth when the peer could not send a full one.
+    #[inline(always)]
     pub(super) fn window_update_due(&self) -> bool {
         if !self.out.more_room || !self.state.takes_data() || self.is_told_by_receiver() {
             return false;
@@ -104,6 +105,7 @@ impl<B: Buffer> Block<B> {
         (2 * self.peer_segment_size()).min((self.limits.receive_buffer / 2).max(1))
     }
 
+    #[inline(never)]
     fn is_update_worthwhile(&self) -> bool {
         let (field, edge) = self.window_to_offer();
         let gain = self.rcv.edge.distance_to(edge);
