@@ -279,8 +279,9 @@ impl<L: Pool> Context<'_, L> {
         fill: impl FnOnce(&mut [u8]),
     ) -> Option<L::Buffer> {
         let mut frame = self.pool.take()?;
-        let bytes = frame.extend(template.header_len(tcp) + len)?;
-        let header_len = template.emit(tcp, len, bytes)?;
+        let tcp_len = tcp.header_len();
+        let bytes = frame.extend(template.l4() + tcp_len + len)?;
+        let header_len = template.emit_as(tcp, tcp_len, len, bytes)?;
         fill(&mut bytes[header_len..]);
         template.fill_checksum(bytes);
         Some(frame)

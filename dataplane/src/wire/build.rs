@@ -173,13 +173,26 @@ impl FrameTemplate {
     /// yet), or the datagram longer than IP can say.
     #[inline(always)]
     pub fn emit(&self, tcp: &TcpRepr, payload_len: usize, out: &mut [u8]) -> Option<usize> {
+        self.emit_as(tcp, tcp.header_len(), payload_len, out)
+    }
+
+    /// The same, where the length of the TCP header has been asked already.
+    #[inline(always)]
+    pub fn emit_as(
+        &self,
+        tcp: &TcpRepr,
+        tcp_len: usize,
+        payload_len: usize,
+        out: &mut [u8],
+    ) -> Option<usize> {
         let l3 = self.ethernet.len();
-        let segment_len = u16::try_from(payload_len.checked_add(tcp.header_len())?).ok()?;
+        let segment_len = u16::try_from(payload_len.checked_add(tcp_len)?).ok()?;
         out.get_mut(..l3)?.copy_from_slice(&self.ethernet);
         let FrameTemplate { traffic_class, ttl, flow_label, .. } = *self;
         let below = Below { traffic_class, ttl, flow_label };
         let l4 = l3 + below.emit(&self.quad.addresses, segment_len, out.get_mut(l3..)?)?;
-        let tcp_len = tcp.emit(self.quad.client_port, self.quad.server_port, out.get_mut(l4..)?)?;
+        let (source, destination) = (self.quad.client_port, self.quad.server_port);
+        let tcp_len = tcp.emit_as(tcp_len, source, destination, out.get_mut(l4..)?)?;
         Some(l4 + tcp_len)
     }
 

@@ -217,8 +217,19 @@ impl TcpRepr {
     /// written) when `out` is shorter.
     #[inline(always)]
     pub fn emit(&self, source_port: u16, destination_port: u16, out: &mut [u8]) -> Option<usize> {
-        let header_len = self.header_len();
-        let (fixed, options) = out.get_mut(..header_len)?.split_at_mut(HEADER_LEN);
+        self.emit_as(self.header_len(), source_port, destination_port, out)
+    }
+
+    /// The same, where [`TcpRepr::header_len`] has been asked already.
+    #[inline(always)]
+    pub(super) fn emit_as(
+        &self,
+        header_len: usize,
+        source_port: u16,
+        destination_port: u16,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let (fixed, options) = out.get_mut(..header_len)?.split_at_mut_checked(HEADER_LEN)?;
         let header = TcpHeader {
             source_port: U16::new(source_port),
             destination_port: U16::new(destination_port),
@@ -230,7 +241,10 @@ impl TcpRepr {
             urgent: U16::new(self.urgent),
         };
         fixed.copy_from_slice(header.as_bytes());
-        self.options.emit(options);
+        // As in nearly all segments of a flow without timestamps.
+        if !options.is_empty() {
+            self.options.emit(options);
+        }
         Some(header_len)
     }
 }
