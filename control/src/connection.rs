@@ -278,8 +278,8 @@ impl<L: Pool> Connection<L> {
             Phase::Choosing { until } => until,
             Phase::Relaying => {
                 let ending = self.ending.map(|(_, until)| until);
-                let kept = [self.hold.deadline(), self.withheld_until()];
-                [self.merge_retry, ending].into_iter().chain(kept).fold(None, Instant::earlier)
+                let kept = Instant::earlier(self.hold.deadline(), self.withheld_until());
+                Instant::earlier(Instant::earlier(self.merge_retry, ending), kept)
             }
             Phase::Leaving => self.leaving.as_ref().and_then(|leaving| leaving.deadline()),
             _ => None,

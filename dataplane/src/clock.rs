@@ -40,6 +40,11 @@ impl Instant {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
+    /// So many nanoseconds later.
+    pub const fn plus_nanos(self, nanos: u64) -> Instant {
+        Instant(self.0.saturating_add(nanos))
+    }
+
     /// The earlier of two, where there are any.
     pub fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         // Nothing is later than all there is.
@@ -58,7 +63,7 @@ impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, rhs: Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+        self.plus_nanos(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 

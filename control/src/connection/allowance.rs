@@ -57,15 +57,15 @@ impl Allowance {
         self.drained.is_none() || self.since + LEAST_RTT <= now
     }
 
-    /// Once a round trip of `rtt`: looks at what has been acknowledged since the last time, all before `una` by now.
+    /// Once a round trip, which `rtt` knows: looks at what has been acknowledged since the last time, all before `una` by now.
     /// `may_grow`: memory is not scarce.
     #[inline(always)]
-    pub(super) fn review(&mut self, now: Instant, una: Seq, rtt: Duration, may_grow: bool) {
+    pub(super) fn review(&mut self, now: Instant, una: Seq, rtt: impl FnOnce() -> Duration, may_grow: bool) {
         let Some(before) = self.drained else {
             (self.since, self.drained) = (now, Some(una));
             return;
         };
-        let period = rtt.clamp(LEAST_RTT, LONGEST);
+        let period = rtt().clamp(LEAST_RTT, LONGEST);
         let elapsed = now.since(self.since);
         if elapsed < period {
             return;
@@ -99,7 +99,7 @@ mod tests {
 
     fn begun() -> Allowance {
         let mut allowance = Allowance::new(Instant::ZERO, CEILING);
-        allowance.review(Instant::ZERO, Seq(0), RTT, true);
+        allowance.review(Instant::ZERO, Seq(0), || RTT, true);
         allowance
     }
 
@@ -109,7 +109,7 @@ mod tests {
         let mut una = Seq(0);
         for round in 1..=rounds {
             una = una.advance(rate(allowance.bytes()));
-            allowance.review(Instant::ZERO + RTT * round, una, RTT, true);
+            allowance.review(Instant::ZERO + RTT * round, una, || RTT, true);
         }
         allowance.bytes()
     }
@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn goes_back_when_idle_and_not_before() {
         let mut allowance = begun();
-        allowance.review(Instant::ZERO + RTT, Seq(MODEST), RTT, true);
+        allowance.review(Instant::ZERO + RTT, Seq(MODEST), || RTT, true);
         assert_eq!(allowance.bytes(), 2 * MODEST);
-        allowance.review(Instant::ZERO + Duration::from_secs(9), Seq(MODEST + 100), RTT, true);
+        allowance.review(Instant::ZERO + Duration::from_secs(9), Seq(MODEST + 100), || RTT, true);
         assert_eq!(allowance.bytes(), 2 * MODEST);
-        allowance.review(Instant::ZERO + Duration::from_secs(11), Seq(MODEST + 200), RTT, true);
+        allowance.review(Instant::ZERO + Duration::from_secs(11), Seq(MODEST + 200), || RTT, true);
         assert_eq!(allowance.bytes(), MODEST);
     }
 
@@ -150,7 +150,7 @@ mod tests {
     fn a_small_ceiling_and_scarce_memory_hold() {
         assert_eq!(Allowance::new(Instant::ZERO, 16_384).bytes(), 16_384);
         let mut allowance = begun();
-        allowance.review(Instant::ZERO + RTT, Seq(MODEST), RTT, false);
+        allowance.review(Instant::ZERO + RTT, Seq(MODEST), || RTT, false);
         assert_eq!(allowance.bytes(), MODEST);
     }
 
@@ -162,7 +162,7 @@ mod tests {
             allowance.review(
                 now,
                 Seq(days as u32).advance((days as u32 % 2) << 30),
-                Duration::from_secs(3600),
+                || Duration::from_secs(3600),
                 true,
             );
         }

@@ -74,8 +74,9 @@ impl Hold {
 
     /// When somebody has to look again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let kept = self.kept.iter().filter_map(|kept| kept.until);
-        kept.chain(self.cut.and_then(|cut| cut.until)).min()
+        let [one, other] = &self.kept;
+        let cut = self.cut.and_then(|cut| cut.until);
+        Instant::earlier(Instant::earlier(one.until, other.until), cut)
     }
 
     /// It waits for a verdict, or for room behind one.

@@ -133,7 +133,7 @@ impl<L: Pool> Connection<L> {
         self.receive_local(cx);
         self.send_local(cx);
         let share = cx.load.window_share(cx.settings);
-        let rtt = self.client.block.srtt().unwrap_or_default();
+        let rtt = || self.client.block.srtt().unwrap_or_default();
         let [inward, outward] = &mut self.allowances;
         inward.review(cx.now, self.client.block.read_to(), rtt, share == u32::MAX);
         outward.review(cx.now, self.client.block.snd_una(), rtt, share == u32::MAX);

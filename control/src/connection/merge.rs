@@ -64,8 +64,7 @@ impl<L: Pool> Connection<L> {
         }
         // Step 604 has a blank acknowledgment for the last byte taken go out now. What is still to be acknowledged is so by the
         // last ACK before the object takes over (`announce_windows`), or by the timer of delayed acknowledgments.
-        let rtt =
-            [self.client.block.srtt(), server.block.srtt()].into_iter().flatten().max().unwrap_or_default();
+        let rtt = self.client.block.srtt().max(server.block.srtt()).unwrap_or_default();
         self.phase = Phase::Draining { deadline: cx.now + rtt + cx.settings.drain };
     }
 

@@ -188,10 +188,10 @@ impl<L: Pool> Connection<L> {
     }
 
     fn review_allowance(&mut self, now: Instant, direction: Direction, may_grow: bool) {
-        let server = self.server.as_ref().and_then(|leg| leg.block.srtt());
-        let rtt = self.client.block.srtt().unwrap_or_default() + server.unwrap_or_default();
-        let Some([_, to]) = self.legs(direction) else { return };
-        let una = to.block.snd_una();
+        let Some(server) = &self.server else { return };
+        let legs = [&server.block, &self.client.block];
+        let una = legs[direction.index()].snd_una();
+        let rtt = || legs[0].srtt().unwrap_or_default() + legs[1].srtt().unwrap_or_default();
         self.allowances[direction.index()].review(now, una, rtt, may_grow);
     }
 

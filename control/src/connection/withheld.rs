@@ -8,6 +8,7 @@ use dataplane::counters::Counter;
 use dataplane::flow::quad::Direction;
 
 use super::Connection;
+use super::leg::Leg;
 use crate::core::context::Context;
 use crate::core::journal::Happening;
 use crate::module::Found;
@@ -46,11 +47,12 @@ impl<L: Pool> Connection<L> {
     #[inline(always)]
     pub(super) fn withheld_until(&self) -> Option<Instant> {
         let session = self.session.as_ref()?;
-        let legs = [self.server.as_ref(), Some(&self.client)];
-        let has_receiver =
-            |of: &Direction| legs[of.index()].is_some_and(|leg| leg.block.state() != State::Closed);
-        let kept = Direction::BOTH.into_iter().filter(has_receiver).filter_map(|of| session.keeps(of));
-        kept.map(|(_, until)| until).min()
+        let until = |of: Direction, receiver: Option<&Leg<_>>| {
+            receiver.filter(|leg| leg.block.state() != State::Closed)?;
+            session.keeps(of).map(|(_, until)| until)
+        };
+        let client_to_server = until(Direction::ClientToServer, self.server.as_ref());
+        Instant::earlier(client_to_server, until(Direction::ServerToClient, Some(&self.client)))
     }
 
     /// What the session keeps of a direction goes on as it is, when nothing more will come, or nothing has for so long.

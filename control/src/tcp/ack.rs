@@ -77,7 +77,7 @@ impl<B: Buffer> Block<B> {
         self.snd.urgent = self.snd.urgent.filter(|point| point.gt(ack));
         // RFC 6298 (5.2), (5.3).
         let outstanding = self.snd.una != self.snd.nxt;
-        self.timers.retransmit = outstanding.then(|| arrival.now + self.rto.current());
+        self.timers.retransmit = outstanding.then(|| self.rto.expires(arrival.now));
         self.timers.progress = arrival.now;
         arrival.events.insert(Events::ACKED);
     }
@@ -119,7 +119,7 @@ impl<B: Buffer> Block<B> {
             self.timers.probes = 0;
             self.timers.retransmit = None;
             if self.snd.una != self.snd.nxt {
-                self.timers.retransmit = Some(now + self.rto.current());
+                self.timers.retransmit = Some(self.rto.expires(now));
                 // What a window that was merely small has let through was no probe: its acknowledgment is under way.
                 if was_shut {
                     self.resend_larger_than(0);

@@ -127,7 +127,7 @@ impl<B: Buffer> Block<B> {
         }
         self.timers.progress = now;
         if self.snd.una != self.snd.nxt {
-            self.timers.retransmit = Some(now + self.rto.current());
+            self.timers.retransmit = Some(self.rto.expires(now));
         }
     }
 

@@ -34,11 +34,10 @@ impl<B: Buffer> Block<B> {
         self.snd.fin_sent |= cut.fin;
         self.snd.last_sent = now;
         if self.timers.retransmit.is_none() {
-            let timeout = match self.timers.probes {
-                0 => self.rto.current(),
-                probes => self.rto.after(probes),
-            };
-            self.timers.retransmit = Some(now + timeout);
+            self.timers.retransmit = Some(match self.timers.probes {
+                0 => self.rto.expires(now),
+                probes => now + self.rto.after(probes),
+            });
         }
         if end.gt(fresh_from) {
             self.arm_tail(now);
@@ -102,7 +101,7 @@ impl<B: Buffer> Block<B> {
         self.snd.last_sent = now;
         let (ack, flags) = match self.state {
             State::SynSent => {
-                self.timers.retransmit = Some(now + self.rto.current());
+                self.timers.retransmit = Some(self.rto.expires(now));
                 (Seq(0), TcpFlags::SYN)
             }
             _ => (self.rcv.nxt, TcpFlags::SYN | TcpFlags::ACK),

@@ -195,7 +195,7 @@ impl<B: Buffer> Block<B> {
             return None;
         };
         let idle = self.snd.nxt == self.snd.una;
-        if idle && now.since(self.snd.last_sent) > self.rto.current() {
+        if idle && now > self.rto.expires(self.snd.last_sent) {
             self.congestion.on_idle(now);
             self.snd.pacer.restart(self.congestion.window());
         }

@@ -377,7 +377,7 @@ impl<B: Buffer> Block<B> {
         }
         recovery.phase = Phase::Fast;
         self.timers.tail = None;
-        self.timers.retransmit = Some(now + self.rto.current());
+        self.timers.retransmit = Some(self.rto.expires(now));
         self.ecn.on_reduction(false);
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dataplane::clock::Instant;
+
 use super::limits::Limits;
 
 /// RFC 6298 (2.1): before the first sample.
@@ -38,7 +40,21 @@ impl Rto {
 
     /// The timeout after `doublings` in a row.
     pub(super) fn after(&self, doublings: u32) -> Duration {
-        Duration::from_nanos(self.base.saturating_mul(1 << doublings.min(30)).min(self.max))
+        Duration::from_nanos(self.nanos_after(doublings))
+    }
+
+    fn nanos_after(&self, doublings: u32) -> u64 {
+        self.base.saturating_mul(1 << doublings.min(30)).min(self.max)
+    }
+
+    /// When the timeout expires that is set at `now`: what every segment asks.
+    pub(super) fn expires(&self, now: Instant) -> Instant {
+        now.plus_nanos(self.nanos_after(self.backoff))
+    }
+
+    /// [`Rto::srtt`] in nanoseconds.
+    pub(super) fn srtt_nanos(&self) -> Option<u64> {
+        self.smoothed.map(|(srtt, _)| srtt)
     }
 
     /// Smoothed round-trip time, once there was a sample.

@@ -76,7 +76,7 @@ impl Rack {
     pub(super) fn take(&mut self, now: Instant, una: Seq, delivery: &Delivery) {
         if let Some(rtt) = delivery.rtt() {
             let keeps =
-                |(least, since): &(Duration, Instant)| *least < rtt && now.since(*since) < LEAST_RTT_IS_VALID;
+                |(least, since): &(Duration, Instant)| *least < rtt && now < *since + LEAST_RTT_IS_VALID;
             self.least_rtt = self.least_rtt.filter(keeps).or(Some((rtt, now)));
         }
         // An old mark must not drift half a sequence space away, where comparisons would turn around.

@@ -43,8 +43,10 @@ impl<B: Buffer> Block<B> {
         }
         let may_wait = flight.count() == 1 || flight.outstanding() < 2 * self.segment_size();
         let slack = if may_wait { DELAYED_ACK } else { GRANULARITY };
-        let timeout = self.rto.srtt().map_or(UNMEASURED, |srtt| srtt * 2 + slack);
-        let at = now + timeout;
+        let at = match self.rto.srtt_nanos() {
+            Some(srtt) => now.plus_nanos(srtt.saturating_mul(2)) + slack,
+            None => now + UNMEASURED,
+        };
         self.timers.tail = Some(self.timers.retransmit.map_or(at, |retransmit| at.min(retransmit)));
     }
 
@@ -59,7 +61,7 @@ impl<B: Buffer> Block<B> {
         self.out.tail_probe = self.may_probe() && self.probe_cut().is_some();
         if self.out.tail_probe {
             // Step 3: whatever comes next is the timeout's.
-            self.timers.retransmit = Some(now + self.rto.current());
+            self.timers.retransmit = Some(self.rto.expires(now));
         }
         self.out.tail_probe
     }

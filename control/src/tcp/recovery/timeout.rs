@@ -27,7 +27,7 @@ impl<B: Buffer> Block<B> {
         let answered = self.snd.recovery.phase.is_reducing() && self.snd.una.lt(self.snd.recovery.high);
         self.congestion.on_timeout(now, self.congestion.window(), again || answered);
         self.rto.back_off();
-        self.timers.retransmit = Some(now + self.rto.current());
+        self.timers.retransmit = Some(self.rto.expires(now));
         self.timers.reorder = None;
         self.timers.tail = None;
         self.snd.flight.clear_duplicates();
