@@ -45,6 +45,7 @@ impl<B: Buffer> Leg<B> {
     }
 
     /// From a frame of its own endpoint, turned round, unless there is something better.
+    #[inline(always)]
     pub(super) fn learn_address(&mut self, frame: &B, headers: &TcpHeaders) {
         if self.look == Look::Unknown {
             self.template = answer_to(frame.bytes(), headers);

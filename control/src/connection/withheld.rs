@@ -25,7 +25,7 @@ impl<L: Pool> Connection<L> {
     /// What the session has found is told, as far as somebody could read it.
     pub(super) fn tell_hits(&mut self, cx: &mut Context<'_, L>) {
         let Some(session) = &mut self.session else { return };
-        let Found { hits, more, .. } = session.found();
+        let Some(Found { hits, more, .. }) = session.found() else { return };
         cx.counters.add(Counter::EventsUntold, more);
         for hit in hits {
             match cx.telling.take(cx.now, hit.verdict) {

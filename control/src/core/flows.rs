@@ -59,10 +59,16 @@ impl<L: Pool> Core<L> {
     }
 
     /// What became ready with the last segment is done.
+    #[inline(always)]
     pub(super) fn settle_last(&mut self, now: Instant) {
         if let Some(slot) = self.unsettled.take() {
-            self.on_slot(now, slot, |connection, cx| connection.settle(cx));
+            self.settle(now, slot);
         }
+    }
+
+    #[inline(never)]
+    fn settle(&mut self, now: Instant, slot: u32) {
+        self.on_slot(now, slot, |connection, cx| connection.settle(cx));
     }
 
     fn on_segment_of_none(

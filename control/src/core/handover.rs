@@ -259,7 +259,7 @@ impl<L: Pool> Core<L> {
 
     /// A flow's merge has been carried out.
     pub(super) fn on_merged(&mut self, worker: usize, flow: FlowRef) {
-        if self.by_flow.contains_key(&(worker, flow)) {
+        if self.pendings.merges.is_empty() || self.by_flow.contains_key(&(worker, flow)) {
             return;
         }
         let is_meant = |merging: &mut Merging| (merging.worker, merging.flow) == (worker, flow);
@@ -270,6 +270,9 @@ impl<L: Pool> Core<L> {
 
     /// Those who wait for a merge hear that it waits, or that there is nothing any more to merge.
     pub(super) fn answer_waiting(&mut self, now: Instant) {
+        if self.pendings.merges.is_empty() {
+            return;
+        }
         let by_flow = &self.by_flow;
         let is_gone = |merging: &Merging| !by_flow.contains_key(&(merging.worker, merging.flow));
         let is_due = |merging: &mut Merging| merging.until <= now || is_gone(merging);

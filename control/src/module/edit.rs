@@ -276,8 +276,8 @@ impl Session for EditSession {
         Some(Searched { inspection: self.index, reached: self.lanes.each_ref().map(reached) })
     }
 
-    fn found(&mut self) -> Found {
-        std::mem::take(&mut self.found)
+    fn found(&mut self) -> Option<Found> {
+        Some(std::mem::take(&mut self.found))
     }
 
     fn tick(&mut self, now: Instant) {

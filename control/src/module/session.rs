@@ -132,9 +132,9 @@ pub trait Session: Send {
         None
     }
 
-    /// What it has found since it was asked last.
-    fn found(&mut self) -> Found {
-        Found::default()
+    /// What it has found since it was asked last; none of those that search nothing.
+    fn found(&mut self) -> Option<Found> {
+        None
     }
 
     /// What time it is; told before anything that comes then.

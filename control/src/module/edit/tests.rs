@@ -128,11 +128,11 @@ fn what_is_searched_for_is_found_here_too() {
         direction,
         place: 0,
     };
-    let found = session.found();
+    let found = session.found().unwrap();
     assert_eq!((found.hits, found.more), (vec![hit(1, S), hit(0, C)], 0));
-    assert!(session.found().hits.is_empty(), "once");
+    assert!(session.found().unwrap().hits.is_empty(), "once");
     session.data(S, "an odd ".repeat(dataplane::inspect::hits::Hit::MOST + 3).as_bytes());
-    let found = session.found();
+    let found = session.found().unwrap();
     assert_eq!(
         (found.hits.len(), found.more),
         (dataplane::inspect::hits::Hit::MOST, 3),
@@ -191,7 +191,7 @@ proptest! {
             let before = Before { searched, ..Before::default() };
             let mut session = EditSession::around(Box::new(Doubtless), &inspection, before);
             session.data(C, piece);
-            found.extend(session.found().hits.iter().map(|hit| hit.place));
+            found.extend(session.found().unwrap().hits.iter().map(|hit| hit.place));
             reached = session.searched().unwrap().reached[C.index()];
         }
         prop_assert_eq!(found, whole);
