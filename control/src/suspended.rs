@@ -109,6 +109,11 @@ impl Marks {
     }
 }
 
+/// A segment, and a prefix in it: what counts as one source.
+type Source = (u32, IpAddr);
+/// A segment, and an address and port in it.
+type Destination = (u32, std::net::SocketAddr);
+
 /// Flows that are looked at for one of the same prefix that could make room.
 pub(crate) const SEARCHED: usize = 64;
 
@@ -238,10 +243,11 @@ impl Suspended {
         if self.by_worker[arrival.worker] >= self.limits.per_worker || self.free.is_empty() {
             return Err(Full::Table);
         }
-        if self.sources.is_used_up(&self.source(&arrival.key)) {
+        let (source, destination) = (self.source(&arrival.key), destination(&arrival.key));
+        if self.sources.is_used_up(&source) {
             return Err(Full::Source);
         }
-        if self.destinations.is_used_up(&destination(&arrival.key)) {
+        if self.destinations.is_used_up(&destination) {
             return Err(Full::Destination);
         }
         let syn = self.syns.keep(arrival.syn).map_err(|not_kept| match not_kept {
@@ -249,13 +255,12 @@ impl Suspended {
             NotKept::TooLong => Full::TooLong,
         })?;
         let slot = self.free.pop().ok_or(Full::Table)?;
-        let marks = self.marks(&arrival.key);
+        let marks = self.marks_of(&source, &destination);
         self.places[slot as usize].partial = Some(Partial::new(now, arrival, syn, marks));
         self.link(slot);
         self.by_worker[arrival.worker] += 1;
-        let source = self.source(&arrival.key);
         self.sources.take(&source);
-        self.destinations.take(&destination(&arrival.key));
+        self.destinations.take(&destination);
         let (hash, places) = (&self.hash, &self.places);
         let hash_of = |slot: &u32| hash_of(hash, places[*slot as usize].partial.as_ref());
         self.index.insert_unique(hash_of(&slot), slot, hash_of);
@@ -376,23 +381,32 @@ impl Suspended {
 
     /// What a flow of this key counts for.
     pub(crate) fn marks(&self, key: &FlowKey) -> Marks {
+        self.marks_of(&self.source(key), &destination(key))
+    }
+
+    fn marks_of(&self, source: &Source, destination: &Destination) -> Marks {
         let mark = |hash: u64| (hash >> 48) as u16;
-        Marks {
-            source: mark(self.hash.hash_one(self.source(key))),
-            destination: mark(self.hash.hash_one(destination(key))),
-        }
+        Marks { source: mark(self.hash.hash_one(source)), destination: mark(self.hash.hash_one(destination)) }
     }
 
     /// Takes it out; it counts for its prefix and its destination until [`Suspended::give_back`].
     pub(crate) fn hand_over(&mut self, slot: u32) {
-        self.release_syn(slot);
-        self.remove(slot);
+        if self.get(slot).is_some() {
+            self.release_syn(slot);
+            self.take_out(slot);
+        }
     }
 
     /// Takes it out.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Partial> {
         self.get(slot)?;
         self.forget_syn(slot);
+        self.take_out(slot)
+    }
+
+    /// The same, of one whose SYN has been released.
+    #[inline(always)]
+    fn take_out(&mut self, slot: u32) -> Option<Partial> {
         self.unlink(slot);
         let hash = hash_of(&self.hash, self.get(slot));
         if let Ok(entry) = self.index.find_entry(hash, |candidate| *candidate == slot) {
@@ -445,7 +459,8 @@ impl Suspended {
             .find(lacks)
     }
 
-    fn source(&self, key: &FlowKey) -> (u32, IpAddr) {
+    #[inline(always)]
+    fn source(&self, key: &FlowKey) -> Source {
         let (v4, v6) = self.limits.source_prefix;
         let address = match key.quad.client().ip() {
             IpAddr::V4(ip) => {
@@ -461,7 +476,8 @@ impl Suspended {
     }
 }
 
-fn destination(key: &FlowKey) -> (u32, std::net::SocketAddr) {
+#[inline(always)]
+fn destination(key: &FlowKey) -> Destination {
     (key.segment.0, key.quad.server())
 }
 

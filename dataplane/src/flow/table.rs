@@ -2,6 +2,8 @@
 //!
 //! All memory is taken at start; a full table refuses, it never grows (DESIGN invariant 6). One worker owns it.
 
+use std::hash::{Hash, Hasher};
+
 use crate::clock::Instant;
 use crate::memory::huge;
 
@@ -27,12 +29,19 @@ use sides::Sides;
 const TICK_MS: u64 = 8;
 
 /// Names a flow across threads: a slot, and which of its successive tenants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowRef {
     /// Slot in the worker's table.
     pub slot: u32,
     /// Generation of the slot.
     pub generation: u32,
+}
+
+/// As one word: whoever keeps something by flow asks for it with every event.
+impl Hash for FlowRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.generation) << 32 | u64::from(self.slot));
+    }
 }
 
 /// The table is full.
