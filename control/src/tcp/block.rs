@@ -288,6 +288,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// Takes the next bytes that the peer has sent.
+    #[inline(always)]
     pub fn read(&mut self) -> Option<Chunk<B>> {
         let chunk = self.rcv.queue.pop();
         self.out.more_room |= chunk.is_some();
@@ -296,6 +297,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// The same, of the next `most` bytes at the most.
+    #[inline(always)]
     pub fn read_at_most(&mut self, most: u32) -> Option<Chunk<B>> {
         if most >= self.rcv.queue.len() {
             return self.read();
@@ -309,6 +311,7 @@ impl<B: Buffer> Block<B> {
     /// Appends to what is to be sent. May be called before the handshake is complete; nothing goes out earlier.
     ///
     /// The caller keeps to `send_space`. The chunk is dropped when this direction is closed.
+    #[inline(always)]
     pub fn write(&mut self, chunk: Chunk<B>) {
         if !self.snd.fin_queued && self.state != State::Closed {
             self.snd.queue.push(chunk);
@@ -380,7 +383,7 @@ impl<B: Buffer> Block<B> {
         self.snd.edge = self.snd.nxt;
         self.snd.max_edge = self.snd.nxt;
         self.snd.queue.renumber(self.snd.nxt);
-        self.snd.recovery = Recovery::new(self.snd.nxt);
+        self.snd.recovery.renumber(self.snd.nxt);
     }
 
     pub(super) fn set_irs(&mut self, irs: Seq) {

@@ -101,6 +101,7 @@ impl<B: Buffer> Queue<B> {
     }
 
     /// Takes the first chunk.
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<Chunk<B>> {
         let Piece { chunk, at } = self.chunks.pop_front()?;
         self.start = at.advance(chunk.len() as u32);

@@ -104,6 +104,14 @@ impl Recovery {
         }
     }
 
+    /// Nothing has been sent yet, and the first number will be `start`.
+    pub(super) fn renumber(&mut self, start: Seq) {
+        self.high = start.retreat(1);
+        self.repeated = start.retreat(1);
+        self.measured = start;
+        self.rack.renumber(start);
+    }
+
     /// The handshake has taken `rtt`.
     pub(super) fn start_rtt(&mut self, now: Instant, rtt: Duration) {
         self.rack.start_rtt(now, rtt);

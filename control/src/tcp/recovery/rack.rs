@@ -60,6 +60,11 @@ impl Rack {
         }
     }
 
+    /// Nothing has been sent yet.
+    pub(super) fn renumber(&mut self, start: Seq) {
+        self.fack = start;
+    }
+
     pub(super) fn fack(&self) -> Seq {
         self.fack
     }
