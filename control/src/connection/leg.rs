@@ -63,7 +63,7 @@ impl<B: Buffer> Leg<B> {
     #[inline(always)]
     pub(super) fn emit<L: Pool<Buffer = B>>(&mut self, cx: &mut Context<'_, L>, ts_value: u32) {
         // As after most events: there is not even an empty segment to be made.
-        if self.block.is_quiet() {
+        if self.block.has_said_all(cx.now, ts_value) {
             return;
         }
         let mut out = SegmentOut::default();
@@ -75,7 +75,7 @@ impl<B: Buffer> Leg<B> {
             cx.transmit(self.way, &self.template, &out.tcp, len as usize, move |bytes| {
                 block.copy_payload(start, bytes);
             });
-            if self.block.is_quiet() {
+            if self.block.has_said_all(cx.now, ts_value) {
                 break;
             }
         }

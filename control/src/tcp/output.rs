@@ -78,14 +78,20 @@ impl<B: Buffer> Block<B> {
     /// The next segment to be sent; call until `None`. `ts_value` is the TSval to be put into it.
     pub fn poll(&mut self, now: Instant, ts_value: u32) -> Option<SegmentOut> {
         let mut out = SegmentOut::default();
-        let is_quiet = self.is_quiet();
-        let speaks = self.poll_into(now, ts_value, &mut out);
-        debug_assert!(!is_quiet || !speaks, "it is quiet, and has something to say");
-        speaks.then_some(out)
+        (!self.has_said_all(now, ts_value) && self.poll_into(now, ts_value, &mut out)).then_some(out)
     }
 
-    /// The same, written into `out`; false when there is none, and `out` says nothing then. Of a block that is quiet
-    /// ([`Block::is_quiet`]) there is none.
+    /// Whether a look at what waits is enough to know that there is no segment.
+    #[inline(always)]
+    pub(crate) fn has_said_all(&mut self, now: Instant, ts_value: u32) -> bool {
+        let is_quiet = self.is_quiet();
+        let mut speaks = || self.poll_into(now, ts_value, &mut SegmentOut::default());
+        debug_assert!(!is_quiet || !speaks(), "it is quiet, and has something to say");
+        is_quiet
+    }
+
+    /// The next segment, written into `out`; false when there is none, and `out` says nothing then. To be asked where a block has not said all
+    /// ([`Block::has_said_all`]).
     #[inline(never)]
     pub(crate) fn poll_into(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) -> bool {
         if let Some(reset) = self.out.reset.take() {
@@ -116,7 +122,7 @@ impl<B: Buffer> Block<B> {
     /// Nothing waits to be sent: what is found after most events. Most often there is but more room, which is seldom
     /// worth a segment.
     #[inline(always)]
-    pub(crate) fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         let Outbox { syn, ack_now, probe, tail_probe, ask_window, reset, .. } = &self.out;
         let is_asked = *syn || *ack_now || *probe || *tail_probe || *ask_window;
         let is_fresh = self.snd.nxt != self.snd.queue.end() || self.snd.fin_queued;

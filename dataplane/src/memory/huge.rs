@@ -5,7 +5,10 @@
 //! there (madvise(2), MADV_COLLAPSE).
 //!
 //! The one place of this crate with unsafe code.
-#![allow(unsafe_code, reason = "there is no safe way to mmap or madvise, and this crate wants no DPDK to run")]
+#![allow(
+    unsafe_code,
+    reason = "there is no safe way to mmap or madvise, and this crate wants no DPDK to run"
+)]
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::{Deref, DerefMut, Range};
