@@ -1,10 +1,14 @@
 //! The SYN-ACK that answers a SYN, made in place from the SYN itself (RFC 9293 section 3.10.7.2).
 //!
-//! No input panics; the frame never grows (invariant 5: no amplifier). Options stay where the client has them, so that the
-//! checksum only moves by what they say now; what is not accepted becomes NOPs.
+//! No input panics; the frame never grows (invariant 5: no amplifier). Options stay where the client has them; what is not accepted
+//! becomes NOPs. Headers are put together in registers, and their checksums summed up from there: each word is written once, and
+//! none is read again that has only just been written.
 
-use super::checksum::Update;
+use zerocopy::FromBytes;
+
+use super::checksum::Sum;
 use super::ethernet::EthernetHeader;
+use super::ip::PROTOCOL_TCP;
 use super::ipv4::{self, Ipv4Header};
 use super::ipv6::{self, Ipv6Header};
 use super::reset::TTL;
@@ -46,7 +50,7 @@ pub fn read(frame: &[u8], headers: &TcpHeaders) -> Option<SynOptions> {
 }
 
 /// Turns that SYN into the SYN-ACK that accepts it, and returns the length of the frame. `asked` is what [`read`] has found in it; of
-/// any other, a frame results that means nothing.
+/// any other, a frame results that means nothing. Its checksum has been verified: the answer gets one of its own, that is right.
 ///
 /// MACs, addresses and ports are swapped, VLAN tags, DSCP and flow label kept. ECN is not accepted, nor is payload: its sender repeats
 /// it.
@@ -57,31 +61,26 @@ pub fn accept(
     asked: SynOptions,
     acceptance: &Acceptance,
 ) -> Option<usize> {
+    let addresses = &headers.quad.addresses;
     EthernetHeader::view_mut(frame)?.swap_addresses();
-    let ip = frame.get_mut(usize::from(headers.l3)..)?;
-    match headers.quad.addresses {
-        Addresses::V4(..) => Ipv4Header::view_mut(ip)?.turn_round(TTL),
-        Addresses::V6(..) => Ipv6Header::view_mut(ip)?.turn_round(TTL),
-    }
-    let segment = frame.get_mut(usize::from(headers.l4)..usize::from(headers.payload))?;
-    let (header, options) = TcpHeader::split_mut(segment)?;
-    let mut update = Update::NONE;
-    header.swap_ports();
-    header.edit_seq(acceptance.seq, &mut update);
-    header.edit_ack(headers.seq.advance(1), &mut update);
-    header.edit_flags(TcpFlags::SYN | TcpFlags::ACK, &mut update);
-    header.edit_window(acceptance.window, &mut update);
-    asked.answer(options, &mut update, acceptance);
-    header.update_checksum(update);
-    if headers.payload != headers.end {
-        tcp::fill_checksum(segment, &headers.quad.addresses);
-        let len = segment.len() as u16;
-        let ip = frame.get_mut(usize::from(headers.l3)..)?;
-        match headers.quad.addresses {
-            Addresses::V4(..) => Ipv4Header::view_mut(ip)?.set_payload_len(len),
-            Addresses::V6(..) => Ipv6Header::view_mut(ip)?.payload_len.set(len),
+    let datagram = frame.get_mut(usize::from(headers.l3)..usize::from(headers.payload))?;
+    let segment = match addresses {
+        Addresses::V4(..) => {
+            let (header, segment) = Ipv4Header::mut_from_prefix(datagram).ok()?;
+            header.turn_round(TTL, segment.len() as u16);
+            segment
         }
-    }
+        Addresses::V6(..) => {
+            let (header, segment) = Ipv6Header::mut_from_prefix(datagram).ok()?;
+            header.turn_round(TTL, segment.len() as u16);
+            segment
+        }
+    };
+    let around = Sum::pseudo_header(addresses, PROTOCOL_TCP, segment.len() as u32);
+    let (header, options) = TcpHeader::mut_from_prefix(segment).ok()?;
+    let around = around + asked.answer(options, acceptance);
+    let flags = TcpFlags::SYN | TcpFlags::ACK;
+    header.turn_round(acceptance.seq, headers.seq.advance(1), flags, acceptance.window, around);
     Some(usize::from(headers.payload))
 }
 

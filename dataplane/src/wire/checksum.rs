@@ -26,8 +26,15 @@ impl Sum {
         Sum(native_sum(bytes))
     }
 
+    /// The same of words that are put together in registers, where they are added up as they are.
+    #[inline(always)]
+    pub fn of_words(words: &[[u8; 4]]) -> Sum {
+        // A word of 32 bits is congruent to its halves.
+        Sum(words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum())
+    }
+
     /// The pseudo-header of a transport segment of `len` bytes (RFC 9293 section 3.1, RFC 8200 section 8.1).
-    #[inline]
+    #[inline(always)]
     pub fn pseudo_header(addresses: &Addresses, protocol: u8, len: u32) -> Sum {
         let hosts = match addresses {
             // A word of 32 bits is congruent to its halves.

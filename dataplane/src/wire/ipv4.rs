@@ -5,7 +5,7 @@
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::checksum::{self, Sum, Update};
+use super::checksum::{self, Sum};
 use super::ip::{self, Datagram, Transport};
 use crate::counters::Counter;
 use crate::flow::quad::Addresses;
@@ -116,28 +116,19 @@ impl Ipv4Header {
         self.ttl = ttl;
     }
 
-    /// So many bytes follow a header without options; the checksum follows.
-    pub fn set_payload_len(&mut self, len: u16) {
-        let total_len = len.saturating_add(HEADER_LEN as u16);
-        self.checksum.set(checksum::update_u16(self.checksum.get(), self.total_len.get(), total_len));
-        self.total_len.set(total_len);
-    }
-
-    /// The datagram goes back to where it came from, as a new one that is not ECN-capable; the checksum follows.
+    /// The datagram goes back to where it came from, as a new one that is not ECN-capable, with so many bytes behind a header without
+    /// options.
     #[inline(always)]
-    pub fn turn_round(&mut self, ttl: u8) {
-        std::mem::swap(&mut self.source, &mut self.destination);
-        let mut update = Update::NONE;
-        let class = self.traffic_class & !ip::ECN_MASK;
-        update.byte_at(1, self.traffic_class, class);
-        update.byte_at(8, self.ttl, ttl);
+    pub fn turn_round(&mut self, ttl: u8, payload_len: u16) {
+        let [high, low] = payload_len.saturating_add(HEADER_LEN as u16).to_be_bytes();
         // RFC 6864 section 4.1: what may not be fragmented needs no identification.
-        update.word16(self.id.get(), 0);
-        update.word16(self.flags_offset.get(), DONT_FRAGMENT);
-        (self.traffic_class, self.ttl) = (class, ttl);
-        self.id.set(0);
-        self.flags_offset.set(DONT_FRAGMENT);
-        self.checksum.set(update.apply(self.checksum.get()));
+        let [flags, offset] = DONT_FRAGMENT.to_be_bytes();
+        let length = [0x45, self.traffic_class & !ip::ECN_MASK, high, low];
+        let fragment = [0, 0, flags, offset];
+        let (source, destination) = (self.destination, self.source);
+        let sum = Sum::of_words(&[length, fragment, [ttl, self.protocol, 0, 0], source, destination]);
+        let [a, b] = sum.checksum().to_be_bytes();
+        *self = zerocopy::transmute!([length, fragment, [ttl, self.protocol, a, b], source, destination]);
     }
 }
 

@@ -159,9 +159,19 @@ impl TcpHeader {
         update.word16(urgent, 0);
     }
 
-    /// The segment goes back to where it came from. Its checksum is the same.
-    pub fn swap_ports(&mut self) {
-        std::mem::swap(&mut self.source_port, &mut self.destination_port);
+    /// The segment goes back to where it came from, as a new one with options as long. The checksum is of what is `around`, too:
+    /// pseudo-header, options and payload.
+    #[inline(always)]
+    pub fn turn_round(&mut self, seq: Seq, ack: Seq, flags: TcpFlags, window: u16, around: Sum) {
+        let [ports, .., flags_window, _]: [[u8; 4]; HEADER_LEN / 4] = zerocopy::transmute!(*self);
+        let ports = u32::from_ne_bytes(ports).rotate_left(16).to_ne_bytes();
+        let offset_flags =
+            u16::from_be_bytes([flags_window[0], flags_window[1]]) & !FLAGS_MASK | flags.0 & FLAGS_MASK;
+        let flags_window = (u32::from(offset_flags) << 16 | u32::from(window)).to_be_bytes();
+        let mut words = [ports, seq.0.to_be_bytes(), ack.0.to_be_bytes(), flags_window, [0; 4]];
+        let [a, b] = (Sum::of_words(&words) + around).checksum().to_be_bytes();
+        words[4] = [a, b, 0, 0];
+        *self = zerocopy::transmute!(words);
     }
 
     /// Sets the window and notes the edit.

@@ -10,6 +10,7 @@ use crate::packet::is_tcp_checksum_valid;
 use crate::packet::tests::tcp as headers;
 use crate::wire::build::FrameTemplate;
 use crate::wire::checksum;
+use crate::wire::ipv4::Ipv4Repr;
 use crate::wire::tcp::{self, TcpRepr};
 use crate::wire::tcp_options::{TcpOptions, Timestamps, kind, walk};
 
@@ -77,6 +78,26 @@ fn a_syn_of_linux_is_turned_round() {
             assert_eq!((learned.ttl, learned.traffic_class), (TTL, 0xb8));
         }
     }
+}
+
+/// Nothing of them stays that is not said of a segment of its own: but for reserved bits, which are nobody's.
+#[test]
+fn headers_are_those_of_a_new_datagram() {
+    let mut frame = syn(&FrameTemplate { traffic_class: 0xba, ..template(false, &[]) }, &LINUX);
+    let before = headers(&frame);
+    let (ip, segment) = frame[14..].split_at_mut(20);
+    ip[4..8].copy_from_slice(&[0xab, 0xcd, 0x80, 0]);
+    Ipv4Header::view_mut(ip).unwrap().fill_checksum();
+    // A reserved bit, ECN's three, and an urgent pointer.
+    (segment[12], segment[13], segment[19]) = (segment[12] | 0x9, segment[13] | 0xc0, 5);
+    tcp::fill_checksum(segment, &before.quad.addresses);
+    let answer = accepted(&frame).unwrap();
+    let Addresses::V4(source, destination) = before.quad.addresses.reversed() else { unreachable!() };
+    let (protocol, ttl, traffic_class) = (PROTOCOL_TCP, TTL, 0xb8);
+    let header = Ipv4Repr { source, destination, protocol, ttl, traffic_class, payload_len: 40 }.header();
+    assert_eq!(Ipv4Header::view(&answer[14..]), Some(&header));
+    assert_eq!(read(&answer).0.flags, TcpFlags::SYN | TcpFlags::ACK);
+    assert_eq!((&answer[46..48], &answer[52..54]), (&[0xa8, 0x12][..], &[0, 0][..]));
 }
 
 #[test]

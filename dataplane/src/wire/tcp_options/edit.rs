@@ -41,7 +41,7 @@ pub fn edit_timestamps(options: &mut [u8], update: &mut Update, f: impl FnOnce(T
 
 /// Writes timestamps that stand at offset `at` of the options, and notes the edit.
 #[inline(always)]
-pub(super) fn replace(bytes: &mut [u8; 8], at: usize, old: Timestamps, new: Timestamps, update: &mut Update) {
+fn replace(bytes: &mut [u8; 8], at: usize, old: Timestamps, new: Timestamps, update: &mut Update) {
     update.word32_at(at, old.value, new.value);
     update.word32_at(at + 4, old.echo, new.echo);
     bytes[..4].copy_from_slice(&new.value.to_be_bytes());
@@ -95,7 +95,7 @@ pub fn blank_sack(options: &mut [u8], update: &mut Update) {
 }
 
 /// Replaces bytes at `offset` of the options, as far as there are any, and notes the edits.
-pub(super) fn write(bytes: &mut [u8], offset: usize, new: &[u8], update: &mut Update) {
+fn write(bytes: &mut [u8], offset: usize, new: &[u8], update: &mut Update) {
     for (at, (byte, new)) in bytes.iter_mut().zip(new).enumerate() {
         update.byte_at(offset + at, *byte, *new);
         *byte = *new;

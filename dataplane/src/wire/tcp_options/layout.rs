@@ -6,7 +6,7 @@ use super::syn::SynOptions;
 
 /// Bytes that every SYN with this layout has, the others being 0: the first eight, and the last four. Between them are clocks.
 pub(super) struct Usual {
-    len: usize,
+    pub len: usize,
     head: [u8; 8],
     tail: [u8; 4],
     /// Where its options say something of their own.
@@ -28,7 +28,7 @@ pub(super) const WITHOUT_CLOCK: Usual = Usual {
     options: SynOptions::laid_out(2, 11, 0),
 };
 /// Segment size, window scale, SACK permitted: Windows.
-const WINDOWS: Usual = Usual {
+pub(super) const WINDOWS: Usual = Usual {
     len: 12,
     head: [2, 4, 0, 0, 1, 3, 3, 0],
     tail: [1, 1, 4, 2],
@@ -42,23 +42,22 @@ const HEAD_WITH_SHIFT: u64 = u64::from_ne_bytes([0xff, 0xff, 0, 0, 0xff, 0xff, 0
 /// Of the last four, all but a window scale at their end.
 const TAIL_WITH_SHIFT: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
 
-impl Usual {
-    #[inline(always)]
-    fn is(&self, len: usize, head: u64, tail: u32) -> bool {
-        len == self.len && head == u64::from_ne_bytes(self.head) && tail == u32::from_ne_bytes(self.tail)
-    }
-}
-
-/// Which of the usual layouts it is, if any, without what the options say of their own.
+/// What they say, if they are laid out as usual. Read where each layout has it: no place has to be asked for.
 #[inline(always)]
 pub(super) fn of(options: &[u8]) -> Option<SynOptions> {
-    let (len, head, tail) = (options.len(), options.first_chunk()?, options.last_chunk()?);
+    let (head, tail) = (options.first_chunk::<8>()?, options.last_chunk::<4>()?);
+    let [_, _, a, b, .., before] = *head;
+    let [.., behind] = *tail;
     let (head, tail) = (u64::from_ne_bytes(*head), u32::from_ne_bytes(*tail));
-    if LINUX.is(len, head & HEAD, tail & TAIL_WITH_SHIFT) {
-        return Some(LINUX.options);
+    let is = |usual: &Usual, head, tail| {
+        let said = (u64::from_ne_bytes(usual.head), u32::from_ne_bytes(usual.tail));
+        options.len() == usual.len && (head, tail) == said
+    };
+    if is(&LINUX, head & HEAD, tail & TAIL_WITH_SHIFT) {
+        return Some(LINUX.options.say([a, b], behind));
     }
-    if WITHOUT_CLOCK.is(len, head & HEAD, tail & TAIL_WITH_SHIFT) {
-        return Some(WITHOUT_CLOCK.options);
+    if is(&WITHOUT_CLOCK, head & HEAD, tail & TAIL_WITH_SHIFT) {
+        return Some(WITHOUT_CLOCK.options.say([a, b], behind));
     }
-    WINDOWS.is(len, head & HEAD_WITH_SHIFT, tail).then_some(WINDOWS.options)
+    is(&WINDOWS, head & HEAD_WITH_SHIFT, tail).then(|| WINDOWS.options.say([a, b], before))
 }

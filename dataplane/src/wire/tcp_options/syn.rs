@@ -5,11 +5,10 @@
 use std::fmt;
 
 use super::Timestamps;
-use super::edit::{replace, write};
-use super::layout;
+use super::layout::{self, LINUX, Usual, WINDOWS, WITHOUT_CLOCK};
 use super::walk::{MAX_LEN, PREFIX_LEN, RawOption, Walk, fits, kind};
 use crate::wire::accept::Acceptance;
-use crate::wire::checksum::Update;
+use crate::wire::checksum::Sum;
 
 /// The options that a SYN usually has, and where.
 ///
@@ -29,10 +28,6 @@ const SACK_PERMITTED: u64 = 1 << 48;
 const AUTHENTICATED: u64 = 1 << 49;
 /// There are others than these and timestamps, or several of a kind.
 const HAS_OTHERS: u64 = 1 << 50;
-
-/// The layouts of most.
-const LINUX: [usize; 3] = layout::LINUX.options.places();
-const WITHOUT_CLOCK: [usize; 3] = layout::WITHOUT_CLOCK.options.places();
 
 impl SynOptions {
     /// Maximum segment size, bytes; 0 is none, as in Linux.
@@ -74,7 +69,7 @@ impl SynOptions {
 
     /// Notes what the options at those offsets say.
     #[inline(always)]
-    const fn say(self, mss: [u8; 2], shift: u8) -> SynOptions {
+    pub(super) const fn say(self, mss: [u8; 2], shift: u8) -> SynOptions {
         let said = 0xffff << MSS | 0xff << SHIFT;
         SynOptions(self.0 & !said | (u16::from_be_bytes(mss) as u64) << MSS | (shift as u64) << SHIFT)
     }
@@ -95,9 +90,7 @@ impl SynOptions {
     /// `None` when they are not laid out as usual.
     #[inline(always)]
     pub(super) fn find_usual(options: &[u8]) -> Option<SynOptions> {
-        let found = layout::of(options)?;
-        let mss = options.get(found.at(MSS_AT)..)?.first_chunk()?;
-        Some(found.say(*mss, *options.get(found.at(SHIFT_AT))?))
+        layout::of(options)
     }
 
     /// Wherever they stand.
@@ -143,19 +136,90 @@ impl SynOptions {
         }
     }
 
-    /// Makes of the SYN's options those of the SYN-ACK that accepts it, and notes the edits: segment size, window scale
+    /// Makes of the SYN's options those of the SYN-ACK that accepts it, and returns their sum: segment size, window scale
     /// and clock are ours, the client's clock is echoed, SACK stays permitted, and of any other option NOPs are left.
     #[inline(always)]
-    pub fn answer(self, options: &mut [u8], update: &mut Update, answer: &Acceptance) {
+    pub fn answer(self, options: &mut [u8], answer: &Acceptance) -> Sum {
+        // Question by question: closures behind an `or_else` are called, and find in memory what has been in registers.
+        if let Some(sum) = self.answer_usual::<{ LINUX.len }>(LINUX, options, answer) {
+            return sum;
+        }
+        if let Some(sum) = self.answer_usual::<{ WITHOUT_CLOCK.len }>(WITHOUT_CLOCK, options, answer) {
+            return sum;
+        }
+        if let Some(sum) = self.answer_usual::<{ WINDOWS.len }>(WINDOWS, options, answer) {
+            return sum;
+        }
+        // Each value by itself, for the same reason.
+        let Acceptance { mss, shift, clock, .. } = *answer;
+        self.answer_any(options, mss, shift, clock)
+    }
+
+    /// The same of those that stand as usual: code of its own, without a question in it. They are put together in registers; each
+    /// word is written once, and added up as it is written.
+    #[inline(always)]
+    fn answer_usual<const LEN: usize>(
+        self,
+        usual: Usual,
+        options: &mut [u8],
+        answer: &Acceptance,
+    ) -> Option<Sum> {
+        if !self.stand_as(usual.options) {
+            return None;
+        }
+        let options: &mut [u8; LEN] = options.try_into().ok()?;
+        let mut words = *options;
+        usual.options.answer_in_place(&mut words, answer.mss, answer.shift, answer.clock);
+        *options = words;
+        Some(Sum::of_words(words.as_chunks().0))
+    }
+
+    /// The same wherever they stand.
+    #[inline(never)]
+    fn answer_any(self, options: &mut [u8], mss: u16, shift: u8, clock: u32) -> Sum {
         if self.0 & HAS_OTHERS != 0 {
-            blank_others(options, update, self.places());
+            self.blank_others(options);
         }
-        // A layout that is known is code of its own, without a question in it but whether they are as long.
-        match self.places() {
-            LINUX => answer_at(LINUX, options, update, answer),
-            WITHOUT_CLOCK => answer_at(WITHOUT_CLOCK, options, update, answer),
-            places => answer_at(places, options, update, answer),
+        self.answer_in_place(options, mss, shift, clock);
+        Sum::of(options)
+    }
+
+    /// Writes segment size, window scale and clocks where the client has them.
+    #[inline(always)]
+    fn answer_in_place(self, options: &mut [u8], mss: u16, shift: u8, clock: u32) {
+        let [mss_at, shift_at, clock_at] = self.places();
+        if let (1.., Some(place)) = (mss_at, first_mut(options, mss_at)) {
+            *place = mss.to_be_bytes();
         }
+        if let (1.., Some(place)) = (shift_at, options.get_mut(shift_at)) {
+            *place = shift;
+        }
+        if let (1.., Some([said, echo])) =
+            (clock_at, first_mut::<8>(options, clock_at).map(|both| both.as_chunks_mut().0))
+        {
+            (*said, *echo) = (clock.to_be_bytes(), *said);
+        }
+    }
+
+    /// Replaces by NOPs what is not SACK permitted and does not stand at one of the places: strangers, and all but the last of
+    /// several.
+    fn blank_others(self, options: &mut [u8]) {
+        let mut at = 0;
+        while let Some(Ok(RawOption { at: begin, kind, data })) = (Walk { options, at }).next() {
+            let (from, end) = (begin + PREFIX_LEN, begin + PREFIX_LEN + data.len());
+            at = end;
+            if kind == kind::SACK_PERMITTED || self.places().contains(&from) {
+                continue;
+            }
+            if let Some(option) = options.get_mut(begin..end) {
+                option.fill(kind::NOP);
+            }
+        }
+    }
+
+    /// Whether segment size, window scale and clock stand where those do, and nothing has to go.
+    const fn stand_as(self, others: SynOptions) -> bool {
+        (self.0 ^ others.0) & (0xff << MSS_AT | 0xff << SHIFT_AT | 0xff << CLOCK_AT | HAS_OTHERS) == 0
     }
 
     /// Offsets of the data of segment size, window scale and clock.
@@ -164,44 +228,8 @@ impl SynOptions {
     }
 }
 
-/// Writes an answer at these offsets, where they are not 0.
-#[inline(always)]
-fn answer_at(places: [usize; 3], options: &mut [u8], update: &mut Update, answer: &Acceptance) {
-    let [mss_at, shift_at, clock_at] = places;
-    if let (1.., Some(mss)) = (mss_at, first_mut::<2>(options, mss_at)) {
-        let own = answer.mss.to_be_bytes();
-        update.byte_at(mss_at, mss[0], own[0]);
-        update.byte_at(mss_at + 1, mss[1], own[1]);
-        *mss = own;
-    }
-    if let (1.., Some(shift)) = (shift_at, options.get_mut(shift_at)) {
-        update.byte_at(shift_at, *shift, answer.shift);
-        *shift = answer.shift;
-    }
-    if let (1.., Some(bytes)) = (clock_at, first_mut::<8>(options, clock_at)) {
-        let said = Timestamps::from_bytes(*bytes);
-        replace(bytes, clock_at, said, Timestamps { value: answer.clock, echo: said.value }, update);
-    }
-}
-
 fn first_mut<const LEN: usize>(options: &mut [u8], at: usize) -> Option<&mut [u8; LEN]> {
     options.get_mut(at..)?.first_chunk_mut()
-}
-
-/// Replaces by NOPs, and notes the edits, what is not SACK permitted and does not stand at one of the `kept` places: strangers, and all
-/// but the last of several.
-fn blank_others(options: &mut [u8], update: &mut Update, kept: [usize; 3]) {
-    let mut at = 0;
-    while let Some(Ok(RawOption { at: begin, kind, data })) = (Walk { options, at }).next() {
-        let (from, end) = (begin + PREFIX_LEN, begin + PREFIX_LEN + data.len());
-        at = end;
-        if kind == kind::SACK_PERMITTED || kept.contains(&from) {
-            continue;
-        }
-        if let Some(option) = options.get_mut(begin..end) {
-            write(option, begin, &[kind::NOP; MAX_LEN], update);
-        }
-    }
 }
 
 impl fmt::Debug for SynOptions {
@@ -219,6 +247,7 @@ impl fmt::Debug for SynOptions {
 mod tests {
     use super::super::{TcpOptions, check_opening};
     use super::*;
+    use crate::wire::seq::Seq;
 
     #[test]
     fn usual_layouts_are_read_as_any() {
@@ -237,6 +266,26 @@ mod tests {
                 assert_eq!(check_opening(&options).is_ok(), parsed.is_ok(), "{options:?}");
                 assert_eq!(parsed, TcpOptions::parse_any(&options), "{options:?}");
             }
+        }
+    }
+
+    #[test]
+    fn usual_layouts_are_answered_as_any() {
+        let answer = Acceptance { seq: Seq(1), window: 2, mss: 1400, shift: 9, clock: 0xfeed_beef };
+        let linux = [2, 4, 5, 180, 4, 2, 8, 10, 9, 8, 7, 6, 0, 0, 0, 0, 1, 3, 3, 10];
+        let without_timestamps = [2, 4, 5, 180, 1, 1, 4, 2, 1, 3, 3, 7];
+        let windows = [2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2];
+        // At the places of a usual one, and not laid out so: something else, SACK permitted elsewhere, more behind them.
+        let strangers = [2, 4, 5, 180, 30, 2, 8, 10, 9, 8, 7, 6, 0, 0, 0, 0, 1, 3, 3, 10];
+        let aside = [2, 4, 5, 180, 4, 2, 1, 1, 1, 3, 3, 7];
+        let more = [2, 4, 5, 180, 1, 1, 4, 2, 1, 3, 3, 7, 30, 4, 1, 2];
+        for options in [&linux[..], &without_timestamps, &windows, &strangers, &aside, &more] {
+            let found = SynOptions::find(options).unwrap();
+            let (mut usual, mut any) = (options.to_vec(), options.to_vec());
+            let sum = found.answer(&mut usual, &answer);
+            let as_any = found.answer_any(&mut any, answer.mss, answer.shift, answer.clock);
+            assert_eq!((&usual, sum.folded()), (&any, as_any.folded()), "{options:?}");
+            assert_eq!(as_any.folded(), Sum::of(&any).folded());
         }
     }
 
