@@ -139,29 +139,34 @@ impl<P: Port> Worker<P> {
         let Line { peer: out, pair, .. } = self.lines[usize::from(port.0)];
         let way = Way { port, out, pair };
         let mut places = std::mem::take(&mut self.seen);
-        self.read(way, burst, &mut places, is_ours);
+        let are_known = self.read(way, burst, &mut places, is_ours);
         let seen = &mut places[..burst.len()];
-        look_ahead(&self.table, seen);
+        if are_known {
+            look_ahead(&self.table, seen);
+        }
         self.dispatch(now, way, seen, burst);
         self.seen = places;
     }
 
     /// Phase: what the frames are, and whose. Who is not ours, or nobody's, leaves the burst; the others' lines of the index are
-    /// asked for.
+    /// asked for. Says whether any of them may be of a flow that there is already, and not all begin one, as in a flood.
     #[inline(never)]
-    fn read(&mut self, way: Way, burst: &mut Burst<P::Buffer>, places: &mut [Seen], is_ours: bool) {
-        let mut at = 0;
+    fn read(&mut self, way: Way, burst: &mut Burst<P::Buffer>, places: &mut [Seen], is_ours: bool) -> bool {
+        let (mut at, mut are_known) = (0, false);
         while at < burst.len() {
             let (frames, run) = (&burst[at..], &mut places[at..]);
             let read = match is_ours || matches!(self.steering, Steering::Single) {
                 true => self.read_plain(way, frames, run, |_| true),
                 false => self.read_plain(way, frames, run, |headers| self.is_mine(*headers)),
             };
+            let first = at;
             at += match read {
                 0 => self.read_any(way, burst, at, &mut places[at], is_ours),
                 n => n,
             };
+            are_known |= !matches!(places[first].kind, Kind::OpeningV4 | Kind::OpeningV6);
         }
+        are_known
     }
 
     /// How many frames from the first one on are plain, of one family and sort, and ours.
