@@ -280,6 +280,7 @@ impl Snapshot {
     }
 
     /// Whether what a rule says follows from a SYN's quad and segment alone, so that it is found again by what answers it.
+    #[inline(always)]
     pub fn is_found_by_quad(&self, decision: Decision, quad: &Quad, segment: Segment) -> bool {
         self.conditions.is_empty() || self.decide(quad, segment) == decision
     }

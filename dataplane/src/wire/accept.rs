@@ -6,11 +6,12 @@
 
 use zerocopy::FromBytes;
 
+use super::build::Below;
 use super::checksum::Sum;
 use super::ethernet::EthernetHeader;
 use super::ip::PROTOCOL_TCP;
-use super::ipv4::{self, Ipv4Header};
-use super::ipv6::{self, Ipv6Header};
+use super::ipv4;
+use super::ipv6;
 use super::reset::TTL;
 use super::seq::Seq;
 use super::tcp::{self, TcpHeader};
@@ -42,11 +43,12 @@ pub fn read(frame: &[u8], headers: &TcpHeaders) -> Option<SynOptions> {
         Addresses::V4(..) => ipv4::HEADER_LEN,
         Addresses::V6(..) => ipv6::HEADER_LEN,
     };
-    let is_bare = !headers.first_fragment
-        && !EthernetHeader::view(frame)?.is_from_group()
-        && usize::from(headers.l4 - headers.l3) == ip_header;
+    let is_bare = usize::from(headers.l4 - headers.l3) == ip_header;
+    if !is_bare || headers.first_fragment || EthernetHeader::view(frame)?.is_from_group() {
+        return None;
+    }
     let options = usize::from(headers.l4) + tcp::HEADER_LEN..usize::from(headers.payload);
-    SynOptions::find(frame.get(options)?).filter(|options| is_bare && !options.authenticated())
+    SynOptions::find(frame.get(options)?).filter(|options| !options.authenticated())
 }
 
 /// Turns that SYN into the SYN-ACK that accepts it, and returns the length of the frame. `asked` is what [`read`] has found in it; of
@@ -64,20 +66,15 @@ pub fn accept(
     let addresses = &headers.quad.addresses;
     EthernetHeader::view_mut(frame)?.swap_addresses();
     let datagram = frame.get_mut(usize::from(headers.l3)..usize::from(headers.payload))?;
-    let segment = match addresses {
-        Addresses::V4(..) => {
-            let (header, segment) = Ipv4Header::mut_from_prefix(datagram).ok()?;
-            header.turn_round(TTL, segment.len() as u16);
-            segment
-        }
-        Addresses::V6(..) => {
-            let (header, segment) = Ipv6Header::mut_from_prefix(datagram).ok()?;
-            header.turn_round(TTL, segment.len() as u16);
-            segment
-        }
+    let below = Below { ttl: TTL, ..Below::learn(datagram, addresses)? };
+    let len = headers.payload - headers.l4;
+    // Each family turned round by itself: neither has to be put together in memory before it is known which one it is.
+    let l4 = match *addresses {
+        Addresses::V4(client, server) => below.emit(&Addresses::V4(server, client), len, datagram)?,
+        Addresses::V6(client, server) => below.emit(&Addresses::V6(server, client), len, datagram)?,
     };
-    let around = Sum::pseudo_header(addresses, PROTOCOL_TCP, segment.len() as u32);
-    let (header, options) = TcpHeader::mut_from_prefix(segment).ok()?;
+    let (header, options) = TcpHeader::mut_from_prefix(datagram.get_mut(l4..)?).ok()?;
+    let around = Sum::pseudo_header(addresses, PROTOCOL_TCP, len.into());
     let around = around + asked.answer(options, acceptance);
     let flags = TcpFlags::SYN | TcpFlags::ACK;
     header.turn_round(acceptance.seq, headers.seq.advance(1), flags, acceptance.window, around);

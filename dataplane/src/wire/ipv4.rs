@@ -115,21 +115,6 @@ impl Ipv4Header {
         self.checksum.set(checksum::update_u16(self.checksum.get(), word(self.ttl), word(ttl)));
         self.ttl = ttl;
     }
-
-    /// The datagram goes back to where it came from, as a new one that is not ECN-capable, with so many bytes behind a header without
-    /// options.
-    #[inline(always)]
-    pub fn turn_round(&mut self, ttl: u8, payload_len: u16) {
-        let [high, low] = payload_len.saturating_add(HEADER_LEN as u16).to_be_bytes();
-        // RFC 6864 section 4.1: what may not be fragmented needs no identification.
-        let [flags, offset] = DONT_FRAGMENT.to_be_bytes();
-        let length = [0x45, self.traffic_class & !ip::ECN_MASK, high, low];
-        let fragment = [0, 0, flags, offset];
-        let (source, destination) = (self.destination, self.source);
-        let sum = Sum::of_words(&[length, fragment, [ttl, self.protocol, 0, 0], source, destination]);
-        let [a, b] = sum.checksum().to_be_bytes();
-        *self = zerocopy::transmute!([length, fragment, [ttl, self.protocol, a, b], source, destination]);
-    }
 }
 
 /// An option-free, unfragmented header as a value.
@@ -150,22 +135,17 @@ pub struct Ipv4Repr {
 }
 
 impl Ipv4Repr {
-    /// The header: DF set, and therefore ID 0 (RFC 6864 section 4.1); checksum filled in.
+    /// The header: DF set, and therefore ID 0 (RFC 6864 section 4.1); checksum filled in. It is added up word by word, as it is put
+    /// together: what is read again from where it has just been written, and in larger pieces, has to be waited for.
+    #[inline(always)]
     pub fn header(&self) -> Ipv4Header {
-        let mut header = Ipv4Header {
-            version_ihl: 0x45,
-            traffic_class: self.traffic_class,
-            total_len: U16::new(self.payload_len.saturating_add(HEADER_LEN as u16)),
-            id: U16::ZERO,
-            flags_offset: U16::new(DONT_FRAGMENT),
-            ttl: self.ttl,
-            protocol: self.protocol,
-            checksum: U16::ZERO,
-            source: self.source,
-            destination: self.destination,
-        };
-        header.fill_checksum();
-        header
+        let Ipv4Repr { source, destination, protocol, ttl, traffic_class, payload_len } = *self;
+        let [high, low] = payload_len.saturating_add(HEADER_LEN as u16).to_be_bytes();
+        let [flags, offset] = DONT_FRAGMENT.to_be_bytes();
+        let (length, fragment) = ([0x45, traffic_class, high, low], [0, 0, flags, offset]);
+        let sum = Sum::of_words(&[length, fragment, [ttl, protocol, 0, 0], source, destination]);
+        let [a, b] = sum.checksum().to_be_bytes();
+        zerocopy::transmute!([length, fragment, [ttl, protocol, a, b], source, destination])
     }
 }
 

@@ -78,15 +78,6 @@ impl Ipv6Header {
         self.version_class_label.set(self.version_class_label.get() & 0xf00f_ffff | u32::from(class) << 20);
     }
 
-    /// The datagram goes back to where it came from, as a new one that is not ECN-capable, with so many bytes behind this header.
-    #[inline(always)]
-    pub fn turn_round(&mut self, hop_limit: u8, payload_len: u16) {
-        std::mem::swap(&mut self.source, &mut self.destination);
-        self.payload_len.set(payload_len);
-        self.set_traffic_class(self.traffic_class() & !ip::ECN_MASK);
-        self.hop_limit = hop_limit;
-    }
-
     /// Both addresses.
     pub const fn addresses(&self) -> Addresses {
         Addresses::V6(self.source, self.destination)

@@ -128,7 +128,7 @@ impl<P: Port> Worker<P> {
 
     /// Suspends the SYN and offers it to the module (seed 000), or answers it so that nothing need be kept of it.
     fn offer(&mut self, arrival: Arrival<'_>, decision: Decision, module: u16, frame: P::Buffer) {
-        let Arrival { headers, .. } = arrival;
+        let Arrival { now, port, headers, .. } = arrival;
         if headers.first_fragment {
             return self.counters.count(Counter::DropFragmentParticipating);
         }
@@ -147,7 +147,7 @@ impl<P: Port> Worker<P> {
             };
         }
         let frame = match self.wants_cookie(decision, module, headers) {
-            true => self.answer_with_cookie(arrival, frame),
+            true => self.answer_with_cookie(now, port, headers, frame),
             false => Some(frame),
         };
         let Some(frame) = frame else { return };

@@ -53,10 +53,11 @@ impl<P: Port> Worker<P> {
     #[inline(never)]
     pub(super) fn answer_with_cookie(
         &mut self,
-        arrival: Arrival<'_>,
+        now: Instant,
+        port: PortId,
+        headers: &TcpHeaders,
         mut frame: P::Buffer,
     ) -> Option<P::Buffer> {
-        let Arrival { now, port, headers, .. } = arrival;
         let asked = accept::read(frame.bytes(), headers);
         let said = |asked: SynOptions| Some((asked, Terms::of(asked, headers.quad.addresses.is_v6())?));
         let Some((asked, terms)) = asked.and_then(said) else { return Some(frame) };

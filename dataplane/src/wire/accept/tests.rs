@@ -10,7 +10,7 @@ use crate::packet::is_tcp_checksum_valid;
 use crate::packet::tests::tcp as headers;
 use crate::wire::build::FrameTemplate;
 use crate::wire::checksum;
-use crate::wire::ipv4::Ipv4Repr;
+use crate::wire::ipv4::{Ipv4Header, Ipv4Repr};
 use crate::wire::tcp::{self, TcpRepr};
 use crate::wire::tcp_options::{TcpOptions, Timestamps, kind, walk};
 

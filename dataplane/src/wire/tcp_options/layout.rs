@@ -50,11 +50,15 @@ pub(super) fn of(options: &[u8]) -> Option<SynOptions> {
     let [.., behind] = *tail;
     let (head, tail) = (u64::from_ne_bytes(*head), u32::from_ne_bytes(*tail));
     let is = |usual: &Usual, head, tail| {
-        let said = (u64::from_ne_bytes(usual.head), u32::from_ne_bytes(usual.tail));
-        options.len() == usual.len && (head, tail) == said
+        head == u64::from_ne_bytes(usual.head) && tail == u32::from_ne_bytes(usual.tail)
     };
-    if is(&LINUX, head & HEAD, tail & TAIL_WITH_SHIFT) {
-        return Some(LINUX.options.say([a, b], behind));
+    // By length: so only those that it can be are compared.
+    if options.len() == LINUX.len {
+        return is(&LINUX, head & HEAD, tail & TAIL_WITH_SHIFT).then(|| LINUX.options.say([a, b], behind));
+    }
+    const { assert!(WITHOUT_CLOCK.len == WINDOWS.len) };
+    if options.len() != WINDOWS.len {
+        return None;
     }
     if is(&WITHOUT_CLOCK, head & HEAD, tail & TAIL_WITH_SHIFT) {
         return Some(WITHOUT_CLOCK.options.say([a, b], behind));
