@@ -132,7 +132,7 @@ pub trait Session: Send {
         None
     }
 
-    /// What it has found since it was asked last; none of those that search nothing.
+    /// What it has found since it was asked last; `None` from one that never searches.
     fn found(&mut self) -> Option<Found> {
         None
     }

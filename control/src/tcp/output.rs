@@ -81,7 +81,7 @@ impl<B: Buffer> Block<B> {
         (!self.has_said_all(now, ts_value) && self.poll_into(now, ts_value, &mut out)).then_some(out)
     }
 
-    /// Whether a look at what waits is enough to know that there is no segment.
+    /// Whether a look at what waits is enough to know that there is no segment. Time and clock are for those who hold it to that.
     #[inline(always)]
     pub(crate) fn has_said_all(&mut self, now: Instant, ts_value: u32) -> bool {
         let is_quiet = self.is_quiet();
@@ -90,8 +90,8 @@ impl<B: Buffer> Block<B> {
         is_quiet
     }
 
-    /// The next segment, written into `out`; false when there is none, and `out` says nothing then. To be asked where a block has not said all
-    /// ([`Block::has_said_all`]).
+    /// The next segment, written into `out`; false when there is none, and `out` says nothing then. To be asked where a block has
+    /// not said all ([`Block::has_said_all`]).
     #[inline(never)]
     pub(crate) fn poll_into(&mut self, now: Instant, ts_value: u32, out: &mut SegmentOut) -> bool {
         if let Some(reset) = self.out.reset.take() {

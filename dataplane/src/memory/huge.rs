@@ -63,7 +63,8 @@ impl<T> Deref for Zeros<T> {
     #[inline(always)]
     fn deref(&self) -> &[T] {
         // SAFETY: a mapping of this length that begins with a page, so it is aligned, of zeros, which are values
-        // (`Zeros::new`), or of what was written since. It is ours for as long as `self` is there.
+        // (`Zeros::new`, which alone makes one), or of what was written since; or no bytes, for which any aligned pointer will do. It
+        // is ours for as long as `self` is there.
         unsafe { std::slice::from_raw_parts(self.values.as_ptr(), self.len) }
     }
 }
@@ -80,7 +81,7 @@ impl<T> Drop for Zeros<T> {
     fn drop(&mut self) {
         let size = size_of_val(&**self);
         if size > 0 {
-            // SAFETY: the whole mapping, which nobody refers to any more.
+            // SAFETY: the whole mapping, which `Zeros::new` makes exactly where there are bytes; nobody refers to it any more.
             unsafe { libc::munmap(self.values.as_ptr().cast(), size) };
         }
     }

@@ -73,11 +73,6 @@ impl Ipv6Header {
         self.version_class_label.get() & 0xf_ffff
     }
 
-    /// Sets DSCP and ECN.
-    pub fn set_traffic_class(&mut self, class: u8) {
-        self.version_class_label.set(self.version_class_label.get() & 0xf00f_ffff | u32::from(class) << 20);
-    }
-
     /// Both addresses.
     pub const fn addresses(&self) -> Addresses {
         Addresses::V6(self.source, self.destination)

@@ -61,13 +61,6 @@ impl TcpHeader {
         Some(Self::mut_from_prefix(segment).ok()?.0)
     }
 
-    /// The fixed header at the start of `segment`, and its options; `None` when the segment is shorter than it says.
-    pub fn split_mut(segment: &mut [u8]) -> Option<(&mut TcpHeader, &mut [u8])> {
-        let (header, rest) = Self::mut_from_prefix(segment).ok()?;
-        let options = rest.get_mut(..header.header_len().checked_sub(HEADER_LEN)?)?;
-        Some((header, options))
-    }
-
     /// One without options, window or urgent pointer, and no checksum yet.
     pub fn bare(source_port: u16, destination_port: u16, seq: Seq, ack: Seq, flags: TcpFlags) -> TcpHeader {
         TcpHeader {
@@ -230,7 +223,7 @@ impl TcpRepr {
         self.emit_as(self.header_len(), source_port, destination_port, out)
     }
 
-    /// The same, where [`TcpRepr::header_len`] has been asked already.
+    /// The same, where [`TcpRepr::header_len`] has been asked already; with any other length it is a segment that means nothing.
     #[inline(always)]
     pub(super) fn emit_as(
         &self,
@@ -239,6 +232,7 @@ impl TcpRepr {
         destination_port: u16,
         out: &mut [u8],
     ) -> Option<usize> {
+        debug_assert_eq!(header_len, self.header_len());
         let (fixed, options) = out.get_mut(..header_len)?.split_at_mut_checked(HEADER_LEN)?;
         let header = TcpHeader {
             source_port: U16::new(source_port),

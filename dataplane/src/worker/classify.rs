@@ -139,9 +139,9 @@ impl<P: Port> Worker<P> {
         let Line { peer: out, pair, .. } = self.lines[usize::from(port.0)];
         let way = Way { port, out, pair };
         let mut places = std::mem::take(&mut self.seen);
-        let are_known = self.read(way, burst, &mut places, is_ours);
+        let have_begun = self.read(way, burst, &mut places, is_ours);
         let seen = &mut places[..burst.len()];
-        if are_known {
+        if have_begun {
             look_ahead(&self.table, seen);
         }
         self.dispatch(now, way, seen, burst);
@@ -149,10 +149,10 @@ impl<P: Port> Worker<P> {
     }
 
     /// Phase: what the frames are, and whose. Who is not ours, or nobody's, leaves the burst; the others' lines of the index are
-    /// asked for. Says whether any of them may be of a flow that there is already, and not all begin one, as in a flood.
+    /// asked for. Says whether any of them does not begin a connection, as all do in a flood.
     #[inline(never)]
     fn read(&mut self, way: Way, burst: &mut Burst<P::Buffer>, places: &mut [Seen], is_ours: bool) -> bool {
-        let (mut at, mut are_known) = (0, false);
+        let (mut at, mut have_begun) = (0, false);
         while at < burst.len() {
             let (frames, run) = (&burst[at..], &mut places[at..]);
             let read = match is_ours || matches!(self.steering, Steering::Single) {
@@ -164,9 +164,9 @@ impl<P: Port> Worker<P> {
                 0 => self.read_any(way, burst, at, &mut places[at], is_ours),
                 n => n,
             };
-            are_known |= !matches!(places[first].kind, Kind::OpeningV4 | Kind::OpeningV6);
+            have_begun |= !matches!(places[first].kind, Kind::OpeningV4 | Kind::OpeningV6);
         }
-        are_known
+        have_begun
     }
 
     /// How many frames from the first one on are plain, of one family and sort, and ours.

@@ -1,5 +1,6 @@
 //! Look-ups of a burst: first the hashes, whose lines of the index are asked for; then where each flow probably is, whose own
-//! lines are; then, one after the other, what is really there. So no look-up waits for memory while there are others.
+//! lines are; then, one after the other, what is really there. So no look-up waits for memory while there are others. Where all begin a connection
+//! nothing is guessed, for nearly all are of nobody yet.
 //!
 //! A guess rests on the bits of the hash that the index keeps beside and in each slot number. It touches no flow.
 

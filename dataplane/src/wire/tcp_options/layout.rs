@@ -6,7 +6,7 @@ use super::syn::SynOptions;
 
 /// Bytes that every SYN with this layout has, the others being 0: the first eight, and the last four. Between them are clocks.
 pub(super) struct Usual {
-    pub len: usize,
+    pub(super) len: usize,
     head: [u8; 8],
     tail: [u8; 4],
     /// Where its options say something of their own.
