@@ -60,9 +60,15 @@ pub fn processor_time() -> Duration {
 }
 
 /// Nanoseconds a unit, by sample and contender.
+#[derive(Default)]
 pub struct Samples(Vec<Vec<f64>>);
 
 impl Samples {
+    /// Those of another race of contenders of the same kinds, too.
+    pub fn append(&mut self, mut other: Samples) {
+        self.0.append(&mut other.0);
+    }
+
     /// Of what follows from all contenders' times in one sample.
     pub fn spread(&self, value: impl Fn(&[f64]) -> f64) -> Spread {
         Spread::of(self.0.iter().map(|sample| value(sample)))
