@@ -5,7 +5,7 @@
 //! there (madvise(2), MADV_COLLAPSE).
 //!
 //! The one place of this crate with unsafe code.
-#![allow(
+#![expect(
     unsafe_code,
     reason = "there is no safe way to mmap or madvise, and this crate wants no DPDK to run"
 )]
