@@ -134,9 +134,8 @@ impl<B: Buffer> Block<B> {
         }
         let before = self.state;
         self.state = before.next(Step::FinAcked);
-        if self.state == State::Closed && self.rcv.through.is_some() {
-            // Our FIN went out before the peer's was acknowledged: this is a simultaneous close, whose last
-            // acknowledgment may have to be repeated.
+        if self.state == State::Closed && self.snd.fin_withheld {
+            // As good as a simultaneous close: the last acknowledgment may have to be repeated.
             self.state = State::TimeWait;
         }
         match self.state {

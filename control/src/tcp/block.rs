@@ -53,6 +53,8 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) fin_queued: bool,
     /// The FIN is out; its number is the end of the queue.
     pub(super) fin_sent: bool,
+    /// When it went out, the peer's FIN was taken, and not acknowledged: whoever acknowledges ours may never have heard that.
+    pub(super) fin_withheld: bool,
     /// SND.UP.
     pub(super) urgent: Option<Seq>,
     /// What the peer has acknowledged, as long as that is not about what we have sent (`boundary.rs`).
@@ -210,6 +212,7 @@ impl<B: Buffer> Block<B> {
                 queue: Queue::new(zero, limits.max_chunks),
                 fin_queued: false,
                 fin_sent: false,
+                fin_withheld: false,
                 urgent: None,
                 followed: None,
                 overtaken: None,

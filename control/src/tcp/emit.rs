@@ -32,6 +32,7 @@ impl<B: Buffer> Block<B> {
         self.count_pace(now, cut.len);
         self.note_size_sent(now, cut.start, cut.len, cut.retransmission);
         self.snd.fin_sent |= cut.fin;
+        self.snd.fin_withheld |= cut.fin && self.withholds();
         self.snd.last_sent = now;
         if self.timers.retransmit.is_none() {
             self.timers.retransmit = Some(match self.timers.probes {

@@ -191,8 +191,15 @@ fn everything_is_offered() -> Snapshot {
 }
 
 fn settings() -> Settings {
+    // Whoever asks about a RST is answered as long as moves may wait.
+    let leg = control::tcp::Limits {
+        send_buffer: 65_536,
+        receive_buffer: 65_536,
+        linger: IDLE,
+        ..Default::default()
+    };
     Settings {
-        leg: control::tcp::Limits { send_buffer: 65_536, receive_buffer: 65_536, ..Default::default() },
+        leg,
         connections: 4,
         when_full: Fallback::Drop,
         suspended: suspended::Limits::of(4),

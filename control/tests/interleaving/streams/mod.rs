@@ -168,3 +168,41 @@ fn a_reset_of_what_is_over_but_for_a_lost_acknowledgment() {
     ];
     play((0, 0), &moves, false);
 }
+
+/// Its RST is lost on the way to the server, which has nothing to say for longer than one usually waits.
+#[test]
+fn a_reset_is_lost_and_nobody_speaks() {
+    use Side::{Client, Server};
+    let lost = [Move::Pass { out: false, side: Client }, Move::Lose { out: true, side: Server }];
+    let waits = [Move::Wait(2_000); 6];
+    play((0, 0), &[&[Move::Reset(Client), Move::Split][..], &lost, &waits].concat(), false);
+}
+
+/// A server with much on its way hears of a RST below a boundary: its questions come faster than they are answered.
+#[test]
+fn a_reset_from_below_a_boundary_is_asked_about_often() {
+    use Move::{Duplicate, Lose, Pass, Reset, Split, Wait, Write};
+    use Side::{Client, Server};
+    let into = |side| Pass { out: false, side };
+    let said = [Write(Client, 1), Reset(Client), into(Client), Write(Server, 1)];
+    let split = [Duplicate { out: false, side: Server }, Split, Lose { out: false, side: Client }];
+    let again = [Pass { out: true, side: Client }, into(Client), Write(Server, 1), Write(Server, 301)];
+    let waits = [Wait(1_538), Wait(1_621), Wait(1_841)];
+    play((0, 0), &[&said[..], &split, &again, &waits].concat(), true);
+}
+
+/// The client's bytes have passed before the split and their acknowledgment is lost; its FIN comes to us, and the server's goes out
+/// before the client's may be acknowledged.
+#[test]
+fn a_fin_is_acknowledged_by_who_has_heard_nothing_of_its_own() {
+    use Move::{Close, Lose, Pass, Split, Wait, Write};
+    use Side::{Client, Server};
+    let into = |side| Pass { out: false, side };
+    let out = |side| Pass { out: true, side };
+    let passed = [Close(Server), Write(Client, 1), into(Client), Wait(1), Close(Client)];
+    let reorder = Move::Reorder { out: false, side: Client };
+    let split = [Lose { out: false, side: Server }, Split, reorder];
+    let closed = [into(Client), into(Server), out(Server), into(Server), out(Client)];
+    let lost = [reorder, Lose { out: true, side: Client }];
+    play((0, 0), &[&passed[..], &split, &closed, &lost].concat(), true);
+}
