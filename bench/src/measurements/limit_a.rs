@@ -74,11 +74,15 @@ fn devices(memory: Memory) -> anyhow::Result<Devices> {
 
 fn run(run: &mut Run) -> anyhow::Result<Finding> {
     // For both programs.
-    let memory = match machine::huge_pages() >= 2 * u64::from(MEGABYTES) {
+    let has_huge = machine::huge_pages() >= 2 * u64::from(MEGABYTES);
+    let memory = match has_huge {
         true => Memory::Huge { megabytes: MEGABYTES },
         false => Memory::NoHuge { megabytes: MEGABYTES },
     };
-    run.say(format!("{memory:?}"));
+    run.say(format!(
+        "{MEGABYTES} MB of {} pages for either program",
+        if has_huge { "huge" } else { "ordinary" }
+    ));
     let mut devices = run.wait_for(|| devices(memory))?;
     let mut testpmd = run.wait_for(|| Testpmd::start(memory, BUFFERS))?;
     let traffic = Traffic::shortest(FLOWS);
