@@ -263,7 +263,7 @@ impl<L: Pool> Connection<L> {
         if !cut.is_made && self.has_delivered_below(cut.end) && self.hold.of(cut.end).let_go == 0 {
             cx.counters.count(Counter::FlowsCut);
             cut.is_made = true;
-            self.make_cut(cut.end);
+            self.make_cut(cx.now, cut.end);
         }
         if until <= cx.now {
             self.leave_boundary();
@@ -282,7 +282,7 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    fn make_cut(&mut self, end: Direction) {
+    fn make_cut(&mut self, now: Instant, end: Direction) {
         self.leave_boundary();
         // Nobody would acknowledge what the other end still says.
         self.through = None;
@@ -292,7 +292,7 @@ impl<L: Pool> Connection<L> {
         let Some([from, to]) = self.legs(end) else { return };
         while from.block.read().is_some() {}
         from.block.abort();
-        to.block.stop_passing(false);
+        to.block.stop_passing(now, false);
         to.block.close();
     }
 

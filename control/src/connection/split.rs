@@ -273,7 +273,7 @@ impl<L: Pool> Connection<L> {
             sender.block.let_acknowledge(acked);
             if is_over {
                 receiver.block.catch_up(now);
-                sender.block.stop_passing(acknowledges_through);
+                sender.block.stop_passing(now, acknowledges_through);
             }
         }
         let Some(splitting) = &mut self.splitting else { return false };

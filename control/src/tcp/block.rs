@@ -53,7 +53,8 @@ pub(super) struct Sender<B: Buffer> {
     pub(super) fin_queued: bool,
     /// The FIN is out; its number is the end of the queue.
     pub(super) fin_sent: bool,
-    /// When it went out, the peer's FIN was taken, and not acknowledged: whoever acknowledges ours may never have heard that.
+    /// It has gone out while something that was taken was not acknowledged. When that was the peer's FIN, whoever acknowledges
+    /// ours may never have heard of it.
     pub(super) fin_withheld: bool,
     /// SND.UP.
     pub(super) urgent: Option<Seq>,

@@ -154,9 +154,15 @@ impl<B: Buffer> Block<B> {
     /// do not.
     pub fn on_passing(&mut self, now: Instant, segment: &Segment) -> Events {
         let mut arrival = Arrival { now, segment, events: Events::NONE };
-        self.hear_clock(now, segment, self.echoed_up_to());
-        let verdict = self.check_ack(&mut arrival);
-        self.note_life(now);
+        let verdict = match self.state.is_synchronized() {
+            true => {
+                self.hear_clock(now, segment, self.echoed_up_to());
+                let verdict = self.check_ack(&mut arrival);
+                self.note_life(now);
+                verdict
+            }
+            false => Verdict::Break(Stop::NotNow),
+        };
         self.last_stop = verdict.break_value();
         arrival.events
     }
@@ -191,13 +197,16 @@ impl<B: Buffer> Block<B> {
 
     /// The receiver has all below the boundary: what the peer hears from now on is ours to say. What is taken is acknowledged
     /// at once, or, on a flow that acknowledges through, when the receiver has it.
-    pub fn stop_passing(&mut self, acknowledges_through: bool) {
+    pub fn stop_passing(&mut self, now: Instant, acknowledges_through: bool) {
         // What the peer has been told last was the receiver's word; if this is the acknowledgment that ends that, it is ours.
         self.out.ack_now = true;
         self.out.more_room = true;
         match &mut self.rcv.through {
             Some(through) if acknowledges_through => through.passes = false,
             through => *through = None,
+        }
+        if self.state == State::TimeWait {
+            self.start_linger(now);
         }
     }
 
@@ -265,7 +274,7 @@ impl<B: Buffer> Block<B> {
     }
 
     /// The number that the peer is known to expect, if it has missed nothing since.
-    pub(super) fn acknowledged_number(&self) -> Seq {
+    pub fn acknowledged_number(&self) -> Seq {
         let is_all_acked = self.snd.una == self.closed_at();
         self.snd.overtaken.filter(|_| is_all_acked).map_or(self.snd.una, |past| past.acknowledged)
     }

@@ -64,6 +64,8 @@ impl<B: Buffer> Block<B> {
         let waits = self.state.sends_data() && self.snd.una != self.snd.nxt && !self.follows();
         holds(!waits || self.deadline().is_some(), || {
             format!("{:?}..{:?} is outstanding, and no timer runs", self.snd.una, self.snd.nxt)
-        })
+        })?;
+        let lingers = self.state == State::TimeWait && !self.withholds();
+        holds(!lingers || self.timers.linger.is_some(), || "in TIME-WAIT, and no timer ends it".into())
     }
 }

@@ -191,7 +191,7 @@ fn everything_is_offered() -> Snapshot {
 }
 
 fn settings() -> Settings {
-    // Whoever asks about a RST is answered as long as moves may wait.
+    // Whoever asks about a RST is answered for longer than moves may wait.
     let leg = control::tcp::Limits {
         send_buffer: 65_536,
         receive_buffer: 65_536,
@@ -213,7 +213,7 @@ fn settings() -> Settings {
         refused: Duration::from_secs(10),
         icmp_errors: Default::default(),
         idle_established: IDLE,
-        half_closed: IDLE,
+        half_closed: 2 * IDLE,
         isn_key: IsnKey::new([4, 3, 2, 1]),
         peers: vec![SERVER, CLIENT],
         mtu: vec![1500, 1500],

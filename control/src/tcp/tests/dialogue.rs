@@ -11,6 +11,7 @@
 //! > *. 101+10 ack 501                             … that may be marked so
 //! +1000ms                                         time passes, stopping at every deadline until one makes output
 //! ~ < …                                           the segment comes in through `on_ack_only`
+//! ^ < …                                           the segment passes the block: `on_passing`
 //! ! write 1000                                    a call of the user's
 //! ```
 //!
@@ -132,6 +133,10 @@ impl Dialogue {
                 let (segment, _) = parse(rest.trim_start_matches('<').trim());
                 self.events |= self.block.on_ack_only(self.now, &segment);
             }
+            "^" => {
+                let (segment, _) = parse(rest.trim_start_matches('<').trim());
+                self.events |= self.block.on_passing(self.now, &segment);
+            }
             ">" => self.expect(line, rest),
             "=" => {
                 let events = std::mem::take(&mut self.events);
@@ -221,6 +226,7 @@ impl Dialogue {
                 assert_eq!(got, n, "bytes read at `{text}`");
             }
             "close" => self.block.close(),
+            "stop-passing" => self.block.stop_passing(self.now, false),
             "abort" => self.block.abort(),
             "confirm" => self.block.confirm(self.now),
             "ask" => self.block.ask_window(),

@@ -199,6 +199,76 @@ fn the_last_acknowledgment_is_repeated() {
     );
 }
 
+/// Its FIN was acknowledged when ours went out, and with it: the peer has heard of it.
+#[test]
+fn a_leg_whose_peer_was_told_with_its_fin_is_over_at_once() {
+    let mut d = withholding("");
+    d.run(
+        "< F. 501 ack 101
+           ! through 502
+           > . 101 ack 502
+           ! close
+           > F. 101 ack 502
+           < . 502 ack 102
+           : Closed",
+    );
+}
+
+/// Our FIN is repeated with the whole acknowledgment, and it may be the first one that the peer has heard.
+#[test]
+fn a_fin_that_was_withheld_once_is_not_taken_for_told() {
+    let mut d = withholding("");
+    d.run(
+        "< F. 501 ack 101
+           ! close
+           > F. 101 ack 501
+           ! through 502
+           > . 102 ack 502
+           +1000ms
+           > F. 101 ack 502
+           < . 502 ack 102
+           : TimeWait
+           < F. 501 ack 102
+           > . 102 ack 502",
+    );
+}
+
+#[test]
+fn a_leg_that_withholds_no_more_lingers_from_then_on() {
+    let mut d = withholding("");
+    d.run(
+        "< F. 501 ack 101
+           ! close
+           > F. 101 ack 501
+           < . 502 ack 102
+           : TimeWait
+           +60000ms
+           ! stop-passing
+           > . 102 ack 502
+           +9999ms
+           : TimeWait
+           +2ms
+           : Closed",
+    );
+}
+
+#[test]
+fn what_passes_a_closed_leg_does_not_open_it() {
+    let mut d = withholding("");
+    d.run(
+        "< F. 501 ack 101
+           ! close
+           > F. 101 ack 501
+           < . 502 ack 102
+           : TimeWait
+           < R 502
+           : Closed
+           ^ < . 501 ack 102
+           : Closed
+           > -",
+    );
+}
+
 #[test]
 fn an_abort_is_heard_by_a_peer_that_has_not_been_told() {
     let mut d = withholding("");

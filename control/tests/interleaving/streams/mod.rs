@@ -191,8 +191,8 @@ fn a_reset_from_below_a_boundary_is_asked_about_often() {
     play((0, 0), &[&said[..], &split, &again, &waits].concat(), true);
 }
 
-/// The client's bytes have passed before the split and their acknowledgment is lost; its FIN comes to us, and the server's goes out
-/// before the client's may be acknowledged.
+/// The client's byte is on its way past us when its FIN comes, so that the server's goes out before the client's may be acknowledged. The
+/// one acknowledgment of both is lost.
 #[test]
 fn a_fin_is_acknowledged_by_who_has_heard_nothing_of_its_own() {
     use Move::{Close, Lose, Pass, Split, Wait, Write};

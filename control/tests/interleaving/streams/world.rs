@@ -199,6 +199,18 @@ impl World {
         );
         assert!(client.has_all_of(server) && server.has_all_of(client), "bytes are missing");
         self.audit();
+        self.assert_lingers_no_longer();
+    }
+
+    /// What both ends have closed is remembered for as long as they may repeat something, and no longer.
+    fn assert_lingers_no_longer(&mut self) {
+        if !self.ends.iter().all(|end| end.closed) {
+            return;
+        }
+        self.wait(IDLE.as_millis() as u64 + 1);
+        self.run_dry();
+        let connections: Vec<_> = self.appliance.core.connections().collect();
+        assert!(connections.is_empty(), "{connections:?} {}", self.appliance.dump());
     }
 
     /// The other end hears of it at the latest when it has something to say.
