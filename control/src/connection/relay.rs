@@ -148,7 +148,8 @@ impl<L: Pool> Connection<L> {
             && let Some([_, to]) = self.legs(direction)
             && to.block.queued() == 0
         {
-            // The sender probes a window that we closed because the receiver's is: the question is for the receiver.
+            // The sender probes a window that we closed because the receiver's is, or waits for an acknowledgment of the receiver's
+            // own: the question is for the receiver.
             to.block.ask_window();
         }
         if events.contains(Events::KEPT_ALIVE)

@@ -332,7 +332,10 @@ impl<L: Pool> Connection<L> {
         let Some(leaving) = &self.leaving else { return };
         let Some(&Reset { direction, until, .. }) = leaving.reset.as_ref() else { return };
         let given = leaving.given(direction);
-        let is_delivered = self.legs(direction).is_some_and(|[_, to]| to.block.snd_una() == given);
+        let own = self.numbers_of(direction).own;
+        let Some([_, to]) = self.legs(direction) else { return };
+        let is_delivered = to.block.snd_una() == given;
+        let expected = to.block.acknowledged_number();
         if !is_delivered && cx.now < until {
             return;
         }
@@ -341,11 +344,13 @@ impl<L: Pool> Connection<L> {
         else {
             return;
         };
-        if is_delivered {
+        // Its end answered what we had acknowledged, while more of its bytes were past us already.
+        let is_overtaken = headers.seq.plus(own).lt(expected);
+        if is_delivered && !is_overtaken {
             self.pass_end_to_end(cx, direction, &headers, frame);
             return self.end_behind_reset(cx);
         }
-        // It would not be obeyed behind what is missing; the leg knows the number that is.
+        // It would not be obeyed, behind what is missing or before what has come; the leg knows the number that is.
         if let Some([from, to]) = self.legs(direction) {
             from.block.end_silently();
             to.block.abort();

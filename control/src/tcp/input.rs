@@ -231,9 +231,13 @@ impl<B: Buffer> Block<B> {
     /// The peer is told where we are. An acknowledgment of sequence space that was repeated is never withheld; one of a
     /// segment without any is, or two confused peers could go on for ever. An unvalidated client gets silence
     /// (DESIGN invariant 5).
-    fn answer_unacceptable(&mut self, arrival: &Arrival<'_>) {
+    fn answer_unacceptable(&mut self, arrival: &mut Arrival<'_>) {
         let flags = arrival.segment.flags;
         self.note_duplicate(arrival.segment.seq, arrival.segment.end().min(self.rcv.nxt));
+        // Nothing that is ours may have gone to the receiver since the boundary, so that it had nothing to acknowledge.
+        if self.is_told_by_receiver() && arrival.segment.sequence_len() > 0 {
+            arrival.events.insert(Events::PROBED);
+        }
         match self.state {
             State::SynReceived => {}
             _ if self.is_question(arrival.segment) && arrival.segment.len == 0 => {

@@ -154,6 +154,19 @@ fn a_reset_follows_what_was_said_before_it() {
     rig.assert_gone();
 }
 
+/// It answers what we had acknowledged, while more of its end's bytes had passed us: its receiver, which may have nothing more to
+/// say, would not look at that number.
+#[test]
+fn a_reset_that_bytes_have_overtaken_gets_the_number_behind_them() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    assert_eq!(script(&rig.client(ack(next, S + 1), b"more")), [format!(">S . {next}:5001 4")]);
+    assert!(rig.client(rst(next), b"").is_empty());
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    let said = script(&rig.server(ack(S + 1, next + 4), b""));
+    assert!(said.ends_with(&[format!(">S R. {}:5001 0", next + 4)]), "{said:?}");
+}
+
 /// The worker parks already, and knows from its object that the flow is over: who asks is answered by the other end.
 #[test]
 fn a_reset_while_the_worker_parks_is_in_the_object() {

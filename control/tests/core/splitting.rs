@@ -2,10 +2,10 @@
 //! acknowledged; what the client sends has 100 added to its numbers on the way, what the server sends has 50 taken off.
 
 use control::core::handover::HandOver;
-use control::module::Acknowledge;
 use control::module::relay::{MergeWhen, Relay};
+use control::module::{Acknowledge, Decision, Edit, Module, PartialConnection, Proxying, Session, Step};
 use dataplane::flow::object::{Path, Record, Track, View};
-use dataplane::flow::quad::{FlowKey, Segment};
+use dataplane::flow::quad::{Direction, FlowKey, Segment};
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
@@ -244,4 +244,35 @@ fn a_reset_at_the_boundary_reaches_the_other_end() {
     let mut rig = split();
     let said = script(&rig.client(rst(C + 1 + 1000), b""));
     assert!(said.iter().any(|line| line.starts_with(&format!(">S R. {}:", at_server(1000)))), "{said:?}");
+}
+
+/// Nothing that comes goes on.
+struct Swallowing;
+
+impl Module for Swallowing {
+    fn offered(&mut self, _: &PartialConnection<'_>) -> Decision {
+        Decision::Proxy(Proxying::default())
+    }
+
+    fn session(&mut self, _: &FlowKey) -> Box<dyn Session> {
+        Box::new(Swallowing)
+    }
+}
+
+impl Session for Swallowing {
+    fn data(&mut self, _: Direction, _: &[u8]) -> (Edit, Step) {
+        (Edit::Replace(Vec::new()), Step::Relay)
+    }
+}
+
+/// The client has acknowledged all below before the split, and gets nothing more that it could acknowledge.
+#[test]
+fn who_repeats_what_was_edited_away_has_its_receiver_asked() {
+    let mut rig = split_in(Rig::new(Swallowing), Terms::new(Some([SHIFT, SHIFT]), true, false), 64_000);
+    let said = [ack(S + 1 + 2000, at_server(1000)), ack(S + 1 + 2000, at_server(1000))];
+    assert!(!script(&rig.server(said[0].clone(), b"abc")).iter().any(|line| line.starts_with(">S")));
+    let asked = script(&rig.server(said[1].clone(), b"abc"));
+    assert_eq!(asked, [format!(">C . {}:{} 0", at_client(2000) - 1, C + 1 + 1000)]);
+    let told = script(&rig.client(ack(C + 1 + 1000, at_client(2000)), b""));
+    assert_eq!(told.last(), Some(&format!(">S . {}:{} 0", at_server(1000), S + 1 + 2003)));
 }

@@ -79,4 +79,9 @@ pub const SEEDS: &[(&str, u64)] = &[
     ("greeted", 2020),
     // More frames in a ring between workers than one burst takes: one was taken out and lost.
     ("clocks", 6791),
+    // A RST that answered what we had acknowledged passed behind bytes that had passed before: its receiver expected more, and was
+    // never told again.
+    ("held", 5_007_271),
+    // All that came above a boundary was edited away: the receiver had nothing to acknowledge, and the sender was not told.
+    ("resized-lossy", 5_062_087),
 ];
