@@ -269,9 +269,9 @@ impl Session for Swallowing {
 #[test]
 fn who_repeats_what_was_edited_away_has_its_receiver_asked() {
     let mut rig = split_in(Rig::new(Swallowing), Terms::new(Some([SHIFT, SHIFT]), true, false), 64_000);
-    let said = [ack(S + 1 + 2000, at_server(1000)), ack(S + 1 + 2000, at_server(1000))];
-    assert!(!script(&rig.server(said[0].clone(), b"abc")).iter().any(|line| line.starts_with(">S")));
-    let asked = script(&rig.server(said[1].clone(), b"abc"));
+    let said = ack(S + 1 + 2000, at_server(1000));
+    assert!(!script(&rig.server(said.clone(), b"abc")).iter().any(|line| line.starts_with(">S")));
+    let asked = script(&rig.server(said, b"abc"));
     assert_eq!(asked, [format!(">C . {}:{} 0", at_client(2000) - 1, C + 1 + 1000)]);
     let told = script(&rig.client(ack(C + 1 + 1000, at_client(2000)), b""));
     assert_eq!(told.last(), Some(&format!(">S . {}:{} 0", at_server(1000), S + 1 + 2003)));

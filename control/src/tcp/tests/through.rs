@@ -9,6 +9,17 @@ fn withholding(options: &str) -> Dialogue {
     d
 }
 
+/// The peer's FIN has come, and ours has gone out before that may be acknowledged.
+fn closing() -> Dialogue {
+    let mut d = withholding("");
+    d.run(
+        "< F. 501 ack 101
+           ! close
+           > F. 101 ack 501",
+    );
+    d
+}
+
 #[test]
 fn data_is_acknowledged_when_the_receiver_has_it_and_at_once() {
     let mut d = withholding("sack");
@@ -162,12 +173,9 @@ fn a_fin_is_acknowledged_when_the_receiver_has_acknowledged_ours() {
 
 #[test]
 fn a_leg_is_not_over_before_its_peer_has_been_told() {
-    let mut d = withholding("");
+    let mut d = closing();
     d.run(
-        "< F. 501 ack 101
-           ! close
-           > F. 101 ack 501
-           < . 502 ack 102
+        "< . 502 ack 102
            = ACKED|WINDOW|PEER_FIN
            : TimeWait
            +60000ms
@@ -185,12 +193,9 @@ fn a_leg_is_not_over_before_its_peer_has_been_told() {
 
 #[test]
 fn the_last_acknowledgment_is_repeated() {
-    let mut d = withholding("");
+    let mut d = closing();
     d.run(
-        "< F. 501 ack 101
-           ! close
-           > F. 101 ack 501
-           ! through 502
+        "! through 502
            > . 102 ack 502
            < . 502 ack 102
            : TimeWait
@@ -217,12 +222,9 @@ fn a_leg_whose_peer_was_told_with_its_fin_is_over_at_once() {
 /// Our FIN is repeated with the whole acknowledgment, and it may be the first one that the peer has heard.
 #[test]
 fn a_fin_that_was_withheld_once_is_not_taken_for_told() {
-    let mut d = withholding("");
+    let mut d = closing();
     d.run(
-        "< F. 501 ack 101
-           ! close
-           > F. 101 ack 501
-           ! through 502
+        "! through 502
            > . 102 ack 502
            +1000ms
            > F. 101 ack 502
@@ -235,12 +237,9 @@ fn a_fin_that_was_withheld_once_is_not_taken_for_told() {
 
 #[test]
 fn a_leg_that_withholds_no_more_lingers_from_then_on() {
-    let mut d = withholding("");
+    let mut d = closing();
     d.run(
-        "< F. 501 ack 101
-           ! close
-           > F. 101 ack 501
-           < . 502 ack 102
+        "< . 502 ack 102
            : TimeWait
            +60000ms
            ! stop-passing
@@ -254,12 +253,9 @@ fn a_leg_that_withholds_no_more_lingers_from_then_on() {
 
 #[test]
 fn what_passes_a_closed_leg_does_not_open_it() {
-    let mut d = withholding("");
+    let mut d = closing();
     d.run(
-        "< F. 501 ack 101
-           ! close
-           > F. 101 ack 501
-           < . 502 ack 102
+        "< . 502 ack 102
            : TimeWait
            < R 502
            : Closed
@@ -271,12 +267,9 @@ fn what_passes_a_closed_leg_does_not_open_it() {
 
 #[test]
 fn an_abort_is_heard_by_a_peer_that_has_not_been_told() {
-    let mut d = withholding("");
+    let mut d = closing();
     d.run(
-        "< F. 501 ack 101
-           ! close
-           > F. 101 ack 501
-           < . 502 ack 102
+        "< . 502 ack 102
            ! abort
            > R. 102 ack 501",
     );
