@@ -144,12 +144,11 @@ impl<L: Pool> Connection<L> {
                 self.remember(cx, Outcome::Silent, None);
             }
         }
-        if events.contains(Events::PROBED)
+        if events.contains(Events::ASKED_RECEIVER)
             && let Some([_, to]) = self.legs(direction)
             && to.block.queued() == 0
         {
-            // The sender probes a window that we closed because the receiver's is, or waits for an acknowledgment of the receiver's
-            // own: the question is for the receiver.
+            // We closed the window because the receiver's is closed; or the acknowledgment is the receiver's own.
             to.block.ask_window();
         }
         if events.contains(Events::KEPT_ALIVE)

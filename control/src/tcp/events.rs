@@ -47,9 +47,9 @@ events! {
     CLOSED = 12;
     /// The peer has not been heard for too long. Nothing is sent about it.
     GAVE_UP = 13;
-    /// The peer has asked with data whether the window that we have closed is open again, or has repeated what the receiver behind us
-    /// was to acknowledge itself: the receiver is the one to ask.
-    PROBED = 14;
+    /// The peer has asked what only the receiver behind us can say: with data, whether the window that we have closed is open
+    /// again; by a repetition, whether what the receiver was to acknowledge itself has come.
+    ASKED_RECEIVER = 14;
     /// The peer has asked whether anybody is there (RFC 9293 section 3.8.4), and is answered: the question is for the
     /// other end too.
     KEPT_ALIVE = 15;

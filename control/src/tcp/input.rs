@@ -236,7 +236,7 @@ impl<B: Buffer> Block<B> {
         self.note_duplicate(arrival.segment.seq, arrival.segment.end().min(self.rcv.nxt));
         // Nothing that is ours may have gone to the receiver since the boundary, so that it had nothing to acknowledge.
         if self.is_told_by_receiver() && arrival.segment.sequence_len() > 0 {
-            arrival.events.insert(Events::PROBED);
+            arrival.events.insert(Events::ASKED_RECEIVER);
         }
         match self.state {
             State::SynReceived => {}

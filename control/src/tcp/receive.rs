@@ -50,7 +50,7 @@ impl<B: Buffer> Block<B> {
             // A duplicate, or a probe of a closed window.
             self.out.ack_now = true;
             if segment.end().gt(self.rcv.nxt) {
-                arrival.events.insert(Events::PROBED);
+                arrival.events.insert(Events::ASKED_RECEIVER);
             }
         } else if seq == self.rcv.nxt {
             self.take_in_order(payload);

@@ -222,7 +222,7 @@ fn at_a_closed_window_the_ack_counts_and_the_data_does_not() {
            ! write 100
            > P. 101+100 ack 10501 win 0
            < . 10501+1 ack 201
-           = READABLE|ACKED|WINDOW|PROBED
+           = READABLE|ACKED|WINDOW|ASKED_RECEIVER
            > . 201 ack 10501 win 0",
     );
 }
