@@ -12,7 +12,7 @@
 //! Where cables do lose, `streams` plays any sequence of moves against a plain model.
 //!
 //! `QUADRILLE_DELAYS=K` allows K departures from the schedule begun with, `QUADRILLE_WALKS=N` takes N random schedules,
-//! `QUADRILLE_CASES=N` plays N sequences of moves.
+//! `QUADRILLE_CASES=N` plays N sequences of moves; `./dev sim --moves N` as many with debug assertions in a release build.
 #![forbid(unsafe_code)]
 
 mod appliance;
