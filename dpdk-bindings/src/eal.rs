@@ -1,6 +1,6 @@
 //! The environment abstraction layer: DPDK's process-wide state, started once and guarded.
 //!
-//! The thread that starts it becomes lcore `main_core`. `rte_eal_init` also pins that thread, and every thread that it
+//! The thread that starts it becomes lcore 0, on the memory node of `main_core`. `rte_eal_init` also pins that thread, and every thread that it
 //! spawns later would inherit the pinning; [`Eal::start`] therefore restores the affinity that it found. Who wants a
 //! thread on a core pins it.
 

@@ -51,7 +51,7 @@ impl LogLevel {
 pub struct EalConfig {
     /// The program's name in DPDK's messages.
     pub program: String,
-    /// The CPU core whose lcore id and memory node the starting thread gets (it is not pinned there).
+    /// The CPU core whose memory node the starting thread gets (it is not pinned there).
     pub main_core: u16,
     /// Packet memory.
     pub memory: Memory,
@@ -84,7 +84,8 @@ impl EalConfig {
 
     /// The argument vector, without the vdevs.
     pub(super) fn arguments(&self) -> Result<Vec<CString>, Error> {
-        let mut list = vec![self.program.clone(), "-l".into(), self.main_core.to_string()];
+        // As lcore 0, whatever the core's number is: DPDK knows RTE_MAX_LCORE lcores, 128 in Debian's, and machines have more cores.
+        let mut list = vec![self.program.clone(), "--lcores".into(), format!("0@{}", self.main_core)];
         let megabytes = match self.memory {
             Memory::Huge { megabytes } => {
                 list.push("--in-memory".into());
@@ -158,15 +159,16 @@ mod tests {
         let mut config = EalConfig::new("q", Memory::NoHuge { megabytes: 64 });
         assert_eq!(
             text(&config),
-            "q -l 0 --no-huge --no-shconf -m 64 --no-telemetry --no-pci --log-level=warning"
+            "q --lcores 0@0 --no-huge --no-shconf -m 64 --no-telemetry --no-pci --log-level=warning"
         );
+        config.main_core = 200;
         config.memory = Memory::Huge { megabytes: 512 };
         config.pci = vec!["0000:03:00.0".into()];
         config.file_prefix = Some("lab".into());
         config.extra = vec!["--iova-mode=va".into()];
         assert_eq!(
             text(&config),
-            "q -l 0 --in-memory -m 512 --no-telemetry -a 0000:03:00.0 --file-prefix lab --log-level=warning \
+            "q --lcores 0@200 --in-memory -m 512 --no-telemetry -a 0000:03:00.0 --file-prefix lab --log-level=warning \
              --iova-mode=va"
         );
     }
