@@ -76,27 +76,28 @@ impl<B: Buffer> Work<B> for MacSwap {
 #[repr(align(64))]
 struct Line([u64; 8]);
 
-/// Limit B of DESIGN section 10: MAC addresses are swapped, and some lines of as much memory as the flows take are read and
-/// written, asked for beforehand for the whole burst. Which ones, the frame says.
+/// Limit B of DESIGN section 10: MAC addresses are swapped, and a line of each of some memories is read and written, asked for
+/// beforehand for the whole burst. Which ones, the frame says. The first is as large as the flows' objects, the second as the index, the
+/// third as the addresses of IPv6 flows.
 pub struct MacSwapAndLines<const LINES: usize> {
-    memory: Box<[Line]>,
+    memories: [Box<[Line]>; LINES],
     /// Eight bytes at each of these tell flows apart, whichever way they go.
     keys: [usize; 2],
 }
 
 impl<const LINES: usize> MacSwapAndLines<LINES> {
-    /// Over as much memory as so many flows take.
+    /// Over as much memory as frames of so many flows touch.
     pub fn new(flows: u32, family: Family) -> Self {
-        let lines = FlowTable::bytes_for(flows as usize, 0) / size_of::<Line>();
+        let bytes = FlowTable::bytes_touched(flows as usize);
         // In huge pages, as the table's. Memory that was never written is all one page of zeros.
-        let memory = huge::filled(lines.max(1), |_| Line([1; 8]));
+        let memory = |at: usize| huge::filled((bytes[at] / size_of::<Line>()).max(1), |_| Line([1; 8]));
         let keys = match family {
             // Source and destination; destination and ports.
             Family::V4 => [26, 30],
             // The ends of source and destination, the latter with the ports.
             Family::V6 => [34, 50],
         };
-        MacSwapAndLines { memory, keys }
+        MacSwapAndLines { memories: std::array::from_fn(memory), keys }
     }
 
     /// Multiplicative hashes, one from the other.
@@ -104,9 +105,9 @@ impl<const LINES: usize> MacSwapAndLines<LINES> {
     fn places(&self, bytes: &[u8]) -> [usize; LINES] {
         let word = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
         let mut hash = word(self.keys[0]) ^ word(self.keys[1]).rotate_left(32);
-        [(); LINES].map(|()| {
+        self.memories.each_ref().map(|memory| {
             hash = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            ((u128::from(hash) * self.memory.len() as u128) >> 64) as usize
+            ((u128::from(hash) * memory.len() as u128) >> 64) as usize
         })
     }
 }
@@ -117,11 +118,11 @@ impl<B: Buffer, const LINES: usize> Work<B> for MacSwapAndLines<LINES> {
         let mut places = [[0; LINES]; dataplane::port::BURST];
         for (frame, places) in burst.iter().zip(&mut places) {
             *places = self.places(frame.bytes());
-            places.iter().for_each(|place| prefetch_index(&self.memory, *place));
+            self.memories.iter().zip(places).for_each(|(memory, place)| prefetch_index(memory, *place));
         }
         for (frame, places) in burst.iter_mut().zip(places) {
-            for place in places {
-                let line = &mut self.memory[place];
+            for (memory, place) in self.memories.iter_mut().zip(places) {
+                let line = &mut memory[place];
                 line.0[0] = line.0[0].wrapping_add(frame.bytes().len() as u64);
             }
         }

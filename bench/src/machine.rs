@@ -1,5 +1,7 @@
 //! What the figures were taken on, and whether it had time for them.
 
+mod cores;
+
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -9,11 +11,14 @@ use core_affinity::CoreId;
 use serde::{Deserialize, Serialize};
 
 use crate::race::processor_time;
+use cores::{Cores, Place};
 
 /// Less processor time than that of all that has passed means that somebody else had the core.
 pub const QUIET_SHARE: f64 = 0.98;
 /// More of all processor time than that taken by the hypervisor means that it had the core.
 const QUIET_STEAL: f64 = 0.01;
+/// More of all processor time than that, on whichever core, means that others used the memory and the caches that cores share.
+const QUIET_OTHERS: f64 = 0.05;
 
 /// By name and value, as a page shows it.
 pub type Facts = Vec<(String, String)>;
@@ -37,6 +42,8 @@ pub fn facts() -> Facts {
         ("commit", said("git", &["describe", "--always", "--dirty", "--abbrev=12"])),
         ("processor", value(&file("/proc/cpuinfo"), "model name", ':')),
         ("cores", Some(cores.to_string())),
+        ("of these alike, with a thread each", Some(self::cores().to_string())),
+        ("L3", said("cat", &["/sys/devices/system/cpu/cpu0/cache/index3/size"])),
         ("memory", value(&memory, "MemTotal", ':')),
         ("huge pages", value(&memory, "HugePages_Total", ':')),
         (
@@ -82,27 +89,37 @@ pub fn said(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// Those that this process may run on, as they were before any thread was pinned.
-static CORES: LazyLock<Vec<CoreId>> = LazyLock::new(|| core_affinity::get_core_ids().unwrap_or_default());
+static CORES: LazyLock<Cores> = LazyLock::new(|| {
+    let ids = core_affinity::get_core_ids().unwrap_or_default();
+    Cores::of(ids.into_iter().map(|core| core.id), Place::of)
+});
 
-/// The last core: interrupts, and whoever does not care, are mostly on the first. False where that cannot be had.
+/// The core of this thread: interrupts, and whoever does not care, are mostly on the first, so the last. False where that cannot be had.
 pub fn pin() -> bool {
     pin_before(0)
 }
 
-/// The core so many before the last.
+/// The core so many before that one.
 pub fn pin_before(last: usize) -> bool {
-    CORES.iter().rev().nth(last).is_some_and(|core| core_affinity::set_for_current(*core))
+    let core = CORES.numbers.iter().rev().nth(last);
+    core.is_some_and(|id| core_affinity::set_for_current(CoreId { id: *id }))
 }
 
-/// How many threads can have a core each.
+/// By their numbers, the last one's is that of this thread.
+#[cfg(feature = "dpdk")]
+pub fn core_numbers() -> &'static [usize] {
+    &CORES.numbers
+}
+
+/// How many threads can have a core each: one that is no other one's second thread, of one kind and on one memory node.
 pub fn cores() -> usize {
-    CORES.len()
+    CORES.alike
 }
 
 /// Takes the pinning back, which processes inherit.
 pub fn unpin() -> anyhow::Result<()> {
     let mut all = rustix::thread::CpuSet::new();
-    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|core| all.set(core));
+    CORES.numbers.iter().for_each(|core| all.set(*core));
     rustix::thread::sched_setaffinity(None, &all).context("all cores cannot be had")
 }
 
@@ -119,18 +136,21 @@ pub struct Share {
     pub own: f64,
     /// Processor time of all cores that the hypervisor took.
     pub stolen: f64,
+    /// And that processes had which this one has not started.
+    #[serde(default)]
+    pub others: f64,
 }
 
 impl Share {
     /// Why the figures are not to be trusted, if so.
     pub fn complaint(&self) -> Option<String> {
-        if self.own >= QUIET_SHARE && self.stolen <= QUIET_STEAL {
+        if self.own >= QUIET_SHARE && self.stolen <= QUIET_STEAL && self.others <= QUIET_OTHERS {
             return None;
         }
-        let (own, stolen) = (self.own * 100.0, self.stolen * 100.0);
+        let [own, stolen, others] = [self.own, self.stolen, self.others].map(|share| share * 100.0);
         Some(format!(
-            "the machine was busy: this thread had {own:.0} % of its core, the hypervisor took {stolen:.1} % of all; \
-             what others leave in the caches is in these figures"
+            "the machine was busy: this thread had {own:.0} % of its core, the hypervisor took {stolen:.1} % of all, other processes \
+             {others:.1} %; what others leave in the caches is in these figures"
         ))
     }
 }
@@ -148,11 +168,15 @@ struct Ticks {
     all: u64,
     stolen: u64,
     busy: u64,
+    /// Of busy ones, this process's and those of the ones that it has waited for.
+    own: u64,
 }
 
 impl Ticks {
     fn now() -> Ticks {
-        Ticks::of(&std::fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or_default()
+        let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let own = own_ticks(&file("/proc/self/stat")).unwrap_or_default();
+        Ticks { own, ..Ticks::of(&file("/proc/stat")).unwrap_or_default() }
     }
 
     /// The first line: user, nice, system, idle, iowait, irq, softirq, steal; guests' time is in user's.
@@ -160,8 +184,14 @@ impl Ticks {
         let words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
         let ticks: Vec<u64> = words.take(8).map_while(|word| word.parse().ok()).collect();
         let &[user, nice, system, _, _, irq, softirq, stolen] = ticks.as_slice() else { return None };
-        Some(Ticks { all: ticks.iter().sum(), stolen, busy: user + nice + system + irq + softirq })
+        Some(Ticks { all: ticks.iter().sum(), stolen, busy: user + nice + system + irq + softirq, own: 0 })
     }
+}
+
+/// User and system time of a process and of its children that have ended: four figures, of which the first is the eleventh behind its name.
+fn own_ticks(stat: &str) -> Option<u64> {
+    let (_, behind_name) = stat.rsplit_once(") ")?;
+    behind_name.split_whitespace().skip(11).take(4).map(|word| word.parse::<u64>().ok()).sum()
 }
 
 impl Watch {
@@ -174,9 +204,12 @@ impl Watch {
         let wall = self.wall.elapsed().saturating_sub(sleeps).as_secs_f64();
         let ticks = Ticks::now();
         let all = ticks.all.saturating_sub(self.ticks.all).max(1);
+        let of_all = |ticks: u64| ticks as f64 / all as f64;
+        let busy = ticks.busy.saturating_sub(self.ticks.busy);
         Share {
             own: ((processor_time() - self.own).as_secs_f64() / wall.max(1e-9)).min(1.0),
-            stolen: ticks.stolen.saturating_sub(self.ticks.stolen) as f64 / all as f64,
+            stolen: of_all(ticks.stolen.saturating_sub(self.ticks.stolen)),
+            others: of_all(busy.saturating_sub(ticks.own.saturating_sub(self.ticks.own))),
         }
     }
 
@@ -197,8 +230,18 @@ mod tests {
 
     #[test]
     fn a_busy_machine_is_complained_of() {
-        assert!(Share { own: 0.99, stolen: 0.0 }.complaint().is_none());
-        assert!(Share { own: 0.9, stolen: 0.0 }.complaint().is_some());
-        assert!(Share { own: 1.0, stolen: 0.1 }.complaint().is_some());
+        let quiet = Share { own: 0.99, stolen: 0.0, others: 0.01 };
+        assert!(quiet.complaint().is_none());
+        assert!(Share { own: 0.9, ..quiet }.complaint().is_some());
+        assert!(Share { stolen: 0.1, ..quiet }.complaint().is_some());
+        assert!(Share { others: 0.3, ..quiet }.complaint().is_some());
+    }
+
+    #[test]
+    fn a_process_has_its_own_time_and_that_of_its_children() {
+        let stat = "77 (a (b) c) S 1 77 77 0 -1 4194304 1 2 3 4 10 20 300 4000 20 0 3 0 99";
+        assert_eq!(own_ticks(stat), Some(4330));
+        let own = std::fs::read_to_string("/proc/self/stat").expect("a process has its own");
+        assert!(own_ticks(&own).is_some(), "{own}");
     }
 }

@@ -9,6 +9,7 @@ mod core;
 mod forwarder;
 mod frame;
 mod generator;
+mod hardware;
 mod machine;
 mod measurements;
 mod pooled;
@@ -62,6 +63,10 @@ struct Arguments {
     /// What a process in a lab does.
     #[arg(long, hide = true)]
     peers: Option<measurements::peers::Part>,
+    /// And another one.
+    #[cfg(feature = "dpdk")]
+    #[arg(long, hide = true)]
+    limit_a: Option<measurements::limit_a::Part>,
     /// What lackey traces.
     #[arg(long, hide = true)]
     trace: Option<tallies::Tallies>,
@@ -85,6 +90,10 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(install) = arguments.install {
         return install.carry_out();
+    }
+    #[cfg(feature = "dpdk")]
+    if let Some(part) = arguments.limit_a {
+        return part.carry_out();
     }
     if let Some(part) = arguments.peers {
         return part.carry_out();

@@ -9,7 +9,7 @@ mod growth;
 mod inspect;
 pub mod instructions;
 #[cfg(feature = "dpdk")]
-mod limit_a;
+pub mod limit_a;
 pub mod memory;
 mod migration;
 pub mod peers;

@@ -33,16 +33,18 @@ pub fn past(folder: &Path) -> Vec<Record> {
     records(folder).unwrap_or_default()
 }
 
-/// All that are there, by name.
+/// All that are there, by name; without those that another version of this program has written, or nobody.
 fn records(folder: &Path) -> anyhow::Result<Vec<Record>> {
     let mut paths: Vec<_> = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     paths.sort_by_key(fs::DirEntry::file_name);
     let is_json = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
-    let read = |path: &Path| {
-        let text = fs::read_to_string(path)?;
-        serde_json::from_str(&text).with_context(|| format!("{}: not what is written here", path.display()))
-    };
-    paths.iter().map(fs::DirEntry::path).filter(|path| is_json(path)).map(|path| read(&path)).collect()
+    let read = |path: &Path| anyhow::Ok(serde_json::from_str(&fs::read_to_string(path)?)?);
+    let known = paths.iter().map(fs::DirEntry::path).filter(|path| is_json(path)).filter_map(|path| {
+        let unread =
+            |why: &anyhow::Error| eprintln!("{}: {why:#}; measure it again, or remove it", path.display());
+        read(&path).inspect_err(unread).ok()
+    });
+    Ok(known.collect())
 }
 
 /// On the terminal.
@@ -109,6 +111,13 @@ fn gate(gate: &Gate) -> String {
 #[cfg(test)]
 mod tests {
     use super::aligned;
+
+    #[test]
+    fn what_cannot_be_read_is_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("other.json"), "{}").expect("it can be written");
+        assert!(super::records(folder.path()).expect("the rest is read").is_empty());
+    }
 
     #[test]
     fn columns_stand_below_each_other() {

@@ -81,6 +81,13 @@ pub struct Row {
     pub values: Vec<Option<Spread>>,
 }
 
+/// An error, for a cell of a table.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}").replace('|', "/");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(200).collect()
+}
+
 /// A demand of the budget. It fails nothing: a figure is looked at, not asserted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Gate {

@@ -14,8 +14,8 @@ use crate::core::relaying;
 use crate::pooled::{Home, Pooled};
 use crate::worker::{Beside, Rig, Room, Source};
 
-/// As in a configuration that says nothing of it.
-const MESSAGES: usize = 4096;
+/// Of a ring, as in a configuration that says nothing of it.
+pub const MESSAGES: usize = 4096;
 
 /// The longest that a round may seem to take.
 const LONGEST: Duration = Duration::from_millis(1);
@@ -52,6 +52,8 @@ impl Present {
 pub struct Plan {
     /// Room in the worker's table, beside those that are idle.
     pub flows: usize,
+    /// Room in each ring.
+    pub messages: usize,
     /// How long one that is over stays there.
     pub linger: Duration,
     pub merge: MergeWhen,
@@ -95,15 +97,25 @@ impl Spent {
 impl<P: Timed> Turns<P> {
     /// Whose ends begin at once.
     pub fn new(ends: [P; 2], plan: Plan, beside: &Beside) -> Turns<P> {
-        let Plan { flows, linger, merge, settings } = plan;
+        let Plan { flows, messages, linger, merge, settings } = plan;
         let heartbeat = Arc::default();
-        let room = Room { flows: flows + beside.idle as usize, messages: MESSAGES, linger };
+        let room = Room { flows: flows + beside.idle as usize, messages, linger };
         let mut rig = Rig::with(ends, room, Arc::clone(&beside.rules), &heartbeat);
         let clock = SystemClock::start();
         rig.fill(clock, beside.idle);
         rig.start();
         let Rig { worker, orders, events } = rig;
         let core = relaying(Home, vec![WorkerLink { events, orders }], merge, settings, heartbeat);
+        Turns::of_parts(worker, core, clock)
+    }
+
+    /// For who gives each a thread.
+    pub fn into_parts(self) -> (Worker<P>, Core<Home>, SystemClock) {
+        (self.worker, self.core, self.clock)
+    }
+
+    /// Of what was taken apart.
+    pub fn of_parts(worker: Worker<P>, core: Core<Home>, clock: SystemClock) -> Turns<P> {
         Turns { worker, core, clock, present: Present::new(clock.now()) }
     }
 

@@ -1,15 +1,20 @@
 //! Whole connections: a SYN that is offered to a module, decided, its handshake, a request and a response relayed, the merge, and both
 //! ends' FINs on cut-through.
 
+mod apart;
 pub mod cycle;
 pub mod ends;
 pub mod segment;
 
+use anyhow::Context;
+
+use crate::machine;
 use crate::race::Spread;
 use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
 use crate::traffic::Family;
 use crate::turns::Spent;
 
+use apart::Apart;
 use cycle::Cycle;
 
 pub const MEASUREMENT: Measurement = Measurement {
@@ -21,10 +26,12 @@ pub const MEASUREMENT: Measurement = Measurement {
     run,
 };
 
-const HOW: &str = "Worker and control core take turns on one thread, each with a clock around its turn; the ends of all connections are in \
-    the ports' calls (`connections/ends.rs`), have a clock of their own and are subtracted. What a core each would yield is one over the \
-    slower of the two: rings between cores are not crossed. A connection is nine segments of its ends: SYN, SYN-ACK, ACK, request, response \
-    (128 bytes each), ACK, FIN, FIN, ACK. The module relays, server-first, and merges after the response; FINs are cut through. Quads are \
+const HOW: &str = "*Two cores*: worker and control core on a core each, their rings between them, with room for all that is under way; the ends of all connections are in \
+    the worker's ports (`connections/ends.rs`), and nothing is subtracted, for the control core is the slower one anyway. By wall time, from the \
+    first SYN until all are over. *In turns*: both on one thread, each with a clock around its turn, the ends with one of their own; *a core \
+    each* is what the slower of the two would yield if it had a core to itself and rings cost nothing, and what remains where there is one core. A connection is \
+    nine segments of its ends: SYN, SYN-ACK, ACK, request, response \
+    (128 bytes each), ACK, FIN, FIN, ACK, without timestamps. The module relays, server-first, and merges after the response; FINs are cut through. Quads are \
     used again after four million others, and what is over stays for a second in the worker's table. Every connection must have been \
     merged, and nothing dropped, or there is no figure.";
 
@@ -39,35 +46,64 @@ fn contenders(is_full: bool) -> Vec<(Family, usize)> {
         .collect()
 }
 
-fn row(case: String, samples: &[Spent]) -> Row {
-    let spread = |value: fn(&Spent) -> f64| Some(Spread::of(samples.iter().map(value)));
-    let thousands = spread(|spent| 1e6 / spent.slower());
-    let values =
-        [thousands, spread(|spent| spent.worker), spread(|spent| spent.core), spread(|spent| spent.ends)];
-    Row { case, values: values.into() }
+/// What it is asked of.
+const ASKED: (Family, usize) = (Family::V4, 1024);
+const THOUSANDS: f64 = 500.0;
+
+/// Connections of one kind, in turns and on two cores.
+fn samples(run: &Run, family: Family, at_once: usize) -> anyhow::Result<(Vec<f64>, Vec<Spent>)> {
+    let length = run.length(CONNECTIONS);
+    let connections = length.units as u64;
+    // The table gets as full as it will be.
+    let first = connections.max(4 * at_once as u64);
+    let mut cycle = Cycle::at_once(family, at_once);
+    cycle.sample(first);
+    let mut apart = (machine::cores() > 1).then(|| Apart::new(Cycle::for_threads(family, at_once)));
+    if let Some(apart) = &mut apart {
+        apart.sample(first)?;
+    }
+    let (mut rates, mut spent) = (Vec::new(), Vec::new());
+    for _ in 0..length.samples {
+        spent.push(cycle.sample(connections));
+        if let Some(apart) = &mut apart {
+            rates.push(connections as f64 / 1e3 / apart.sample(connections)?.as_secs_f64());
+        }
+    }
+    cycle.assert_all_is_well()?;
+    if let Some(apart) = apart {
+        apart.finish()?.assert_all_is_well().context("on two cores")?;
+    }
+    Ok((rates, spent))
 }
 
 fn run(run: &mut Run) -> anyhow::Result<Finding> {
-    let columns = ["thousand a second, a core each", "worker, ns", "control core, ns", "ends, ns"];
+    let columns = [
+        "thousand a second, two cores",
+        "in turns: thousand a second, a core each",
+        "worker, ns",
+        "control core, ns",
+        "ends, ns",
+    ];
     let mut finding =
         Finding { how: HOW.into(), columns: columns.map(Into::into).into(), ..Finding::default() };
-    let length = run.length(CONNECTIONS);
     for (family, at_once) in contenders(run.is_full) {
         let case = format!("{family}, {at_once} at once");
         run.say(&case);
-        let mut cycle = Cycle::at_once(family, at_once);
-        // The table gets as full as it will be.
-        cycle.sample(length.units.max(4 * at_once) as u64);
-        let samples: Vec<Spent> = (0..length.samples).map(|_| cycle.sample(length.units as u64)).collect();
-        anyhow::ensure!(cycle.complaints().is_empty(), "{case}: {}", cycle.complaints().join(", "));
-        anyhow::ensure!(cycle.merged() >= 1.0, "{case}: only {} were merged", cycle.merged());
-        let row = row(case, &samples);
-        if family == Family::V4 && at_once == 1024 {
-            let value = row.values[0].unwrap_or_else(|| unreachable!("every column has a value"));
-            let what = format!("thousand connections a second, {}", row.case);
-            finding.gates.push(Gate { what, value, demand: Demand::AtLeast(500.0) });
+        let (rates, spent) = samples(run, family, at_once).with_context(|| case.clone())?;
+        let two = (!rates.is_empty()).then(|| Spread::of(rates));
+        let spread = |value: fn(&Spent) -> f64| Spread::of(spent.iter().map(value));
+        let computed = spread(|spent| 1e6 / spent.slower());
+        if (family, at_once) == ASKED {
+            let gate = |how: &str, value| {
+                let what = format!("thousand connections a second, {case}, {how}");
+                Gate { what, value, demand: Demand::AtLeast(THOUSANDS) }
+            };
+            finding.gates.extend(two.map(|two| gate("two cores", two)));
+            finding.gates.push(gate("in turns", computed));
         }
-        finding.rows.push(row);
+        let parts = [spread(|spent| spent.worker), spread(|spent| spent.core), spread(|spent| spent.ends)];
+        let values = [two, Some(computed)].into_iter().chain(parts.map(Some)).collect();
+        finding.rows.push(Row { case, values });
     }
     Ok(finding)
 }

@@ -3,6 +3,7 @@
 use crate::carried::cut_through;
 use crate::forwarder::{Forwarder, MacSwap, MacSwapAndLines, Nothing};
 use crate::generator::Generator;
+use crate::hardware::{Counted, Counters};
 use crate::machine;
 use crate::race::{Contender, Samples, Spread, race};
 use crate::suite::{Chart, Demand, Finding, Gate, Measurement, Row, Run, Series};
@@ -18,12 +19,14 @@ pub const MEASUREMENT: Measurement = Measurement {
 };
 
 const HOW: &str = "One thread, ports in memory whose receive call makes the frames; the port's own cost, measured alone in each \
-    sample, is subtracted from everything. *Limit B* swaps MAC addresses and reads and writes one line, or as many lines as the \
-    worker touches for a frame (*all lines*: one of the index, the object, and, of IPv6, the addresses), all asked for a burst ahead, \
-    of as much memory as the flows' table takes, in huge pages where the table's are. *Of limit B* is its time by the \
+    sample, is subtracted from everything. *Limit B* swaps MAC addresses and reads and writes one line of as much memory as the \
+    flows' objects take, or as many lines as the worker touches for a frame (*all lines*: one more of as much as the index takes, and, of \
+    IPv6, one of as much as the addresses), all asked for a burst ahead, in huge pages where the table's are. *Of limit B* is its time by the \
     worker's; *with the port* is the same with the port's cost left in both, which is as cheap as a port can be. Deltas are not 0 \
-    but where it says so. Frame lengths include the FCS. Nanoseconds a frame; *cycles* are those of the clock that /proc/cpuinfo \
-    names, which under a hypervisor is the time stamp counter's.";
+    but where it says so. Frame lengths include the FCS. Nanoseconds a frame. *Cycles*, \
+    *instructions* and *misses* of the last cache are what the processor counts, the port's share subtracted, taken once; where it has no such counters, or this process \
+    may not ask them (`kernel.perf_event_paranoid` above 2), cycles are those of the clock that /proc/cpuinfo names, which under a hypervisor is the time stamp \
+    counter's, and the others are not known: `instructions` has callgrind's count.";
 
 /// Frames of each contender and sample.
 const FRAMES: usize = 200_000;
@@ -110,7 +113,8 @@ fn limit_b_of<const N: usize>(traffic: &Traffic) -> Box<dyn Contender> {
     Box::new(Forwarder::start(Generator::pair(traffic), lines))
 }
 
-fn sample(run: &Run, Case { traffic, delta }: &Case) -> Samples {
+/// And what the processor has counted of a frame, the port's share subtracted.
+fn sample(run: &Run, Case { traffic, delta }: &Case) -> (Samples, Counted) {
     let mut generator = Forwarder::start(Generator::pair(traffic), Nothing);
     let mut swap = Forwarder::start(Generator::pair(traffic), MacSwap);
     let mut limit_b = limit_b_of::<1>(traffic);
@@ -121,9 +125,11 @@ fn sample(run: &Run, Case { traffic, delta }: &Case) -> Samples {
     let mut worker = cut_through(traffic, *delta);
     let contenders: &mut [&mut dyn Contender] =
         &mut [&mut generator, &mut swap, &mut *limit_b, &mut *limit_b_lines, &mut worker];
-    let samples = race(run.length(FRAMES), contenders);
+    let length = run.length(FRAMES);
+    let samples = race(length, contenders);
+    let counted = Counters::open().difference(length.units, &mut worker, &mut generator);
     worker.assert_nothing_was_lost();
-    samples
+    (samples, counted)
 }
 
 fn run(run: &mut Run) -> anyhow::Result<Finding> {
@@ -134,6 +140,8 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
         "B, all lines",
         "worker",
         "worker, cycles",
+        "instructions",
+        "cache misses",
         "of B, 1 line",
         "of B, all lines",
         "the same with the port",
@@ -146,7 +154,7 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
     let count = cases.len();
     for (at, case) in cases.into_iter().enumerate() {
         run.say(format!("{} of {count}: {}", at + 1, case.name()));
-        let samples = sample(run, &case);
+        let (samples, counted) = sample(run, &case);
         let port = samples.spread(|times| times[GENERATOR]);
         let alone = |contender: usize| samples.spread(|times| times[contender] - times[GENERATOR]);
         let [swap, limit, limit_lines, worker] = [SWAP, LIMIT_B, LIMIT_B_LINES, WORKER].map(alone);
@@ -155,9 +163,12 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
         };
         let ratios = [LIMIT_B, LIMIT_B_LINES].map(of);
         let with_port = samples.spread(|times| times[LIMIT_B_LINES] / times[WORKER]);
-        let cycles = megahertz.map(|megahertz| worker.times(megahertz / 1000.0));
+        let once = |value| Spread::of([value]);
+        let by_clock = || megahertz.map(|megahertz| worker.times(megahertz / 1000.0));
+        let cycles = counted.cycles.map(once).or_else(by_clock);
+        let counted = [cycles, counted.instructions.map(once), counted.misses.map(once)];
         let times = [port, swap, limit, limit_lines, worker].map(Some);
-        let values = [&times[..], &[cycles], &[ratios[0], ratios[1], with_port].map(Some)].concat();
+        let values = [&times[..], &counted, &[ratios[0], ratios[1], with_port].map(Some)].concat();
         finding.rows.push(Row { case: case.name(), values });
         growth.add(&case, [worker, limit, limit_lines]);
         finding.gates.extend(gates(&case, ratios));

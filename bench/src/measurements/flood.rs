@@ -19,7 +19,7 @@ use synproxy::Synproxy;
 use super::rules::held::Held;
 use super::rules::syns::{SynPort, Syns, Wire, rig};
 use crate::race::{Contender, race};
-use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
+use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run, one_line};
 use crate::traffic::Family;
 use crate::worker::{Beside, IDLE_CLIENTS, OFFER, Rig};
 
@@ -32,14 +32,15 @@ pub const MEASUREMENT: Measurement = Measurement {
     run,
 };
 
-const HOW: &str = "65,536 different SYNs in turn, with the options that Linux sends, over ports in memory; the port's own cost, measured \
+const HOW: &str = "65,536 different SYNs in turn, with all options that Linux sends (20 bytes), over ports in memory; the port's own cost, measured \
     alone in each sample, is subtracted. *Refused*: the rule alone decides, and the SYN becomes the RST that answers it. *Cookies*: it becomes the SYN-ACK, and nothing is kept of it, as under a flood. *Offered*: the \
     SYN gets its entry and goes up the ring, and whoever is there, whose time is not counted, forgets it at once, so that the entry goes. *Held*: worker and control core take turns on one \
     thread; the SYN gets a place among 4096, its server is asked, nobody answers, and the oldest makes room and is reset. \
     *Honest clients*: one for 64 SYNs that mean nothing, 10 ms away, with a place for 16,384 held SYNs as a configuration has that \
     says nothing of it, all of them *held*, or *by cookies* once three of four places are taken; all SYNs that are held are answered by the \
-    server, nobody repeats anything, and who has not closed its connection 200 ms after \
-    the last has begun was not served. The flood's rate there is one over the slower of worker and control core, connections included. \
+    server, nobody uses timestamps or repeats anything, and who has not closed its connection 200 ms after \
+    the last has begun was not served. A held SYN keeps its place while 16,384 others come: who is farther away than that takes is served by \
+    cookies only. The flood's rate there is one over the slower of worker and control core, connections included. \
     *SYNPROXY*: 50,000 SYNs through a veth, and as many that are dropped on arrival; the difference, in processor time. Its SYN-ACKs \
     are dropped before the device, which is not counted for us either.";
 
@@ -108,10 +109,16 @@ impl Contender for Answering {
     }
 }
 
-/// In a full run, where there is root.
-fn synproxy(run: &Run) -> Option<Synproxy> {
-    let started = run.is_full.then(Synproxy::start)?;
-    started.inspect_err(|error| run.say(format!("without SYNPROXY: {error:#}"))).ok()
+/// In a full run, where there is root; or why not.
+fn synproxy(run: &Run) -> Result<Synproxy, String> {
+    if !run.is_full {
+        return Err("in a full run only".into());
+    }
+    Synproxy::start().map_err(|error| {
+        let why = one_line(&error);
+        run.say(format!("without SYNPROXY: {why}"));
+        why
+    })
 }
 
 /// What all SYNs are about, in no order.
@@ -202,7 +209,10 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
         ["ns a SYN", "million SYNs a second", "with the port, ns", "× SYNPROXY", "honest served, %"];
     let mut finding =
         Finding { how: HOW.into(), columns: columns.map(Into::into).into(), ..Finding::default() };
-    let mut synproxy = synproxy(run);
+    let (mut synproxy, absent) = match synproxy(run) {
+        Ok(synproxy) => (Some(synproxy), None),
+        Err(why) => (None, Some(why)),
+    };
     for family in [Family::V4, Family::V6] {
         run.say(family.to_string());
         // SYNPROXY is measured with IPv4.
@@ -210,6 +220,10 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
         race_of(family, run, &mut peer, &mut finding)?;
         run.waited += peer.map_or(Duration::ZERO, |peer| peer.waited());
         honest_clients(family, run, &mut finding);
+    }
+    if let Some(why) = absent {
+        let case = format!("the kernel's SYNPROXY, not measured: {why}");
+        finding.rows.push(Row { case, values: vec![None; 5] });
     }
     Ok(finding)
 }

@@ -6,15 +6,19 @@
 
 mod testpmd;
 
-use anyhow::Context;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+
+use anyhow::{Context, ensure};
 use dataplane::port::dpdk::DpdkPort;
 use dpdk_bindings::{Eal, EalConfig, Memory, Mempool, Port, PortConfig, StartedPort};
+use serde::{Deserialize, Serialize};
 
 use crate::carried::cut_through;
 use crate::forwarder::{Forwarder, MacSwap};
 use crate::generator::Generator;
 use crate::machine;
-use crate::race::{Contender, race};
+use crate::race::{Contender, Length, Samples, race};
 use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
 use crate::traffic::{Family, Traffic};
 use testpmd::Testpmd;
@@ -29,9 +33,14 @@ pub const MEASUREMENT: Measurement = Measurement {
 };
 
 const HOW: &str = "*testpmd* and *ours* swap MAC addresses over two `net_null` devices, 64-byte frames, bursts of 32, one core, in \
-    turn on the same one; where huge pages are set aside, both use them. `net_null` gives frames of zeros, which no worker can be \
+    turn on the same one, both in the same kind of pages. `net_null` gives frames of zeros, which no worker can be \
     fed with; so *worker over the devices* is *ours*, and what the worker takes longer than the same MAC swap over ports in memory. \
-    All are of one sample. Nanoseconds a frame of processor time; *of limit A* is testpmd's by that.";
+    All are of one sample. Nanoseconds a frame of processor time; *of limit A* is testpmd's by that. In huge pages, which is how DPDK is \
+    used, `net_null` and testpmd take half as long, and what the worker does in addition is the same.";
+
+/// What a page and whoever measures are told.
+const WITHOUT_HUGE: &str = "not measured, for 256 MB of them are not set aside (as root: sysctl vm.nr_hugepages=256; \
+    mount -t hugetlbfs hugetlbfs /dev/hugepages)";
 
 /// Frames of each contender and sample.
 const FRAMES: usize = 400_000;
@@ -57,6 +66,7 @@ struct Devices {
 
 fn devices(memory: Memory) -> anyhow::Result<Devices> {
     let mut config = EalConfig::new("bench", memory);
+    config.main_core = machine::core_numbers().last().copied().unwrap_or(0) as u16;
     config.vdevs = vec!["net_null0".into(), "net_null1".into()];
     config.file_prefix = Some(format!("quadrille-bench-{}", std::process::id()));
     let eal = Eal::start(&config)?;
@@ -72,54 +82,138 @@ fn devices(memory: Memory) -> anyhow::Result<Devices> {
     Ok(Devices { forwarder, _ports: [port, other], _pool: pool, _eal: eal })
 }
 
-fn run(run: &mut Run) -> anyhow::Result<Finding> {
-    // For both programs.
-    let has_huge = machine::huge_pages() >= 2 * u64::from(MEGABYTES);
-    let memory = match has_huge {
-        true => Memory::Huge { megabytes: MEGABYTES },
-        false => Memory::NoHuge { megabytes: MEGABYTES },
-    };
-    run.say(format!(
-        "{MEGABYTES} MB of {} pages for either program",
-        if has_huge { "huge" } else { "ordinary" }
-    ));
-    let mut devices = run.wait_for(|| devices(memory))?;
-    let mut testpmd = run.wait_for(|| Testpmd::start(memory, BUFFERS))?;
-    let traffic = Traffic::shortest(FLOWS);
-    let mut swap = Forwarder::start(Generator::pair(&traffic), MacSwap);
-    let mut workers = Vec::new();
-    for family in [Family::V4, Family::V6] {
-        for delta in [0, 1_000_003] {
-            let name = format!("{family}, deltas {}", if delta == 0 { "0" } else { "not 0" });
-            workers.push((name, cut_through(&Traffic { family, ..traffic }, delta)));
+/// What a process of its own does, for the EAL starts once in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pages: Pages,
+    samples: usize,
+    units: usize,
+}
+
+/// What both programs' packet memory is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Pages {
+    Huge,
+    Ordinary,
+}
+
+impl Pages {
+    const fn name(self) -> &'static str {
+        match self {
+            Pages::Huge => "huge pages",
+            Pages::Ordinary => "ordinary pages",
         }
     }
-    let names: Vec<String> = workers.iter().map(|(name, _)| name.clone()).collect();
-    let mut contenders: Vec<&mut dyn Contender> = vec![&mut testpmd, &mut devices.forwarder, &mut swap];
-    contenders.extend(workers.iter_mut().map(|(_, worker)| worker as &mut dyn Contender));
-    let samples = race(run.length(FRAMES), &mut contenders);
-    run.waited += testpmd.waited();
-    workers.iter().for_each(|(_, worker)| worker.assert_nothing_was_lost());
-    run.wait_for(|| testpmd.quit())?;
 
+    const fn memory(self) -> Memory {
+        match self {
+            Pages::Huge => Memory::Huge { megabytes: MEGABYTES },
+            Pages::Ordinary => Memory::NoHuge { megabytes: MEGABYTES },
+        }
+    }
+}
+
+impl FromStr for Part {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Part, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
+impl Part {
+    /// Prints rows and gates.
+    pub fn carry_out(self) -> anyhow::Result<()> {
+        machine::pin();
+        println!("{}", serde_json::to_string(&self.take()?)?);
+        Ok(())
+    }
+
+    fn take(self) -> anyhow::Result<(Vec<Row>, Vec<Gate>)> {
+        let mut devices = devices(self.pages.memory())?;
+        let mut testpmd = Testpmd::start(self.pages.memory(), BUFFERS)?;
+        let traffic = Traffic::shortest(FLOWS);
+        let mut swap = Forwarder::start(Generator::pair(&traffic), MacSwap);
+        let mut workers = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            for delta in [0, 1_000_003] {
+                let name = format!("{family}, deltas {}", if delta == 0 { "0" } else { "not 0" });
+                workers.push((name, cut_through(&Traffic { family, ..traffic }, delta)));
+            }
+        }
+        let names: Vec<String> = workers.iter().map(|(name, _)| name.clone()).collect();
+        let mut contenders: Vec<&mut dyn Contender> = vec![&mut testpmd, &mut devices.forwarder, &mut swap];
+        contenders.extend(workers.iter_mut().map(|(_, worker)| worker as &mut dyn Contender));
+        let samples = race(Length { samples: self.samples, units: self.units }, &mut contenders);
+        workers.iter().for_each(|(_, worker)| worker.assert_nothing_was_lost());
+        testpmd.quit()?;
+        Ok(self.findings(&samples, names))
+    }
+
+    /// Of testpmd, our MAC swap over the same devices, the one in memory, and workers of these names.
+    fn findings(self, samples: &Samples, workers: Vec<String>) -> (Vec<Row>, Vec<Gate>) {
+        let pages = self.pages.name();
+        let limit = samples.spread(|times| times[TESTPMD]);
+        let ours = samples.spread(|times| times[OURS]);
+        let of_ours = samples.spread(|times| times[TESTPMD] / times[OURS]);
+        let values = vec![Some(limit), Some(ours), None, None, Some(of_ours)];
+        let mut rows = vec![Row { case: format!("{pages}, MAC swap"), values }];
+        let mut gates = Vec::new();
+        for (at, name) in workers.into_iter().enumerate() {
+            let more = |times: &[f64]| times[WORKERS + at] - times[SWAP];
+            let whole = |times: &[f64]| times[OURS] + more(times);
+            let ratio = samples.spread(|times| times[TESTPMD] / whole(times));
+            let values = [limit, ours, samples.spread(more), samples.spread(whole), ratio];
+            let case = format!("{pages}, {name}");
+            let demand = Demand::AtLeast(0.6);
+            gates.push(Gate { what: format!("of limit A, {case}"), value: ratio, demand });
+            rows.push(Row { case, values: values.map(Some).into() });
+        }
+        (rows, gates)
+    }
+}
+
+/// In a process of its own, which has all cores to choose from.
+fn apart(part: Part) -> anyhow::Result<(Vec<Row>, Vec<Gate>)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--limit-a").arg(serde_json::to_string(&part)?).stderr(Stdio::inherit());
+    machine::unpin()?;
+    let output = command.output();
+    machine::pin();
+    let output = output?;
+    ensure!(output.status.success(), "{}: {}", part.pages.name(), output.status);
+    serde_json::from_slice(&output.stdout).context("no findings")
+}
+
+fn run(run: &mut Run) -> anyhow::Result<Finding> {
     let columns = ["testpmd", "ours", "worker less MAC swap", "worker over the devices", "of limit A"];
     let mut finding =
         Finding { how: HOW.into(), columns: columns.map(Into::into).into(), ..Finding::default() };
-    let limit = samples.spread(|times| times[TESTPMD]);
-    let ours = samples.spread(|times| times[OURS]);
-    let of_ours = samples.spread(|times| times[TESTPMD] / times[OURS]);
-    finding.rows.push(Row {
-        case: "MAC swap".into(),
-        values: vec![Some(limit), Some(ours), None, None, Some(of_ours)],
-    });
-    for (at, name) in names.into_iter().enumerate() {
-        let more = |times: &[f64]| times[WORKERS + at] - times[SWAP];
-        let whole = |times: &[f64]| times[OURS] + more(times);
-        let ratio = samples.spread(|times| times[TESTPMD] / whole(times));
-        let values = [limit, ours, samples.spread(more), samples.spread(whole), ratio];
-        let demand = Demand::AtLeast(0.6);
-        finding.gates.push(Gate { what: format!("of limit A, {name}"), value: ratio, demand });
-        finding.rows.push(Row { case: name, values: values.map(Some).into() });
+    let Length { samples, units } = run.length(FRAMES);
+    // For both programs.
+    let has_huge = machine::huge_pages() >= 2 * u64::from(MEGABYTES);
+    for pages in [Pages::Huge, Pages::Ordinary] {
+        if pages == Pages::Huge && !has_huge {
+            run.say(WITHOUT_HUGE);
+            finding.rows.push(Row { case: format!("huge pages: {WITHOUT_HUGE}"), values: vec![None; 5] });
+            continue;
+        }
+        run.say(pages.name());
+        let (rows, gates) = run.wait_for(|| apart(Part { pages, samples, units }))?;
+        finding.rows.extend(rows);
+        finding.gates.extend(gates);
     }
     Ok(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_read_as_it_is_written() {
+        let part = Part { pages: Pages::Huge, samples: 7, units: 8 };
+        let text = serde_json::to_string(&part).expect("it can be told");
+        assert_eq!(text.parse::<Part>().expect("its own words"), part);
+    }
 }

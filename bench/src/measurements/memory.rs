@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::Command;
 use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use dataplane::flow::table::FlowTable;
 
 use crate::carried::cut_through;
@@ -68,7 +68,10 @@ impl Install {
         let name = self.to_string();
         let output = Command::new(std::env::current_exe()?).args(["--install", &name]).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        said.trim().parse().with_context(|| format!("{name}: {}", String::from_utf8_lossy(&output.stderr)))
+        // Who was killed for its memory says nothing.
+        let why = || format!("{name}: {}; {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        ensure!(output.status.success(), why());
+        said.trim().parse().with_context(why)
     }
 }
 
@@ -82,6 +85,10 @@ pub fn resident(process: &str) -> anyhow::Result<u64> {
 fn parse(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+fn gate(what: String, value: f64, most: f64) -> Gate {
+    Gate { what, value: Spread::of([value]), demand: Demand::AtMost(most) }
 }
 
 fn run(run: &mut Run) -> anyhow::Result<Finding> {
@@ -104,10 +111,12 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
             finding
                 .rows
                 .push(Row { case: format!("{flows} flows, {family}"), values: values.map(once).into() });
-            if *flows >= 1_000_000 && family == Family::V4 {
-                let what = format!("bytes a flow, {flows} IPv4 flows");
-                let value = Spread::of([each]);
-                finding.gates.push(Gate { what, value, demand: Demand::AtMost(128.0) });
+            if *flows >= 1_000_000 {
+                finding.gates.push(gate(format!("bytes a flow, {flows} {family} flows"), each, 128.0));
+            }
+            if *flows == 10_000_000 {
+                let gibibytes = grown / f64::from(1 << 30);
+                finding.gates.push(gate(format!("GiB, {flows} {family} flows"), gibibytes, 1.2));
             }
         }
     }

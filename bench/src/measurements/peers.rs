@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use contender::Contender;
 use sockmap::Sockmap;
 
-use crate::suite::{Finding, Measurement, Run};
+use crate::machine;
+use crate::suite::{Finding, Measurement, Run, one_line};
 
 pub const MEASUREMENT: Measurement = Measurement {
     name: "peers",
@@ -63,7 +64,6 @@ impl Part {
         match *self {
             Part::Lab { samples } => match self.enter()? {
                 Entered::Inside(isolated) => {
-                    crate::machine::unpin()?;
                     println!("{}", serde_json::to_string(&inside::run(isolated, samples)?)?);
                     Ok(())
                 }
@@ -95,17 +95,14 @@ impl Part {
     }
 }
 
-/// An error, for a cell of a table.
-fn one_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}").replace('|', "/");
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().take(200).collect()
-}
-
 /// A machine without what a lab needs has a finding, too: why there is none.
 fn run(run: &mut Run) -> anyhow::Result<Finding> {
     let part = Part::Lab { samples: run.samples };
-    match run.wait_for(|| part.enter()) {
+    // The lab's processes have all cores, as they would inherit the one that this thread is pinned to.
+    machine::unpin()?;
+    let entered = run.wait_for(|| part.enter());
+    machine::pin();
+    match entered {
         Ok(Entered::Finished(finished)) => {
             let said = finished.ok()?;
             serde_json::from_str(&said).with_context(|| format!("no finding: {said}"))

@@ -11,7 +11,7 @@ use crate::core::settings;
 use crate::race::{Spread, processor_time};
 use crate::suite::{Demand, Finding, Gate, Measurement, Row, Run};
 use crate::traffic::Family;
-use crate::turns::{Plan, Spent, Turns, Walls};
+use crate::turns::{MESSAGES, Plan, Spent, Turns, Walls};
 use crate::worker::Beside;
 use stream::Stream;
 
@@ -48,7 +48,7 @@ impl Bulk {
     pub fn beside(beside: &Beside, family: Family, flows: u32) -> Bulk {
         let settings = settings(2 * flows as usize, 2 * flows as usize + 16);
         let linger = Duration::from_secs(1);
-        let plan = Plan { flows: 4096, linger, merge: MergeWhen::Never, settings };
+        let plan = Plan { flows: 4096, messages: MESSAGES, linger, merge: MergeWhen::Never, settings };
         Bulk(Turns::new(Stream::pair(family, flows), plan, beside))
     }
 

@@ -38,7 +38,8 @@ fn trace(tallies: Tallies) -> anyhow::Result<Lines> {
         Tallies::Apart => "apart",
         Tallies::Together => "together",
     };
-    // A pipe would wake its reader at each of seven million lines: an hour where that is slow, as it is in emulated machines.
+    // A pipe wakes its reader, on this very core, at each of seven million lines: in an emulated machine that was more than half an
+    // hour.
     let mut output = tempfile::tempfile().context("no temporary file can be made")?;
     let status = Command::new("valgrind")
         .args(["--tool=lackey", "--trace-mem=yes", "--fair-sched=yes"])
@@ -50,6 +51,12 @@ fn trace(tallies: Tallies) -> anyhow::Result<Lines> {
     output.rewind()?;
     let lines = Lines::read(BufReader::with_capacity(1 << 20, output))?;
     ensure!(status.success(), "valgrind, or what it runs, has failed");
+    let (seen, all) = (lines.turns(), parties::ALL_TURNS);
+    ensure!(
+        seen == all,
+        "{seen} of {all} turns were traced: is there room in {}?",
+        std::env::temp_dir().display()
+    );
     Ok(lines)
 }
 

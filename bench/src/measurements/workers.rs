@@ -31,7 +31,7 @@ pub const MEASUREMENT: Measurement = Measurement {
 const HOW: &str = "A contender runs on one core, then the same on two cores at once (four, eight, sixteen, where there are as many), each \
     with memory of its own; then the next one, sample after sample. No thread is without a core, so two cores end it with two. *Growth* is \
     all rates together by the one, the port's cost, measured in the same way, subtracted from all: 2 is \
-    linear. *Limit B* (MAC swap and two lines of as much memory as the table takes) has nothing in common with its neighbour: what its \
+    linear. *Limit B* (MAC swap and a line each of as much memory as objects and index take) has nothing in common with its neighbour: what its \
     growth lacks, the machine takes (its memory, its hypervisor, and that two cores of a virtual machine may be threads of one, which it is \
     not told), and nobody who touches as many lines has more. *Counters*: MAC swap and a counter that \
     each thread writes for every frame, on lines of their own, and up to eight threads' on one line, which is what a shared line looks like. \

@@ -8,9 +8,10 @@ use crate::suite::Record;
 /// Of all records.
 pub fn page(records: &[Record]) -> String {
     let mut page = String::from(
-        "# Measurements\n\nWritten by `./dev bench`; `./dev bench --only NAME` repeats one. Every figure is the median of its \
-         samples (the lowest to the highest),\nand all contenders of a sample ran one after the other on one core. Only ratios \
-         travel to another machine.\n",
+        "# Measurements\n\nWritten by `./dev bench`; `./dev bench --only NAME` repeats one. A figure with two more behind \
+         it is the median of its samples (the lowest to the highest);\none alone was taken once. Where contenders are compared, they ran one \
+         after the other in each sample, on one core where nothing else is said.\nOnly ratios travel to another machine. Each section names its run, and its \
+         machine: they need not be the same ones.\n",
     );
     for record in records {
         // Writing to a string cannot fail.
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn a_page_says_what_was_found_and_whether_to_believe_it() {
         let value = Spread { median: 0.5, low: 0.4, high: 0.625 };
-        let share = Share { own: 0.5, stolen: 0.0 };
+        let share = Share { own: 0.5, stolen: 0.0, others: 0.0 };
         let record = Record {
             name: "thing".into(),
             about: "A thing against another".into(),

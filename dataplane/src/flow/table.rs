@@ -73,6 +73,11 @@ impl FlowTable {
         capacity * each + Ends::bytes_for(capacity) + sides + Index::bytes_for(capacity + far_sides)
     }
 
+    /// Of that, what every frame of a flow that is cut through has a line in: the objects, the index, and of IPv6 flows the addresses.
+    pub const fn bytes_touched(capacity: usize) -> [usize; 3] {
+        [capacity * size_of::<Object>(), Index::bytes_for(capacity), Ends::bytes_for(capacity)]
+    }
+
     /// A table of at most `capacity` flows, `far_sides` of them with one, hashed with `hash`.
     pub fn new(capacity: usize, far_sides: usize, hash: KeyedHash) -> Self {
         let next_free = |slot: usize| if slot + 1 < capacity { slot as u32 + 1 } else { NONE };

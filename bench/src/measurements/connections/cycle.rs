@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use control::core::Core;
 use control::core::context::Settings;
 use control::module::relay::MergeWhen;
+use dataplane::clock::SystemClock;
 use dataplane::counters::Counter;
+use dataplane::worker::Worker;
 
 use super::ends::{End, Tally};
 use crate::core::settings;
+use crate::pooled::Home;
 use crate::race::{Contender, processor_time};
 use crate::traffic::Family;
-use crate::turns::{Plan, Spent, Turns, Walls};
+use crate::turns::{MESSAGES, Plan, Spent, Turns, Walls};
 use crate::worker::Beside;
 
 /// How long a connection that is over stays in the worker's table, which has room for a million of them.
@@ -28,19 +32,36 @@ impl Cycle {
         Cycle::beside(&Beside::nothing(), family, most)
     }
 
+    /// The same for two threads: rings have room for what all connections have to say at once. One that were full would lose SYNs, and no
+    /// client repeats one.
+    pub fn for_threads(family: Family, most: usize) -> Cycle {
+        let messages = MESSAGES.max(4 * most);
+        Cycle::with(End::pair(family, most), settings(2 * most, 2 * most), messages, &Beside::nothing())
+    }
+
     /// The same beside rules and flows that are idle.
     pub fn beside(beside: &Beside, family: Family, most: usize) -> Cycle {
-        Cycle::with(End::pair(family, most), settings(2 * most, 2 * most), beside)
+        Cycle::with(End::pair(family, most), settings(2 * most, 2 * most), MESSAGES, beside)
     }
 
     /// With room for so many participating flows, and for so many held SYNs.
     pub fn new(ends: [End; 2], participating: usize, held: usize, beside: &Beside) -> Cycle {
-        Cycle::with(ends, settings(participating, held), beside)
+        Cycle::with(ends, settings(participating, held), MESSAGES, beside)
     }
 
-    fn with(ends: [End; 2], settings: Settings, beside: &Beside) -> Cycle {
-        let plan = Plan { flows: FLOWS, linger: LINGER, merge: MergeWhen::FirstResponse, settings };
+    fn with(ends: [End; 2], settings: Settings, messages: usize, beside: &Beside) -> Cycle {
+        let plan = Plan { flows: FLOWS, messages, linger: LINGER, merge: MergeWhen::FirstResponse, settings };
         Cycle { turns: Turns::new(ends, plan, beside) }
+    }
+
+    /// For who gives each a thread.
+    pub fn into_parts(self) -> (Worker<End>, Core<Home>, SystemClock) {
+        self.turns.into_parts()
+    }
+
+    /// Of what was taken apart.
+    pub fn of_parts(worker: Worker<End>, core: Core<Home>, clock: SystemClock) -> Cycle {
+        Cycle { turns: Turns::of_parts(worker, core, clock) }
     }
 
     fn closed(&self) -> u64 {
@@ -104,10 +125,18 @@ impl Cycle {
         counted.chain([resets]).filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect()
     }
 
-    /// Merges, of all connections that were closed.
-    pub fn merged(&self) -> f64 {
+    /// Ends what is under way. Every connection must have been merged, and nothing dropped.
+    pub fn assert_all_is_well(&mut self) -> anyhow::Result<()> {
+        let started = self.tally().started;
+        self.turns.worker.port_mut(0).go_on_until(started);
+        if self.closed() < started {
+            self.sample(started - self.closed());
+        }
+        let complaints = self.complaints();
+        anyhow::ensure!(complaints.is_empty(), "{}", complaints.join(", "));
         let merges = self.turns.worker.counters().get(Counter::Merges);
-        merges as f64 / self.closed() as f64
+        anyhow::ensure!(merges == started, "{merges} of {started} were merged");
+        Ok(())
     }
 }
 
@@ -154,10 +183,7 @@ mod tests {
             let mut cycle = Cycle::at_once(family, 100);
             let spent = cycle.sample(1000);
             assert!(spent.worker > 0.0 && spent.core > 0.0 && spent.ends > 0.0, "{spent:?}");
-            assert!(cycle.complaints().is_empty(), "{:?}", cycle.complaints());
-            // Those that are open may be merged, too.
-            let merged = cycle.merged();
-            assert!((1.0..1.2).contains(&merged), "{merged}");
+            cycle.assert_all_is_well().expect("all were merged");
             let relayed = cycle.turns.core.counters().get(Counter::RelayedBytes);
             assert!(relayed >= 1000 * 2 * super::super::ends::PAYLOAD as u64, "{relayed}");
         }

@@ -10,7 +10,7 @@ use dataplane::buffer::Buffer;
 use dataplane::port::{BURST, Burst, Port};
 
 use super::segment::{ACK, Answer, FIN, PSH, RST, SYN, Segment, seal};
-use crate::measurements::rules::syns::syn;
+use crate::measurements::rules::syns::unstamped_syn;
 use crate::pooled::Pooled;
 use crate::traffic::{Family, client_of};
 use crate::turns::Timed;
@@ -98,7 +98,7 @@ impl End {
 
     fn new(family: Family, most: usize, flood: Option<Flood>) -> [End; 2] {
         let clients = Clients {
-            syn: syn(&family.quad(0)),
+            syn: unstamped_syn(&family.quad(0)),
             most,
             open: 0,
             until: 0,
@@ -314,7 +314,7 @@ mod tests {
             let [client, _] = End::pair(family, 1);
             let Role::Clients(clients) = client.role else { unreachable!("the first is the clients'") };
             for n in [0, 1, 40_000, QUADS - 1] {
-                assert_eq!(clients.syn(n).bytes(), syn(&family.quad(n)), "{family:?} {n}");
+                assert_eq!(clients.syn(n).bytes(), unstamped_syn(&family.quad(n)), "{family:?} {n}");
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::race::Spread;
 use crate::traffic::Family;
 use crate::worker::Beside;
 
-/// From a client's segment to its next, by way of the server: as far as another continent.
+/// From a client's segment to its next, by way of the server: as far as the next country.
 pub const ROUND_TRIP: Duration = Duration::from_millis(10);
 /// SYNs for each that is meant.
 const SYNS_PER_CLIENT: u32 = 64;

@@ -68,13 +68,14 @@ def checksum(data):
 
 
 def frames(macs):
-    options = bytes([2, 4, 5, 180, 1, 1, 4, 2, 1, 3, 3, 7])
+    # As Linux sends them, and in its order: MSS, SACK permitted, timestamps, window scale.
+    options = bytes([2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7])
     target = socket.inet_aton(SERVER)
     for n in range(1 << 16):
         source = struct.pack("!I", (172 << 24) + (16 << 16) + n)
-        ip = struct.pack("!BBHHHBBH", 0x45, 0, 52, 0, 0x4000, 64, 6, 0) + source + target
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, 60, 0, 0x4000, 64, 6, 0) + source + target
         ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-        tcp = struct.pack("!HHIIBBHHH", 1024 + n % 60000, 80, 7, 0, 0x80, 2, 64240, 0, 0) + options
+        tcp = struct.pack("!HHIIBBHHH", 1024 + n % 60000, 80, 7, 0, 0xA0, 2, 64240, 0, 0) + options
         pseudo = source + target + struct.pack("!HH", 6, len(tcp))
         tcp = tcp[:16] + struct.pack("!H", checksum(pseudo + tcp)) + tcp[18:]
         yield macs + b"\x08\x00" + ip + tcp
@@ -110,7 +111,7 @@ def kernel_thread(core):
                     return pid
         except FileNotFoundError:
             pass
-    sys.exit(f"no ksoftirqd/{core}")
+    sys.exit(f"no ksoftirqd/{core}: in a container that has processes of its own the kernel's cannot be asked (docker run --pid host)")
 
 
 def sample(sender, syns, softirqd):

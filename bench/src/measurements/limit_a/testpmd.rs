@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dpdk_bindings::Memory;
 
+use crate::machine;
 use crate::race::Contender;
 
 /// Of forwarding, in each sample: a million frames and more.
@@ -21,18 +22,15 @@ pub struct Testpmd {
     stdout: BufReader<ChildStdout>,
     /// The kernel's account of the thread that forwards.
     schedstat: String,
-    waited: Duration,
 }
 
 impl Testpmd {
     /// Two net_null devices, MAC swap, stopped.
     pub fn start(memory: Memory, buffers: u32) -> anyhow::Result<Testpmd> {
-        // Ours, for we are pinned.
-        let cores = core_affinity::get_core_ids().unwrap_or_default();
-        let last = cores.last().map_or(1, |core| core.id);
+        let lcores = lcores()?;
         // Its output would stay in its buffer otherwise.
         let mut command = Command::new("stdbuf");
-        command.args(["-oL", "dpdk-testpmd", "-l", &format!("0,{last}"), "--log-level=error"]);
+        command.args(["-oL", "dpdk-testpmd", "--lcores", &lcores, "--log-level=error"]);
         command.args(["--no-pci", "--no-telemetry"]);
         match memory {
             Memory::Huge { megabytes } => command.args(["--in-memory", "-m", &megabytes.to_string()]),
@@ -48,7 +46,7 @@ impl Testpmd {
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let stdin = stdin.context("testpmd's input")?;
         let stdout = BufReader::new(stdout.context("testpmd's output")?);
-        let mut testpmd = Testpmd { child, stdin, stdout, schedstat: String::new(), waited: Duration::ZERO };
+        let mut testpmd = Testpmd { child, stdin, stdout, schedstat: String::new() };
         // It listens once it has begun and ended.
         testpmd.forward(Duration::from_millis(10))?;
         testpmd.schedstat = testpmd.thread()?;
@@ -64,7 +62,7 @@ impl Testpmd {
                 return Ok(path.join("schedstat").to_string_lossy().into_owned());
             }
         }
-        bail!("testpmd has no thread that forwards: is there a second core?")
+        bail!("testpmd has no thread that forwards")
     }
 
     /// Frames that went through meanwhile.
@@ -98,11 +96,6 @@ impl Testpmd {
         Ok((self.processor_time()? - before) as f64 / frames as f64)
     }
 
-    /// Wall time in which it had the core.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
-
     pub fn quit(mut self) -> anyhow::Result<()> {
         writeln!(self.stdin, "quit")?;
         // What it says last must go somewhere, or it waits for ever.
@@ -118,10 +111,7 @@ impl Contender for Testpmd {
     }
 
     fn nanoseconds(&mut self, _: usize) -> f64 {
-        let start = Instant::now();
-        let sample = self.sample().expect("testpmd forwards as long as nobody ends it");
-        self.waited += start.elapsed();
-        sample
+        self.sample().expect("testpmd forwards as long as nobody ends it")
     }
 }
 
@@ -131,6 +121,17 @@ impl Drop for Testpmd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Threads of DPDK by core: the one that listens on any that we are not on, the one that forwards on ours. Their numbers are the first ones, for
+/// DPDK knows no more than it was built for.
+fn lcores() -> anyhow::Result<String> {
+    let [.., other, ours] = machine::core_numbers()[..] else {
+        bail!(
+            "testpmd wants a core to listen on and one to forward on, and this process may run on one only (`nproc`, `taskset -p $$`)"
+        )
+    };
+    Ok(format!("0@{other},1@{ours}"))
 }
 
 /// From `TX-packets: 123 TX-dropped: 0 …`.

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use control::lab::{Isolated, LATE, Lab, Net, Process};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::contender::{Contender, Place, Running, quadrille};
 use super::ends::{Client, Order, Report};
-use super::{IDLE, Part, cost, one_line, table};
+use super::{IDLE, Part, cost, table};
 use crate::machine;
 use crate::measurements::connections::cycle::Cycle;
 use crate::measurements::memory::resident;
-use crate::suite::Finding;
+use crate::suite::{Finding, one_line};
 use crate::traffic::Family;
 
 /// A sender that shares its algorithm with ours; BBR, the kernel's default here, would show another one's.
@@ -133,9 +133,7 @@ fn connections_in_memory() -> anyhow::Result<f64> {
     let mut cycle = Cycle::at_once(Family::V4, 1024);
     cycle.sample(IN_MEMORY);
     let spent = cycle.sample(IN_MEMORY);
-    let complaints = cycle.complaints();
-    anyhow::ensure!(complaints.is_empty(), "connections in memory: {}", complaints.join(", "));
-    anyhow::ensure!(cycle.merged() >= 1.0, "connections in memory: only {} were merged", cycle.merged());
+    cycle.assert_all_is_well().context("connections in memory")?;
     Ok(spent.worker + spent.core)
 }
 

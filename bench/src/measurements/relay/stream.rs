@@ -7,7 +7,7 @@ use dataplane::buffer::Buffer;
 use dataplane::port::{Burst, Port};
 
 use super::super::connections::segment::{ACK, Answer, SYN, Segment};
-use super::super::rules::syns::syn;
+use super::super::rules::syns::unstamped_syn;
 use crate::pooled::Pooled;
 use crate::traffic::{Family, client_of};
 use crate::turns::Timed;
@@ -146,7 +146,7 @@ impl Source for Stream {
     fn start(&mut self) {
         if let Role::Senders(senders) = &self.role {
             let quads = (0..senders.flows.len()).map(|n| senders.family.quad(n as u32));
-            self.ready.extend(quads.map(|quad| Pooled::copy_of(&syn(&quad))));
+            self.ready.extend(quads.map(|quad| Pooled::copy_of(&unstamped_syn(&quad))));
         }
     }
 

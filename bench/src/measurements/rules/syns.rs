@@ -9,7 +9,7 @@ use dataplane::port::{BURST, Burst, Port};
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
 use dataplane::wire::tcp_flags::TcpFlags;
-use dataplane::wire::tcp_options::TcpOptions;
+use dataplane::wire::tcp_options::{TcpOptions, Timestamps};
 use dataplane::worker::Worker;
 use dataplane::worker::heartbeat::Heartbeat;
 use dataplane::worker::mailbox::{Receiver, Sender};
@@ -73,9 +73,23 @@ impl Port for SynPort {
 }
 
 /// As Linux sends them.
-pub fn syn(quad: &Quad) -> Vec<u8> {
-    let options =
-        TcpOptions { mss: Some(1460), sack_permitted: true, window_scale: Some(7), ..TcpOptions::default() };
+fn syn(quad: &Quad) -> Vec<u8> {
+    syn_with(quad, Some(Timestamps { value: 1, echo: 0 }))
+}
+
+/// As a Linux sends them that has been told to do without timestamps.
+pub fn unstamped_syn(quad: &Quad) -> Vec<u8> {
+    syn_with(quad, None)
+}
+
+fn syn_with(quad: &Quad, timestamps: Option<Timestamps>) -> Vec<u8> {
+    let options = TcpOptions {
+        mss: Some(1460),
+        sack_permitted: true,
+        window_scale: Some(7),
+        timestamps,
+        ..TcpOptions::default()
+    };
     let tcp = TcpRepr { seq: Seq(7), flags: TcpFlags::SYN, window: 64_240, options, ..TcpRepr::default() };
     frame(*quad, &tcp)
 }

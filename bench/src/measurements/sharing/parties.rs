@@ -31,6 +31,8 @@ const FRAMES: usize = 8;
 /// More than between two housekeepings.
 const ROUNDS: u32 = 40;
 const TURNS: u32 = 2;
+/// Of all of them.
+pub const ALL_TURNS: u32 = TURNS * (WORKERS as u32 + 1);
 /// Until whoever has given up its turn sleeps.
 const ASLEEP: Duration = Duration::from_millis(50);
 

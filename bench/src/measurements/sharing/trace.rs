@@ -52,9 +52,12 @@ struct Touched {
     written: u8,
 }
 
-/// All lines of all turns.
+/// All lines of all turns, and how many turns have ended.
 #[derive(Default)]
-pub struct Lines(HashMap<u64, Touched>);
+pub struct Lines {
+    touched: HashMap<u64, Touched>,
+    turns: u32,
+}
 
 const WORKERS: u8 = 0b011;
 const CORE: u8 = 0b100;
@@ -71,7 +74,11 @@ impl Lines {
             if let Some((what, address, bytes)) = access(line) {
                 let mark = marks.and_then(|marks| u64::checked_sub(address, marks)).filter(|at| *at < 32);
                 match mark {
-                    Some(at) => turn = at / 8,
+                    Some(at) => {
+                        turn = at / 8;
+                        // A store that others must see at once is a load too.
+                        lines.turns += u32::from(turn == NOBODY && what != b'L');
+                    }
                     None if turn == NOBODY => {}
                     None => lines.touch(turn, what, address, bytes),
                 }
@@ -85,9 +92,14 @@ impl Lines {
         Ok(lines)
     }
 
+    /// That have begun and ended: a trace that was cut off has fewer.
+    pub fn turns(&self) -> u32 {
+        self.turns
+    }
+
     fn touch(&mut self, turn: u64, what: u8, address: u64, bytes: u64) {
         for line in address >> LINE..=(address + bytes.max(1) - 1) >> LINE {
-            let touched = self.0.entry(line).or_default();
+            let touched = self.touched.entry(line).or_default();
             if what != b'S' {
                 touched.read |= 1 << turn;
             }
@@ -98,7 +110,7 @@ impl Lines {
     }
 
     fn count(&self, is_meant: impl Fn(&Touched) -> bool) -> usize {
-        self.0.values().filter(|touched| is_meant(touched)).count()
+        self.touched.values().filter(|touched| is_meant(touched)).count()
     }
 
     pub fn written_by_workers(&self) -> usize {
@@ -110,7 +122,7 @@ impl Lines {
         let is_shared = |touched: &Touched| {
             touched.written & WORKERS != 0 && (touched.written | touched.read).count_ones() > 1
         };
-        let shared = self.0.iter().filter(|(_, touched)| is_shared(touched));
+        let shared = self.touched.iter().filter(|(_, touched)| is_shared(touched));
         let named = shared.map(|(line, Touched { read, written })| {
             format!("{:x} (written by {}, read by {})", line << LINE, names(*written), names(*read))
         });
@@ -157,6 +169,7 @@ mod tests {
         let lines = lines(said);
         // 1000, 1040 and 1080 by either worker; both touch 1040 and 1080, which are written.
         assert_eq!((lines.written_by_workers(), lines.shared().len(), lines.told_by_core()), (3, 2, 0));
+        assert_eq!(lines.turns(), 2);
     }
 
     #[test]
