@@ -1,7 +1,7 @@
 //! Whole connections: a SYN that is offered to a module, decided, its handshake, a request and a response relayed, the merge, and both
 //! ends' FINs on cut-through.
 
-mod apart;
+pub mod apart;
 pub mod cycle;
 pub mod ends;
 pub mod segment;

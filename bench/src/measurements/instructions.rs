@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 
+use super::connections::apart::Apart;
 use super::connections::cycle::Cycle;
 use super::flood;
 use crate::carried::cut_through;
@@ -43,6 +44,8 @@ enum Subject {
     },
     /// Whole ones, both ends and the control core included; no row, but what to ask callgrind for a profile of.
     Connections,
+    /// The same on a core each, for `perf record`: what crosses between cores is no instruction.
+    Apart,
     /// The port of those below.
     Syns,
     /// SYNs that a rule refuses, and nothing else; no row, likewise.
@@ -64,13 +67,14 @@ pub struct Count {
     frames: usize,
 }
 
-const SUBJECTS: [(&str, Subject); 11] = [
+const SUBJECTS: [(&str, Subject); 12] = [
     ("port", Subject::Port),
     ("mac-swap", Subject::MacSwap),
     ("limit-b", Subject::LimitB),
     ("delta-0", Subject::CutThrough { delta: 0 }),
     ("delta", Subject::CutThrough { delta: 1_000_003 }),
     ("connections", Subject::Connections),
+    ("apart", Subject::Apart),
     ("syns", Subject::Syns),
     ("refused", Subject::Refused),
     ("cookies", Subject::Cookies),
@@ -132,6 +136,7 @@ impl Count {
             Subject::CutThrough { delta } => Box::new(cut_through(&traffic, delta)),
             // So few that nobody repeats anything though valgrind is slow.
             Subject::Connections => Box::new(Cycle::at_once(self.family, 32)),
+            Subject::Apart => Box::new(Apart::new(Cycle::for_threads(self.family, FLOWS as usize))),
             Subject::Syns => flood::syns(self.family),
             Subject::Refused => flood::refused(self.family),
             Subject::Cookies => flood::by_cookies(self.family),
@@ -180,6 +185,7 @@ fn run(run: &mut Run) -> anyhow::Result<Finding> {
             let looks = |subject: &Subject| match subject {
                 Subject::CutThrough { .. } => true,
                 Subject::Connections
+                | Subject::Apart
                 | Subject::Syns
                 | Subject::Refused
                 | Subject::Cookies
