@@ -26,7 +26,7 @@ pub const MEASUREMENT: Measurement = Measurement {
     run,
 };
 
-const HOW: &str = "*Two cores*: worker and control core on a core each, their rings between them, with room for all that is under way; the ends of all connections are in \
+const HOW: &str = "*Two cores*: worker and control core on a core each, their rings between them, with room for all that is under way, and no more than 16,384 at once, or segments are sent again and answered twice; the ends of all connections are in \
     the worker's ports (`connections/ends.rs`), and nothing is subtracted, for the control core is the slower one anyway. By wall time, from the \
     first SYN until all are over. *In turns*: both on one thread, each with a clock around its turn, the ends with one of their own; *a core \
     each* is what the slower of the two would yield if it had a core to itself and rings cost nothing, and what remains where there is one core. A connection is \
@@ -46,6 +46,9 @@ fn contenders(is_full: bool) -> Vec<(Family, usize)> {
         .collect()
 }
 
+/// With more at once on two cores an answer takes so long that segments are sent again, and the ends, which keep nothing of a connection,
+/// answer each.
+const MOST_APART: usize = 16_384;
 /// What it is asked of.
 const ASKED: (Family, usize) = (Family::V4, 1024);
 const THOUSANDS: f64 = 500.0;
@@ -58,7 +61,8 @@ fn samples(run: &Run, family: Family, at_once: usize) -> anyhow::Result<(Vec<f64
     let first = connections.max(4 * at_once as u64);
     let mut cycle = Cycle::at_once(family, at_once);
     cycle.sample(first);
-    let mut apart = (machine::cores() > 1).then(|| Apart::new(Cycle::for_threads(family, at_once)));
+    let has_two = machine::cores() > 1 && at_once <= MOST_APART;
+    let mut apart = has_two.then(|| Apart::new(Cycle::for_threads(family, at_once)));
     if let Some(apart) = &mut apart {
         apart.sample(first)?;
     }

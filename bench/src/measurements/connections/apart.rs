@@ -45,7 +45,10 @@ fn carry(worker: &mut Worker<End>, clock: SystemClock, connections: u64) -> Dura
         worker.poll(clock.now());
         let now = tally(worker).closed;
         idle = if now == closed { idle + 1 } else { 0 };
-        assert!(idle < FOR_EVER, "connections come to nothing: {now} of {all} have ended");
+        assert!(
+            idle < FOR_EVER,
+            "connections come to nothing: {now} of {all} have ended; was the machine too busy?"
+        );
         closed = now;
     }
     start.elapsed()
