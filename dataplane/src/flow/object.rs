@@ -35,6 +35,12 @@ impl Path {
     /// The bit of those that a worker carries alone.
     const CARRIED: u8 = 4;
 
+    /// Its worker alone carries what comes.
+    #[inline]
+    pub const fn is_carried(self) -> bool {
+        self as u8 & Path::CARRIED != 0
+    }
+
     /// Name in the API. Parking is a moment of a merge, not a path of its own to an operator.
     pub const fn name(self) -> &'static str {
         match self {
@@ -231,6 +237,12 @@ impl Object {
         let any =
             word(Segment(u32::MAX), [Path::CARRIED, u8::MAX, Traits::UNUSUAL.0 | Traits::V6.0, u8::MAX]);
         word(self.segment, [self.path as u8, self.tcp as u8, self.traits.0, self.client_side]) & any
+    }
+
+    /// Its worker may drop what comes, for what an inspection says.
+    #[inline]
+    pub const fn is_examined(&self) -> bool {
+        self.traits.intersects(Traits::EXAMINED) && self.path.is_carried()
     }
 
     /// Both IPv4 addresses, the client's in the lower half.

@@ -118,9 +118,19 @@ impl<P: Port> Worker<P> {
         }
     }
 
+    /// The flow lives on from now.
+    #[inline]
+    pub(super) fn renew(&mut self, now: Instant, slot: u32) {
+        self.table.object_mut(slot).last_seen = now.as_millis() as u32;
+    }
+
     #[inline]
     fn count_on_flow(&mut self, now: Instant, slot: u32, direction: Direction, headers: &TcpHeaders) {
-        self.table.object_mut(slot).last_seen = now.as_millis() as u32;
+        // Of those that are examined, what is not dropped renews it: who tries in vain to begin another connection must not
+        // keep the old one alive.
+        if !self.table.object(slot).is_examined() {
+            self.renew(now, slot);
+        }
         self.table.count(slot, direction, headers.end - headers.l3);
     }
 

@@ -47,7 +47,7 @@ impl<P: Port> Worker<P> {
         slot: u32,
         direction: Direction,
         headers: &TcpHeaders,
-        mut frame: P::Buffer,
+        frame: P::Buffer,
     ) -> Option<P::Buffer> {
         let traits = self.table.object(slot).traits;
         if traits.has(Traits::COUNTED) {
@@ -66,6 +66,7 @@ impl<P: Port> Worker<P> {
             return None;
         }
         if traits.has(Traits::CONDEMNED) {
+            self.renew(now, slot);
             self.answer_condemned(slot, direction, headers, frame);
             return None;
         }
@@ -75,12 +76,30 @@ impl<P: Port> Worker<P> {
             self.counters.count(reason);
             return None;
         }
-        if !traits.has(Traits::SEARCHED) {
-            return Some(frame);
+        match traits.has(Traits::SEARCHED) {
+            true => self.inspect_bytes(now, slot, direction, headers, frame),
+            false => {
+                self.renew(now, slot);
+                Some(frame)
+            }
         }
+    }
+
+    /// The same of one that belongs to its connection, by what is in it.
+    fn inspect_bytes(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        mut frame: P::Buffer,
+    ) -> Option<P::Buffer> {
         let (lane, outcome) = self.search(now, slot, direction, headers, frame.bytes());
         if let Some(lane) = lane {
             self.let_go(now, lane);
+        }
+        if !matches!(outcome, Outcome::Drop(_) | Outcome::Found(_)) {
+            self.renew(now, slot);
         }
         match outcome {
             Outcome::Pass { restored } => {

@@ -397,3 +397,32 @@ fn who_is_refused_asks_less_and_less_often() {
     // What is not found passes all the same.
     assert!(send(&mut bench, 101, "good"));
 }
+
+/// A client that has lost its connection begins another one by the same port, with a number that its server could take for the
+/// old one's: it must not be kept out for as long as it tries.
+#[test]
+fn who_is_only_ever_dropped_keeps_no_flow_alive() {
+    let inspection = Inspection::new(&[], Manner { window: true, ..Manner::default() }).unwrap();
+    let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
+    open(&mut bench);
+    let syn = frame(quad(false), SYN, 600, 0, b"", &[]);
+    for _ in 0..11 {
+        bench.wait(Duration::from_secs(60));
+        bench.deliver(CLIENT, &syn);
+    }
+    assert_eq!((bench.count(Counter::FlowsExpired), bench.count(Counter::FlowsMonitored)), (1, 2));
+    assert_eq!(bench.count(Counter::DropSynInConnection), 10);
+    assert!(bench.collect(SERVER).is_some());
+}
+
+/// What passes does, and what waits.
+#[test]
+fn who_passes_an_inspection_keeps_its_flow_alive() {
+    let mut bench = monitored(Verdict::Drop);
+    for at in 0..11 {
+        bench.wait(Duration::from_secs(60));
+        assert!(send(&mut bench, 101 + at, "x"));
+        acknowledge(&mut bench, 102 + at);
+    }
+    assert_eq!(bench.count(Counter::FlowsExpired), 0);
+}
