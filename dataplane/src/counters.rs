@@ -128,7 +128,7 @@ counters! {
     DropAckOld = "drop_ack_old",
     /// Data of an inspected flow behind the FIN of its sender, or another FIN.
     DropAfterFin = "drop_after_fin",
-    /// A SYN or SYN-ACK in the open connection of an inspected flow.
+    /// A SYN in the open connection of an inspected flow that might be taken for its data, or a SYN-ACK.
     DropSynInConnection = "drop_syn_in_connection",
     /// A segment of an inspected flow whose server has not answered yet, that neither begins nor ends a handshake.
     DropBeforeHandshake = "drop_before_handshake",
@@ -154,6 +154,9 @@ counters! {
     DropFragmentInspected = "drop_fragment_inspected",
     /// Data of a flow to be inspected when all places for such were taken, and the config says drop.
     DropInspectionsFull = "drop_inspections_full",
+    /// A SYN-ACK to a SYN on the quad of a connection that was not over here, and that its server has forgotten: nobody has decided
+    /// about the new one. It became a RST, and the SYN is decided about when it comes again.
+    DropBegunAnew = "drop_begun_anew",
     /// A SYN whose module or rule ended the flow without an answer.
     DropModule = "drop_module",
     /// A frame that waited for its flow, or for an order to it, when the flow went.

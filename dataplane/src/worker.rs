@@ -17,6 +17,7 @@ use crate::port::impaired::Tally;
 use crate::port::{BURST, Burst, Port, PortId};
 
 mod admit;
+mod anew;
 mod carry;
 mod classify;
 mod cookies;
@@ -143,6 +144,7 @@ pub struct Worker<P: Port> {
     waiting_each: usize,
     told: told::Told,
     answering: Answering,
+    syns: anew::Syns,
     steering: Steering,
     neighbours: Neighbours<P::Buffer>,
     events: Sender<Event<P::Buffer>>,
@@ -175,6 +177,7 @@ impl<P: Port> Worker<P> {
             waiting_each: 0,
             told: told::Told::default(),
             answering: Answering::new(parts.cookie_key),
+            syns: anew::Syns::new(),
             steering: parts.steering,
             neighbours: parts.neighbours,
             events: parts.events,

@@ -20,7 +20,7 @@ impl Object {
 
     #[inline(never)]
     fn observe_deciding(&mut self, direction: Direction, headers: &TcpHeaders) {
-        // A RST that nobody obeys tells nothing.
+        // A RST that nobody obeys tells nothing, nor a SYN that is another connection's.
         if let Some(observed) = observed(self, direction, headers) {
             self.follow(direction, headers);
             self.tcp = state::next(self.tcp, direction, observed);
@@ -120,14 +120,18 @@ impl Object {
 /// Control bits that open or close a connection.
 pub const DECIDING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
-/// What a segment means to the observed state; `None` for a RST that its receiver would not obey.
+/// What a segment means to the observed state; `None` for a RST that its receiver would not obey, and for a SYN behind the
+/// handshake.
 fn observed(object: &Object, direction: Direction, headers: &TcpHeaders) -> Option<Observed> {
     let flags = headers.flags;
     if flags.rst() {
         return is_obeyed(object, direction, headers).then_some(Observed::Rst);
     }
     if flags.syn() {
-        return Some(if flags.ack() { Observed::SynAck } else { Observed::Syn });
+        return match flags.ack() {
+            true => Some(Observed::SynAck),
+            false => object.tcp.is_opening().then_some(Observed::Syn),
+        };
     }
     let reverse = direction.reverse();
     let fin_acked = object.tcp.fin_seen(reverse)

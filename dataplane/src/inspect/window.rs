@@ -29,8 +29,12 @@ pub fn strange(object: &Object, direction: Direction, headers: &TcpHeaders) -> O
     let end = headers.seq.advance(headers.sequence_len());
     if flags.syn() {
         // A repeated SYN or SYN-ACK of this very connection: its answer was lost behind us.
-        let is_repeated = headers.seq.advance(1) == sent.acknowledged && headers.payload_len() == 0;
-        return (!is_repeated).then_some(Counter::DropSynInConnection);
+        let is_repeated = headers.seq.advance(1) == sent.acknowledged;
+        // One that begins another: its receiver says what it expects, or has forgotten this one (`worker/anew.rs`). In its
+        // window some would give the connection up for it (RFC 9293 section 3.10.7.4, what RFC 5961 section 4 mends).
+        let begins_another = !flags.ack() && !sent.may_be_taken(headers.seq);
+        let passes = (is_repeated || begins_another) && headers.payload_len() == 0;
+        return (!passes).then_some(Counter::DropSynInConnection);
     }
     if sent.edge.is_some_and(|edge| headers.seq.gt(edge)) {
         return Some(Counter::DropWindowBeyond);
@@ -126,6 +130,11 @@ impl Sent {
         }
     }
 
+    /// Whether the number may lie in its receiver's window.
+    fn may_be_taken(&self, seq: Seq) -> bool {
+        seq.ge(self.acknowledged) && self.edge.is_none_or(|edge| seq.le(edge))
+    }
+
     /// By how much something old may be older than what is acknowledged: at most what could be in flight.
     fn slack(&self) -> u32 {
         self.edge.map_or(0, |edge| self.acknowledged.distance_to(edge)).max(LEAST_SLACK)
@@ -199,6 +208,9 @@ mod tests {
             ("a SYN-ACK", SYN | ACK, 5000, 0, 0, Some(DropSynInConnection)),
             ("a SYN of this connection", SYN, -1, 0, 0, None),
             ("the same with data", SYN, -1, 0, 1, Some(DropSynInConnection)),
+            ("a SYN beyond the window", SYN, 100_001, 0, 0, None),
+            ("a SYN before it", SYN, -2, 0, 0, None),
+            ("a SYN-ACK before it", SYN | ACK, -2, 0, 0, Some(DropSynInConnection)),
         ];
         for delta in [0, 77] {
             // What acknowledges the server's bytes is in the client's view of them.

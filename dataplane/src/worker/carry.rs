@@ -36,14 +36,13 @@ impl<P: Port> Worker<P> {
             self.counters.count(Counter::DropWrongSide);
             return;
         }
-        self.carry_on(now, port, slot, direction, headers, frame);
+        self.carry_on(now, slot, direction, headers, frame);
     }
 
     /// A segment that came from the right side, as the flow's client sees it.
     pub(super) fn carry_on(
         &mut self,
         now: Instant,
-        port: PortId,
         slot: u32,
         direction: Direction,
         headers: &TcpHeaders,
@@ -51,13 +50,13 @@ impl<P: Port> Worker<P> {
     ) {
         let object = self.table.object(slot);
         let path = object.path;
-        let is_ours = matches!(path, Path::Suspended | Path::Participating);
-        // A corrupt one begins nothing, as its receiver does not take it.
-        let is_sound = || headers.first_fragment || is_verified(&frame, headers);
-        if begins_another(object.tcp, headers) && !is_ours && is_sound() {
-            self.forget(slot);
-            return self.admit(now, port, headers, frame);
-        }
+        let frame = match headers.flags.syn() && path.is_carried() {
+            true => match self.meet_syn(now, slot, direction, headers, frame) {
+                Some(frame) => frame,
+                None => return,
+            },
+            false => frame,
+        };
         // What the device calls corrupt passes, and does not keep its flow alive either.
         if frame.checksum_hint() != ChecksumHint::Bad {
             self.count_on_flow(now, slot, direction, headers);
@@ -110,7 +109,7 @@ impl<P: Port> Worker<P> {
 
     /// The port on which the sender of `direction` is.
     #[inline]
-    fn side_of(&self, object: &Object, direction: Direction) -> PortId {
+    pub(super) fn side_of(&self, object: &Object, direction: Direction) -> PortId {
         let client_side = PortId(object.client_side);
         match direction {
             Direction::ClientToServer => client_side,
@@ -358,9 +357,4 @@ pub(super) fn is_verified<B: Buffer>(frame: &B, headers: &TcpHeaders) -> bool {
         ChecksumHint::Bad => false,
         ChecksumHint::Unknown => is_tcp_checksum_valid(frame.bytes(), headers),
     }
-}
-
-/// Port reuse: a SYN on a quad whose connection is over begins another one (our lingering never judges a SYN).
-fn begins_another(tcp: TcpState, headers: &TcpHeaders) -> bool {
-    tcp.is_over() && headers.flags.syn() && !headers.flags.ack()
 }

@@ -61,7 +61,7 @@ impl<P: Port> Worker<P> {
             }
         }
         if came == Came::AsTheClientSeesIt {
-            return self.carry_on(now, port, slot, direction, headers, frame);
+            return self.carry_on(now, slot, direction, headers, frame);
         }
         let near = self.table.key(slot).quad.reversed();
         let Some(far) = self.table.far(slot) else { return };
@@ -81,7 +81,7 @@ impl<P: Port> Worker<P> {
             ..*headers
         };
         self.counters.count(Counter::Translated);
-        self.carry_on(now, port, slot, direction, &headers, frame);
+        self.carry_on(now, slot, direction, &headers, frame);
     }
 
     /// On which side of the flow a packet with these quad and tags travels `direction`; `None` when that does not begin there.

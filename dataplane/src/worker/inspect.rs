@@ -311,7 +311,7 @@ impl<P: Port> Worker<P> {
     }
 
     /// A frame of our own to the receiver of what travels `direction`.
-    fn originate(&mut self, slot: u32, direction: Direction, frame: P::Buffer) {
+    pub(super) fn originate(&mut self, slot: u32, direction: Direction, frame: P::Buffer) {
         let Ok(Packet::Tcp(headers)) = packet::parse(frame.bytes()) else { return };
         self.counters.count(Counter::Originated);
         self.deliver(slot, direction, &headers, frame);

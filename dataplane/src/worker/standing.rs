@@ -87,7 +87,7 @@ impl<P: Port> Worker<P> {
         standing.split_age.map(|age| age.saturating_sub(self.age_of(now, slot)))
     }
 
-    fn age_of(&self, now: Instant, slot: u32) -> Duration {
+    pub(super) fn age_of(&self, now: Instant, slot: u32) -> Duration {
         let age = (now.as_millis() as u32).wrapping_sub(self.table.record(slot).born);
         Duration::from_millis(age.into())
     }

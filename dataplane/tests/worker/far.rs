@@ -17,7 +17,7 @@ use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::worker::message::{ClientPort, Event, Listing, Order};
 
 /// Another server, and another address and port for the client.
-fn far_quad(v6: bool) -> Quad {
+pub fn far_quad(v6: bool) -> Quad {
     let ends = if v6 { ("[fd01::5]:777", "[fd01::9]:8080") } else { ("10.1.0.5:777", "10.1.0.9:8080") };
     Quad::between(ends.0.parse().unwrap(), ends.1.parse().unwrap()).unwrap()
 }
@@ -43,10 +43,10 @@ fn set_far(bench: &mut Bench, flow: FlowRef, far: FarSide, ports: ClientPort) ->
 
 const TAGGED: NextHop = NextHop { mac: Some([9; 6]), vlans: Some((0, 20)), port: None };
 /// Tags of frames on the far side.
-const TAGS: &[(u16, u16)] = &[(0x8100, 20)];
+pub const TAGS: &[(u16, u16)] = &[(0x8100, 20)];
 
 /// A cut-through flow with deltas whose far side differs in everything.
-fn translated(bench: &mut Bench, v6: bool) -> FlowRef {
+pub fn translated(bench: &mut Bench, v6: bool) -> FlowRef {
     let flow = suspend(bench, v6);
     assert_eq!(set_far(bench, flow, far_side(v6, far_quad(v6), TAGGED), ClientPort::Kept), None);
     bench.order(Order::Participate { flow });

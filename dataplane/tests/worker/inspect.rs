@@ -426,3 +426,17 @@ fn who_passes_an_inspection_keeps_its_flow_alive() {
     }
     assert_eq!(bench.count(Counter::FlowsExpired), 0);
 }
+
+/// Out of the window it does no harm, and its server says what it expects.
+#[test]
+fn a_syn_that_nobody_takes_for_data_passes_and_its_answer_decides() {
+    let inspection = Inspection::new(&[], Manner { window: true, ..Manner::default() }).unwrap();
+    let mut bench = Bench::new(rules(Action::Monitor).with_inspections(vec![Arc::new(inspection)], vec![0]));
+    open(&mut bench);
+    bench.wait(Duration::from_secs(10));
+    bench.deliver(CLIENT, &frame(quad(false), SYN, 900_000, 0, b"", &[]));
+    assert!(bench.collect(SERVER).is_some());
+    bench.deliver(SERVER, &frame(quad(false).reversed(), SYN | ACK, 77, 900_001, b"", &[]));
+    assert_eq!(headers(&bench.collect(SERVER).expect("a RST")).flags, TcpFlags::RST);
+    assert!(bench.collect(CLIENT).is_none() && bench.worker.table().is_empty());
+}

@@ -1,5 +1,6 @@
 //! The worker as a whole, on simulated ports: what goes in, what comes out, what is counted.
 
+mod anew;
 mod bench;
 mod cookies;
 mod edits;
