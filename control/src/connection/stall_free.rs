@@ -300,7 +300,8 @@ impl<L: Pool> Connection<L> {
     }
 
     /// Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2). While it has still to
-    /// acknowledge something of ours its answer would end here, so the sender's leg answers.
+    /// acknowledge something of ours its answer would end here, so the sender's leg answers. Behind the end of the flow it begins
+    /// another one, as on cut-through; then a RST waits no longer.
     fn pass_syn(
         &mut self,
         cx: &mut Context<'_, L>,
@@ -310,6 +311,15 @@ impl<L: Pool> Connection<L> {
         frame: L::Buffer,
     ) {
         let now = cx.now;
+        let begins = direction == Direction::ClientToServer && !headers.flags.ack();
+        if let Some(leaving) = self.leaving.as_ref().filter(|of| begins && of.object.tcp.is_over()) {
+            let is_told = leaving.reset.is_none();
+            self.next_syn = Some(frame);
+            if is_told {
+                self.finish(cx);
+            }
+            return;
+        }
         match self.legs(direction) {
             Some([from, to]) if to.block.snd_una() != given => from.block.challenge(now),
             _ => self.pass_end_to_end(cx, direction, headers, frame),
@@ -336,7 +346,7 @@ impl<L: Pool> Connection<L> {
         let Some([_, to]) = self.legs(direction) else { return };
         let is_delivered = to.block.snd_una() == given;
         let expected = to.block.acknowledged_number();
-        if !is_delivered && cx.now < until {
+        if !is_delivered && cx.now < until && self.next_syn.is_none() {
             return;
         }
         let Some(Reset { headers, frame, .. }) =

@@ -233,6 +233,26 @@ fn a_syn_is_challenged() {
     assert_eq!(said, [format!(">S . {next}:5001 0")], "nothing of the server's was ours");
 }
 
+/// The client has reset its connection and begins another one at once: by the rules, not by the object of the old one.
+#[test]
+fn a_syn_behind_a_reset_begins_another_flow() {
+    let mut rig = leaving();
+    let next = C + 1 + SENT;
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    assert_eq!(script(&rig.server(ack(S + 1, next), b"")).last().map(String::as_str), Some("park"));
+    assert_eq!(script(&rig.client(syn(C + 90_000), b"")), [format!(">S S {}:0 0", C + 90_000)], "not over");
+    assert_eq!(script(&rig.client(rst(next), b"")), [format!(">S R {next}:0 0")]);
+    assert_eq!(script(&rig.client(syn(C + 90_000), b"")), ["restart 0"]);
+    rig.assert_gone();
+    // A RST that waits behind what was said before it waits no longer.
+    let mut rig = leaving();
+    assert!(rig.client(rst(next), b"").is_empty());
+    let said = script(&rig.client(syn(C + 90_000), b""));
+    let sent = C + 1 + 10 * SEGMENT;
+    assert_eq!(said, [format!(">S R. {sent}:5001 0"), "restart 0".into()], "what the server may expect");
+    rig.assert_gone();
+}
+
 /// Below, a narrower path is ours to know; above, it is its sender's.
 #[test]
 fn errors_about_segments_reach_whose_they_were() {

@@ -10,7 +10,9 @@
 //! from there behind it. So whoever forges it has to know the SYN, speak from the receiver's side, and be faster than the receiver.
 
 use super::carry::is_verified;
+use super::parked::Waiting;
 use super::*;
+use crate::flow::object::{NONE, Traits};
 use crate::flow::quad::Direction;
 use crate::flow::table::FlowRef;
 use crate::packet::TcpHeaders;
@@ -77,7 +79,8 @@ impl<P: Port> Worker<P> {
         Some(frame)
     }
 
-    /// Port reuse: a SYN on a quad whose connection is over begins another one (our lingering never judges a SYN).
+    /// Port reuse: a SYN on a quad whose connection is over begins another one (our lingering never judges a SYN). What has
+    /// waited behind it is its own, unless it comes from the other end, which knows of the old one alone.
     fn begin_another(
         &mut self,
         now: Instant,
@@ -86,9 +89,21 @@ impl<P: Port> Worker<P> {
         headers: &TcpHeaders,
         frame: P::Buffer,
     ) {
-        let port = self.side_of(self.table.object(slot), direction);
+        let object = self.table.object(slot);
+        let port = self.side_of(object, direction);
+        if object.traits.has(Traits::FAR) && direction == Direction::ServerToClient {
+            // Translated already, as it had to wait: it would not be told whose it is. Its sender repeats it.
+            return self.counters.count(Counter::DropFlowGone);
+        }
+        self.parked.set_aside(slot);
         self.forget(slot);
         self.admit(now, port, headers, frame);
+        while let Some(Waiting { direction: of, frame, .. }) = self.parked.pop(NONE) {
+            match of == direction {
+                true => self.classify_one(now, port, frame),
+                false => self.counters.count(Counter::DropFlowGone),
+            }
+        }
     }
 
     /// Who gets the SYN will answer it in one way or another. A fragment does not tell how many bytes come with it.

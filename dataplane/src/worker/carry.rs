@@ -192,6 +192,24 @@ impl<P: Port> Worker<P> {
         }
     }
 
+    /// The same of a segment that has waited until its flow came here, as if it came now.
+    pub(super) fn cut_through_late(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        direction: Direction,
+        headers: &TcpHeaders,
+        frame: P::Buffer,
+    ) {
+        let frame = match headers.flags.syn() {
+            true => self.meet_syn(now, slot, direction, headers, frame),
+            false => Some(frame),
+        };
+        if let Some(frame) = frame {
+            self.cut_through(now, slot, direction, headers, frame);
+        }
+    }
+
     /// By the deltas, and out.
     #[inline]
     pub(super) fn rewrite(

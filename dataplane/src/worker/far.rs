@@ -55,7 +55,7 @@ impl<P: Port> Worker<P> {
                 return self.counters.count(Counter::DropForeignHandshake);
             }
             let object = self.table.object(slot);
-            if object.tcp.is_over() && !matches!(object.path, Path::Suspended | Path::Participating) {
+            if object.tcp.is_over() && object.path.is_carried() {
                 self.forget(slot);
                 return self.admit(now, port, headers, frame);
             }

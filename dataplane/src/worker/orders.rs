@@ -67,7 +67,7 @@ impl<P: Port> Worker<P> {
             Order::Replay { flow, direction, headers, frame } => {
                 self.replay(now, flow, direction, &headers, frame);
             }
-            Order::Resume { flow } => self.on_flow(flow, |worker, slot| worker.resume(now, slot)),
+            Order::Resume { flow } => self.on_flow(flow, |worker, slot| worker.resume(now, flow, slot)),
             Order::Remove { flow } => self.on_flow(flow, Self::forget),
             Order::Restart { flow, port, frame } => {
                 self.on_flow(flow, Self::forget);
@@ -169,13 +169,13 @@ impl<P: Port> Worker<P> {
         match self.table.resolve(flow) {
             Some(slot) => {
                 self.counters.count(Counter::Replayed);
-                self.cut_through(now, slot, direction, headers, frame);
+                self.cut_through_late(now, slot, direction, headers, frame);
             }
             None => self.counters.count(Counter::DropFlowGone),
         }
     }
 
-    fn resume(&mut self, now: Instant, slot: u32) {
+    fn resume(&mut self, now: Instant, flow: FlowRef, slot: u32) {
         let object = self.table.object_mut(slot);
         if object.path != Path::Parked {
             return;
@@ -183,12 +183,15 @@ impl<P: Port> Worker<P> {
         object.path = Path::CutThrough;
         let record = self.table.record_mut(slot);
         record.merges = record.merges.saturating_add(1);
-        while let Some(waiting) = self.parked.pop(slot) {
-            self.cut_through(now, slot, waiting.direction, &waiting.headers, waiting.frame);
-        }
-        let deadline = self.next_look(now, slot);
-        self.table.arm(slot, deadline);
         self.counters.count(Counter::Merges);
+        while let Some(waiting) = self.parked.pop(slot) {
+            self.cut_through_late(now, slot, waiting.direction, &waiting.headers, waiting.frame);
+        }
+        // One of them may have ended the flow, and the next one of its quad have its place.
+        if self.table.resolve(flow).is_some() {
+            let deadline = self.next_look(now, slot);
+            self.table.arm(slot, deadline);
+        }
     }
 
     fn list(&mut self, mut listing: Box<Listing>) {

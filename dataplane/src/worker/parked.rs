@@ -108,6 +108,15 @@ impl<B> Parked<B> {
         self.cells.get(*self.heads.get(&slot)? as usize)?.waiting.as_ref()
     }
 
+    /// What is parked of the flow in `slot` is its no more: it stands under [`NONE`].
+    pub fn set_aside(&mut self, slot: u32) {
+        if self.used > 0
+            && let Some(head) = self.heads.remove(&slot)
+        {
+            self.heads.insert(NONE, head);
+        }
+    }
+
     /// Takes the first that is parked of the flow in `slot`.
     pub fn pop(&mut self, slot: u32) -> Option<Waiting<B>> {
         let id = *self.heads.get(&slot)?;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::bench::{Bench, CLIENT, SERVER, frame, quad, rules};
 use super::far::{TAGS, far_quad, translated};
 use super::{ACK, OFFER, SYN, headers};
+use dataplane::buffer::Buffer;
 use dataplane::counters::Counter;
 use dataplane::flow::object::{Track, View};
+use dataplane::flow::quad::Direction;
 use dataplane::flow::table::FlowRef;
 use dataplane::flow::terms::{Promises, Terms};
 use dataplane::packet::is_tcp_checksum_valid;
@@ -184,4 +186,46 @@ fn a_syn_in_an_open_connection_moves_no_boundary() {
     bench.deliver(CLIENT, &frame(quad(false), SYN, 1000, 0, b"", &[]));
     let slot = bench.worker.table().resolve(flow).unwrap();
     assert_eq!(bench.worker.table().object(slot).track[0].end, Seq(101));
+}
+
+#[test]
+fn a_syn_that_has_waited_behind_the_end_of_its_flow_begins_another() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = parked(&mut bench, false, &[]);
+    bench.deliver(CLIENT, &frame(quad(false), RST | ACK, 101, 481, b"", &[]));
+    for _ in 0..2 {
+        bench.deliver(CLIENT, &frame(quad(false), SYN, 9000, 0, b"", &[]));
+    }
+    bench.deliver(SERVER, &frame(quad(false).reversed(), ACK, 481, 111, b"late", &[]));
+    install(&mut bench, flow);
+    bench.order(Order::Resume { flow });
+    assert_eq!(headers(&bench.collect(SERVER).expect("the RST")).flags, RST | ACK);
+    assert!(bench.collect(SERVER).is_none());
+    assert!(is_offered(&mut bench));
+    let Some(Event::Segment { headers, .. }) = bench.events.try_receive() else { panic!("no repetition") };
+    assert_eq!((headers.flags, headers.seq), (SYN, Seq(9000)));
+    assert_eq!((bench.worker.gauges().parked, bench.count(Counter::DropFlowGone)), (0, 1));
+    // Its timer is its own.
+    bench.wait(Duration::from_secs(30));
+    assert_eq!(bench.worker.table().len(), 1);
+}
+
+/// The control core had held both, and what came later was parked.
+#[test]
+fn so_does_one_that_was_held() {
+    let mut bench = Bench::new(rules(OFFER));
+    let flow = parked(&mut bench, true, VLAN);
+    bench.deliver(CLIENT, &frame(quad(true), SYN, 9000, 0, b"", VLAN));
+    install(&mut bench, flow);
+    for held in [frame(quad(true), RST, 101, 0, b"", VLAN), frame(quad(true), SYN, 9000, 0, b"", VLAN)] {
+        let buffer = bench.pool.copy_of(&held).unwrap();
+        let headers = headers(buffer.bytes());
+        bench.order(Order::Replay { flow, direction: Direction::ClientToServer, headers, frame: buffer });
+    }
+    assert!(is_offered(&mut bench));
+    assert!(matches!(bench.events.try_receive(), Some(Event::Segment { .. })), "the parked one, behind it");
+    bench.order(Order::Resume { flow });
+    assert_eq!(headers(&bench.collect(SERVER).expect("the RST")).flags, RST);
+    assert!(bench.collect(SERVER).is_none());
+    assert_eq!((bench.worker.table().len(), bench.count(Counter::OrdersLate)), (1, 1));
 }
