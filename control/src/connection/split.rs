@@ -165,7 +165,7 @@ impl<L: Pool> Connection<L> {
             match passes_ack {
                 true => self.pass_whole(cx, direction, segment, headers, frame),
                 // Its number is not one that the leg could judge.
-                false if starts_below => self.take_ack(cx, direction, segment),
+                false if starts_below => self.take_from_below(cx, direction, &below, segment, headers, frame),
                 false => self.on_relayed(cx, direction, segment, headers, frame),
             }
         } else if front >= segment.sequence_len() {
@@ -298,6 +298,31 @@ impl<L: Pool> Connection<L> {
             self.pass_end_to_end(cx, direction, headers, frame);
         } else {
             self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes()));
+        }
+    }
+
+    /// An acknowledgment from below the boundary, all of it about what is ours. In a number that its receiver has acknowledged it
+    /// is a question, whether that is there or has room (RFC 9293 section 3.8.4, and what Linux probes a window by), which goes on:
+    /// nobody here could answer for who has not been heard.
+    fn take_from_below(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        below: &Below,
+        segment: &Segment,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        self.take_ack(cx, direction, segment);
+        let asks = segment.seq.lt(below.acked) || segment.seq.advance(1) == below.at;
+        if !asks {
+            return;
+        }
+        // In such a number an acknowledgment does not count: the leg still owes its own.
+        let owes = self.legs(direction).is_some_and(|[_, to]| to.block.owes_ack_now());
+        self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes()));
+        if let Some([_, to]) = self.legs(direction).filter(|_| owes) {
+            to.block.acknowledge_now();
         }
     }
 

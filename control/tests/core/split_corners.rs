@@ -256,3 +256,31 @@ fn errors_about_segments_reach_whose_they_were() {
     assert!(told(C2S, TOO_BIG, at_server(300)).is_empty(), "that has arrived");
     assert!(told(C2S, TOO_BIG, at_server(9000)).is_empty(), "that was never sent");
 }
+
+/// The server has said nothing since the split, and nobody else can say that it is there, or has room: it is asked, by the number
+/// that it has acknowledged. An acknowledgment in that would not count, so the client's goes by itself.
+#[test]
+fn a_keepalive_is_passed_on_until_its_receiver_is_heard() {
+    let mut rig = split();
+    let keepalive = ack(C + 1 + 999, at_client(2000));
+    let question = format!(">S . {}:{} 0", at_server(999), S + 1 + 2000);
+    let asked = script(&rig.client(keepalive.clone(), b""));
+    assert_eq!(asked, [question.clone(), format!(">S . {}:{} 0", at_server(1000), S + 1 + 2000)]);
+    assert_eq!(script(&rig.client(keepalive.clone(), b"")), [question], "that was lost");
+    let told = script(&rig.server(ack(S + 1 + 2000, at_server(1000)), b""));
+    assert_eq!(told, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1000)]);
+    let told = script(&rig.client(keepalive, b""));
+    assert!(told.contains(&format!(">C . {}:{} 0", at_client(2000), C + 1 + 1000)), "by the leg: {told:?}");
+}
+
+/// It asks by a number that the server has acknowledged, wherever the boundary lies.
+#[test]
+fn a_keepalive_below_a_boundary_that_is_too_high_is_passed_on() {
+    let mut view = seen(TERMS(), 64_000);
+    (view.track[0].end, view.track[1].ack) = (Seq(C + 1 + 3000), Seq(C + 1 + 1000));
+    let mut rig = split_seen(Rig::new(relay(MergeWhen::Established)), view);
+    let asked = script(&rig.client(ack(C + 1 + 999, at_client(2000)), b""));
+    assert!(asked.contains(&format!(">S . {}:{} 0", at_server(999), S + 1 + 2000)), "{asked:?}");
+    let told = script(&rig.server(ack(S + 1 + 2000, at_server(1000)), b""));
+    assert_eq!(told, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1000)]);
+}

@@ -30,6 +30,9 @@ pub struct End {
     may_be_edited: bool,
     /// It has reset the connection, or was told that the peer has: it says no more than that.
     pub life: Life,
+    /// It wants to know whether the peer is there; and the peer has said something since.
+    asks: bool,
+    pub is_answered: bool,
     /// What it answers, with these numbers, when it is spoken to after it has reset the connection.
     resets: Vec<Seq>,
 }
@@ -57,6 +60,8 @@ impl End {
             owes: false,
             may_be_edited,
             life: Life::Open,
+            asks: false,
+            is_answered: true,
             resets: Vec::new(),
         }
     }
@@ -85,6 +90,14 @@ impl End {
         }
     }
 
+    /// It asks whether the peer is there, or has room, without a byte, as Linux does; unless something is outstanding, which asks by
+    /// itself.
+    pub fn ask(&mut self) {
+        if self.life == Life::Open && self.acked == self.sent {
+            (self.asks, self.is_answered) = (true, false);
+        }
+    }
+
     pub fn knows_peer(&self) -> bool {
         self.peer_isn.is_some()
     }
@@ -94,7 +107,7 @@ impl End {
             true => TcpOptions { mss: Some(1460), window_scale: Some(2), ..TcpOptions::default() },
             false => TcpOptions::default(),
         };
-        let seq = if flags.syn() { self.isn } else { self.isn.advance(1 + at as u32) };
+        let seq = if flags.syn() { self.isn } else { self.isn.advance(1).advance(at as u32) };
         let ack = self.peer_isn.map_or(Seq(0), |isn| isn.advance(1 + self.got() as u32));
         let tcp = TcpRepr { seq, ack, flags, window: 10_000, options, ..TcpRepr::default() };
         let mut frame = vec![0; 600];
@@ -132,6 +145,9 @@ impl End {
         if std::mem::take(&mut self.owes) && frames.is_empty() {
             frames.push(self.build(TcpFlags::ACK, self.sent, &[]));
         }
+        if std::mem::take(&mut self.asks) {
+            frames.push(self.build(TcpFlags::ACK, self.acked.wrapping_sub(1), &[]));
+        }
         frames
     }
 
@@ -164,6 +180,7 @@ impl End {
             self.resets.push(headers.ack);
             return;
         }
+        self.is_answered = true;
         let payload = &frame[usize::from(headers.payload)..usize::from(headers.end)];
         let ahead = headers.seq.0.wrapping_sub(peer.advance(1 + self.got() as u32).0) as i32;
         let Some(start) = self.got().checked_add_signed(ahead.into()) else {
@@ -180,6 +197,8 @@ impl End {
             self.take(start as usize, payload, headers.flags.fin(), other);
             self.owes = true;
         }
+        // The number before the one that is expected: a question.
+        self.owes |= payload.is_empty() && start + 1 == self.got();
         let ahead = headers.ack.0.wrapping_sub(self.isn.advance(1 + self.acked as u32).0) as i32;
         let acked = self.acked.saturating_add_signed(ahead.into());
         if acked > self.acked {
@@ -188,6 +207,7 @@ impl End {
             self.sent = self.sent.max(acked);
         }
     }
+
     /// Bytes of the peer's from `start` of what it has sent, and perhaps its FIN.
     fn take(&mut self, start: usize, payload: &[u8], fin: bool, other: &End) {
         // What came before a merge has other numbers after it, all of them behind what is expected.

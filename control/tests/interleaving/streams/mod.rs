@@ -22,6 +22,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         3 => Just(Move::Split),
         3 => Just(Move::Merge),
         2 => (1..2_000u64).prop_map(Move::Wait),
+        1 => side().prop_map(Move::Ask),
         1 => side().prop_map(Move::Close),
         1 => side().prop_map(Move::Reset),
     ];
@@ -205,4 +206,11 @@ fn a_fin_is_acknowledged_by_who_has_heard_nothing_of_its_own() {
     let closed = [into(Client), into(Server), out(Server), into(Server), out(Client)];
     let lost = [reorder, Lose { out: true, side: Client }];
     play((0, 0), &[&passed[..], &split, &closed, &lost].concat(), true);
+}
+
+/// Both ends are silent when the flow is split, and hear of each other when one of them asks (`World::finish`).
+#[test]
+fn who_asks_after_a_split_is_answered() {
+    play((0, 0), &[Move::Split], false);
+    play((0, 0), &[Move::Split, Move::Ask(Side::Server)], false);
 }

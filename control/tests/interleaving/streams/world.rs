@@ -26,6 +26,8 @@ pub enum Side {
 pub enum Move {
     /// The program writes so many bytes.
     Write(Side, u32),
+    /// Its end asks whether the other one is there.
+    Ask(Side),
     /// It writes no more.
     Close(Side),
     /// It resets the connection.
@@ -90,6 +92,7 @@ impl World {
                 self.ends[side as usize].written += u64::from(len);
             }
             Move::Write(..) => {}
+            Move::Ask(side) => self.ends[side as usize].ask(),
             Move::Close(side) => self.ends[side as usize].closed = true,
             Move::Reset(side) => self.ends[side as usize].reset(),
             Move::Pass { out, side } => self.pass(out, side as usize),
@@ -198,8 +201,22 @@ impl World {
             self.appliance.dump()
         );
         assert!(client.has_all_of(server) && server.has_all_of(client), "bytes are missing");
+        self.assert_answers();
         self.audit();
         self.assert_lingers_no_longer();
+    }
+
+    /// Who asks whether the other one is there hears that it is, however often the flow has changed hands.
+    fn assert_answers(&mut self) {
+        for side in [0, 1] {
+            if self.ends.iter().any(|end| end.closed) {
+                return;
+            }
+            self.ends[side].ask();
+            self.run_dry();
+            let connections: Vec<_> = self.appliance.core.connections().collect();
+            assert!(self.ends[side].is_answered, "{side} {connections:?} {}", self.appliance.dump());
+        }
     }
 
     /// What both ends have closed is remembered for as long as they may repeat something, and no longer.
