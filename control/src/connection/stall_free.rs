@@ -23,6 +23,7 @@ use dataplane::flow::object::{Object, Path, View};
 use dataplane::flow::quad::Direction;
 use dataplane::packet::TcpHeaders;
 use dataplane::wire::seq::{Delta, MAX_WINDOW, Seq};
+use dataplane::wire::tcp_flags::TcpFlags;
 use dataplane::wire::tcp_options::SackBlock;
 use dataplane::worker::message::Order;
 
@@ -70,6 +71,18 @@ impl<B> Leaving<B> {
         let end = segment.seq.advance(segment.sequence_len());
         let reached = if segment.seq.le(in_order) { in_order.max(end) } else { in_order };
         self.in_order[direction.index()] = reached;
+    }
+
+    /// A segment that can be believed, all of it from below the boundary: what it says of the other direction counts for what passes
+    /// there. Says whether it was news.
+    fn observe_below(&mut self, direction: Direction, headers: &TcpHeaders) -> bool {
+        let (own, reverse) = (direction.index(), direction.reverse().index());
+        let known = |object: &Object| (object.track[own].ack, object.edges[reverse]);
+        let before = known(&self.object);
+        let flags = TcpFlags(headers.flags.0 & TcpFlags::ACK.0);
+        let (seq, payload) = (self.at(direction), headers.end);
+        self.object.observe(direction, &TcpHeaders { seq, payload, flags, ..*headers });
+        known(&self.object) != before
     }
 
     fn at(&self, direction: Direction) -> Seq {
@@ -188,24 +201,18 @@ impl<L: Pool> Connection<L> {
             return;
         }
         let in_order = leaving.in_order(direction);
+        let mut is_news = false;
         if is_above {
             let (_, above) = Part::whole(segment, headers, frame.bytes()).behind(front).alone();
             leaving.object.observe(direction, &above);
+        } else if !segment.flags.rst() {
+            is_news = leaving.observe_below(direction, headers);
         }
         leaving.note_order(direction, segment);
         let end = leaving.object.track[direction.index()].end;
         let passed = end.plus(leaving.object.own_delta(direction));
         if segment.flags.rst() {
-            // With nothing left below it is the object's, which knows of it, and its worker's who is asked about it.
-            if is_above && leaving.object.tcp.is_over() && self.phase == Phase::Leaving {
-                let until = cx.now + cx.settings.leg.linger;
-                leaving.reset = Some(Reset { direction, headers: *headers, frame, until });
-            } else if is_above {
-                self.pass_end_to_end(cx, direction, headers, frame);
-            } else {
-                cx.counters.count(Counter::DropBeyondBoundary);
-            }
-            return;
+            return self.keep_reset(cx, direction, is_above, headers, frame);
         }
         let acknowledges = segment.flags.ack() && segment.ack.ge(given);
         if let Some([from, to]) = self.legs(direction).filter(|_| is_above) {
@@ -214,7 +221,12 @@ impl<L: Pool> Connection<L> {
         }
         self.take_of_ours(cx, direction, segment, given, is_above);
         match segment.sequence_len() - front {
-            0 if segment.sequence_len() > 0 => {}
+            // Its bytes end here, and what it acknowledges is for whoever has sent that, unless it has passed before: it would look
+            // like a duplicate then.
+            0 if segment.sequence_len() > 0 && !(acknowledges && is_news) => {}
+            0 if segment.sequence_len() > 0 => {
+                self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes()).up_to(0));
+            }
             0 if acknowledges => self.pass_end_to_end(cx, direction, headers, frame),
             0 if self.sacked_above(direction, segment).is_empty() => {}
             0 => self.pass_part(cx, direction, &Part::whole(segment, headers, frame.bytes())),
@@ -225,6 +237,27 @@ impl<L: Pool> Connection<L> {
             }
         }
         self.follow_up(direction);
+    }
+
+    /// A RST that can be believed.
+    fn keep_reset(
+        &mut self,
+        cx: &mut Context<'_, L>,
+        direction: Direction,
+        is_above: bool,
+        headers: &TcpHeaders,
+        frame: L::Buffer,
+    ) {
+        let Some(leaving) = self.leaving.as_mut().filter(|_| is_above) else {
+            return cx.counters.count(Counter::DropBeyondBoundary);
+        };
+        // With nothing left below it is the object's, which knows of it, and its worker's who is asked about it.
+        if leaving.object.tcp.is_over() && self.phase == Phase::Leaving {
+            let until = cx.now + cx.settings.leg.linger;
+            leaving.reset = Some(Reset { direction, headers: *headers, frame, until });
+        } else {
+            self.pass_end_to_end(cx, direction, headers, frame);
+        }
     }
 
     /// A direction in which nothing of ours is left may go on for ever while the other one waits for its receiver.

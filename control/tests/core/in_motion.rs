@@ -392,3 +392,36 @@ fn one_direction_may_go_on_in_the_largest_steps() {
     assert_eq!((view.track[1].end, view.track[0].ack), (Seq(end), Seq(end)));
     assert_eq!(view.edges[1], Seq(end.wrapping_add(LARGEST)));
 }
+
+/// The client has not heard of our acknowledgment, and repeats what is ours; what it says with that of the server's bytes and of
+/// its window is the first news of both.
+#[test]
+fn what_a_repetition_says_counts_for_what_passes_above() {
+    let mut rig = leaving();
+    let (next, edge) = (C + 1 + SENT, S + 1 + 64_000);
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    rig.server(ack(edge - 1, C + 1 + 10 * SEGMENT), b"x");
+    let again = [b'x'; SEGMENT as usize];
+    let said = script(&rig.client(ack(C + 1, edge), &again));
+    assert!(said.contains(&format!(">S . {next}:{edge} 0")), "the server is told: {said:?}");
+    let said = script(&rig.client(ack(C + 1, edge), &again));
+    assert!(!said.iter().any(|line| line.starts_with(">S")), "that is a duplicate of nothing: {said:?}");
+    let said = script(&rig.server(ack(edge + 100, next), b"y"));
+    assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
+    rig.parked();
+    let view = rig.installed.expect("an object");
+    assert_eq!((view.track[0].ack, view.edges[1]), (Seq(edge), Seq(edge + 64_000)));
+}
+
+/// The same of a probe without data.
+#[test]
+fn what_a_probe_says_counts_for_what_passes_above() {
+    let mut rig = leaving();
+    let (next, edge) = (C + 1 + SENT, S + 1 + 64_000);
+    rig.server(ack(S + 1, C + 1 + 10 * SEGMENT), b"");
+    rig.server(ack(edge - 1, C + 1 + 10 * SEGMENT), b"x");
+    let said = script(&rig.client(ack(next - 1, edge), b""));
+    assert!(said.contains(&format!(">S . {}:{edge} 0", next - 1)), "{said:?}");
+    let said = script(&rig.server(ack(edge + 100, next), b"y"));
+    assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
+}
