@@ -220,6 +220,7 @@ impl<L: Pool> Connection<L> {
             to.block.note_overtaken(passed);
         }
         self.take_of_ours(cx, direction, segment, given, is_above);
+        self.answer_question(cx, direction, segment);
         match segment.sequence_len() - front {
             // Its bytes end here, and what it acknowledges is for whoever has sent that, unless it has passed before: it would look
             // like a duplicate then.
@@ -330,6 +331,21 @@ impl<L: Pool> Connection<L> {
             to.block.note_passed(ack, ack.advance(window));
         }
         self.on_leg_events(cx, direction, events);
+    }
+
+    /// A keepalive or a window probe without data, in the number before the boundary. Its receiver answers when it hears of it, and has
+    /// all that lies below; or else the leg does, which has said how far we are, and it may have been lost.
+    fn answer_question(&mut self, cx: &Context<'_, L>, direction: Direction, segment: &Segment) {
+        let Some(leaving) = &self.leaving else { return };
+        if segment.sequence_len() > 0 || segment.seq.advance(1) != leaving.at(direction) {
+            return;
+        }
+        let (given, reverse_given) = (leaving.given(direction), leaving.given(direction.reverse()));
+        let passes = segment.flags.ack() && segment.ack.ge(reverse_given);
+        let Some([from, to]) = self.legs(direction) else { return };
+        if !passes || to.block.snd_una() != given {
+            from.block.answer_question(cx.now);
+        }
     }
 
     /// Between the ends, as on cut-through: who gets it says what it expects (RFC 5961 section 4.2). While it has still to

@@ -241,7 +241,7 @@ impl<B: Buffer> Block<B> {
         match self.state {
             State::SynReceived => {}
             _ if self.is_question(arrival.segment) && arrival.segment.len == 0 => {
-                self.out.ack_now |= self.answers.take(arrival.now);
+                self.answer_question(arrival.now)
             }
             _ if flags.syn() || (arrival.segment.len == 0 && !flags.fin()) => self.challenge(arrival.now),
             State::TimeWait => {

@@ -104,6 +104,12 @@ impl<B: Buffer> Block<B> {
         }
     }
 
+    /// The peer has asked, without data, whether we are there: it hears so, as often as the budget allows, or two confused peers
+    /// could go on for ever.
+    pub fn answer_question(&mut self, now: Instant) {
+        self.out.ack_now |= self.answers.take(now);
+    }
+
     /// The number before RCV.NXT again, with no data or one byte of garbage.
     pub(super) fn is_question(&self, segment: &Segment) -> bool {
         let is_plain = segment.flags.ack() && segment.sequence_len() == segment.len;

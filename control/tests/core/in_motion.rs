@@ -425,3 +425,47 @@ fn what_a_probe_says_counts_for_what_passes_above() {
     let said = script(&rig.server(ack(edge + 100, next), b"y"));
     assert_eq!(said.last().map(String::as_str), Some("park"), "{said:?}");
 }
+
+/// As much of the server's is on its way to the client.
+fn leaving_both_ways() -> Rig {
+    let mut rig = Rig::established(relay(MergeWhen::AfterBytes(1 << 40)));
+    for n in 0..14 {
+        rig.server(ack(S + 1 + n * SEGMENT, C + 1), &[b'y'; SEGMENT as usize]);
+    }
+    leave(rig)
+}
+
+/// The client is in the midst of a write for which the server had no room, and does not read meanwhile. That there is room now was
+/// lost on its way to it.
+#[test]
+fn a_probe_without_data_is_answered() {
+    let mut rig = leaving_both_ways();
+    let (next, server) = (C + 1 + SENT, S + 1 + SENT);
+    rig.server(ack(server, C + 1 + SEGMENT), b"");
+    let asks = |rig: &mut Rig, acknowledged| {
+        let said = script(&rig.client(ack(next - 1, acknowledged), b""));
+        let is_told = |line: &String| line.starts_with(">C") && line.ends_with(&format!(":{next} 0"));
+        let is_passed = |line: &String| line.starts_with(&format!(">S . {}:", next - 1));
+        (said.iter().any(is_told), said.iter().any(is_passed))
+    };
+    assert_eq!(asks(&mut rig, S + 1), (true, false));
+    rig.client(ack(next, S + 1 + 10 * SEGMENT), b"");
+    // The server is told what is acknowledged; that it is asked it does not see, for it waits for what is ours.
+    assert_eq!(asks(&mut rig, server), (true, true));
+    let answers = (0..50).filter(|_| asks(&mut rig, server - 1).0).count();
+    assert!(answers < 10, "who asks without end is not answered without end: {answers}");
+}
+
+/// Who has all that was ours, and is asked, answers itself.
+#[test]
+fn a_probe_that_its_receiver_answers_is_not_answered_twice() {
+    let mut rig = leaving_both_ways();
+    let (client, server) = (C + 1 + SENT, S + 1 + SENT);
+    rig.client(ack(client, S + 1 + 10 * SEGMENT), b"");
+    rig.client(ack(client, server), b"");
+    rig.server(ack(server, C + 1 + 10 * SEGMENT), b"");
+    let said = script(&rig.server(ack(server - 1, C + 1 + 10 * SEGMENT), b""));
+    assert_eq!(said, [format!(">S . {client}:{server} 0")], "what it acknowledges ends here");
+    let said = script(&rig.server(ack(server - 1, client), b""));
+    assert_eq!(said, [format!(">C . {}:{client} 0", server - 1), "park".into()]);
+}
