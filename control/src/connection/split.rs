@@ -147,7 +147,10 @@ impl<L: Pool> Connection<L> {
         if segment.flags.rst() {
             return match starts_below {
                 true => self.pass_reset(cx, direction, &below, headers, frame),
-                false => self.on_relayed(cx, direction, segment, headers, frame),
+                false if self.is_answered_here(direction, &below, segment.seq) => {
+                    self.on_relayed(cx, direction, segment, headers, frame);
+                }
+                false => self.pass_end_to_end(cx, direction, headers, frame),
             };
         }
         let is_news = self.note_passing_ack(cx.now, direction, segment);
@@ -353,6 +356,15 @@ impl<L: Pool> Connection<L> {
             to.block.note_given(edge);
         }
         kept && below
+    }
+
+    /// A RST of this number is obeyed by its sender's leg, or challenged. Before its receiver is heard the leg cannot say a challenge:
+    /// behind something that is missing the receiver is to ask, as it would without us.
+    fn is_answered_here(&mut self, direction: Direction, below: &Below, seq: Seq) -> bool {
+        below.is_acked
+            || self
+                .sender(direction)
+                .is_some_and(|from| seq == from.block.rcv_nxt() || seq == from.block.ack_number())
     }
 
     /// A RST from below the boundary. Its receiver obeys the number that it expects, and no other (RFC 5961 section 3.2).

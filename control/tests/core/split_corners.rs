@@ -284,3 +284,23 @@ fn a_keepalive_below_a_boundary_that_is_too_high_is_passed_on() {
     let told = script(&rig.server(ack(S + 1 + 2000, at_server(1000)), b""));
     assert_eq!(told, [format!(">C . {}:{} 0", at_client(2000), C + 1 + 1000)]);
 }
+
+/// What the server has said before it was lost on its way to us: the client asks, and its question brings the number that is
+/// expected (RFC 5961 section 3.2). Nobody here could ask in the client's stead before it is heard.
+#[test]
+fn a_reset_behind_something_missing_is_asked_about_by_its_receiver() {
+    let mut rig = split();
+    assert_eq!(script(&rig.server(rst(S + 1 + 2100), b"")), [format!(">C R {}:0 0", at_client(2100))]);
+    rig.client(ack(C + 1 + 1000, at_client(2000)), b"");
+    let said = script(&rig.server(rst(S + 1 + 2000), b""));
+    assert!(said.iter().any(|line| line.starts_with(&format!(">C R. {}:", at_client(2000)))), "{said:?}");
+}
+
+/// From then on it is the leg that asks.
+#[test]
+fn a_reset_behind_something_missing_is_asked_about_by_the_leg() {
+    let mut rig = split();
+    rig.client(ack(C + 1 + 1000, at_client(2000)), b"");
+    let said = script(&rig.server(rst(S + 1 + 2100), b""));
+    assert_eq!(said, [format!(">S . {}:{} 0", at_server(1000), S + 1 + 2000)]);
+}
