@@ -69,6 +69,8 @@ impl<B: Buffer> Block<B> {
         let window = boundary.snd_una.distance_to(boundary.snd_edge);
         let field = (window >> block.snd.shift).min(u16::MAX.into()) as u16;
         block.take_window(block.irs, boundary.snd_una, field, window);
+        // The boundary may lie behind a probe of a shut window, for which the peer has no room.
+        block.snd.max_edge = block.snd.edge;
         // The boundary may lie beyond what the peer has sent: whatever it says first is news.
         block.snd.wl1 = boundary.rcv_nxt.retreat(MAX_WINDOW);
         block.rcv.edge = boundary.rcv_edge.max(boundary.rcv_nxt);
@@ -276,7 +278,12 @@ impl<B: Buffer> Block<B> {
     /// The number that the peer is known to expect, if it has missed nothing since.
     pub fn acknowledged_number(&self) -> Seq {
         let is_all_acked = self.snd.una == self.closed_at();
-        self.snd.overtaken.filter(|_| is_all_acked).map_or(self.snd.una, |past| past.acknowledged)
+        self.snd.overtaken.filter(|_| is_all_acked).map_or(self.acknowledged(), |past| past.acknowledged)
+    }
+
+    /// What the peer has acknowledged: of ours, or, while the block follows, of what was sent before.
+    pub(super) fn acknowledged(&self) -> Seq {
+        self.snd.followed.unwrap_or(self.snd.una)
     }
 
     /// The header of a segment of the opposite endpoint's that is passed on to the peer: it says what we would say.

@@ -124,8 +124,9 @@ impl<B: Buffer> Block<B> {
             State::TimeWait if !self.withholds() && !self.out.ack_now => None,
             State::Suspended => Some(Reset { seq: Seq(0), ack: Some(self.rcv.nxt) }),
             State::SynSent => self.out.syn_sent.then_some(Reset { seq: self.snd.nxt, ack: None }),
-            // A receiver whose window is closed obeys a RST with the next number only, and has not taken our probes.
-            _ if self.snd.edge.le(self.snd.una) => {
+            // A receiver whose window is closed obeys a RST with the next number only, and has not taken our probes. What fills a
+            // window below a boundary is on its way, and no probe.
+            _ if self.snd.edge.le(self.acknowledged()) => {
                 Some(Reset { seq: self.acknowledged_number(), ack: Some(self.ack_number()) })
             }
             _ => Some(Reset { seq: self.sendable_number(), ack: Some(self.ack_number()) }),

@@ -106,7 +106,7 @@ impl<B: Buffer> Block<B> {
             self.transmit(now, cut, ts_value, out);
         } else if std::mem::take(&mut self.out.ask_window) {
             // Sequence space that the peer has taken already makes it answer (RFC 9293 section 3.8.4).
-            self.header(self.snd.una.retreat(1), TcpFlags::ACK, ts_value, out);
+            self.header(self.acknowledged().retreat(1), TcpFlags::ACK, ts_value, out);
         } else if self.out.ack_now || self.window_update_due() {
             // A number beyond the peer's window would be dropped, and the acknowledgment with it.
             let seq = self.sendable_number();

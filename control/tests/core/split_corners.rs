@@ -6,6 +6,7 @@ use std::time::Duration;
 use control::core::context::Settings;
 use control::module::relay::MergeWhen;
 use control::tcp::Limits;
+use dataplane::flow::object::Track;
 use dataplane::flow::terms::Terms;
 use dataplane::wire::seq::Seq;
 use dataplane::wire::tcp::TcpRepr;
@@ -303,4 +304,58 @@ fn a_reset_behind_something_missing_is_asked_about_by_the_leg() {
     rig.client(ack(C + 1 + 1000, at_client(2000)), b"");
     let said = script(&rig.server(rst(S + 1 + 2100), b""));
     assert_eq!(said, [format!(">S . {}:{} 0", at_server(1000), S + 1 + 2000)]);
+}
+
+/// The client's window is shut, and the byte by which the server has probed it has passed: the boundary lies behind it. Of the
+/// client's 1000 bytes all have arrived, and the server has been heard.
+fn split_behind_a_probe() -> Rig {
+    let mut view = seen(TERMS(), 64_000);
+    view.track = [
+        Track { end: Seq(C + 1 + 1000), ack: Seq(S + 1 + 2000) },
+        Track { end: Seq(S + 1 + 2001), ack: Seq(C + 1 + 1000) },
+    ];
+    view.edges[1] = Seq(S + 1 + 2000);
+    let mut rig = split_seen(Rig::new(relay(MergeWhen::Established)), view);
+    rig.server(ack(S + 1 + 2000, at_server(1000)), b"p");
+    rig
+}
+
+fn shut(tcp: TcpRepr) -> TcpRepr {
+    TcpRepr { window: 0, ..tcp }
+}
+
+#[test]
+fn a_receiver_whose_window_is_shut_is_told_in_a_number_that_it_takes() {
+    let mut rig = split_behind_a_probe();
+    let said = script(&rig.client(shut(ack(C + 1 + 1000, at_client(2000))), &bytes(100)));
+    assert!(said.contains(&format!(">C . {}:{} 0", at_client(2000), C + 1 + 1100)), "{said:?}");
+}
+
+/// The number before the boundary is the one that it expects: it would have nothing to say to that.
+#[test]
+fn a_receiver_whose_window_is_shut_is_asked_by_a_number_that_it_has_taken() {
+    let mut rig = split_behind_a_probe();
+    rig.client(shut(ack(C + 1 + 1000, at_client(2000))), b"");
+    let said = script(&rig.server(ack(S + 1 + 2001, at_server(1000)), b"q"));
+    assert!(said.contains(&format!(">C . {}:{} 0", at_client(1999), C + 1 + 1000)), "{said:?}");
+}
+
+/// It obeys no other number (RFC 5961 section 3.2).
+#[test]
+fn a_receiver_whose_window_is_shut_is_reset_by_the_number_that_it_expects() {
+    let mut rig = split_behind_a_probe();
+    rig.client(shut(ack(C + 1 + 1000, at_client(2000))), b"");
+    let said = script(&rig.server(rst(S + 1 + 2001), b""));
+    assert!(said.iter().any(|line| line.starts_with(&format!(">C R. {}:", at_client(2000)))), "{said:?}");
+}
+
+/// What fills the window and is on its way comes before a RST of ours: its number lies behind that.
+#[test]
+fn a_receiver_whose_window_is_full_is_reset_behind_what_fills_it() {
+    let mut view = seen(TERMS(), 64_000);
+    view.edges[1] = Seq(S + 1 + 2000);
+    let mut rig = split_seen(Rig::new(relay(MergeWhen::Established)), view);
+    rig.client(ack(C + 1 + 1000, at_client(500)), b"");
+    let said = script(&rig.wait(Duration::from_secs(3601)));
+    assert!(said.iter().any(|line| line.starts_with(&format!(">C R. {}:", at_client(2000)))), "{said:?}");
 }

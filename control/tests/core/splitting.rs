@@ -268,7 +268,9 @@ impl Session for Swallowing {
 /// The client has acknowledged all below before the split, and gets nothing more that it could acknowledge.
 #[test]
 fn who_repeats_what_was_edited_away_has_its_receiver_asked() {
-    let mut rig = split_in(Rig::new(Swallowing), Terms::new(Some([SHIFT, SHIFT]), true, false), 64_000);
+    let mut view = seen(Terms::new(Some([SHIFT, SHIFT]), true, false), 64_000);
+    view.track[0].ack = Seq(S + 1 + 2000);
+    let mut rig = split_seen(Rig::new(Swallowing), view);
     let said = ack(S + 1 + 2000, at_server(1000));
     assert!(!script(&rig.server(said.clone(), b"abc")).iter().any(|line| line.starts_with(">S")));
     let asked = script(&rig.server(said, b"abc"));
