@@ -175,7 +175,8 @@ impl<L: Pool> Connection<L> {
             self.pass_whole(cx, direction, segment, headers, frame);
         } else {
             let whole = Part::whole(segment, headers, frame.bytes());
-            if front > 0 || (passes_ack && is_news) {
+            let gives_room = passes_ack && self.take_ack(cx, direction, segment);
+            if front > 0 || (passes_ack && is_news) || gives_room {
                 self.pass_part(cx, direction, &whole.up_to(front));
             }
             let (rest, headers) = whole.behind(front).alone();
@@ -329,12 +330,17 @@ impl<L: Pool> Connection<L> {
         }
     }
 
-    /// What a segment says about what is ours.
-    fn take_ack(&mut self, cx: &mut Context<'_, L>, direction: Direction, segment: &Segment) {
+    /// What a segment says about what is ours, and what may be offered since: what passes says that. Says whether its receiver gives
+    /// more room.
+    fn take_ack(&mut self, cx: &mut Context<'_, L>, direction: Direction, segment: &Segment) -> bool {
         let now = cx.now;
-        if let Some(events) = self.sender(direction).map(|leg| leg.block.on_passing(now, segment)) {
-            self.on_leg_events(cx, direction, events);
-        }
+        let Some(leg) = self.sender(direction) else { return false };
+        let before = leg.block.peer_right_edge();
+        let events = leg.block.on_passing(now, segment);
+        let gives_room = leg.block.peer_right_edge().gt(before);
+        self.on_leg_events(cx, direction, events);
+        self.offer_windows(cx);
+        gives_room
     }
 
     /// Its acknowledgment and SACK blocks end below the boundary, its own number too, and the window that it gives is one

@@ -359,3 +359,22 @@ fn a_receiver_whose_window_is_full_is_reset_behind_what_fills_it() {
     let said = script(&rig.wait(Duration::from_secs(3601)));
     assert!(said.iter().any(|line| line.starts_with(&format!(">C R. {}:", at_client(2000)))), "{said:?}");
 }
+
+/// Nobody would say so again before the server probes once more, which may take a minute.
+#[test]
+fn a_window_that_opens_is_passed_on_open() {
+    let windows = |said: Vec<Said>| -> Vec<u16> {
+        let told = |said| match said {
+            Said::Tcp(SERVER, tcp, _) => Some(tcp.window),
+            _ => None,
+        };
+        said.into_iter().filter_map(told).collect()
+    };
+    for payload in [0, 100] {
+        let mut rig = split_behind_a_probe();
+        let closed = windows(rig.client(shut(ack(C + 1 + 1000, at_client(2000))), b""));
+        assert_eq!(closed, [0]);
+        let open = windows(rig.client(ack(C + 1 + 1000, at_client(2000)), &bytes(payload)));
+        assert!(open.iter().any(|window| *window > 0), "{payload}: {open:?}");
+    }
+}
