@@ -128,6 +128,8 @@ impl<B: Buffer> Block<B> {
             return;
         }
         self.timers.progress = now;
+        // What is acknowledged with the last below the boundary may have waited for that: it measures somebody else's repair.
+        self.snd.flight.forget_times();
         if self.snd.una != self.snd.nxt {
             self.timers.retransmit = Some(self.rto.expires(now));
         }

@@ -278,3 +278,17 @@ fn who_repeats_what_was_edited_away_has_its_receiver_asked() {
     let told = script(&rig.client(ack(C + 1 + 1000, at_client(2000)), b""));
     assert_eq!(told.last(), Some(&format!(">S . {}:{} 0", at_server(1000), S + 1 + 2003)));
 }
+
+/// What waits behind a hole that is its sender's to repair is acknowledged with that: how long it took is nobody's round trip.
+#[test]
+fn the_repair_of_what_was_lost_below_is_no_round_trip() {
+    let mut rig = split();
+    let second = std::time::Duration::from_secs(1);
+    rig.client(ack(C + 1 + 1000, at_client(500)), &bytes(100));
+    rig.wait(3 * second);
+    rig.client(ack(C + 1 + 400, at_client(500)), &bytes(600));
+    rig.server(ack(S + 1 + 2000, at_server(1100)), b"");
+    rig.client(ack(C + 1 + 1100, at_client(500)), &bytes(10));
+    let said = script(&rig.wait(second * 3 / 2));
+    assert!(said.iter().any(|line| line.starts_with(&format!(">S . {}:", at_server(1100)))), "{said:?}");
+}

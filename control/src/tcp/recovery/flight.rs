@@ -248,6 +248,11 @@ impl Flight {
         self.unite(range);
     }
 
+    /// How long any of it will have taken says nothing: as of what has been sent more than once (Karn's algorithm).
+    pub(in crate::tcp) fn forget_times(&mut self) {
+        self.records.iter_mut().for_each(|record| record.resent = true);
+    }
+
     /// All before `una` is acknowledged.
     pub(in crate::tcp) fn acknowledge(&mut self, una: Seq, delivery: &mut Delivery) {
         while let Some(first) = self.records.front_mut()
